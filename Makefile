@@ -1,0 +1,45 @@
+# Two commands matter: `make demo` and `make test`. Everything they need is installed by them, by name, from the lock files.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+V := .venv/bin
+WORKERS ?= 2
+
+help:  ## what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+# The stamp changes with the lock file only; the package itself is installed editable.
+.venv/stamp: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Homeroom needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(V)/pip install --quiet --require-hashes -r requirements/dev.txt
+	$(V)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: help .venv lint test unit integration demo bench lock
+.venv: .venv/stamp  ## the virtual environment
+
+lint: .venv/stamp  ## style, types, layers
+	$(V)/ruff format --check .
+	$(V)/ruff check .
+	$(V)/mypy
+	$(V)/lint-imports
+
+unit: .venv/stamp  ## tests without servers
+	$(V)/pytest tests/unit -n $(WORKERS)
+
+integration: .venv/stamp  ## tests against real servers
+	$(V)/python -m homeroom.demo.controlplane build
+	$(V)/pytest tests/integration -n $(WORKERS)
+
+test: lint unit integration  ## everything that has to hold
+
+demo: .venv/stamp  ## the whole story on this machine (CLUSTER=current uses your cluster, ONCE=1 ends by itself)
+	$(V)/homeroom demo $(if $(filter 1,$(ONCE)),--once) $(if $(CLUSTER),--cluster $(CLUSTER))
+
+bench: .venv/stamp  ## speed and memory, as ratios to named peers
+	$(V)/python bench/run.py
+
+lock: .venv/stamp  ## pin all dependencies anew, with hashes and without registry addresses
+	$(V)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra postgres pyproject.toml -o requirements/run.txt
+	$(V)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra postgres --extra demo --group dev pyproject.toml -o requirements/dev.txt

@@ -1,0 +1,1 @@
+"""Homeroom: declared school platforms, kept true."""
