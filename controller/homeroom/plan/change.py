@@ -1,0 +1,106 @@
+"""The words of a plan, and one change as the hands that apply it see it.
+
+A plan is a frame (`homeroom.plan.plan`); only the small batch that is being applied becomes objects. All keys are
+source ids; external ids are the target's own. No names are needed to remove anybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What is changed. The order of members is the order of creation (parents first)."""
+
+    SCHOOL = "School"
+    PERSON = "Person"  # an account of one person in one school: a target may hold one per school
+    CLASS = "Class"
+    MEMBERSHIP = "Membership"  # of a person in a class
+    RIGHT = "Right"  # administrator of a school
+
+
+class Op(StrEnum):
+    """What is done to it. `Update` also renames; `Restore` gives a suspended person or archived class back."""
+
+    CREATE = "Create"
+    RESTORE = "Restore"
+    UPDATE = "Update"
+    REMOVE = "Remove"  # memberships and rights only
+    ARCHIVE = "Archive"  # classes only
+    SUSPEND = "Suspend"  # persons only
+
+    @property
+    def symbol(self) -> str:
+        """One character for the eye; never used in a decision."""
+        return {"Create": "+", "Restore": "^", "Update": "~", "Remove": "-", "Archive": "-", "Suspend": "-"}[self.value]
+
+
+class Role(StrEnum):
+    """The part that a person plays in a class, or in a school (`Administrator`, kind `Right` only)."""
+
+    LEARNER = "Learner"
+    COACH = "Coach"
+    ADMINISTRATOR = "Administrator"
+
+
+class Cause(StrEnum):
+    """Why a change is planned (DESIGN.md invariant 12). A closed list; the journal keeps it for ever."""
+
+    SOURCE_ADDED = "SourceAdded"  # the records gained it since the last applied plan
+    SOURCE_CHANGED = "SourceChanged"  # the records changed a field of it
+    LEFT_SOURCE = "LeftSource"  # the records no longer have it
+    TERM_ENDED = "TermEnded"  # the records have it, and its dates are over
+    SHARING_CHANGED = "SharingChanged"  # an edit of the rules in Git brought it in, or put it out
+    SPEC_CHANGED = "SpecChanged"  # an edit of the app in Git asks for it
+    DRIFT = "Drift"  # somebody changed in the target what we had applied: put back
+    INTRUDER = "Intruder"  # somebody is in a managed class or school role and never had a reason: out
+    FIRST_SYNC = "FirstSync"  # nothing was ever applied to this app
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One row of a plan, for `Target.apply`. Which fields are set depends on the kind.
+
+    ==========  ============  ===========  =========  =======================================
+    kind        key           class_key    role       fields used on Create, Update, Restore
+    ==========  ============  ===========  =========  =======================================
+    School      school id     -            -          name
+    Person      person id     -            -          name, username (wished), staff
+    Class       class id      -            -          name
+    Membership  person id     class id     L. or C.   -
+    Right       person id     -            Admin.     -
+    ==========  ============  ===========  =========  =======================================
+    """
+
+    seq: int  # position in the plan; unique within it
+    op: Op
+    kind: Kind
+    school: str  # source id of the school in which it happens
+    key: str
+    class_key: str | None = None
+    role: Role | None = None
+    name: str | None = None
+    username: str | None = None
+    staff: bool = False
+    external_id: str | None = None  # of the object itself, where it exists already
+    cause: Cause = Cause.SOURCE_ADDED
+
+
+class Result(StrEnum):
+    """How one change went."""
+
+    APPLIED = "Applied"
+    FAILED = "Failed"  # the target said no to this one; the next run plans it again, with back-off
+    SKIPPED = "Skipped"  # something it depends on failed, or ownership did not hold when applying
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of the change with the same `seq`."""
+
+    seq: int
+    result: Result
+    external_id: str | None = None  # set for everything created or found
+    username: str | None = None  # the user name that a Person really got; reserved for ever
+    error: str | None = None  # plain words with no personal data; the target's own error code where it has one

@@ -1,0 +1,86 @@
+"""What a learning app should hold, and what it does hold: two values of the same shape, so that they can be compared.
+
+`homeroom.roster.desired` makes the first from a shared roster, a target's `read()` the second, `homeroom.roster.diff`
+compares them. As in `tables`, references are row numbers (UInt32), so that eight million memberships stay small.
+A person appears once per school: products keep accounts per school (Kolibri does), and the others map two rows to one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from homeroom.plan import Role
+from homeroom.roster.tables import schemas
+
+_ROW: Final = pl.UInt32
+
+DESIRED_SCHEMAS: Final[dict[str, pl.Schema]] = schemas(
+{
+    "schools": {"key": pl.String, "name": pl.String},
+    # staff: has a coach membership, a right or any non-student role in that school; enabled: the records' enabledUser
+    "people": {
+            "school": _ROW,
+            "key": pl.String,
+            "name": pl.String,
+            "username": pl.String,
+            "staff": pl.Boolean,
+            "enabled": pl.Boolean,
+        },
+    "classes": {"school": _ROW, "key": pl.String, "name": pl.String},
+    "memberships": {"class": _ROW, "person": _ROW, "role": pl.Enum(Role)}),  # Learner or Coach
+    "rights": {"person": _ROW}),  # administrator of the person's school
+}
+)
+
+ACTUAL_SCHEMAS: Final[dict[str, pl.Schema]] = schemas(
+{
+    # key null = not ours: never touched, and nothing in it; external_id is the target's own id
+    "schools": {"key": pl.String, "external_id": pl.String, "name": pl.String},
+    # key null = made by people; suspended: ours, and put out of use by us
+    "people": {
+            "school": _ROW,
+            "key": pl.String,
+            "external_id": pl.String,
+            "name": pl.String,
+            "username": pl.String,
+            "suspended": pl.Boolean,
+        },
+    "classes": {"school": _ROW, "key": pl.String, "external_id": pl.String, "name": pl.String, "archived": pl.Boolean},
+    # memberships of all people in owned classes, and rights in owned schools; external_id may be null
+    "memberships": {"class": _ROW, "person": _ROW, "role": pl.Enum(Role), "external_id": pl.String},
+    "rights": {"person": _ROW, "external_id": pl.String},
+}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What the target should hold. Columns: `DESIRED_SCHEMAS`; keys are source ids, unique per school."""
+
+    schools: pl.DataFrame
+    people: pl.DataFrame
+    classes: pl.DataFrame
+    memberships: pl.DataFrame
+    rights: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actual:
+    """What the target holds right now. Columns: `ACTUAL_SCHEMAS`.
+
+    `complete` is False when the reading did not prove itself complete: then nothing may be removed (invariant 2).
+    `unsure` are source ids of schools whose part could not be read (one bad school must not stop the others): nothing
+    in them is planned. `conflicts` are (school, person id) claimed twice or with a broken mark: these stand still.
+    """
+
+    schools: pl.DataFrame
+    people: pl.DataFrame
+    classes: pl.DataFrame
+    memberships: pl.DataFrame
+    rights: pl.DataFrame
+    complete: bool = True
+    unsure: frozenset[str] = frozenset()
+    conflicts: frozenset[tuple[str, str]] = frozenset()

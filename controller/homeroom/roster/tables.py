@@ -1,0 +1,161 @@
+"""What a roster is: seven tables whose references are row numbers, not text.
+
+Sources make it (`homeroom.sources`), `homeroom.roster.shared` selects from it. A reference column (`school`, `user`)
+holds the position (0-based, UInt32) of the row in the table it refers to; the table's `id` column has the source id.
+A null reference means that the records name nothing there. Ten million rows of this take some 300 MB.
+
+Vocabulary: OneRoster 1.2 (class = section). Dates: begin inclusive, end **exclusive**; null = open.
+Grades: OneRoster codes (`KG`, `01` ... `12`, `Other`); an empty list in the records has become `["Other"]` (S3); null
+means *unknown* (the value could not be read and no earlier one is known): it matches every Exclude and no Include
+(invariant 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Final
+
+import polars as pl
+
+
+class SchoolRole(StrEnum):
+    """Roles that a person holds in an organisation (OneRoster 1.2 roles.role); `Other` stands for every extension."""
+
+    AIDE = "aide"
+    COUNSELOR = "counselor"
+    DISTRICT_ADMINISTRATOR = "districtAdministrator"
+    GUARDIAN = "guardian"
+    PARENT = "parent"
+    PRINCIPAL = "principal"
+    PROCTOR = "proctor"
+    RELATIVE = "relative"
+    SITE_ADMINISTRATOR = "siteAdministrator"
+    STUDENT = "student"
+    SYSTEM_ADMINISTRATOR = "systemAdministrator"
+    TEACHER = "teacher"
+    OTHER = "other"  # ext: values; 1.1's `administrator` is read as siteAdministrator
+
+
+class ClassRole(StrEnum):
+    """Roles that a person holds in a class (OneRoster 1.2 enrollments.role); `Other` stands for every extension."""
+
+    STUDENT = "student"
+    TEACHER = "teacher"
+    ADMINISTRATOR = "administrator"
+    PROCTOR = "proctor"
+    OTHER = "other"
+
+
+_Columns = dict[str, pl.DataType | type[pl.DataType]]
+
+
+def schemas(tables: dict[str, _Columns]) -> dict[str, pl.Schema]:
+    """Column types of several tables."""
+    return {name: pl.Schema(columns) for name, columns in tables.items()}
+
+
+_TEXTS: Final = pl.List(pl.String)
+_ROW: Final = pl.UInt32
+
+SCHEMAS: Final[dict[str, pl.Schema]] = schemas(
+    {
+        # type: school, district, department, local, state, national or an extension
+        "orgs": {"id": pl.String, "name": pl.String, "type": pl.String, "parent": _ROW},
+        # type: gradingPeriod, semester, schoolYear, term or an extension; school_year: the year in which it ends
+        "sessions": {
+            "id": pl.String,
+            "title": pl.String,
+            "type": pl.String,
+            "begin": pl.Date,
+            "end": pl.Date,
+            "parent": _ROW,
+            "school_year": pl.Int16,
+        },
+        "courses": {
+            "id": pl.String,
+            "title": pl.String,
+            "code": pl.String,
+            "grades": _TEXTS,
+            "subjects": _TEXTS,
+            "org": _ROW,
+        },
+        # type: homeroom, scheduled or an extension; terms: rows of `sessions`
+        "classes": {
+            "id": pl.String,
+            "title": pl.String,
+            "code": pl.String,
+            "type": pl.String,
+            "grades": _TEXTS,
+            "subjects": _TEXTS,
+            "course": _ROW,
+            "school": _ROW,
+            "terms": pl.List(_ROW),
+        },
+        # given/family: the preferred name where the records have one; no phone, no birth date, no password is kept here
+        "users": {
+            "id": pl.String,
+            "enabled": pl.Boolean,
+            "username": pl.String,
+            "given": pl.String,
+            "family": pl.String,
+            "identifier": pl.String,
+            "email": pl.String,
+            "grades": _TEXTS,
+        },
+        "roles": {
+            "user": _ROW,
+            "role": pl.Enum(SchoolRole),
+            "primary": pl.Boolean,
+            "org": _ROW,
+            "begin": pl.Date,
+            "end": pl.Date,
+        },
+        "enrollments": {
+            "class": _ROW,
+            "user": _ROW,
+            "role": pl.Enum(ClassRole),
+            "primary": pl.Boolean,
+            "begin": pl.Date,
+            "end": pl.Date,
+        },
+    }
+)
+"""Columns of each table of a `Roster`. Tables with an `id` are sorted by it and have no id twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roster:
+    """One complete reading of a district's records. Columns: `SCHEMAS`."""
+
+    orgs: pl.DataFrame
+    sessions: pl.DataFrame
+    courses: pl.DataFrame
+    classes: pl.DataFrame
+    users: pl.DataFrame
+    roles: pl.DataFrame
+    enrollments: pl.DataFrame
+
+    def tables(self) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Name and frame of each table, in the order of `SCHEMAS`."""
+        for field in fields(self):
+            yield field.name, getattr(self, field.name)
+
+    def counts(self) -> dict[str, int]:
+        """Rows per table, and people by what they are (each counted once): schools, students, teachers."""
+        people = self.roles.group_by(pl.col("role").cast(pl.String)).agg(pl.col("user").n_unique())
+        by_role = dict(people.iter_rows())
+        return {
+            "schools": self.orgs.filter(pl.col("type") == "school").height,
+            "classes": self.classes.height,
+            "students": by_role.get("student", 0),
+            "teachers": by_role.get("teacher", 0),
+            "users": self.users.height,
+            "enrollments": self.enrollments.height,
+        }
+
+    @classmethod
+    def empty(cls) -> Roster:
+        """No records at all: what a district starts from."""
+        return cls(**{name: pl.DataFrame(schema=schema) for name, schema in SCHEMAS.items()})

@@ -1,0 +1,97 @@
+"""Learning apps: products that receive rosters. One module per product, all behind the `Target` protocol.
+
+`homeroom.reconcile` opens a target for one run, reads it, plans, and hands small batches to `apply`. A target knows how
+its product works and nothing of Kubernetes, plans or stores; what it needs is handed to it when it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+import polars as pl
+
+from homeroom.plan import Change, Outcome
+from homeroom.roster.state import Actual
+
+Password = Callable[[str], str | None]
+"""The password that the records have for a person (source id), if any; asked only when a staff account is made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a product can do. What it cannot has a documented fallback and is reported in a condition, never skipped."""
+
+    suspend: bool = True  # can put an account out of use and give it back with all its work
+    archive_class: bool = True
+    rename_person: bool = True
+    guardians: bool = False
+    terms: bool = False
+    subjects: bool = False
+    grades: bool = False
+    emails: bool = False
+
+    def gaps(self) -> list[str]:
+        """Names of what is missing, sorted."""
+        return sorted(name for name in self.__dataclass_fields__ if not getattr(self, name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Source ids that the target needs to recognise its own marks, where marks are keyed hashes of them.
+
+    `schools`: source ids. `classes`: frame [school, key] of text. Both: what is desired now, and all in the ledger.
+    `usernames`: frame [school, key, username]: names given out before, reserved for ever (never for somebody else).
+    """
+
+    schools: Sequence[str]
+    classes: pl.DataFrame
+    usernames: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """One step of the way to a product, for `homeroom check`: what was tried, how it went, what to do about it."""
+
+    name: str  # "name resolution", "proxy", "TLS", "log-in", "permissions"
+    ok: bool
+    text: str
+
+
+class Target(Protocol):
+    """One product, opened for one run: `async with target: actual = await target.read(known); await target.apply(...)`.
+
+    Errors: `TransientError` (unreachable, busy), `IncompleteReadError` (the answer may be partial, the session died),
+    `TerminalError` (wrong credentials, `OwnedElsewhere`). None of them carries personal data.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this product can do."""
+
+    async def __aenter__(self) -> Self:
+        """Connect and log in."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Log out and close."""
+
+    async def read(self, known: Known) -> Actual:
+        """Read everything, live. Proves completeness or says that it could not."""
+
+    async def apply(self, batch: Sequence[Change]) -> Sequence[Outcome]:
+        """Carry out one batch (one kind, one operation, one school); one outcome per change, in order.
+
+        Idempotent: what is already so counts as applied. Ownership is checked again here. Raises only when the whole
+        batch could not be tried (then it is unknown what was done: the next run reads first).
+        """
+
+    async def check(self) -> Sequence[Hop]:
+        """Try every step to the product and say in plain words how it went; raises nothing that it can describe."""
+
+
+Fields = Mapping[str, str]
+"""The data of a Secret, decoded."""
