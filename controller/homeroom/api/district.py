@@ -1,0 +1,225 @@
+"""District: one source of school records.
+
+Read by the reconciler of districts, which turns ``spec.source`` into a snapshot. Neighbours: ``common.py`` for the
+pieces, ``learningapp.py`` for who receives the records.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field
+
+from homeroom.api.common import (
+    CaBundle,
+    Column,
+    Count,
+    Digest,
+    Interval,
+    Model,
+    Proxy,
+    Resource,
+    RootStatus,
+    Rule,
+    SecretReference,
+    Text,
+    Time,
+)
+
+
+def _known_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a directory of the zone database, like 'Europe'
+        raise ValueError(f"must be a time zone of the IANA database like 'Europe/Amsterdam', not '{value}'") from None
+    return value
+
+
+TimeZone = Annotated[
+    str,
+    Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_+\-]+(/[A-Za-z0-9_+\-]+){0,2}$"),
+    AfterValidator(_known_zone),
+]
+
+_MINUTE, _HOUR, _DAY = "[0-5]?[0-9]", "([01]?[0-9]|2[0-3])", "(0?[1-9]|[12][0-9]|3[01])"
+_MONTH = "(0?[1-9]|1[0-2]|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)"
+_WEEKDAY = "([0-7]|SUN|MON|TUE|WED|THU|FRI|SAT)"
+
+
+def _cron_field(value: str) -> str:
+    item = rf"(\*|{value}(-{value})?)(/[1-9][0-9]?)?"
+    return rf"{item}(,{item})*"
+
+
+CRON_PATTERN = "^" + " ".join(_cron_field(value) for value in (_MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY)) + "$"
+"""Minute, hour, day of month, month, day of week (0 and 7 are Sunday); lists, ranges, steps; names in capitals."""
+
+Cron = Annotated[str, Field(min_length=9, max_length=100, pattern=CRON_PATTERN)]
+
+
+class OneRosterCSV(Model):
+    """A OneRoster CSV export (1.1, 1.2 or 1.2.1), as a zip or a folder."""
+
+    url: Annotated[
+        str, Field(min_length=6, max_length=2048, pattern=r"^(https://[^\s/@?#]+([/?][^\s]*)?|file:[^\s]+)$")
+    ]
+    """Where the export lies: `https://...`, or `file:path` below the operator's `--file-root/<namespace>/`.
+    Credentials must not be part of it."""
+    secret_ref: SecretReference | None = None
+    """Secret with `username` and `password` (basic) or `token` (bearer), if the server asks for them."""
+
+
+class Source(Model):
+    """Where the records come from: exactly one kind of source, and how to reach it."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("[has(self.oneRosterCSV)].filter(x, x).size() == 1", "must name exactly one source: `oneRosterCSV`"),
+    )
+
+    one_roster_csv: Annotated[OneRosterCSV | None, Field(alias="oneRosterCSV")] = None
+    """A OneRoster CSV export."""
+    proxy: Proxy | None = None
+    """The proxy to go through."""
+    ca_bundle: CaBundle | None = None
+    """Certificates (PEM) to trust beside the system's, for servers with a private authority."""
+
+
+class HomeroomDefinition(Model):
+    """Which classes count as homerooms: those with one of the class types or with one of the subjects."""
+
+    class_types: Annotated[tuple[Text, ...], Field(max_length=16)] = ("homeroom",)
+    """Values of OneRoster's `classType`; compared without regard to case."""
+    subjects: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
+    """Values of OneRoster's `subjects`, for sources without the class type; compared without regard to case."""
+
+
+class SyncMode(StrEnum):
+    """When the source is read."""
+
+    SCHEDULE = "Schedule"
+    INTERVAL = "Interval"
+
+
+class Sync(Model):
+    """When the source is read."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.mode == 'Schedule' ? has(self.schedule) && !has(self.interval) "
+            ": has(self.interval) && !has(self.schedule)",
+            "mode 'Schedule' needs `schedule` and no `interval`, mode 'Interval' needs `interval` and no `schedule`",
+        ),
+    )
+
+    mode: SyncMode
+    """`Schedule`: at the times of `schedule`. `Interval`: every `interval`."""
+    schedule: Cron | None = None
+    """Five fields of cron, in the district's time zone."""
+    interval: Interval | None = None
+    """Time from one reading to the next."""
+
+
+class DistrictSpec(Model):
+    """One source of school records."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "timestamp('2000-01-01T00:00:00Z').getHours(self.timeZone) >= 0",
+            "`timeZone` must be a time zone of the IANA database like 'Europe/Amsterdam'",
+            offline=False,  # our CEL library has no time zones; TimeZone checks it instead
+        ),
+    )
+
+    display_name: Text | None = None
+    """The district's name for people."""
+    time_zone: TimeZone
+    """The district's time zone (IANA); decides what "today" is for begin and end dates, and when a schedule runs."""
+    contact: Text | None = None
+    """Goes into messages that ask a person to act: a web address or a role mailbox, never a person."""
+    source: Source
+    """Where the records come from."""
+    homeroom: HomeroomDefinition = HomeroomDefinition()
+    """Which classes count as homerooms."""
+    sync: Sync = Sync(mode=SyncMode.SCHEDULE, schedule="0 2 * * *")
+    """When the source is read; every night at two if nothing else is said."""
+    suspend: bool = False
+    """Nothing outside is read or written while this is true."""
+
+
+class RecordCounts(Model):
+    """Accepted records of a snapshot."""
+
+    schools: Count = 0
+    """Schools."""
+    terms: Count = 0
+    """Academic sessions."""
+    courses: Count = 0
+    """Courses."""
+    classes: Count = 0
+    """Classes."""
+    students: Count = 0
+    """People who are students."""
+    teachers: Count = 0
+    """People who are teachers."""
+    staff: Count = 0
+    """People with another role in a school."""
+    enrollments: Count = 0
+    """Enrolments of students and teachers in classes."""
+
+
+class FindingCounts(Model):
+    """What validation had to say, by how far it reaches."""
+
+    run: Count = 0
+    """Findings about the export as a whole."""
+    record: Count = 0
+    """Findings that quarantine a record."""
+    value: Count = 0
+    """Findings about one value; the record is kept."""
+
+
+class SnapshotStatus(Model):
+    """The accepted reading of the source."""
+
+    digest: Digest
+    """Digest of its content."""
+    accepted_time: Time
+    """When it was accepted; changes with the digest only."""
+    counts: RecordCounts = RecordCounts()
+    """Accepted records."""
+    quarantined: Count = 0
+    """Records that are invalid and count as their last accepted version."""
+    findings: FindingCounts = FindingCounts()
+    """Findings of the validation."""
+
+
+class DistrictStatus(RootStatus):
+    """What is known about the records."""
+
+    snapshot: SnapshotStatus | None = None
+    """The accepted reading of the source."""
+    last_change_time: Time | None = None
+    """When anything in this status last changed; never moves by itself."""
+
+
+class District(Resource):
+    """One source of school records: where they come from, when they are read, and what came of it."""
+
+    plural: ClassVar[str] = "districts"
+    short_names: ClassVar[tuple[str, ...]] = ("dist",)
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("Schools", ".status.snapshot.counts.schools", "integer", "Schools in the accepted snapshot"),
+        Column("Students", ".status.snapshot.counts.students", "integer", "Students in the accepted snapshot"),
+        Column("Classes", ".status.snapshot.counts.classes", "integer", "Classes in the accepted snapshot", priority=1),
+        Column(
+            "Quarantined", ".status.snapshot.quarantined", "integer", "Invalid records kept at their last version", 1
+        ),
+        Column("Snapshot", ".status.snapshot.digest", "string", "Digest of the accepted snapshot", priority=1),
+        Column("Suspended", ".spec.suspend", "string", "Whether reconciling is suspended", priority=1),
+    )
+
+    kind: Literal["District"] = "District"
+    spec: DistrictSpec
+    status: DistrictStatus = DistrictStatus()

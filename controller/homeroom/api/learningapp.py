@@ -1,0 +1,227 @@
+"""LearningApp: a product that receives a shared roster.
+
+Read by the reconciler of apps. Not called Application: in a cluster with Argo CD that word is taken. Which part of the
+roster it receives stands in its SharingRules (``sharingrule.py``).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from homeroom.api.common import (
+    CaBundle,
+    Column,
+    Count,
+    Counts,
+    Digest,
+    Duration,
+    HttpUrl,
+    Interval,
+    Model,
+    Name,
+    Proxy,
+    Reference,
+    Resource,
+    RootStatus,
+    Rule,
+    SecretReference,
+    SourceId,
+    Time,
+)
+
+MAX_SCHOOLS_IN_STATUS = 1000
+"""Above this many schools a LearningApp reports totals only: status is for people, and bounded."""
+MAX_RULES_IN_STATUS = 1000
+
+
+class Kolibri(Model):
+    """A Kolibri server. Each school becomes a facility."""
+
+    url: HttpUrl
+    """Address of the server."""
+    secret_ref: SecretReference
+    """Secret with `username` and `password` of a device administrator (superuser)."""
+
+
+class Target(Model):
+    """The product itself: exactly one kind of target, and how to reach it."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("[has(self.kolibri)].filter(x, x).size() == 1", "must name exactly one target: `kolibri`"),
+    )
+
+    kolibri: Kolibri | None = None
+    """A Kolibri server."""
+    proxy: Proxy | None = None
+    """The proxy to go through."""
+    ca_bundle: CaBundle | None = None
+    """Certificates (PEM) to trust beside the system's, for servers with a private authority."""
+
+
+class Policy(StrEnum):
+    """What a run may do in the target.
+
+    `Sync` adds, updates and removes; `UpsertOnly` never removes; `Observe` only plans and reports.
+    """
+
+    SYNC = "Sync"
+    UPSERT_ONLY = "UpsertOnly"
+    OBSERVE = "Observe"
+
+
+class DeletionPolicy(StrEnum):
+    """What happens in the target when the resource is deleted.
+
+    `Orphan` leaves everything; `Archive` archives the classes and ends the memberships.
+    """
+
+    ORPHAN = "Orphan"
+    ARCHIVE = "Archive"
+
+
+class PersonRemoval(StrEnum):
+    """What happens to somebody who is no longer shared.
+
+    `Keep`: nothing is removed. `KeepAccount`: memberships and roles go, the account works on. `Suspend`: they go as
+    well, and the account is closed as far as the target can without losing any work.
+    """
+
+    KEEP = "Keep"
+    KEEP_ACCOUNT = "KeepAccount"
+    SUSPEND = "Suspend"
+
+
+class ClassRemoval(StrEnum):
+    """What happens to a class that is no longer shared: `Archive` empties and marks it, `Keep` leaves it as it is."""
+
+    ARCHIVE = "Archive"
+    KEEP = "Keep"
+
+
+class Removal(Model):
+    """What happens to people and classes that are no longer shared.
+
+    By default accounts of teachers and administrators are only ever added.
+    """
+
+    students: PersonRemoval = PersonRemoval.SUSPEND
+    """Students."""
+    teachers: PersonRemoval = PersonRemoval.KEEP_ACCOUNT
+    """Teachers."""
+    administrators: PersonRemoval = PersonRemoval.KEEP
+    """Administrators."""
+    classes: ClassRemoval = ClassRemoval.ARCHIVE
+    """Classes."""
+
+
+class LearningAppSpec(Model):
+    """A product that receives a shared roster."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.districtRef == oldSelf.districtRef", "`districtRef` must not change; make a new LearningApp instead"
+        ),
+    )
+
+    district_ref: Reference
+    """The District whose records are shared; cannot change, since another district's people are other people."""
+    target: Target
+    """The product itself."""
+    interval: Interval = Duration.parse("1h")
+    """Time from one check of the target to the next, with some jitter; a new snapshot starts one as well."""
+    policy: Policy = Policy.SYNC
+    """`Sync` adds, updates and removes; `UpsertOnly` never removes; `Observe` only plans and reports."""
+    deletion_policy: DeletionPolicy = DeletionPolicy.ORPHAN
+    """`Orphan` leaves the target alone when this resource is deleted; `Archive` archives what Homeroom made there."""
+    removal: Removal = Removal()
+    """What happens to people and classes that are no longer shared."""
+    suspend: bool = False
+    """Nothing outside is read or written while this is true; deletion still works."""
+
+
+class RuleCounts(Counts):
+    """What one SharingRule shares."""
+
+    name: Name
+    """Name of the SharingRule."""
+
+
+class SchoolCounts(Counts):
+    """What is shared of one school."""
+
+    id: SourceId
+    """Source id of the school."""
+
+
+class PlanStatus(Model):
+    """What the last complete comparison wanted to change; all zero when the target is as it should be."""
+
+    create: Count = 0
+    """Things to make."""
+    update: Count = 0
+    """Things to change."""
+    remove: Count = 0
+    """Things to remove."""
+    drift: Count = 0
+    """How many of these undo what somebody did in the target by hand."""
+    blocked: Count = 0
+    """Changes that may not be made now."""
+    digest: Digest | None = None
+    """Digest of the plan."""
+
+
+class LearningAppStatus(RootStatus):
+    """What is shared, and how the target compares."""
+
+    snapshot_digest: Digest | None = None
+    """The snapshot of the District that was compared last."""
+    sharing_digest: Digest | None = None
+    """Digest of the shared roster."""
+    rules: Annotated[
+        tuple[RuleCounts, ...],
+        Field(
+            max_length=MAX_RULES_IN_STATUS,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = ()
+    """Counts per rule."""
+    schools: Annotated[
+        tuple[SchoolCounts, ...],
+        Field(
+            max_length=MAX_SCHOOLS_IN_STATUS,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
+        ),
+    ] = ()
+    """Counts per school; empty above 1000 schools, where only the totals are given."""
+    per_school_sum: Counts | None = None
+    """The counts per school added up: who is in two schools counts twice."""
+    distinct: Counts | None = None
+    """The counts of the district: who is in two schools counts once."""
+    plan: PlanStatus | None = None
+    """What the last complete comparison wanted to change."""
+    last_change_time: Time | None = None
+    """When anything in this status last changed; never moves by itself."""
+
+
+class LearningApp(Resource):
+    """A product that receives a shared roster: which district's, where, and what may be changed there."""
+
+    plural: ClassVar[str] = "learningapps"
+    short_names: ClassVar[tuple[str, ...]] = ("lapp",)
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("District", ".spec.districtRef.name", "string", "The district whose records are shared"),
+        Column("Policy", ".spec.policy", "string", "What a run may do"),
+        Column("Students", ".status.distinct.students", "integer", "Students shared, each counted once"),
+        Column("Teachers", ".status.distinct.teachers", "integer", "Teachers shared, each counted once", priority=1),
+        Column("Sections", ".status.distinct.sections", "integer", "Classes shared", priority=1),
+        Column("Drift", ".status.plan.drift", "integer", "Changes that undo what was done by hand", priority=1),
+        Column("Blocked", ".status.plan.blocked", "integer", "Changes that may not be made now", priority=1),
+        Column("Suspended", ".spec.suspend", "string", "Whether reconciling is suspended", priority=1),
+    )
+
+    kind: Literal["LearningApp"] = "LearningApp"
+    spec: LearningAppSpec
+    status: LearningAppStatus = LearningAppStatus()

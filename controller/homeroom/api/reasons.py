@@ -1,0 +1,134 @@
+"""The closed catalogue of reasons: every word that a condition or an event may carry, what it means, what to do.
+
+A reason is API for ever: dashboards and alerts match on it. The page of each kind in ``docs/resources/`` lists those
+that it uses. `homeroom.errors` carries them from where something went wrong to the condition.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+
+class Reason(StrEnum):
+    """One word, with what it `means` and what `todo` is left for a person (empty: nothing)."""
+
+    means: str
+    todo: str
+
+    def __new__(cls, value: str, means: str, todo: str = "") -> Self:
+        """Make a member that is its word and knows its text."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.means = means
+        member.todo = todo
+        return member
+
+    # How a run stands
+    SUCCEEDED = "Succeeded", "everything is as declared"
+    PROGRESSING = "Progressing", "a run is under way"
+    PROGRESSING_WITH_RETRY = "ProgressingWithRetry", "the last run failed and will be tried again"
+    SUSPENDED = (
+        "Suspended",
+        "`spec.suspend` is true: nothing outside is read or written",
+        "set `spec.suspend` to false to go on",
+    )
+    DELETING = "Deleting", "the resource is being deleted and its clean-up is under way"
+
+    # What is declared
+    INVALID_SPEC = "InvalidSpec", "the resource says something impossible", "correct the field that the message names"
+    DEPENDENCY_NOT_READY = (
+        "DependencyNotReady",
+        "a resource that this one needs is missing or not ready; it goes on by itself when that changes",
+        "create or repair the resource that the message names",
+    )
+    NO_SHARING_RULES = (
+        "NoSharingRules",
+        "no SharingRule names this app: nothing is shared and nothing is removed",
+        "create a SharingRule",
+    )
+
+    # The cluster
+    KIND_NOT_SERVED = (
+        "KindNotServed",
+        "the API server does not serve or not completely list a kind that the run has to read",
+        "install the CRDs of this release",
+    )
+    FORBIDDEN = (
+        "Forbidden",
+        "the operator lacks a permission in the cluster",
+        "apply the RBAC of `manifests/`, for a tenant also the component for its namespace",
+    )
+    SECRET_NOT_FOUND = "SecretNotFound", "the Secret does not exist, or a key is missing in it", "create or complete it"
+    SECRET_NOT_LABELLED = (
+        "SecretNotLabelled",
+        "the Secret does not carry the label `homeroom.dev/use: credentials`",
+        "label the Secret, if Homeroom may read it",
+    )
+    CLOCK_JUMPED = (
+        "ClockJumped",
+        "the clock went back behind the journal, or forward by more than 14 days: nothing is removed because of time",
+        "check the clock of the node",
+    )
+
+    # The source
+    SOURCE_UNAVAILABLE = "SourceUnavailable", "the source cannot be reached or answers with errors", "`homeroom check`"
+    SOURCE_REFUSED = (
+        "SourceRefused",
+        "the address of the source is one that Homeroom must not read",
+        "use an address outside the node and the cluster, or a file below `--file-root`",
+    )
+    SOURCE_INCOMPLETE = (
+        "SourceIncomplete",
+        "the reading did not prove complete: a missing file, a truncated archive; the last snapshot stays",
+        "have the export made again",
+    )
+    SOURCE_INVALID = (
+        "SourceInvalid",
+        "the records cannot be used as a whole; the last snapshot stays",
+        "see the findings: `homeroom validate`",
+    )
+    DELTA_NOT_SUPPORTED = (
+        "DeltaNotSupported",
+        "the export holds changes only (delta); Homeroom reads complete ones (bulk)",
+        "switch the export to bulk",
+    )
+    RECORDS_QUARANTINED = (
+        "RecordsQuarantined",
+        "some records are invalid and count as their last accepted version",
+        "correct them in the source; `homeroom validate` lists them",
+    )
+
+    # The target
+    TARGET_UNAVAILABLE = "TargetUnavailable", "the target cannot be reached or answers with errors", "`homeroom check`"
+    TARGET_INCOMPLETE = (
+        "TargetIncomplete",
+        "the target did not prove that it answered in full: nothing is removed because of it",
+    )
+    TARGET_REFUSED = "TargetRefused", "the target refused a change for good", "see the message"
+    SOME_CHANGES_FAILED = (
+        "SomeChangesFailed",
+        "most changes were made, some were refused by the target; they are tried again",
+        "`homeroom plan` names them",
+    )
+    CREDENTIALS_INVALID = (
+        "CredentialsInvalid",
+        "the source or target does not accept the credentials, or they lack a right",
+        "correct the Secret; `homeroom check` tells which hop",
+    )
+    OWNED_ELSEWHERE = (
+        "OwnedElsewhere",
+        "the target carries the mark of another owner: nothing is written",
+        "let one owner manage it, or remove the other's mark",
+    )
+    TOO_MANY_REMOVALS = (
+        "TooManyRemovals",
+        "the plan would remove more than a tenth of a school's memberships: nothing is removed there",
+        "check the export; `homeroom plan` shows the removals",
+    )
+    CAPABILITY_MISSING = (
+        "CapabilityMissing",
+        "the target cannot do everything that is declared; the documented fallback is used",
+        "see the message",
+    )
+    CAPABILITIES_MET = "CapabilitiesMet", "the target can do everything that is declared"
