@@ -18,10 +18,10 @@ from homeroom.roster.tables import schemas
 _ROW: Final = pl.UInt32
 
 DESIRED_SCHEMAS: Final[dict[str, pl.Schema]] = schemas(
-{
-    "schools": {"key": pl.String, "name": pl.String},
-    # staff: has a coach membership, a right or any non-student role in that school; enabled: the records' enabledUser
-    "people": {
+    {
+        "schools": {"key": pl.String, "name": pl.String},
+        # staff: has a coach membership, a right or any non-student role in that school; enabled: the records' enabledUser
+        "people": {
             "school": _ROW,
             "key": pl.String,
             "name": pl.String,
@@ -29,18 +29,18 @@ DESIRED_SCHEMAS: Final[dict[str, pl.Schema]] = schemas(
             "staff": pl.Boolean,
             "enabled": pl.Boolean,
         },
-    "classes": {"school": _ROW, "key": pl.String, "name": pl.String},
-    "memberships": {"class": _ROW, "person": _ROW, "role": pl.Enum(Role)}),  # Learner or Coach
-    "rights": {"person": _ROW}),  # administrator of the person's school
-}
+        "classes": {"school": _ROW, "key": pl.String, "name": pl.String},
+        "memberships": {"class": _ROW, "person": _ROW, "role": pl.Enum(Role)},  # Learner or Coach
+        "rights": {"person": _ROW},  # administrator of the person's school
+    }
 )
 
 ACTUAL_SCHEMAS: Final[dict[str, pl.Schema]] = schemas(
-{
-    # key null = not ours: never touched, and nothing in it; external_id is the target's own id
-    "schools": {"key": pl.String, "external_id": pl.String, "name": pl.String},
-    # key null = made by people; suspended: ours, and put out of use by us
-    "people": {
+    {
+        # key null = not ours: never touched, and nothing in it; external_id is the target's own id
+        "schools": {"key": pl.String, "external_id": pl.String, "name": pl.String},
+        # key null = made by people; suspended: ours, and put out of use by us
+        "people": {
             "school": _ROW,
             "key": pl.String,
             "external_id": pl.String,
@@ -48,11 +48,17 @@ ACTUAL_SCHEMAS: Final[dict[str, pl.Schema]] = schemas(
             "username": pl.String,
             "suspended": pl.Boolean,
         },
-    "classes": {"school": _ROW, "key": pl.String, "external_id": pl.String, "name": pl.String, "archived": pl.Boolean},
-    # memberships of all people in owned classes, and rights in owned schools; external_id may be null
-    "memberships": {"class": _ROW, "person": _ROW, "role": pl.Enum(Role), "external_id": pl.String},
-    "rights": {"person": _ROW, "external_id": pl.String},
-}
+        "classes": {
+            "school": _ROW,
+            "key": pl.String,
+            "external_id": pl.String,
+            "name": pl.String,
+            "archived": pl.Boolean,
+        },
+        # memberships of all people in owned classes, and rights in owned schools; external_id may be null
+        "memberships": {"class": _ROW, "person": _ROW, "role": pl.Enum(Role), "external_id": pl.String},
+        "rights": {"person": _ROW, "external_id": pl.String},
+    }
 )
 
 
