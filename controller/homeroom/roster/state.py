@@ -20,7 +20,7 @@ _ROW: Final = pl.UInt32
 DESIRED_SCHEMAS: Final[dict[str, pl.Schema]] = schemas(
     {
         "schools": {"key": pl.String, "name": pl.String},
-        # staff: has a coach membership, a right or any non-student role in that school; enabled: the records' enabledUser
+        # staff: has a coach membership, a right or a non-student role in that school; enabled: the records' enabledUser
         "people": {
             "school": _ROW,
             "key": pl.String,
