@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -17,10 +18,28 @@ def controlplane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPl
         yield plane
 
 
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[[Callable[[], bool]], None]:
+    """A function that waits until a condition holds, and fails the test after 30 s."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < deadline, "the condition did not come true within 30 s"
+            time.sleep(0.05)
+
+    return wait
+
+
 @pytest.fixture
-def namespace(controlplane: ControlPlane) -> Iterator[str]:
-    """A new namespace of its own; it is deleted afterwards, and nobody waits for that."""
+def namespace(controlplane: ControlPlane, wait_until: Callable[[Callable[[], bool]], None]) -> Iterator[str]:
+    """A new namespace of its own, in which all is quiet; it is deleted afterwards, and nobody waits for that."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     controlplane.kubectl("create", "namespace", name)
+    if controlplane.programs.kube_controller_manager is not None:
+        # Controllers put these into every namespace. A test that counts writes must not see that.
+        furniture = ["serviceaccount/default", "configmap/kube-root-ca.crt"]
+        look = ["get", *furniture, f"--namespace={name}", "--ignore-not-found", "--output=name"]
+        wait_until(lambda: controlplane.kubectl(*look).split() == furniture)
     yield name
     controlplane.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")

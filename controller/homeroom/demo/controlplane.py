@@ -47,7 +47,10 @@ _TOOLS = {
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
     "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
 }
-_CONTROLLERS = "garbagecollector,namespace,serviceaccount,serviceaccount-token,root-ca-cert-publisher"
+# Without the aggregation of cluster roles `view`, `edit` and `admin` would be empty.
+_CONTROLLERS = (
+    "clusterrole-aggregation,garbagecollector,namespace,root-ca-cert-publisher,serviceaccount,serviceaccount-token"
+)
 _START_SECONDS = 60.0  # a start takes some 5 s; a busy machine may take many times that
 _REQUEST_SECONDS = 10.0
 _KUBECTL_SECONDS = 120.0
@@ -226,7 +229,7 @@ class ControlPlane:
         self.ca = directory / "ca.pem"
         self.admin_kubeconfig = directory / "admin.kubeconfig"
         self.url = ""
-        self._programs = programs
+        self.programs = programs
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._ports: list[socket.socket] = []
 
@@ -274,7 +277,7 @@ class ControlPlane:
         """Start the API server, on the same port every time, and wait until it is ready."""
         self._run(
             "kube-apiserver",
-            self._programs.kube_apiserver,
+            self.programs.kube_apiserver,
             f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
             "--etcd-compaction-interval=0",  # written_since needs the history
             "--bind-address=127.0.0.1",
@@ -323,7 +326,7 @@ class ControlPlane:
         places = {"KUBECONFIG": str(self.admin_kubeconfig), "KUBECACHEDIR": str(self.directory / "kubectl")}
         environment = {**os.environ, **places}
         return _output(
-            str(self._programs.kubectl), *args, stdin=stdin, environment=environment, seconds=_KUBECTL_SECONDS
+            str(self.programs.kubectl), *args, stdin=stdin, environment=environment, seconds=_KUBECTL_SECONDS
         )
 
     def etcd_revision(self) -> int:
@@ -335,7 +338,8 @@ class ControlPlane:
     def written_since(self, revision: int) -> list[str]:
         """The keys that were created, changed or deleted after `revision`, sorted: `/registry/secrets/default/a`, ...
 
-        Leases and Events are left out: both are written by programs that have nothing to do.
+        Leases and Events are left out: both are written by programs that have nothing to do. A namespace that is going
+        away writes too, so where others use the same control plane, look for the keys of your own namespace.
         """
         now = self.etcd_revision()
         if now == revision:
@@ -359,7 +363,7 @@ class ControlPlane:
         client = f"http://127.0.0.1:{self._etcd_port}"
         self._run(
             "etcd",
-            self._programs.etcd,
+            self.programs.etcd,
             f"--data-dir={self.directory / 'etcd'}",
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={client}",
@@ -375,11 +379,11 @@ class ControlPlane:
         )
 
     def _start_controller_manager(self) -> None:
-        if self._programs.kube_controller_manager is None:
+        if self.programs.kube_controller_manager is None:
             return
         self._run(
             "kube-controller-manager",
-            self._programs.kube_controller_manager,
+            self.programs.kube_controller_manager,
             f"--kubeconfig={self.admin_kubeconfig}",
             f"--controllers={_CONTROLLERS}",
             f"--root-ca-file={self.ca}",
