@@ -3,9 +3,9 @@
 Flow: a kind's module (``district.py``...) builds its spec and status from these pieces; ``crds.py`` turns them into a
 structural schema, ``parse`` in the package reads a document into them, ``conditions.py`` moves their states.
 
-One truth for every rule: a bound stands in the field, a rule between fields stands in ``cel_rules``. The API server enforces
-both from the generated CRD; here pydantic enforces the bounds and ``Model`` evaluates the same CEL text, so an
-object that slipped past an older CRD is refused by the very same words.
+One truth for every rule: a bound stands in the field, a rule between fields stands in ``cel_rules``. The API server
+enforces both from the generated CRD; here pydantic enforces the bounds and ``Model`` evaluates the same CEL text, so
+an object that slipped past an older CRD is refused by the very same words.
 """
 
 from __future__ import annotations
