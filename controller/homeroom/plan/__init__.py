@@ -6,6 +6,20 @@ whole plan as one frame, its order, its digest and the policies that narrow it. 
 """
 
 from homeroom.plan.change import Cause, Change, Kind, Op, Outcome, Result, Role
+from homeroom.plan.guard import Guarded, guard
 from homeroom.plan.plan import PLAN_SCHEMA, Plan, Policy
 
-__all__ = ["PLAN_SCHEMA", "Cause", "Change", "Kind", "Op", "Outcome", "Plan", "Policy", "Result", "Role"]
+__all__ = [
+    "PLAN_SCHEMA",
+    "Cause",
+    "Change",
+    "Guarded",
+    "Kind",
+    "Op",
+    "Outcome",
+    "Plan",
+    "Policy",
+    "Result",
+    "Role",
+    "guard",
+]

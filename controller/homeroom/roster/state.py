@@ -79,7 +79,8 @@ class Actual:
 
     `complete` is False when the reading did not prove itself complete: then nothing may be removed (invariant 2).
     `unsure` are source ids of schools whose part could not be read (one bad school must not stop the others): nothing
-    in them is planned. `conflicts` are (school, person id) claimed twice or with a broken mark: these stand still.
+    in them is planned. `conflicts` are (school, person id) claimed twice, or whose mark and visible id disagree: these
+    stand still both ways, so their accounts appear in `people` with the claimed key (twice, if need be), never with null.
     """
 
     schools: pl.DataFrame
