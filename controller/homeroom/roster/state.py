@@ -7,6 +7,7 @@ A person appears once per school: products keep accounts per school (Kolibri doe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -80,7 +81,7 @@ class Actual:
     `complete` is False when the reading did not prove itself complete: then nothing may be removed (invariant 2).
     `unsure` are source ids of schools whose part could not be read (one bad school must not stop the others): nothing
     in them is planned. `conflicts` are (school, person id) claimed twice, or whose mark and visible id disagree: these
-    stand still both ways, so their accounts appear in `people` with the claimed key (twice, if need be), never with null.
+    stand still both ways, so their accounts appear in `people` with the claimed key (twice, if need be), not with null.
     """
 
     schools: pl.DataFrame
@@ -91,3 +92,16 @@ class Actual:
     complete: bool = True
     unsure: frozenset[str] = frozenset()
     conflicts: frozenset[tuple[str, str]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Source ids that the target needs to recognise its own marks, where marks are keyed hashes of them.
+
+    `schools`: source ids. `classes`: frame [school, key] of text. Both: what is desired now, and all in the ledger.
+    `usernames`: frame [school, key, username]: names given out before, reserved for ever (never for somebody else).
+    """
+
+    schools: Sequence[str]
+    classes: pl.DataFrame
+    usernames: pl.DataFrame

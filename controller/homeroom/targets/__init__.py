@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-import polars as pl
-
 from homeroom.plan import Change, Outcome
-from homeroom.roster.state import Actual
+from homeroom.roster.state import Actual, Known
+
+__all__ = ["Capabilities", "Fields", "Hop", "Known", "Password", "Target"]
 
 Password = Callable[[str], str | None]
 """The password that the records have for a person (source id), if any; asked only when a staff account is made."""
@@ -36,19 +36,6 @@ class Capabilities:
     def gaps(self) -> list[str]:
         """Names of what is missing, sorted."""
         return sorted(name for name in self.__dataclass_fields__ if not getattr(self, name))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """Source ids that the target needs to recognise its own marks, where marks are keyed hashes of them.
-
-    `schools`: source ids. `classes`: frame [school, key] of text. Both: what is desired now, and all in the ledger.
-    `usernames`: frame [school, key, username]: names given out before, reserved for ever (never for somebody else).
-    """
-
-    schools: Sequence[str]
-    classes: pl.DataFrame
-    usernames: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,119 @@
+"""The tables. Changing one means a new file in `migrations/versions`; a test compares both.
+
+Every row belongs to a tenant (`namespace`) and a resource by name, never by uid: a rebuilt cluster finds its own rows.
+Times are UTC without a zone (SQLite has none).
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+NAME = sa.String(253)
+SOURCE_ID = sa.String(512)
+
+leader = sa.Table(
+    "leader",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    comment="one row: the highest epoch of the Lease that has written here; older ones may not write any more",
+)
+
+accepted = sa.Table(
+    "accepted",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("district", NAME, primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("accepted_at", sa.DateTime, nullable=False),
+    sa.Column("validator", sa.Text),
+    sa.Column("spec_digest", sa.String(64), nullable=False),
+    comment="the accepted snapshot of each district, and how to ask its source whether anything changed",
+)
+
+baseline = sa.Table(
+    "baseline",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("app", NAME, primary_key=True),
+    sa.Column("files", sa.String(64), nullable=False),
+    sa.Column("rules", sa.Text, nullable=False),
+    sa.Column("snapshot", sa.String(64), nullable=False),
+    sa.Column("first", sa.Boolean, nullable=False),
+    comment="what had a reason to be in the target when a plan was last applied (homeroom.roster.diff.Baseline)",
+)
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("app", NAME, primary_key=True),
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("school", SOURCE_ID, primary_key=True),
+    sa.Column("key", SOURCE_ID, primary_key=True),
+    sa.Column("external_id", sa.Text),
+    sa.Column("username", sa.Text),
+    comment="what we made in the outside world; user names in it are reserved for ever",
+)
+
+journal = sa.Table(
+    "journal",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("batch", sa.String(64), nullable=False),
+    sa.Column("at", sa.DateTime, nullable=False),
+    sa.Column("namespace", NAME, nullable=False),
+    sa.Column("app", NAME, nullable=False),
+    sa.Column("op", sa.String(16), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("school", SOURCE_ID, nullable=False),
+    sa.Column("key", SOURCE_ID, nullable=False),
+    sa.Column("class_key", SOURCE_ID),
+    sa.Column("role", sa.String(16)),
+    sa.Column("cause", sa.String(32), nullable=False),
+    sa.Column("result", sa.String(16), nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Index(None, "namespace", "app", "key"),
+    sa.Index(None, "batch"),
+    comment="every change that was tried, with its cause and what became of it",
+)
+
+batch = sa.Table(
+    "batch",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("run", sa.String(64), nullable=False),
+    sa.Column("namespace", NAME, nullable=False),
+    sa.Column("app", NAME, nullable=False),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("revision", sa.String(256), nullable=False),
+    sa.Column("plan", sa.String(64), nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("intended_at", sa.DateTime, nullable=False),
+    sa.Column("concluded_at", sa.DateTime),
+    sa.Index(None, "namespace", "app"),
+    comment="the intent before a batch is written outside, and when its outcome was known (null: died between)",
+)
+
+run = sa.Table(
+    "run",
+    metadata,
+    sa.Column("kind", sa.String(32), primary_key=True),
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("name", NAME, primary_key=True),
+    sa.Column("started_at", sa.DateTime, nullable=False),
+    sa.Column("ended_at", sa.DateTime, nullable=False),
+    sa.Column("next_at", sa.DateTime),
+    sa.Column("reason", sa.String(64), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("summary", sa.Text, nullable=False),
+    comment="one row per root, overwritten by each run: the moving times that `homeroom status` shows",
+)

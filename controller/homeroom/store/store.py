@@ -1,0 +1,427 @@
+"""The door to the database and the Parquet files. Neighbours: `schema` (tables), `homeroom.reconcile` (the callers).
+
+Every write happens in a transaction that first checks the epoch of the Lease, so that an operator that lost its
+leadership without noticing cannot write any more (DESIGN.md section 7).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Self
+
+import polars as pl
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from homeroom.errors import TerminalError
+from homeroom.plan import Change, Kind, Outcome, Result
+from homeroom.roster.diff import IDENTITY, Baseline
+from homeroom.roster.state import Desired, Known
+from homeroom.store import schema
+
+_CHUNK: Final = 1000
+"""Rows per upsert statement: SQLite allows 32,766 parameters, a row of the ledger has seven."""
+
+
+class LostLeadershipError(TerminalError):
+    """Another operator leads: nothing may be written; the process ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """The accepted snapshot of a district. `spec_digest`: of the part of the spec that decides how it is read."""
+
+    digest: str
+    accepted_at: datetime
+    validator: str | None
+    spec_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBaseline:
+    """A baseline with what it was made of: the rules (canonical JSON) and the snapshot."""
+
+    baseline: Baseline
+    rules: str
+    snapshot: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """How the last run of a root went. `summary`: counts for `homeroom status`; no personal data."""
+
+    started_at: datetime
+    ended_at: datetime
+    next_at: datetime | None
+    reason: str
+    message: str
+    summary: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalQuery:
+    """Which rows of the journal to show; None does not narrow."""
+
+    namespace: str
+    app: str | None = None
+    person: str | None = None
+    class_key: str | None = None
+    school: str | None = None
+    run: str | None = None
+    cause: str | None = None
+    since: datetime | None = None
+    limit: int = 1000
+
+
+class Store:
+    """One SQL database and one directory. Thread-safe: each call has a connection of its own."""
+
+    def __init__(self, engine: sa.Engine, directory: Path) -> None:
+        self._engine = engine
+        self._directory = directory
+
+    @classmethod
+    def open(cls, url: str, directory: Path) -> Self:
+        """Connect, bring the tables up to date, make the directory. `url` is SQLAlchemy's (`sqlite:///...`)."""
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        engine = sa.create_engine(url, pool_pre_ping=True)
+        if engine.dialect.name == "sqlite":
+            sa.event.listen(engine, "connect", _prepare_sqlite)
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        return cls(engine, directory)
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self._engine.dispose()
+
+    def ping(self) -> None:
+        """Ask the database for one row, for readiness; raises what SQLAlchemy raises."""
+        with self._engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+
+    @contextmanager
+    def _writing(self, epoch: int) -> Iterator[sa.Connection]:
+        with self._engine.begin() as connection:
+            leader = schema.leader
+            seen = connection.execute(
+                sa.update(leader).where(leader.c.id == 1, leader.c.epoch <= epoch).values(epoch=epoch)
+            )
+            if seen.rowcount != 1:
+                raise LostLeadershipError("another operator leads and has written to the store", reason="NotLeader")
+            yield connection
+
+    # -- districts ----------------------------------------------------------------------------------------------
+
+    def snapshots(self, *, namespace: str, district: str) -> Path:
+        """The directory of a district's snapshots; a snapshot lies below it under its digest."""
+        return self._directory / "snapshots" / namespace / district
+
+    def accepted(self, *, namespace: str, district: str) -> Accepted | None:
+        """The accepted snapshot, if there is one."""
+        table = schema.accepted
+        columns = [table.c[field.name] for field in fields(Accepted)]
+        with self._engine.connect() as connection:
+            row = connection.execute(
+                sa.select(*columns).where(table.c.namespace == namespace, table.c.district == district)
+            ).one_or_none()
+        if row is None:
+            return None
+        return Accepted(
+            digest=row.digest,
+            accepted_at=row.accepted_at.replace(tzinfo=UTC),
+            validator=row.validator,
+            spec_digest=row.spec_digest,
+        )
+
+    def accept(self, accepted: Accepted, *, namespace: str, district: str, epoch: int) -> None:
+        """Make this the accepted snapshot, and drop snapshots that nothing refers to any more."""
+        values = {**asdict(accepted), "accepted_at": _naive(accepted.accepted_at)}
+        with self._writing(epoch) as connection:
+            _upsert(connection, schema.accepted, [{"namespace": namespace, "district": district, **values}])
+            used = set(
+                connection.scalars(
+                    sa.select(schema.baseline.c.snapshot).where(schema.baseline.c.namespace == namespace)
+                )
+            )
+        directory = self.snapshots(namespace=namespace, district=district)
+        _prune(directory, keep={*used, accepted.digest})
+
+    # -- apps ---------------------------------------------------------------------------------------------------
+
+    def baseline(self, *, namespace: str, app: str) -> StoredBaseline | None:
+        """What had a reason when a plan was last applied; None: nothing ever was, or the store was lost."""
+        table = schema.baseline
+        with self._engine.connect() as connection:
+            row = connection.execute(
+                sa.select(table).where(table.c.namespace == namespace, table.c.app == app)
+            ).one_or_none()
+        if row is None:
+            return None
+        files = self._baselines(namespace, app) / row.files
+        frames = {field.name: pl.read_parquet(files / f"{field.name}.parquet") for field in fields(Desired)}
+        return StoredBaseline(
+            baseline=Baseline(
+                desired=Desired(**frames),
+                kept=pl.read_parquet(files / "kept.parquet"),
+                unapplied=pl.read_parquet(files / "unapplied.parquet"),
+                first=row.first,
+            ),
+            rules=row.rules,
+            snapshot=row.snapshot,
+        )
+
+    def save_baseline(self, stored: StoredBaseline, *, namespace: str, app: str, epoch: int) -> None:
+        """Replace the baseline: files first, then the row that names them, so that a crash leaves the old one."""
+        directory, name = self._baselines(namespace, app), uuid.uuid4().hex
+        files = directory / name
+        files.mkdir(parents=True, mode=0o700)
+        baseline = stored.baseline
+        frames = {field.name: getattr(baseline.desired, field.name) for field in fields(Desired)}
+        for frame_name, frame in {**frames, "kept": baseline.kept, "unapplied": baseline.unapplied}.items():
+            frame.write_parquet(files / f"{frame_name}.parquet")
+        row = {
+            "namespace": namespace,
+            "app": app,
+            "files": name,
+            "rules": stored.rules,
+            "snapshot": stored.snapshot,
+            "first": baseline.first,
+        }
+        with self._writing(epoch) as connection:
+            _upsert(connection, schema.baseline, [row])
+        _prune(directory, keep={name})
+
+    def _baselines(self, namespace: str, app: str) -> Path:
+        return self._directory / "baselines" / namespace / app
+
+    def known(self, *, namespace: str, app: str) -> Known:
+        """All that this app ever made: for recognising marks, and names that stay reserved."""
+        table = schema.ledger
+        query = sa.select(table.c.kind, table.c.school, table.c.key, table.c.username).where(
+            table.c.namespace == namespace, table.c.app == app
+        )
+        columns = {"kind": pl.String, "school": pl.String, "key": pl.String, "username": pl.String}
+        with self._engine.connect() as connection:
+            rows = pl.DataFrame([tuple(row) for row in connection.execute(query)], schema=columns, orient="row")
+        return Known(
+            schools=rows.filter(pl.col("kind") == Kind.SCHOOL.value)["key"].to_list(),
+            classes=rows.filter(pl.col("kind") == Kind.CLASS.value).select("school", "key"),
+            usernames=rows.filter(pl.col("username").is_not_null()).select("school", "key", "username"),
+        )
+
+    def intend(
+        self,
+        changes: Sequence[Change],
+        *,
+        namespace: str,
+        app: str,
+        run: str,
+        generation: int,
+        revision: str,
+        plan: str,
+        at: datetime,
+        epoch: int,
+    ) -> str:
+        """Write down what is about to be done, before it is; returns the id of the batch."""
+        batch = uuid.uuid4().hex
+        with self._writing(epoch) as connection:
+            connection.execute(
+                sa.insert(schema.batch).values(
+                    id=batch,
+                    run=run,
+                    namespace=namespace,
+                    app=app,
+                    generation=generation,
+                    revision=revision,
+                    plan=plan,
+                    size=len(changes),
+                    intended_at=_naive(at),
+                )
+            )
+        return batch
+
+    def conclude(
+        self,
+        batch: str,
+        changes: Sequence[Change],
+        outcomes: Sequence[Outcome],
+        *,
+        namespace: str,
+        app: str,
+        at: datetime,
+        epoch: int,
+    ) -> None:
+        """Write down what became of a batch: journal, ledger, and that its outcome is known."""
+        when = _naive(at)
+        journal = [
+            {
+                "batch": batch,
+                "at": when,
+                "namespace": namespace,
+                "app": app,
+                "op": change.op.value,
+                "kind": change.kind.value,
+                "school": change.school,
+                "key": change.key,
+                "class_key": change.class_key,
+                "role": change.role.value if change.role else None,
+                "cause": change.cause.value,
+                "result": outcome.result.value,
+                "error": outcome.error,
+            }
+            for change, outcome in zip(changes, outcomes, strict=True)
+        ]
+        owned = [
+            {
+                "namespace": namespace,
+                "app": app,
+                "kind": change.kind.value,
+                "school": change.school,
+                "key": change.key,
+                "external_id": outcome.external_id,
+                "username": outcome.username,
+            }
+            for change, outcome in zip(changes, outcomes, strict=True)
+            if change.kind in (Kind.SCHOOL, Kind.PERSON, Kind.CLASS)
+            and outcome.result is Result.APPLIED
+            and outcome.external_id is not None
+        ]
+        with self._writing(epoch) as connection:
+            connection.execute(sa.insert(schema.journal), journal)
+            _upsert(connection, schema.ledger, owned, keep_old_where_null=("username",))
+            connection.execute(sa.update(schema.batch).where(schema.batch.c.id == batch).values(concluded_at=when))
+
+    def history(self, query: JournalQuery) -> pl.DataFrame:
+        """The journal, newest first: when and by which commit (`batch`), what and why (`journal`); see `schema`."""
+        journal, batch = schema.journal, schema.batch
+        statement = (
+            sa.select(
+                journal.c.at,
+                batch.c.run,
+                batch.c.revision,
+                batch.c.generation,
+                *(
+                    journal.c[name]
+                    for name in ("app", "op", "kind", "school", "key", "class_key", "role", "cause", "result", "error")
+                ),
+            )
+            .join(batch, batch.c.id == journal.c.batch)
+            .where(journal.c.namespace == query.namespace)
+            .order_by(journal.c.id.desc())
+            .limit(query.limit)
+        )
+        people = [Kind.PERSON.value, Kind.MEMBERSHIP.value, Kind.RIGHT.value]
+        if query.app is not None:
+            statement = statement.where(journal.c.app == query.app)
+        if query.person is not None:
+            statement = statement.where(journal.c.key == query.person, journal.c.kind.in_(people))
+        if query.class_key is not None:
+            of_class = (journal.c.kind == Kind.CLASS.value) & (journal.c.key == query.class_key)
+            statement = statement.where((journal.c.class_key == query.class_key) | of_class)
+        if query.school is not None:
+            statement = statement.where(journal.c.school == query.school)
+        if query.run is not None:
+            statement = statement.where(batch.c.run == query.run)
+        if query.cause is not None:
+            statement = statement.where(journal.c.cause == query.cause)
+        if query.since is not None:
+            statement = statement.where(journal.c.at >= _naive(query.since))
+        with self._engine.connect() as connection:
+            result = connection.execute(statement)
+            names = list(result.keys())
+            rows = [tuple(row) for row in result]
+        texts = dict.fromkeys(names, pl.String())
+        return pl.DataFrame(rows, schema={**texts, "at": pl.Datetime("us"), "generation": pl.Int64}, orient="row")
+
+    # -- all roots ----------------------------------------------------------------------------------------------
+
+    def save_run(self, row: RunRow, *, kind: str, namespace: str, name: str, epoch: int) -> None:
+        """Overwrite the row of a root: the one write of a run that changed nothing (invariant 1)."""
+        values = {
+            "kind": kind,
+            "namespace": namespace,
+            "name": name,
+            "started_at": _naive(row.started_at),
+            "ended_at": _naive(row.ended_at),
+            "next_at": _naive(row.next_at) if row.next_at else None,
+            "reason": row.reason,
+            "message": row.message,
+            "summary": json.dumps(row.summary, sort_keys=True),
+        }
+        with self._writing(epoch) as connection:
+            _upsert(connection, schema.run, [values])
+
+    def runs(self, *, namespace: str | None = None) -> pl.DataFrame:
+        """The last run of each root; columns as in `schema.run`."""
+        statement = sa.select(schema.run).order_by(schema.run.c.namespace, schema.run.c.kind, schema.run.c.name)
+        if namespace is not None:
+            statement = statement.where(schema.run.c.namespace == namespace)
+        with self._engine.connect() as connection:
+            result = connection.execute(statement)
+            names = list(result.keys())
+            rows = [tuple(row) for row in result]
+        moments = dict.fromkeys(("started_at", "ended_at", "next_at"), pl.Datetime("us"))
+        return pl.DataFrame(rows, schema={**dict.fromkeys(names, pl.String()), **moments}, orient="row")
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def _prepare_sqlite(connection: object, _record: object) -> None:
+    """Readers do not wait for the writer, writers wait for each other, and a crash loses no committed transaction."""
+    cursor = connection.cursor()  # type: ignore[attr-defined]  # SQLAlchemy types the DBAPI connection as object
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _upsert(
+    connection: sa.Connection,
+    table: sa.Table,
+    rows: Sequence[Mapping[str, object]],
+    *,
+    keep_old_where_null: Sequence[str] = (),
+) -> None:
+    """Insert, or update by primary key; the same words in SQLite and PostgreSQL."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415 - one of two dialects, chosen here
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # noqa: PLC0415 - as above
+    key = [column.name for column in table.primary_key]
+    for start in range(0, len(rows), _CHUNK):
+        statement = insert(table).values(list(rows[start : start + _CHUNK]))
+        new = {
+            name: sa.func.coalesce(statement.excluded[name], table.c[name])
+            if name in keep_old_where_null
+            else statement.excluded[name]
+            for name in rows[0]
+            if name not in key
+        }
+        connection.execute(statement.on_conflict_do_update(index_elements=key, set_=new))
+
+
+def _prune(directory: Path, *, keep: set[str]) -> None:
+    """Remove all but the named entries; something that is being read right now stays readable on POSIX."""
+    if not directory.is_dir():
+        return
+    for entry in directory.iterdir():
+        if entry.name not in keep and entry.is_dir():
+            shutil.rmtree(entry)
+
+
+def empty_identity() -> pl.DataFrame:
+    """No rows, with the columns of `IDENTITY`."""
+    return pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String()))
