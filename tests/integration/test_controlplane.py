@@ -117,6 +117,20 @@ class TestControllers:
         controlplane.kubectl("wait", "--for=delete", "configmap/owned", here, "--timeout=60s")
         assert controlplane.kubectl("get", "configmap", "owned", here, "--ignore-not-found") == ""
 
+    def test_a_role_for_people_has_what_is_aggregated_to_it(
+        self, controlplane: ControlPlane, namespace: str, wait_until: WaitUntil
+    ) -> None:
+        needs_controllers(controlplane)
+        role = f"{namespace}-to-view"
+        controlplane.kubectl(
+            "create", "clusterrole", role, "--verb=get", "--resource=configmaps", f"--resource-name={role}"
+        )
+        try:
+            controlplane.kubectl("label", "clusterrole", role, "rbac.authorization.k8s.io/aggregate-to-view=true")
+            wait_until(lambda: role in controlplane.kubectl("get", "clusterrole", "view", "--output=json"))
+        finally:
+            controlplane.kubectl("delete", "clusterrole", role)
+
 
 class TestRights:
     def test_a_service_account_may_do_what_rbac_gives_it(
@@ -129,7 +143,8 @@ class TestRights:
         with pytest.raises(ControlPlaneError, match=forbidden):
             controlplane.kubectl(as_reader, "get", "configmaps", here)
 
-        bound = (f"--serviceaccount={namespace}:reader", "--clusterrole=view")
+        controlplane.kubectl("create", "role", "reader", "--verb=list", "--resource=configmaps", here)
+        bound = (f"--serviceaccount={namespace}:reader", "--role=reader")
         controlplane.kubectl("create", "rolebinding", "reader", *bound, here)
 
         def may_list() -> bool:
@@ -210,10 +225,12 @@ class TestFaults:
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
             assert process.stdout is not None
             kubeconfig = Path(process.stdout.readline().strip().removeprefix("export KUBECONFIG="))
-            assert kubeconfig.is_file()
+            had_kubeconfig = kubeconfig.is_file()
             children = psutil.Process(process.pid).children()
-            assert {child.name() for child in children} >= {"etcd", "kube-apiserver"}
-            process.send_signal(sign)
+            names = {child.name() for child in children}
+            process.send_signal(sign)  # before any assertion: a failing one would wait here for ever
+        assert had_kubeconfig
+        assert names >= {"etcd", "kube-apiserver"}
         assert process.returncode == (-sign if sign is signal.SIGKILL else 0)
         # Who takes over orphans may be slow to bury them.
         wait_until(lambda: all(not c.is_running() or c.status() == psutil.STATUS_ZOMBIE for c in children))

