@@ -112,8 +112,10 @@ run = sa.Table(
     sa.Column("started_at", sa.DateTime, nullable=False),
     sa.Column("ended_at", sa.DateTime, nullable=False),
     sa.Column("next_at", sa.DateTime),
+    sa.Column("read_at", sa.DateTime),
     sa.Column("reason", sa.String(64), nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("summary", sa.Text, nullable=False),
+    sa.Column("schools", sa.Text, nullable=False),
     comment="one row per root, overwritten by each run: the moving times that `homeroom status` shows",
 )

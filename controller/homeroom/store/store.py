@@ -11,7 +11,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
@@ -56,14 +56,20 @@ class StoredBaseline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """How the last run of a root went. `summary`: counts for `homeroom status`; no personal data."""
+    """How the last run of a root went.
+
+    `read_at`: when its source or target was last read completely. `summary`: counts for `homeroom status`. `schools`: of
+    a LearningApp, how each school stands in it, as JSON for the School resources. No personal data.
+    """
 
     started_at: datetime
     ended_at: datetime
-    next_at: datetime | None
     reason: str
     message: str
-    summary: Mapping[str, int]
+    next_at: datetime | None = None
+    read_at: datetime | None = None
+    summary: Mapping[str, int] = field(default_factory=dict)
+    schools: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +137,7 @@ class Store:
     def accepted(self, *, namespace: str, district: str) -> Accepted | None:
         """The accepted snapshot, if there is one."""
         table = schema.accepted
-        columns = [table.c[field.name] for field in fields(Accepted)]
+        columns = [table.c[column.name] for column in fields(Accepted)]
         with self._engine.connect() as connection:
             row = connection.execute(
                 sa.select(*columns).where(table.c.namespace == namespace, table.c.district == district)
@@ -170,7 +176,7 @@ class Store:
         if row is None:
             return None
         files = self._baselines(namespace, app) / row.files
-        frames = {field.name: pl.read_parquet(files / f"{field.name}.parquet") for field in fields(Desired)}
+        frames = {part.name: pl.read_parquet(files / f"{part.name}.parquet") for part in fields(Desired)}
         return StoredBaseline(
             baseline=Baseline(
                 desired=Desired(**frames),
@@ -188,7 +194,7 @@ class Store:
         files = directory / name
         files.mkdir(parents=True, mode=0o700)
         baseline = stored.baseline
-        frames = {field.name: getattr(baseline.desired, field.name) for field in fields(Desired)}
+        frames = {part.name: getattr(baseline.desired, part.name) for part in fields(Desired)}
         for frame_name, frame in {**frames, "kept": baseline.kept, "unapplied": baseline.unapplied}.items():
             frame.write_parquet(files / f"{frame_name}.parquet")
         row = {
@@ -356,12 +362,33 @@ class Store:
             "started_at": _naive(row.started_at),
             "ended_at": _naive(row.ended_at),
             "next_at": _naive(row.next_at) if row.next_at else None,
+            "read_at": _naive(row.read_at) if row.read_at else None,
             "reason": row.reason,
             "message": row.message,
             "summary": json.dumps(row.summary, sort_keys=True),
+            "schools": json.dumps(row.schools, sort_keys=True),
         }
         with self._writing(epoch) as connection:
             _upsert(connection, schema.run, [values])
+
+    def run(self, *, kind: str, namespace: str, name: str) -> RunRow | None:
+        """The last run of a root."""
+        table = schema.run
+        query = sa.select(table).where(table.c.kind == kind, table.c.namespace == namespace, table.c.name == name)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return RunRow(
+            started_at=row.started_at.replace(tzinfo=UTC),
+            ended_at=row.ended_at.replace(tzinfo=UTC),
+            next_at=row.next_at.replace(tzinfo=UTC) if row.next_at else None,
+            read_at=row.read_at.replace(tzinfo=UTC) if row.read_at else None,
+            reason=row.reason,
+            message=row.message,
+            summary=json.loads(row.summary),
+            schools=json.loads(row.schools),
+        )
 
     def runs(self, *, namespace: str | None = None) -> pl.DataFrame:
         """The last run of each root; columns as in `schema.run`."""
@@ -372,7 +399,7 @@ class Store:
             result = connection.execute(statement)
             names = list(result.keys())
             rows = [tuple(row) for row in result]
-        moments = dict.fromkeys(("started_at", "ended_at", "next_at"), pl.Datetime("us"))
+        moments = dict.fromkeys(("started_at", "ended_at", "next_at", "read_at"), pl.Datetime("us"))
         return pl.DataFrame(rows, schema={**dict.fromkeys(names, pl.String()), **moments}, orient="row")
 
 

@@ -95,9 +95,11 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(), nullable=False),
         sa.Column("ended_at", sa.DateTime(), nullable=False),
         sa.Column("next_at", sa.DateTime(), nullable=True),
+        sa.Column("read_at", sa.DateTime(), nullable=True),
         sa.Column("reason", sa.String(length=64), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("summary", sa.Text(), nullable=False),
+        sa.Column("schools", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("kind", "namespace", "name", name=op.f("pk_run")),
         comment="one row per root, overwritten by each run: the moving times that `homeroom status` shows",
     )
