@@ -58,8 +58,8 @@ class StoredBaseline:
 class RunRow:
     """How the last run of a root went.
 
-    `read_at`: when its source or target was last read completely. `summary`: counts for `homeroom status`. `schools`: of
-    a LearningApp, how each school stands in it, as JSON for the School resources. No personal data.
+    `read_at`: when its source or target was last read completely. `summary`: counts for `homeroom status`. `schools`:
+    of a LearningApp, how each school stands in it, as JSON for the School resources. No personal data.
     """
 
     started_at: datetime
