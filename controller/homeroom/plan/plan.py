@@ -7,7 +7,7 @@ Made by `homeroom.roster.diff`; shown by the command line; cut into `Change` bat
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -108,11 +108,12 @@ class Plan:
             return Plan(self.changes.clear())
         return Plan(self.changes.filter(~pl.col("op").cast(pl.String).is_in(_DESTRUCTIVE)))
 
-    def batches(self, size: int) -> Iterator[list[Change]]:
-        """Cut into batches of at most `size` changes, each of one kind, one operation and one school, in order."""
+    def batches(self, sizes: Mapping[Kind, int]) -> Iterator[list[Change]]:
+        """Cut into batches, each of one kind, one operation and one school, in order; `sizes`: changes at most."""
         start = 0
         runs = self.changes.select(pl.struct("kind", "op", "school").rle().alias("run")).unnest("run")
-        for length in runs["len"].to_list():
+        for length, kind in runs.select("len", "kind").iter_rows():
+            size = sizes[Kind(kind)]
             for at in range(start, start + length, size):
                 part = self.changes.slice(at, min(size, start + length - at))
                 yield [

@@ -109,3 +109,16 @@ class Cluster(Protocol):
     @property
     def epoch(self) -> int:
         """The Lease's transition count under which we lead; every store transaction checks it."""
+
+
+class Metrics(Protocol):
+    """What the loop counts, for Prometheus. Labels never name a person."""
+
+    def operations(self, kind: str, *, planned: int = 0, applied: int = 0, failed: int = 0) -> None:
+        """Count planned, applied and failed changes; `kind` is the kind of thing changed (`user`, `membership`...)."""
+
+    def backend_call(self, backend: str, *, outcome: str, seconds: float) -> None:
+        """Count one call to a source or target (`kolibri`, `onerostercsv`...); `outcome` is `ok` or a reason."""
+
+    def records_read(self, district: Key, *, at: datetime) -> None:
+        """Note the age of a District's records: when those in use were read."""

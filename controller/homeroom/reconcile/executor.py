@@ -1,0 +1,148 @@
+"""The only place that changes anything in a target.
+
+Per batch: an intent row, the external write, an outcome row. Between batches it looks whether it should go on. A crash
+anywhere is repaired by the next run, which reads the target first: every change is idempotent there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import polars as pl
+import structlog
+
+from homeroom.errors import TerminalError, TransientError
+from homeroom.plan import Change, Kind, Op, Outcome, Plan, Result
+from homeroom.reconcile.ports import Clock
+from homeroom.roster.diff import IDENTITY
+from homeroom.store import Store
+from homeroom.targets import Target
+
+log = structlog.get_logger()
+
+BATCH_SIZES: Final = {Kind.SCHOOL: 1, Kind.PERSON: 100, Kind.CLASS: 50, Kind.MEMBERSHIP: 500, Kind.RIGHT: 100}
+"""Changes per batch: some seconds of work each, so that a stop never waits long and a crash never leaves much open."""
+
+LONGEST_RUN: Final = timedelta(minutes=10)
+"""After this a run ends and plans again: what it knows about the target has become old."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What became of a plan.
+
+    `undone`: the rows of the plan that were not applied, columns `IDENTITY`. `stopped`: why it ended before its end, in
+    words, or None. `broken`: the error that ended it, if one did. `failed_schools`: where something was refused.
+    """
+
+    applied: int
+    failed: int
+    undone: pl.DataFrame
+    stopped: str | None
+    broken: TransientError | None
+    errors: tuple[str, ...]
+    failed_schools: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executor:
+    """Applies plans of one app in one run; the fields are what the journal says of every change."""
+
+    store: Store
+    clock: Clock
+    namespace: str
+    app: str
+    run: str
+    generation: int
+    revision: str
+    epoch: int
+    count: Callable[[Kind, Op, Result, int], None]
+
+    async def apply(
+        self,
+        plan: Plan,
+        target: Target,
+        *,
+        interrupted: Callable[[], str | None],
+        progress: Callable[[str], Awaitable[None]],
+    ) -> Applied:
+        """Apply `plan` in its order. One bad change, or one bad school, never stops the others (invariant 13)."""
+        total, digest = plan.changes.height, plan.digest()
+        until = self.clock.monotonic() + LONGEST_RUN.total_seconds()
+        done: list[int] = []
+        errors: dict[str, None] = {}
+        lost: set[str] = set()
+        failed_schools: set[str] = set()
+        failed = 0
+        stopped: str | None = None
+        broken: TransientError | None = None
+        for batch in plan.batches(BATCH_SIZES):
+            if batch[0].school in lost:
+                continue
+            stopped = interrupted() or ("ten minutes are over" if self.clock.monotonic() > until else None)
+            if stopped is not None:
+                break
+            await progress(f"applying: {len(done)} of {total} changes done")
+            try:
+                outcomes = await self._one(batch, target, digest)
+            except TransientError as error:
+                broken, stopped = error, error.message
+                break
+            except TerminalError as error:
+                # The target refuses everything in this school: leave it alone for this run, go on with the others.
+                log.warning("school refused", namespace=self.namespace, app=self.app, reason=error.reason)
+                errors.setdefault(error.message)
+                lost.add(batch[0].school)
+                failed += len(batch)
+                continue
+            done += [outcome.seq for outcome in outcomes if outcome.result is Result.APPLIED]
+            for change, outcome in zip(batch, outcomes, strict=True):
+                if outcome.result is not Result.APPLIED:
+                    failed += 1
+                    failed_schools.add(change.school)
+                    errors.setdefault(outcome.error or "unknown")
+        rest = plan.changes.with_row_index("seq").filter(~pl.col("seq").is_in(done))
+        return Applied(
+            applied=len(done),
+            failed=failed,
+            undone=rest.select(pl.col(column).cast(pl.String) for column in IDENTITY),
+            stopped=stopped,
+            broken=broken,
+            errors=tuple(errors),
+            failed_schools=frozenset(failed_schools | lost),
+        )
+
+    async def _one(self, batch: Sequence[Change], target: Target, plan: str) -> Sequence[Outcome]:
+        """Intent, write, outcome. A crash in between shows as a batch without a conclusion."""
+        identifier = await asyncio.to_thread(
+            self.store.intend,
+            batch,
+            namespace=self.namespace,
+            app=self.app,
+            run=self.run,
+            generation=self.generation,
+            revision=self.revision,
+            plan=plan,
+            at=self.clock.now(),
+            epoch=self.epoch,
+        )
+        outcomes = await target.apply(batch)
+        await asyncio.to_thread(
+            self.store.conclude,
+            identifier,
+            batch,
+            outcomes,
+            namespace=self.namespace,
+            app=self.app,
+            at=self.clock.now(),
+            epoch=self.epoch,
+        )
+        for result in Result:
+            n = sum(outcome.result is result for outcome in outcomes)
+            if n:
+                self.count(batch[0].kind, batch[0].op, result, n)
+        return outcomes
