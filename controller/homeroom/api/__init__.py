@@ -8,7 +8,7 @@ stand in a module per kind, their common pieces in ``common.py``. ``conditions``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -33,6 +33,7 @@ from homeroom.api.common import (
     DurationUnit,
     Model,
     ObjectMeta,
+    Path,
     Proxy,
     Reference,
     Resource,
@@ -40,6 +41,7 @@ from homeroom.api.common import (
     Rule,
     SecretReference,
     Status,
+    field_path,
 )
 from homeroom.api.district import (
     District,
@@ -114,6 +116,7 @@ __all__ = [
     "Effect",
     "FindingCounts",
     "HomeroomDefinition",
+    "InvalidFieldsError",
     "InvalidSpecError",
     "Kolibri",
     "LearningApp",
@@ -125,6 +128,7 @@ __all__ = [
     "ObjectMeta",
     "OneRosterCSV",
     "Operator",
+    "Path",
     "PeopleCounts",
     "PersonRemoval",
     "PlanStatus",
@@ -156,8 +160,18 @@ __all__ = [
     "SyncMode",
     "Target",
     "Template",
+    "field_path",
     "parse",
 ]
+
+
+class InvalidFieldsError(InvalidSpecError):
+    """Some fields of a resource are wrong; `fields` tells for each of them what."""
+
+    def __init__(self, fields: Mapping[Path, str]) -> None:
+        super().__init__("; ".join(f"{field_path(path)}: {text}" if path else text for path, text in fields.items()))
+        self.fields = fields
+
 
 KINDS: Final[Mapping[str, type[Resource]]] = MappingProxyType(
     {kind.__name__: kind for kind in (District, LearningApp, SharingRule, School)}
@@ -169,8 +183,8 @@ def parse(document: Mapping[str, object]) -> Resource:
     """Turn one object, as the API server or a file gives it, into the model of its kind.
 
     The status is our own output and every run makes it anew: one that cannot be read (written by a newer release, say)
-    counts as not written yet. Raises InvalidSpecError, which names every field that is wrong; an object may be invalid
-    in spite of the CRD when it was stored under an older one.
+    counts as not written yet. Raises InvalidFieldsError, which names every field that is wrong; an object may be
+    invalid in spite of the CRD when it was stored under an older one.
     """
     kind = document.get("kind")
     model = KINDS.get(kind) if isinstance(kind, str) else None
@@ -181,19 +195,12 @@ def parse(document: Mapping[str, object]) -> Resource:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        problems = [problem for problem in error.errors(include_url=False) if problem["loc"][:1] != ("status",)]
-        if not problems:
+        wrong = {path: text for path, text in _wrong(error) if path[:1] != ("status",)}
+        if not wrong:
             return model.model_validate({key: value for key, value in document.items() if key != "status"})
-    texts = (
-        f"{_path(problem['loc'])}: {problem['msg'].removeprefix('Value error, ')}" if problem["loc"] else problem["msg"]
-        for problem in problems
-    )
-    raise InvalidSpecError("; ".join(texts))
+        raise InvalidFieldsError(wrong) from None  # pydantic's own text repeats the values, which may be secret
 
 
-def _path(location: tuple[int | str, ...]) -> str:
-    """A field path as the API server writes it: ``spec.match[0].values``."""
-    path = ""
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-    return path
+def _wrong(error: ValidationError) -> Iterator[tuple[Path, str]]:
+    for problem in error.errors(include_url=False, include_input=False):
+        yield problem["loc"], problem["msg"].removeprefix("Value error, ")

@@ -54,6 +54,18 @@ REQUEST_MAX_LENGTH = 256
 """Characters of a request annotation that count; the API would allow 256 KiB, our status should not."""
 
 
+Path = tuple[str | int, ...]
+"""The way to a field of a document: keys and list indexes."""
+
+
+def field_path(path: Path) -> str:
+    """A path as the API server writes it: ``spec.match[0].values``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A rule between fields, in CEL, where ``self`` is the object of the model that declares it.
@@ -103,9 +115,9 @@ class Model(BaseModel):
     def _check_rules(self) -> Self:
         if any(rule.evaluable for rule in self.cel_rules):
             document = self.document()
-            for rule in self.cel_rules:
-                if rule.evaluable and not rule.holds(document):
-                    raise PydanticCustomError("rule", "{message}", {"message": rule.message})
+            broken = [rule.message for rule in self.cel_rules if rule.evaluable and not rule.holds(document)]
+            if broken:
+                raise PydanticCustomError("rule", "{message}", {"message": "; ".join(broken)})
         return self
 
     def document(self) -> dict[str, object]:

@@ -59,6 +59,16 @@ class Reason(StrEnum):
         "the operator lacks a permission in the cluster",
         "apply the RBAC of `manifests/`, for a tenant also the component for its namespace",
     )
+    API_UNAVAILABLE = (
+        "ApiUnavailable",
+        "the Kubernetes API server cannot be reached or is overloaded; it is tried again",
+    )
+    API_CONFLICT = "ApiConflict", "somebody else changed the same object at the same moment; it is tried again"
+    API_REJECTED = (
+        "ApiRejected",
+        "the Kubernetes API server refused what Homeroom wrote",
+        "compare the versions of CRDs and operator; if they agree, report a bug",
+    )
     SECRET_NOT_FOUND = "SecretNotFound", "the Secret does not exist, or a key is missing in it", "create or complete it"
     SECRET_NOT_LABELLED = (
         "SecretNotLabelled",

@@ -9,7 +9,7 @@ on the real kubectl.
 Stricter in what kubectl lets pass and nobody can mean: a key or an anchor that is there twice, a merge (``<<``) that
 silently beats a key before it, text behind the end of a document, tags other than ``!!str``.
 
-Errors are InvalidSpecError and begin with ``file:line:``. ``validate.py`` turns positions into findings.
+``validate.py`` checks what is read here, and uses the line of each field for its findings.
 """
 
 from __future__ import annotations
@@ -23,10 +23,8 @@ from typing import Final
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from homeroom.api.common import Path
 from homeroom.errors import InvalidSpecError
-
-Path = tuple[str | int, ...]
-"""The way to a field: keys and list indexes."""
 
 MAX_NODES: Final = 1_000_000
 """Values in one document after aliases are expanded; a few lines of nested aliases could fill the memory."""
@@ -51,6 +49,16 @@ _INTEGER: Final = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[oO]?[0-7]+|0[bB][01]+|[
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
+class UnreadableError(InvalidSpecError):
+    """The text is no YAML, or no object; the message begins with ``file:line:``."""
+
+    def __init__(self, *, file: str, line: int, text: str) -> None:
+        super().__init__(f"{file}:{line}: {text}")
+        self.file = file
+        self.line = line
+        self.text = text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """One object of a file: its `data` as plain JSON, and where each field stands."""
@@ -66,18 +74,10 @@ class Document:
         return self.lines[path]
 
 
-def field(path: Path) -> str:
-    """A path as the API server writes it: ``spec.match[0].values``."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
-
-
 def load_all(text: str, *, file: str) -> list[Document]:
     """All objects in `text`, in order; those in a ``List`` one by one, as kubectl does. `file` is for messages.
 
-    Raises InvalidSpecError where the text is no YAML, or no object.
+    Raises UnreadableError where the text is no YAML, or no object.
     """
     documents: list[Document] = []
     for first_line, part in _split(text, file=file):
@@ -98,7 +98,7 @@ def _flatten(document: Document) -> Iterator[Document]:
         return
     for index, item in enumerate(items):
         if not isinstance(item, dict):
-            raise InvalidSpecError(f"{document.file}:{document.line(('items', index))}: must be an object")
+            raise UnreadableError(file=document.file, line=document.line(("items", index)), text="must be an object")
         within = {path[2:]: line for path, line in document.lines.items() if path[:2] == ("items", index)}
         yield from _flatten(Document(file=document.file, data=item, lines=within))
 
@@ -112,7 +112,7 @@ def _split(text: str, *, file: str) -> Iterator[tuple[int, str]]:
             continue
         behind = line[3:].strip()
         if behind and not behind.startswith("#"):
-            raise InvalidSpecError(f"{file}:{number}: `---` must stand alone on its line")
+            raise UnreadableError(file=file, line=number, text="`---` must stand alone on its line")
         yield first, "\n".join(part)
         first, part = number + 1, []
     yield first, "\n".join(part)
@@ -136,8 +136,8 @@ class _Reader:
         self.lines: dict[Path, int] = {}
         self.count = 0
 
-    def error(self, line: int, text: str) -> InvalidSpecError:
-        return InvalidSpecError(f"{self.file}:{line}: {text}")
+    def error(self, line: int, text: str) -> UnreadableError:
+        return UnreadableError(file=self.file, line=line, text=text)
 
     def read(self, text: str) -> object:
         """The value of the document, None when it is empty."""
@@ -171,7 +171,7 @@ class _Reader:
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > MAX_DEPTH:
-                    line = self.first_line + event.start_mark.line
+                    line = self.first_line + (event.start_mark.line if event.start_mark else 0)
                     raise self.error(line, f"must not be nested more than {MAX_DEPTH} levels deep")
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
