@@ -133,7 +133,7 @@ class DistrictSpec(Model):
     )
 
     display_name: Text | None = None
-    """The district's name for people."""
+    """The district's name, as people know it."""
     time_zone: TimeZone
     """The district's time zone (IANA); decides what "today" is for begin and end dates, and when a schedule runs."""
     contact: Text | None = None

@@ -34,6 +34,11 @@ class Reason(StrEnum):
         "set `spec.suspend` to false to go on",
     )
     DELETING = "Deleting", "the resource is being deleted and its clean-up is under way"
+    ORPHANED = (
+        "Orphaned",
+        "the clean-up was not possible for ten minutes; the resource is gone, what is outside was left as it is",
+        "clean up in the target by hand, if it matters",
+    )
 
     # What is declared
     INVALID_SPEC = "InvalidSpec", "the resource says something impossible", "correct the field that the message names"
@@ -68,6 +73,13 @@ class Reason(StrEnum):
         "ApiRejected",
         "the Kubernetes API server refused what Homeroom wrote",
         "compare the versions of CRDs and operator; if they agree, report a bug",
+    )
+    API_UNAVAILABLE = "ApiUnavailable", "the API server does not answer or is overloaded; it is tried again"
+    API_CONFLICT = "ApiConflict", "somebody else wrote the same object first; it is tried again on what is there now"
+    API_REJECTED = (
+        "ApiRejected",
+        "the API server refused what the operator wrote",
+        "install the CRDs of this release; if they are, report a bug",
     )
     SECRET_NOT_FOUND = "SecretNotFound", "the Secret does not exist, or a key is missing in it", "create or complete it"
     SECRET_NOT_LABELLED = (

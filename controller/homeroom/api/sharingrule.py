@@ -41,7 +41,10 @@ class Share(StrEnum):
 
 
 class MatchKey(StrEnum):
-    """The attribute that a term looks at; `school`, `course`, `term`, `teacher` are source ids."""
+    """The attribute that a term looks at.
+
+    `school`, `teacher`: source ids. `course`: source id or course code. `term`: source id or title.
+    """
 
     SUBJECT = "subject"
     GRADE = "grade"
@@ -125,7 +128,7 @@ class SharingRuleStatus(Status):
     """What the rule selects."""
 
     matched: Counts | None = None
-    """What this rule selects by itself, before any Exclude."""
+    """What this rule selects by itself, before any Exclude of another."""
 
 
 class SharingRule(Resource):

@@ -83,7 +83,9 @@ def validate_texts(texts: Mapping[str, str]) -> list[Problem]:
             documents += load_all(text, file=file)
         except UnreadableError as error:
             problems.append(
-                Problem(file=file, line=error.line, field="", text=error.text, todo="kubectl could not use this file")
+                Problem(
+                    file=file, line=error.line, field="", text=error.text, todo="nothing else in this file was checked"
+                )
             )
     return sorted([*problems, *validate(documents)])
 
