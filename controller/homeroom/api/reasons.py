@@ -74,13 +74,6 @@ class Reason(StrEnum):
         "the Kubernetes API server refused what Homeroom wrote",
         "compare the versions of CRDs and operator; if they agree, report a bug",
     )
-    API_UNAVAILABLE = "ApiUnavailable", "the API server does not answer or is overloaded; it is tried again"
-    API_CONFLICT = "ApiConflict", "somebody else wrote the same object first; it is tried again on what is there now"
-    API_REJECTED = (
-        "ApiRejected",
-        "the API server refused what the operator wrote",
-        "install the CRDs of this release; if they are, report a bug",
-    )
     SECRET_NOT_FOUND = "SecretNotFound", "the Secret does not exist, or a key is missing in it", "create or complete it"
     SECRET_NOT_LABELLED = (
         "SecretNotLabelled",
