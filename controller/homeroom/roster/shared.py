@@ -1,0 +1,763 @@
+"""Sharing rules -> which records of a roster one learning app may see.
+
+Flow: `rules_of` makes `Rule` values from SharingRules; `View` is the roster as it stands on one day; `select` says what
+one rule picks by itself; `share` joins all rules of an app (Include or Include, minus every Exclude), closes the result
+over references and numbers it. Neighbours: `homeroom.roster.tables` is what it reads, `homeroom.roster.desired` turns
+the result into what a target should hold, `homeroom.roster.explain` answers why. In words for people: docs/sharing.md.
+
+Columns throughout, never a loop over records: texts are compared once per distinct record (school, course, term), and
+the answers travel along row numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from functools import cached_property, reduce
+from operator import and_
+from typing import Final
+
+import polars as pl
+
+from homeroom.api.common import Counts
+from homeroom.api.district import HomeroomDefinition
+from homeroom.api.sharingrule import Effect, MatchKey, Operator, Share, SharingRule, Template
+from homeroom.errors import InvalidSpecError
+from homeroom.plan import Role
+from homeroom.roster.tables import ClassRole, Roster, SchoolRole
+
+SCHOOL_ADMINISTRATORS: Final = (SchoolRole.PRINCIPAL, SchoolRole.SITE_ADMINISTRATOR)
+"""A Staff rule makes these administrators of their school (S5). A closed list: no other role ever leads there."""
+DISTRICT_ADMINISTRATORS: Final = (SchoolRole.DISTRICT_ADMINISTRATOR, SchoolRole.SYSTEM_ADMINISTRATOR)
+"""A Staff rule makes these administrators of every shared school at or below their organisation (S5)."""
+STAFF: Final = (
+    *SCHOOL_ADMINISTRATORS,
+    *DISTRICT_ADMINISTRATORS,
+    SchoolRole.AIDE,
+    SchoolRole.COUNSELOR,
+    SchoolRole.PROCTOR,
+)
+"""Roles that `share: Staff` selects. Not teachers, not families, and no extension, whose meaning nobody knows."""
+
+_SECTION_KEYS: Final = frozenset(MatchKey) - {MatchKey.ROLE}
+KEYS: Final[Mapping[Share | Template, frozenset[MatchKey]]] = {
+    Template.HOMEROOM_SECTIONS: _SECTION_KEYS,
+    Share.SECTIONS: _SECTION_KEYS,
+    Share.STUDENTS: _SECTION_KEYS,
+    Share.TEACHERS: _SECTION_KEYS,
+    Share.STAFF: frozenset({MatchKey.ROLE, MatchKey.SCHOOL}),
+}
+"""Which keys make sense for what a rule shares."""
+
+# Keys that look at the person, or at the school in which the person is; all others look at the person's sections.
+_OWN_KEYS: Final[Mapping[Share | Template, frozenset[MatchKey]]] = {
+    Share.STUDENTS: frozenset({MatchKey.SCHOOL, MatchKey.GRADE}),
+    Share.TEACHERS: frozenset({MatchKey.SCHOOL, MatchKey.TEACHER}),
+    Share.STAFF: KEYS[Share.STAFF],
+}
+
+_ROW: Final = pl.UInt32
+_NOBODY: Final = pl.DataFrame(schema={"user": _ROW, "role": pl.Enum(SchoolRole), "org": _ROW, "placed": pl.Boolean})
+_LEARNER: Final = pl.lit(Role.LEARNER, dtype=pl.Enum(Role))
+_COACH: Final = pl.lit(Role.COACH, dtype=pl.Enum(Role))
+_PARTS: Final = {"student": "students", "teacher": "teachers", "staff": "staff"}  # what people are, and how counted
+_MAX_DEPTH: Final = 32  # of organisations and terms; validation refuses cycles, this only ends one that slipped through
+
+
+class SharingFinding(StrEnum):
+    """What a person should know about the result of the rules; none of these stops anything."""
+
+    TEACHER_WITHOUT_SECTION = "TeacherWithoutSection"  # school without homerooms: nothing of this teacher is shared
+    TEACHER_WITH_SEVERAL_SECTIONS = "TeacherWithSeveralSections"  # school without homerooms: the first one is shared
+    HOMEROOM_UNKNOWN = (
+        "HomeroomUnknown"  # no class of this school is known to be a homeroom, one may be: none is shared
+    )
+    PERSON_WITHOUT_SCHOOL = "PersonWithoutSchool"  # selected, but no school is known in which to have an account
+    STUDENT_WITH_STAFF_ROLE = "StudentWithStaffRole"  # never administrator, since a record says student
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One condition. For `In`, `Contains` and `StartsWith` one of `values` has to fit, for `NotIn` none may."""
+
+    key: MatchKey
+    operator: Operator
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One SharingRule, free of Kubernetes. Raises InvalidSpecError when it says something impossible."""
+
+    name: str
+    effect: Effect = Effect.INCLUDE
+    share: Share | Template
+    match: tuple[Match, ...] = ()
+    share_everything: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what the API server may have let through under an older CRD, and what other callers get wrong."""
+        for term in self.match:
+            if term.key not in KEYS[self.share]:
+                keys = ", ".join(sorted(KEYS[self.share]))
+                raise InvalidSpecError(
+                    f"SharingRule '{self.name}': `match` key '{term.key}' does not apply to {self.share}; use {keys}"
+                )
+            if (term.operator is Operator.EXISTS) == bool(term.values):
+                raise InvalidSpecError(
+                    f"SharingRule '{self.name}': `match` on '{term.key}': operator 'Exists' takes no `values`, "
+                    "the others need at least one"
+                )
+        if self.effect is Effect.INCLUDE and not self.match and not self.share_everything:
+            raise InvalidSpecError(
+                f"SharingRule '{self.name}': without `match` it shares the whole district; "
+                "add `match`, or say so with `shareEverything: true`"
+            )
+        if self.share_everything and (self.match or self.effect is Effect.EXCLUDE):
+            raise InvalidSpecError(
+                f"SharingRule '{self.name}': `shareEverything: true` must not stand beside `match` or `effect: Exclude`"
+            )
+
+
+def rules_of(models: Iterable[SharingRule]) -> tuple[Rule, ...]:
+    """The rules that the resources declare, sorted by name. Raises InvalidSpecError for the first impossible one."""
+    rules = []
+    for model in models:
+        share = model.spec.share or model.spec.template
+        if share is None:
+            raise InvalidSpecError(
+                f"SharingRule '{model.metadata.name}': must have exactly one of `template` and `share`"
+            )
+        rules.append(
+            Rule(
+                name=model.metadata.name,
+                effect=model.spec.effect,
+                share=share,
+                match=tuple(Match(term.key, term.operator, term.values) for term in model.spec.match),
+                share_everything=model.spec.share_everything,
+            )
+        )
+    return tuple(sorted(rules, key=lambda rule: rule.name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What one rule picks by itself, before any Exclude of another rule."""
+
+    sections: pl.Series
+    """Boolean per row of `roster.classes`."""
+    people: pl.DataFrame
+    """[user, role, org, placed]: who is picked as a person, as what (SchoolRole) and where; `placed` False: `org` is no
+    school. The same person may come several times. Empty for rules on sections."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What one app may see. All columns but the counts are row numbers (UInt32).
+
+    Columns named after a table of the roster (`org`, `user`, `class`, ...) number its rows; `school` and `person`
+    number rows of the frames here, so every reference resolves within this value. All frames are sorted and distinct.
+    """
+
+    no_rules: bool
+    """No rule includes anything: the caller says NoSharingRules, shares nothing and **removes nothing**."""
+    schools: pl.DataFrame
+    """[org]"""
+    people: pl.DataFrame
+    """[school, user, student, teacher, staff, personnel]: one row per person and school. `student`: learns in a shared
+    section or is picked by a Students rule; `teacher`, `staff`: alike; `personnel`: teacher, staff, or any role there
+    that is not student."""
+    classes: pl.DataFrame
+    """[school, class]"""
+    memberships: pl.DataFrame
+    """[class (row of `classes` here), person, role]: Learner or Coach; who is both is Coach (invariant 7)."""
+    rights: pl.DataFrame
+    """[person]: administrators of their school."""
+    courses: pl.DataFrame
+    """[course]: of shared classes."""
+    sessions: pl.DataFrame
+    """[session]: terms of shared classes, with the terms that these are part of."""
+    rules: Mapping[str, Counts]
+    """What each rule selects by itself, before any Exclude; sorted by name."""
+    per_school: pl.DataFrame
+    """[id, sections, students, teachers, staff]: source id and counts of each school, sorted by id."""
+    per_school_sum: Counts
+    """`per_school` added up: who is in two schools counts twice (S10)."""
+    distinct: Counts
+    """The district: who is in two schools counts once."""
+    findings: pl.DataFrame
+    """[rule (a `SharingFinding`), id (source id of a person or school)], sorted."""
+    digest: str
+    """SHA-256 over the source ids and relations selected: which records are shared, not what is written in them."""
+
+
+@dataclass(frozen=True, kw_only=True)  # not slotted: what several rules need is computed once, and only when needed
+class View:
+    """A roster as it stands on one day: what has not begun or is over does not count."""
+
+    roster: Roster
+    homeroom: HomeroomDefinition
+    today: date
+
+    @cached_property
+    def running(self) -> pl.Series:
+        """Boolean per class: it belongs to a school, and today lies between its first begin and its last end.
+
+        Days between two of its terms are within. A class without terms, or with an unknown date, is open.
+        """
+        classes, sessions = self.roster.classes, self.roster.sessions
+        terms = _links(classes["terms"])
+        open_from = (sessions["begin"] <= self.today).gather(terms["value"]).fill_null(value=True)
+        open_to = (sessions["end"] > self.today).gather(terms["value"]).fill_null(value=True)
+        n = classes.height
+        begun, lasts = _mark(n, terms["row"].filter(open_from)), _mark(n, terms["row"].filter(open_to))
+        return classes["school"].is_not_null() & (~_mark(n, terms["row"]) | (begun & lasts))
+
+    @cached_property
+    def enrolled(self) -> pl.DataFrame:
+        """[class, user, coach, primary]: current enrolments of students and teachers in running classes."""
+        rows = self.roster.enrollments
+        return (
+            rows.lazy()
+            .filter(
+                self._current(),
+                pl.col("role").is_in([ClassRole.STUDENT, ClassRole.TEACHER]),
+                self.running.gather(rows["class"]),
+                pl.col("user").is_not_null(),
+            )
+            .select("class", "user", (pl.col("role") == ClassRole.TEACHER).alias("coach"), "primary")
+            .collect()
+        )
+
+    @cached_property
+    def held(self) -> pl.DataFrame:
+        """[user, role, org, placed]: current roles; `org` is the nearest school at or above the one in the records.
+
+        Where there is no such school (a role in the district itself) the organisation stays and `placed` is False.
+        """
+        rows = self.roster.roles.filter(self._current(), pl.col("user").is_not_null())
+        school = self._nearest_school.gather(rows["org"])
+        return rows.select(
+            "user", "role", school.fill_null(rows["org"]).alias("org"), school.is_not_null().alias("placed")
+        )
+
+    @cached_property
+    def learners(self) -> pl.DataFrame:
+        """[user, org]: who learns in some running class of which school."""
+        return self.places(self.enrolled.filter(~pl.col("coach")))
+
+    @cached_property
+    def coaches(self) -> pl.DataFrame:
+        """[user, org]: who teaches some running class of which school."""
+        return self.places(self.enrolled.filter("coach"))
+
+    @cached_property
+    def subjects(self) -> pl.Series:
+        """Subjects per class: its own, or, if it names none, its course's."""
+        classes = self.roster.classes
+        from_course = self.roster.courses["subjects"].gather(classes["course"])
+        none, course = pl.col("subjects").list.len() == 0, pl.col("course").is_not_null()
+        return classes.select(pl.when(none & course).then(from_course).otherwise("subjects")).to_series()
+
+    @cached_property
+    def above(self) -> pl.DataFrame:
+        """[row, at]: every organisation with itself and all above it, nearest first."""
+        return _upwards(self.roster.orgs["parent"])
+
+    @cached_property
+    def homerooms(self) -> Homerooms:
+        """Which classes `template: HomeroomSections` means."""
+        return _homerooms(self)
+
+    def places(self, enrolled: pl.DataFrame) -> pl.DataFrame:
+        """[user, org]: people of rows of `enrolled` and the schools of those classes, distinct."""
+        org = self.roster.classes["school"].gather(enrolled["class"])
+        return _distinct_pairs(enrolled["user"], org, self.roster.users.height)
+
+    def _current(self) -> pl.Expr:
+        return (pl.col("begin") <= self.today).fill_null(value=True) & (pl.col("end") > self.today).fill_null(
+            value=True
+        )
+
+    @cached_property
+    def _nearest_school(self) -> pl.Series:
+        """Row of the nearest school at or above each organisation, or null."""
+        orgs = self.roster.orgs
+        schools = self.above.filter((orgs["type"] == "school").gather(self.above["at"])).unique(
+            "row", keep="first", maintain_order=True
+        )
+        return pl.repeat(None, orgs.height, dtype=_ROW, eager=True).scatter(schools["row"], schools["at"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Homerooms:
+    """The homerooms of a district, as its definition and, for schools without any, its teachers' own sections say."""
+
+    certain: pl.Series
+    """Boolean per class: homerooms, and the one own section of each teacher of a school without homerooms."""
+    possible: pl.Series
+    """Boolean per class: also those of which it is unknown, and every own section. What an Exclude withholds."""
+    findings: pl.DataFrame
+    """[rule, id, org]"""
+
+
+def select(view: View, rule: Rule) -> Selection:
+    """What `rule` picks by itself.
+
+    An attribute that is unknown fits every Exclude and no Include (invariant 3), whatever the operator.
+    """
+    if rule.share in {Share.SECTIONS, Template.HOMEROOM_SECTIONS}:
+        sections = view.running & _fitting_sections(view, rule.match, rule.effect)
+        if rule.share is Template.HOMEROOM_SECTIONS:
+            sections &= view.homerooms.certain if rule.effect is Effect.INCLUDE else view.homerooms.possible
+        return Selection(sections=sections, people=_NOBODY)
+    people = _candidates(view, rule)
+    for term in rule.match:
+        if term.key in _OWN_KEYS[rule.share]:
+            people = people.filter(_fits(term, _own_hits(view, term, people), rule.effect))
+    return Selection(sections=_mark(view.roster.classes.height), people=people)
+
+
+def share(roster: Roster, rules: Iterable[Rule], *, homeroom: HomeroomDefinition, today: date) -> Shared:
+    """What an app with `rules` may see of `roster` on the district's day `today`.
+
+    The order of rules, and of rows in `roles` and `enrollments`, changes nothing.
+    """
+    view = View(roster=roster, homeroom=homeroom, today=today)
+    selections = [(rule, select(view, rule)) for rule in sorted(rules, key=lambda rule: rule.name)]
+    included = [(rule, found) for rule, found in selections if rule.effect is Effect.INCLUDE]
+    withheld, sections = _mark(roster.users.height), _mark(roster.classes.height)
+    for _, found in included:
+        sections |= found.sections
+    for rule, found in selections:
+        if rule.effect is Effect.EXCLUDE:
+            sections &= ~found.sections
+            withheld |= _mark(roster.users.height, found.people["user"])
+
+    def picked(kind: Share) -> pl.DataFrame:
+        people = pl.concat([_NOBODY, *(found.people for rule, found in included if rule.share is kind)])
+        return people.filter(~withheld.gather(people["user"]))
+
+    students, teachers, staff = picked(Share.STUDENTS), picked(Share.TEACHERS), picked(Share.STAFF)
+    class_rows = sections.arg_true().cast(_ROW)
+    classes = pl.DataFrame({"org": roster.classes["school"].gather(class_rows), "class": class_rows}).sort(
+        "org", "class"
+    )
+    members = _members(view, classes["class"], withheld)
+    n = roster.users.height
+    org, coach = classes["org"].gather(members["class"]), members["coach"]
+    present = [
+        _distinct_pairs(members["user"].filter(~coach), org.filter(~coach), n).with_columns(part=pl.lit("student")),
+        _distinct_pairs(members["user"].filter(coach), org.filter(coach), n).with_columns(part=pl.lit("teacher")),
+        students.filter("placed").select("user", "org", part=pl.lit("student")),
+        teachers.filter("placed").select("user", "org", part=pl.lit("teacher")),
+        staff.filter("placed").select("user", "org", part=pl.lit("staff")),
+    ]
+    orgs = _distinct_sorted(pl.concat([classes["org"], *(rows["org"] for rows in present)]))
+    administrators, refused = _administrators(view, staff, orgs)
+    present.append(administrators.select("user", "org", part=pl.lit("staff")))
+    people = (
+        pl.concat(present)
+        .group_by("org", "user")
+        .agg((pl.col("part") == part).any().alias(part) for part in _PARTS)
+        .sort("org", "user")
+    )
+    works = view.held.filter("placed", (pl.col("role") != SchoolRole.STUDENT).fill_null(value=True))
+    working = _mark(people.height, _rows_of(people, works, n).drop_nulls())
+    people = people.with_columns((pl.col("teacher") | pl.col("staff") | working).alias("personnel"))
+
+    school = _number_of(orgs, roster.orgs.height)
+    above = _upwards(roster.sessions["parent"])
+    terms = _mark(roster.sessions.height, _links(roster.classes["terms"].gather(class_rows))["value"].drop_nulls())
+    tables = {
+        "schools": pl.DataFrame({"org": orgs}),
+        "people": people.select(school.gather(people["org"]).alias("school"), pl.exclude("org")),
+        "classes": classes.select(school.gather(classes["org"]).alias("school"), "class"),
+        "memberships": members.select(
+            "class",
+            _rows_of(people, members.select(org.alias("org"), "user"), n).alias("person"),
+            pl.when("coach").then(_COACH).otherwise(_LEARNER).alias("role"),
+        ),
+        "rights": pl.DataFrame({"person": _distinct_sorted(_rows_of(people, administrators, n))}),
+        "courses": pl.DataFrame({"course": _distinct_sorted(roster.classes["course"].gather(class_rows))}),
+        "sessions": pl.DataFrame({"session": _distinct_sorted(above["at"].filter(terms.gather(above["row"])))}),
+    }
+    per_school = _per_school(roster, tables)
+    selected = _distinct_sorted(pl.concat([students["user"], teachers["user"], staff["user"]]))
+    nowhere = selected.filter(~_mark(n, people["user"]).gather(selected))
+    return Shared(
+        no_rules=not included,
+        **tables,
+        rules={rule.name: _counts(view, rule, found) for rule, found in selections},
+        per_school=per_school,
+        per_school_sum=Counts(**{count: int(per_school[count].sum()) for count in per_school.columns[1:]}),
+        distinct=Counts(
+            sections=classes.height,
+            **{count: people["user"].filter(people[part]).n_unique() for part, count in _PARTS.items()},
+        ),
+        findings=_findings(view, included, nowhere=nowhere, refused=refused),
+        digest=_digest(roster, tables),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One condition
+
+
+def _hits(texts: pl.DataFrame, term: Match) -> pl.Series:
+    """Per row: does one of its texts (an id, a code) fit? Null where no text is known. `NotIn` answers as `In`."""
+    each = []
+    for name in texts.columns:
+        column = pl.col(name)
+        match term.operator:
+            case Operator.IN | Operator.NOT_IN:
+                each.append(column.is_in(term.values))
+            case Operator.CONTAINS:
+                each.append(column.str.contains_any(term.values))
+            case Operator.STARTS_WITH:
+                each.append(pl.any_horizontal(column.str.starts_with(value) for value in term.values))
+            case Operator.EXISTS:
+                each.append(column.is_not_null())
+    known = pl.any_horizontal(pl.col(texts.columns).is_not_null())
+    fits = pl.any_horizontal(one.fill_null(value=False) for one in each)
+    return texts.select(pl.when(known).then(fits)).to_series()
+
+
+def _any_hit(links: pl.DataFrame, hits: pl.Series, *, unknown: pl.Series) -> pl.Series:
+    """Per unit (as many as `unknown` has): is one of its linked values a hit? Null where that cannot be told."""
+    answer = unknown.replace_strict({False: False, True: None}, return_dtype=pl.Boolean)
+    answer = answer.scatter(links["row"].filter(hits.is_null()), values=None)
+    return answer.scatter(links["row"].filter(hits), values=True)
+
+
+def _any_text(lists: pl.Series, term: Match) -> pl.Series:
+    """Per list of texts: does one of them fit? An empty list is known to have none; a null one is unknown."""
+    links = _links(lists)
+    return _any_hit(links, _hits(links.select("value"), term), unknown=lists.is_null())
+
+
+def _fits(term: Match, hits: pl.Series, effect: Effect) -> pl.Series:
+    """Boolean: the condition holds; the unknown fits every Exclude and no Include."""
+    fits = ~hits if term.operator is Operator.NOT_IN else hits
+    return fits.fill_null(value=effect is Effect.EXCLUDE)
+
+
+def _section_hits(view: View, term: Match) -> pl.Series:
+    """Boolean or null per class."""
+    roster = view.roster
+    classes = roster.classes
+    match term.key:
+        case MatchKey.SUBJECT:
+            return _any_text(view.subjects, term)
+        case MatchKey.GRADE:
+            return _any_text(classes["grades"], term)
+        case MatchKey.SCHOOL:
+            return _hits(roster.orgs.select("id"), term).gather(classes["school"])
+        case MatchKey.COURSE:
+            return _hits(roster.courses.select("id", "code"), term).gather(classes["course"])
+        case MatchKey.SECTION_NAME:
+            return _hits(classes.select("title"), term)
+        case MatchKey.TERM:
+            links = _links(classes["terms"])
+            hits = _hits(roster.sessions.select("id", "title"), term).gather(links["value"])
+            return _any_hit(links, hits, unknown=classes["terms"].is_null())
+        case MatchKey.CLASS_TYPE:
+            return _hits(classes.select("type"), term)
+        case MatchKey.TEACHER:
+            coaches = view.enrolled.filter("coach")
+            hits = _hits(roster.users.select("id"), term).gather(coaches["user"])
+            return _any_hit(coaches.select(row="class"), hits, unknown=_mark(classes.height))
+        case MatchKey.ROLE:
+            raise AssertionError("Rule lets `role` through for Staff only, whose terms never look at sections")
+
+
+def _own_hits(view: View, term: Match, people: pl.DataFrame) -> pl.Series:
+    """Boolean or null per row of `people` ([user, org, role])."""
+    roster = view.roster
+    match term.key:
+        case MatchKey.SCHOOL:
+            return _hits(roster.orgs.select("id"), term).gather(people["org"])
+        case MatchKey.GRADE:
+            return _any_text(roster.users["grades"], term).gather(people["user"])
+        case MatchKey.TEACHER:
+            return _hits(roster.users.select("id"), term).gather(people["user"])
+        case MatchKey.ROLE:
+            return _hits(people.select(pl.col("role").cast(pl.String)), term)
+        case _:
+            raise AssertionError(f"'{term.key}' looks at sections, not at people")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One rule
+
+
+def _fitting_sections(view: View, terms: Iterable[Match], effect: Effect) -> pl.Series:
+    """Boolean per class: it runs, and all terms hold."""
+    return reduce(and_, (_fits(term, _section_hits(view, term), effect) for term in terms), view.running)
+
+
+def _candidates(view: View, rule: Rule) -> pl.DataFrame:
+    """[user, org, placed, role]: whom a rule on people picks before its terms on the people themselves."""
+    terms = [term for term in rule.match if term.key not in _OWN_KEYS[rule.share]]
+    exclude = rule.effect is Effect.EXCLUDE
+    if rule.share is Share.STAFF:
+        return view.held.filter(pl.col("role").is_in(STAFF).fill_null(value=exclude))
+    role = SchoolRole.STUDENT if rule.share is Share.STUDENTS else SchoolRole.TEACHER
+    in_role = pl.lit(role, dtype=_NOBODY.schema["role"])
+    if terms:
+        sections = _fitting_sections(view, terms, rule.effect)
+        rows = view.enrolled.filter(pl.col("coach") == (rule.share is Share.TEACHERS))
+        enrolled = view.places(rows.filter(sections.gather(rows["class"])))
+        return enrolled.with_columns(placed=True, role=in_role).select(_NOBODY.columns)
+    enrolled = view.learners if rule.share is Share.STUDENTS else view.coaches
+    held = view.held.filter((pl.col("role") == role).fill_null(value=exclude))
+    return pl.concat([held, enrolled.with_columns(placed=True, role=in_role).select(_NOBODY.columns)])
+
+
+def _homerooms(view: View) -> Homerooms:
+    """Where no class of a school is a homeroom, each teacher has one own section that stands for it.
+
+    Own is a section whose primary or only teacher the person is, and which has students. Classes that are over count
+    when a school is asked for homerooms, so that nothing else is shared in the days between two school years.
+    """
+    roster, definition = view.roster, view.homeroom
+    classes, n_orgs = roster.classes, roster.orgs.height
+    homeroom = _mark(classes.height)
+    if definition.class_types:
+        types = classes.select(pl.col("type").str.to_lowercase())
+        homeroom |= _hits(types, Match(MatchKey.CLASS_TYPE, Operator.IN, _lower(definition.class_types)))
+    if definition.subjects:
+        subjects = view.subjects.list.eval(pl.element().str.to_lowercase())
+        homeroom |= _any_text(subjects, Match(MatchKey.SUBJECT, Operator.IN, _lower(definition.subjects)))
+    has = _mark(n_orgs, classes["school"].filter(homeroom).drop_nulls())
+    may = _mark(n_orgs, classes["school"].filter(homeroom.is_null()).drop_nulls())
+    without = ~has & ~may
+
+    org = classes["school"].gather(view.enrolled["class"])
+    rows = view.enrolled.with_columns(org.alias("org")).filter(without.gather(org))
+    with_students = _mark(classes.height, rows["class"].filter(~rows["coach"]))
+    own = (
+        rows.filter("coach")
+        .group_by("class", "user", "org")
+        .agg(pl.col("primary").any())
+        .filter(pl.col("primary") | (pl.len().over("class") == 1))
+    )
+    own = own.filter(with_students.gather(own["class"]))
+    chosen = own.group_by("org", "user").agg(pl.col("class").min(), several=pl.len() > 1)
+    teachers = pl.concat(
+        [view.held.filter("placed", pl.col("role") == SchoolRole.TEACHER).select("user", "org"), view.coaches]
+    )
+    sectionless = teachers.filter(without.gather(teachers["org"])).join(own, on=["user", "org"], how="anti")
+    several = chosen.filter("several")
+    unknown = (~has & may).arg_true().cast(_ROW)
+    ids = roster.users["id"]
+    return Homerooms(
+        certain=homeroom.fill_null(value=False) | _mark(classes.height, chosen["class"]),
+        possible=homeroom.fill_null(value=True) | _mark(classes.height, own["class"]),
+        findings=pl.concat(
+            [
+                _found(SharingFinding.TEACHER_WITHOUT_SECTION, ids.gather(sectionless["user"]), sectionless["org"]),
+                _found(SharingFinding.TEACHER_WITH_SEVERAL_SECTIONS, ids.gather(several["user"]), several["org"]),
+                _found(SharingFinding.HOMEROOM_UNKNOWN, roster.orgs["id"].gather(unknown), unknown),
+            ]
+        ),
+    )
+
+
+def _lower(texts: Iterable[str]) -> tuple[str, ...]:
+    """Lower-case by the same rules as the records' texts are."""
+    return tuple(pl.Series(tuple(texts), dtype=pl.String).str.to_lowercase())
+
+
+def _counts(view: View, rule: Rule, found: Selection) -> Counts:
+    """What one rule selects by itself; sections with their current students and teachers."""
+    people = found.people["user"].n_unique()
+    match rule.share:
+        case Share.STUDENTS:
+            return Counts(students=people)
+        case Share.TEACHERS:
+            return Counts(teachers=people)
+        case Share.STAFF:
+            return Counts(staff=people)
+        case _:
+            rows = view.enrolled.filter(found.sections.gather(view.enrolled["class"]))
+            n, coach = view.roster.users.height, rows["coach"]
+            return Counts(
+                sections=_true(found.sections),
+                students=_true(_mark(n, rows["user"].filter(~coach))),
+                teachers=_true(_mark(n, rows["user"].filter(coach))),
+            )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# All rules
+
+
+def _members(view: View, classes: pl.Series, withheld: pl.Series) -> pl.DataFrame:
+    """[class (row of `classes`), user, coach]: current members, each once per class, sorted.
+
+    Sorted as one number per row, in which coach is the last bit: the last of several rows is the strongest role.
+    """
+    rows = view.enrolled
+    number = _number_of(classes, view.roster.classes.height).gather(rows["class"])
+    key = (
+        rows.select(number.alias("class"), "user", "coach")
+        .filter(number.is_not_null() & ~withheld.gather(rows["user"]))
+        .select(key=pl.col("class").cast(pl.UInt64) * 2**33 + pl.col("user").cast(pl.UInt64) * 2 + pl.col("coach"))
+        .to_series()
+        .sort()
+    )
+    pair = key // 2
+    last = (pair != pair.shift(-1)).fill_null(value=True)
+    return (
+        key.filter(last)
+        .to_frame()
+        .select(
+            (pl.col("key") // 2**33).cast(_ROW).alias("class"),
+            (pl.col("key") // 2 % 2**32).cast(_ROW).alias("user"),
+            (pl.col("key") % 2 == 1).alias("coach"),
+        )
+    )
+
+
+def _administrators(view: View, staff: pl.DataFrame, schools: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
+    """[org, user] of the administrators of `schools` among `staff`, and the users who may never be one.
+
+    Never somebody whom any record, current or not, calls a student or whose role is unknown (invariant 8).
+    """
+    roster = view.roster
+    above = view.above.filter(_mark(roster.orgs.height, schools).gather(view.above["row"]))
+    rights = pl.concat(
+        [
+            staff.filter("placed", pl.col("role").is_in(SCHOOL_ADMINISTRATORS)).select("org", "user"),
+            staff.filter(pl.col("role").is_in(DISTRICT_ADMINISTRATORS))
+            .join(above, left_on="org", right_on="at")
+            .select(pl.col("row").alias("org"), "user"),
+        ]
+    ).unique()
+    wanted = _mark(roster.users.height, rights["user"])
+    student = _mark(roster.users.height)
+    for rows in (roster.roles, roster.enrollments):
+        is_student = (rows["role"] == "student").fill_null(value=True)
+        student |= _mark(roster.users.height, rows["user"].filter(is_student & wanted.gather(rows["user"])))
+    refused = student.gather(rights["user"])
+    return rights.filter(~refused), rights["user"].filter(refused).unique()
+
+
+def _findings(
+    view: View, included: Sequence[tuple[Rule, Selection]], *, nowhere: pl.Series, refused: pl.Series
+) -> pl.DataFrame:
+    """[rule, id]; about homerooms only for schools that some rule on homerooms reaches."""
+    roster = view.roster
+    reached = _mark(roster.orgs.height)
+    for rule, _ in included:
+        if rule.share is Template.HOMEROOM_SECTIONS:
+            terms = (term for term in rule.match if term.key is MatchKey.SCHOOL)
+            ids = roster.orgs.select("id")
+            reached |= reduce(and_, (_fits(term, _hits(ids, term), rule.effect) for term in terms), ~_mark(ids.height))
+    parts = [
+        _found(SharingFinding.PERSON_WITHOUT_SCHOOL, roster.users["id"].gather(nowhere)),
+        _found(SharingFinding.STUDENT_WITH_STAFF_ROLE, roster.users["id"].gather(refused)),
+    ]
+    if reached.any():
+        about = view.homerooms.findings
+        parts.append(about.filter(reached.gather(about["org"])))
+    return pl.concat(parts).select("rule", "id").unique().sort("rule", "id")
+
+
+def _per_school(roster: Roster, tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """[id, sections, students, teachers, staff] of every shared school."""
+    schools, people = tables["schools"], tables["people"]
+    sections = tables["classes"].group_by("school").agg(sections=pl.len())
+    persons = people.group_by("school").agg(pl.col(part).sum().alias(count) for part, count in _PARTS.items())
+    return (
+        schools.select(roster.orgs["id"].gather(schools["org"]).alias("id"))
+        .with_row_index("school")
+        .join(sections, on="school", how="left")
+        .join(persons, on="school", how="left")
+        .sort("school")
+        .select("id", pl.col("sections", *_PARTS.values()).fill_null(0))
+    )
+
+
+def _digest(roster: Roster, tables: Mapping[str, pl.DataFrame]) -> str:
+    """SHA-256 over CSV of all tables with source ids for rows of the roster; equal selections have equal digests."""
+    digest = hashlib.sha256()
+    ids = {"org": roster.orgs, "user": roster.users, "class": roster.classes}
+    ids |= {"course": roster.courses, "session": roster.sessions}
+    for name, table in tables.items():
+        own = {} if name == "memberships" else ids  # its `class` is a row of `classes` here
+        texts = [ids[column]["id"].gather(table[column]).alias(column) for column in table.columns if column in own]
+        digest.update(f"{name}\n".encode())
+        for part in table.with_columns(texts).iter_slices(500_000):
+            digest.update(part.write_csv(include_header=False).encode())
+    return digest.hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Row numbers
+
+
+def _mark(n: int, rows: pl.Series | None = None) -> pl.Series:
+    """`n` booleans, true at `rows`."""
+    marks = pl.repeat(value=False, n=n, dtype=pl.Boolean, eager=True)
+    return marks if rows is None else marks.scatter(rows, values=True)
+
+
+def _number_of(rows: pl.Series, n: int) -> pl.Series:
+    """Per row below `n`: its (last) position in `rows`, or null."""
+    positions = pl.int_range(rows.len(), dtype=_ROW, eager=True)
+    return pl.repeat(None, n, dtype=_ROW, eager=True).scatter(rows, positions)
+
+
+def _links(lists: pl.Series) -> pl.DataFrame:
+    """[row, value]: one row per element of each list."""
+    return lists.alias("value").to_frame().with_row_index("row").explode("value", keep_nulls=False)
+
+
+def _upwards(parent: pl.Series) -> pl.DataFrame:
+    """[row, at]: every row of a tree with itself and all above it, nearest first."""
+    row = pl.int_range(parent.len(), dtype=_ROW, eager=True)
+    levels = [pl.DataFrame({"row": row, "at": row})]
+    while levels[-1].height and len(levels) < _MAX_DEPTH:
+        last = levels[-1]
+        levels.append(last.with_columns(parent.gather(last["at"]).alias("at")).drop_nulls())
+    return pl.concat(levels)
+
+
+def _distinct_pairs(user: pl.Series, org: pl.Series, n: int) -> pl.DataFrame:
+    """[user, org], distinct. Nearly everybody is in one school, so only the others have to be compared."""
+    home = pl.repeat(None, n, dtype=_ROW, eager=True).scatter(user, org)
+    elsewhere = home.gather(user) != org
+    return pl.concat(
+        [
+            pl.DataFrame({"user": home.is_not_null().arg_true().cast(_ROW), "org": home.drop_nulls()}),
+            pl.DataFrame({"user": user.filter(elsewhere), "org": org.filter(elsewhere)}).unique(),
+        ]
+    )
+
+
+def _rows_of(people: pl.DataFrame, wanted: pl.DataFrame, n: int) -> pl.Series:
+    """Per row of `wanted` ([org, user]) the row in `people` with the same two, or null. `n` users exist."""
+    rows = _number_of(people["user"], n).gather(wanted["user"])
+    elsewhere = (people["org"].gather(rows) != wanted["org"]).arg_true()
+    others = wanted.select(pl.col("org", "user").gather(elsewhere)).join(
+        people.select("org", "user").with_row_index("person"), on=["org", "user"], how="left", maintain_order="left"
+    )
+    return rows.scatter(elsewhere, others["person"])
+
+
+def _distinct_sorted(rows: pl.Series) -> pl.Series:
+    return rows.drop_nulls().unique().sort()
+
+
+def _true(marks: pl.Series) -> int:
+    return int(marks.sum())
+
+
+def _found(rule: SharingFinding, ids: pl.Series, orgs: pl.Series | None = None) -> pl.DataFrame:
+    columns = {"id": ids, "org": pl.repeat(None, ids.len(), dtype=_ROW, eager=True) if orgs is None else orgs}
+    return pl.DataFrame(columns).select(pl.lit(rule, dtype=pl.Enum(SharingFinding)).alias("rule"), "id", "org")
