@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
@@ -22,7 +23,7 @@ import structlog
 from homeroom.api import FINALIZER, Reason, Resource, RootStatus, conditions, parse
 from homeroom.errors import HomeroomError, InvalidSpecError, TerminalError, TransientError
 from homeroom.reconcile.ports import Clock, Cluster, Key, Object, Verdict
-from homeroom.store import RunRow, Store
+from homeroom.store import LostLeadershipError, RunRow, Store
 
 log = structlog.get_logger()
 
@@ -37,18 +38,26 @@ PROGRESS_INTERVAL: Final = timedelta(seconds=10)
 """At most one status write in this time says how far a run is."""
 
 
+class Ending(StrEnum):
+    """How a run ended that raised no error."""
+
+    DONE = "Done"
+    STALLED = "Stalled"  # a person is needed; routine runs go on
+    RETRY = "Retry"  # some of it failed; come back soon
+    UNFINISHED = "Unfinished"  # there is more to do; come back at once
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report(Generic[S]):
     """What a run found out. `status` has the root's own fields; the shell adds conditions and what was handled.
 
-    `stalled`: a person is needed. `retry`: some of it failed; come back soon. `again`: the next routine run.
+    `again`: time until the next routine run.
     """
 
     status: S
     message: str
     reason: Reason = Reason.SUCCEEDED
-    stalled: bool = False
-    retry: bool = False
+    ending: Ending = Ending.DONE
     again: timedelta | None = None
     read_at: datetime | None = None
     summary: Mapping[str, int] = field(default_factory=dict)
@@ -177,10 +186,18 @@ class Shell(Generic[R, S]):
         if run.fresh:
             await run.progress("a run is under way")
         try:
-            report = await self._root.reconcile(run)
+            return await self._finish(run, await self._attempt(run))
+        except LostLeadershipError as error:
+            log.warning("stopped writing", key=str(key), reason=error.reason)
+            return Verdict(failed=True)
+
+    async def _attempt(self, run: Run[R]) -> Report[S] | HomeroomError:
+        try:
+            return await self._root.reconcile(run)
+        except LostLeadershipError:
+            raise
         except HomeroomError as error:
-            return await self._finish(run, error)
-        return await self._finish(run, report)
+            return error
 
     async def _invalid(self, key: Key, obj: Object, error: InvalidSpecError, now: datetime) -> Verdict:
         """An object that admission would refuse today (an older CRD, ratcheting): say so, touch nothing else."""
@@ -233,15 +250,9 @@ class Shell(Generic[R, S]):
         elif isinstance(result, Report):
             reason, message = result.reason, result.message
             again = result.again.total_seconds() if result.again is not None else None
-            verdict = Verdict(again=again, failed=result.retry)
-            if result.stalled:
-                new = conditions.failed(result.status, generation=generation, reason=reason, message=message, now=now)
-            elif result.retry:
-                new = conditions.failed_retrying(
-                    result.status, generation=generation, reason=reason, message=message, now=now
-                )
-            else:
-                new = conditions.done(result.status, generation=generation, reason=reason, message=message, now=now)
+            unfinished = result.ending is Ending.UNFINISHED
+            verdict = Verdict(again=0 if unfinished else again, failed=result.ending is Ending.RETRY)
+            new = _in_state(result, generation=generation, now=now)
         else:
             reason, message = _BY_WORD[result.reason], result.message
             if isinstance(result, TerminalError):
@@ -306,6 +317,17 @@ class Shell(Generic[R, S]):
             name=run.key.name,
             epoch=self._cluster.epoch,
         )
+
+
+def _in_state(report: Report[S], *, generation: int, now: datetime) -> RootStatus:
+    """The reported status with the conditions that its ending means."""
+    move = {
+        Ending.DONE: conditions.done,
+        Ending.STALLED: conditions.failed,
+        Ending.RETRY: conditions.failed_retrying,
+        Ending.UNFINISHED: conditions.working,
+    }[report.ending]
+    return move(report.status, generation=generation, reason=report.reason, message=report.message, now=now)
 
 
 _NOTABLE: Final = frozenset(

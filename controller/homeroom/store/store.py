@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from homeroom.errors import TerminalError
+from homeroom.errors import HomeroomError
 from homeroom.plan import Change, Kind, Outcome, Result
 from homeroom.roster.diff import IDENTITY, Baseline
 from homeroom.roster.state import Desired, Known
@@ -31,7 +31,7 @@ _CHUNK: Final = 1000
 """Rows per upsert statement: SQLite allows 32,766 parameters, a row of the ledger has seven."""
 
 
-class LostLeadershipError(TerminalError):
+class LostLeadershipError(HomeroomError):
     """Another operator leads: nothing may be written; the process ends."""
 
 

@@ -1,0 +1,87 @@
+"""From what a resource declares to a source or a target that is ready to use.
+
+The only place that knows which classes stand behind the words of a spec. Used by the roots and by the command line, so
+that both go the same way. Secrets are read here, live, by name, and live no longer than the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from homeroom.api import District, LearningApp, Proxy, SecretReference
+from homeroom.errors import InvalidSpecError
+from homeroom.sources import Source
+from homeroom.sources.oneroster_csv import OneRosterCSV
+from homeroom.targets import Password, Target
+from homeroom.targets.kolibri import KolibriTarget
+
+
+class Secrets(Protocol):
+    """Reads one Secret, live; `Cluster.secret` is one."""
+
+    def __call__(self, *, namespace: str, name: str) -> Awaitable[Mapping[str, str]]:
+        """The data, decoded. Raises TransientError: SecretNotFound, SecretNotLabelled, Forbidden."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """How this installation reaches the outside world.
+
+    `owner_id`: who we are in the marks that we leave; survives a new cluster. `file_root`: `file:` sources lie below
+    `<file_root>/<namespace>/`; None refuses them. `allow_loopback`: let sources be on this machine (demo and tests).
+    """
+
+    owner_id: str
+    file_root: Path | None = None
+    allow_loopback: bool = False
+
+    async def source(self, district: District, secrets: Secrets) -> Source:
+        """The source of a district."""
+        namespace, declared = district.metadata.namespace, district.spec.source
+        csv = declared.one_roster_csv
+        if csv is None:
+            raise InvalidSpecError("`spec.source` must name a source that this version knows: `oneRosterCSV`")
+        return OneRosterCSV(
+            url=csv.url,
+            file_root=self.file_root / namespace if self.file_root else None,
+            credentials=await _fields(secrets, namespace, csv.secret_ref),
+            proxy=await _proxy(secrets, namespace, declared.proxy),
+            ca_bundle=declared.ca_bundle,
+            allow_loopback=self.allow_loopback,
+        )
+
+    async def target(self, app: LearningApp, secrets: Secrets, *, password: Password) -> Target:
+        """The target of an app."""
+        namespace, declared = app.metadata.namespace, app.spec.target
+        kolibri = declared.kolibri
+        if kolibri is None:
+            raise InvalidSpecError("`spec.target` must name a target that this version knows: `kolibri`")
+        return KolibriTarget(
+            url=kolibri.url,
+            credentials=await _fields(secrets, namespace, kolibri.secret_ref) or {},
+            owner=self.owner(app),
+            password=password,
+            proxy=await _proxy(secrets, namespace, declared.proxy),
+            ca_bundle=declared.ca_bundle,
+        )
+
+    def owner(self, app: LearningApp) -> str:
+        """The owner that marks in the target name: installation, namespace, app; never a uid (safety row 14)."""
+        return f"{self.owner_id}/{app.metadata.namespace}/{app.metadata.name}"
+
+
+async def _fields(secrets: Secrets, namespace: str, reference: SecretReference | None) -> Mapping[str, str] | None:
+    return None if reference is None else await secrets(namespace=namespace, name=reference.name)
+
+
+async def _proxy(secrets: Secrets, namespace: str, declared: Proxy | None) -> str | None:
+    if declared is None:
+        return None
+    fields = await _fields(secrets, namespace, declared.secret_ref)
+    if not fields:
+        return declared.url
+    scheme, _, rest = declared.url.partition("://")
+    return f"{scheme}://{fields['username']}:{fields['password']}@{rest}"

@@ -1,0 +1,25 @@
+"""All roots, made ready to run: what the operator's runtime asks for when it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.district import DistrictRoot
+from homeroom.reconcile.learningapp import LearningAppRoot
+from homeroom.reconcile.ports import Clock, Cluster, Handler, Metrics
+from homeroom.reconcile.run import Shell
+from homeroom.reconcile.school import SchoolRoot
+from homeroom.store import Store
+
+
+def handlers(
+    cluster: Cluster, clock: Clock, metrics: Metrics, *, store: Store, outside: Outside
+) -> Mapping[str, Handler]:
+    """The handler of each kind that is a root."""
+    common = {"cluster": cluster, "store": store, "clock": clock}
+    return {
+        "District": Shell(DistrictRoot(store=store, outside=outside, metrics=metrics), **common),
+        "LearningApp": Shell(LearningAppRoot(store=store, outside=outside, metrics=metrics, clock=clock), **common),
+        "School": Shell(SchoolRoot(store=store), **common),
+    }
