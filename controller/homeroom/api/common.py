@@ -327,7 +327,7 @@ class Condition(Model):
     """What is observed, in CamelCase."""
     status: ConditionStatus
     """True, False or Unknown."""
-    observed_generation: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+    observed_generation: Annotated[int, Field(ge=0, le=2**53)] | None = None
     """The generation that this was observed on."""
     last_transition_time: Time
     """When the status last changed from one value to another."""
@@ -343,7 +343,7 @@ Request = Annotated[str, Field(min_length=1, max_length=REQUEST_MAX_LENGTH)]
 class Status(Model):
     """What every kind reports."""
 
-    observed_generation: Annotated[int, Field(ge=-1, le=2**63 - 1)] = -1
+    observed_generation: Annotated[int, Field(ge=-1, le=2**53)] = -1
     """The generation that the operator has finished with; -1 until it has seen the object."""
     conditions: Annotated[
         tuple[Condition, ...],

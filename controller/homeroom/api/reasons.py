@@ -136,6 +136,11 @@ class Reason(StrEnum):
         "the target carries the mark of another owner: nothing is written",
         "let one owner manage it, or remove the other's mark",
     )
+    IDENTITY_CONFLICT = (
+        "IdentityConflict",
+        "a person is claimed by two accounts of the target, or an account's mark and id disagree: they stand still",
+        "`homeroom plan` names them; correct the account in the target",
+    )
     TOO_MANY_REMOVALS = (
         "TooManyRemovals",
         "the plan would remove more than a tenth of a school's memberships: nothing is removed there",
