@@ -77,6 +77,7 @@ class DistrictRoot:
         how = _digest(district.spec.source.document())
         if not self._is_due(run, accepted, how):
             assert accepted is not None
+            await self._keep_missing_schools(run, accepted)
             return self._report(run, district.status, read_at=run.last.read_at if run.last else None)
         directory = self.store.snapshots(**place)
         snapshot, latest = await self._read(run, accepted, how=how, directory=directory)
@@ -88,6 +89,19 @@ class DistrictRoot:
         if accepted is None or accepted.digest != latest.digest:
             _wake_apps(run.cluster, run.key)
         return self._report(run, status, read_at=run.clock.now())
+
+    async def _keep_missing_schools(self, run: Run[District], accepted: Accepted) -> None:
+        """Somebody may have deleted a row that only we write; the records need not be read again for that."""
+        snapshot = run.resource.status.snapshot
+        assert snapshot is not None
+        present = [
+            school
+            for school in run.cluster.list("School", run.key.namespace)
+            if school["spec"].get("districtRef", {}).get("name") == run.key.name
+        ]
+        if len(present) != snapshot.counts.schools:
+            directory = self.store.snapshots(namespace=run.key.namespace, district=run.key.name)
+            await _keep_schools(run, (await asyncio.to_thread(load, directory, accepted.digest)).roster)
 
     async def _read(
         self, run: Run[District], accepted: Accepted | None, *, how: str, directory: Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.district import DistrictRoot
@@ -17,9 +18,12 @@ def handlers(
     cluster: Cluster, clock: Clock, metrics: Metrics, *, store: Store, outside: Outside
 ) -> Mapping[str, Handler]:
     """The handler of each kind that is a root."""
-    common = {"cluster": cluster, "store": store, "clock": clock}
+
+    def shell(root: Any) -> Handler:  # each root names its own kind and status; the shell only passes them through
+        return Shell(root, cluster=cluster, store=store, clock=clock)
+
     return {
-        "District": Shell(DistrictRoot(store=store, outside=outside, metrics=metrics), **common),
-        "LearningApp": Shell(LearningAppRoot(store=store, outside=outside, metrics=metrics, clock=clock), **common),
-        "School": Shell(SchoolRoot(store=store), **common),
+        "District": shell(DistrictRoot(store=store, outside=outside, metrics=metrics)),
+        "LearningApp": shell(LearningAppRoot(store=store, outside=outside, metrics=metrics, clock=clock)),
+        "School": shell(SchoolRoot(store=store)),
     }

@@ -321,13 +321,16 @@ class Shell(Generic[R, S]):
 
 def _in_state(report: Report[S], *, generation: int, now: datetime) -> RootStatus:
     """The reported status with the conditions that its ending means."""
-    move = {
-        Ending.DONE: conditions.done,
-        Ending.STALLED: conditions.failed,
-        Ending.RETRY: conditions.failed_retrying,
-        Ending.UNFINISHED: conditions.working,
-    }[report.ending]
-    return move(report.status, generation=generation, reason=report.reason, message=report.message, now=now)
+    status, reason, message = report.status, report.reason, report.message
+    match report.ending:
+        case Ending.DONE:
+            return conditions.done(status, generation=generation, reason=reason, message=message, now=now)
+        case Ending.STALLED:
+            return conditions.failed(status, generation=generation, reason=reason, message=message, now=now)
+        case Ending.RETRY:
+            return conditions.failed_retrying(status, generation=generation, reason=reason, message=message, now=now)
+        case Ending.UNFINISHED:
+            return conditions.working(status, generation=generation, reason=reason, message=message, now=now)
 
 
 _NOTABLE: Final = frozenset(
