@@ -16,7 +16,7 @@ help:  ## what there is to make
 	$(V)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help .venv lint test unit integration demo bench lock
+.PHONY: help .venv lint test unit integration demo bench crds lock
 .venv: .venv/stamp  ## the virtual environment
 
 lint: .venv/stamp  ## style, types, layers
@@ -39,6 +39,9 @@ demo: .venv/stamp  ## the whole story on this machine (CLUSTER=current uses your
 
 bench: .venv/stamp  ## speed and memory, as ratios to named peers
 	$(V)/python bench/run.py
+
+crds: .venv/stamp  ## write crds/*.yaml from the models
+	$(V)/homeroom crds --dir crds
 
 lock: .venv/stamp  ## pin all dependencies anew, with hashes and without registry addresses
 	$(V)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra postgres pyproject.toml -o requirements/run.txt
