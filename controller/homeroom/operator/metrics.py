@@ -1,0 +1,134 @@
+"""What Prometheus can ask for. One object with plain methods and a registry of its own; nothing is global.
+
+Labels are kinds, outcomes and names of resources, never people. Gauges that can be read off the state (conditions,
+queue, kinds) are read when somebody asks, by `collect`. The table in `docs/operator.md` lists all of them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import prometheus_client as prometheus
+
+from homeroom.reconcile.ports import Key, Object
+
+_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 180, 600)
+
+
+class Metrics:
+    """Counts what happens. Also implements `homeroom.reconcile.ports.Metrics`."""
+
+    def __init__(self) -> None:
+        self._registry = registry = prometheus.CollectorRegistry()
+        prometheus.ProcessCollector(registry=registry)
+        prometheus.GCCollector(registry=registry)
+        self._conditions = prometheus.Gauge(
+            "homeroom_condition", "Resources by condition.", ("kind", "type", "status"), registry=registry
+        )
+        self._listed = prometheus.Gauge(
+            "homeroom_kind_listed", "Whether a kind is served and completely listed.", ("kind",), registry=registry
+        )
+        self._queue = prometheus.Gauge(
+            "homeroom_queue_depth", "Roots that are ready, running or waiting.", ("state",), registry=registry
+        )
+        self._leading = prometheus.Gauge("homeroom_leading", "Whether this process leads.", registry=registry)
+        self._reconcile = prometheus.Histogram(
+            "homeroom_reconcile_seconds",
+            "How long runs of a root took.",
+            ("kind", "outcome"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._last_success = prometheus.Gauge(
+            "homeroom_last_success_timestamp_seconds",
+            "When a run of a root last succeeded.",
+            ("kind", "namespace", "name"),
+            registry=registry,
+        )
+        self._records = prometheus.Gauge(
+            "homeroom_records_timestamp_seconds",
+            "When the records in use of a District were read.",
+            ("namespace", "name"),
+            registry=registry,
+        )
+        self._operations = prometheus.Counter(
+            "homeroom_operations", "Changes in targets.", ("kind", "outcome"), registry=registry
+        )
+        self._backend_calls = prometheus.Histogram(
+            "homeroom_backend_call_seconds",
+            "Calls to sources and targets.",
+            ("backend", "outcome"),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._api_requests = prometheus.Counter(
+            "homeroom_api_requests", "Requests to the Kubernetes API.", ("method", "code"), registry=registry
+        )
+        self._watch_events = prometheus.Counter(
+            "homeroom_watch_events", "Changes told by watches.", ("kind",), registry=registry
+        )
+        self._events_dropped = prometheus.Counter(
+            "homeroom_events_dropped", "Kubernetes Events that were not posted.", registry=registry
+        )
+
+    def operations(self, kind: str, *, planned: int = 0, applied: int = 0, failed: int = 0) -> None:
+        """Count planned, applied and failed changes of one kind of thing."""
+        for outcome, count in (("planned", planned), ("applied", applied), ("failed", failed)):
+            self._operations.labels(kind, outcome).inc(count)
+
+    def backend_call(self, backend: str, *, outcome: str, seconds: float) -> None:
+        """Count one call to a source or target."""
+        self._backend_calls.labels(backend, outcome).observe(seconds)
+
+    def records_read(self, district: Key, *, at: datetime) -> None:
+        """Note when the records of a District that are in use were read."""
+        self._records.labels(district.namespace, district.name).set(at.timestamp())
+
+    def reconciled(self, key: Key, *, outcome: str, seconds: float, at: datetime) -> None:
+        """One run of a root ended as `succeeded`, `failed` or `crashed`."""
+        self._reconcile.labels(key.kind, outcome).observe(seconds)
+        if outcome == "succeeded":
+            self._last_success.labels(*key).set(at.timestamp())
+
+    def forget(self, key: Key) -> None:
+        """A resource is gone: stop telling about it."""
+        self._last_success.remove(*key)
+        if key.kind == "District":
+            self._records.remove(key.namespace, key.name)
+
+    def api_request(self, method: str, *, code: str) -> None:
+        """One request to the API server was answered with `code`, or not at all (`error`)."""
+        self._api_requests.labels(method, code).inc()
+
+    def watch_event(self, kind: str) -> None:
+        """A watch told one change."""
+        self._watch_events.labels(kind).inc()
+
+    def event_dropped(self) -> None:
+        """A Kubernetes Event was not posted."""
+        self._events_dropped.inc()
+
+    def collect(
+        self,
+        *,
+        objects: Iterable[Object],
+        listed: Mapping[str, bool],
+        queue: Mapping[str, int],
+        leading: bool,
+    ) -> bytes:
+        """All metrics in Prometheus' text format; the gauges from the state as it is now."""
+        conditions: Counter[tuple[str, str, str]] = Counter()
+        for obj in objects:
+            for item in (obj.get("status") or {}).get("conditions", ()):
+                conditions[obj["kind"], item["type"], item["status"]] += 1
+        self._conditions.clear()
+        for labels, count in conditions.items():
+            self._conditions.labels(*labels).set(count)
+        for kind, is_listed in listed.items():
+            self._listed.labels(kind).set(is_listed)
+        for state, depth in queue.items():
+            self._queue.labels(state).set(depth)
+        self._leading.set(leading)
+        return prometheus.generate_latest(self._registry)

@@ -1,0 +1,276 @@
+"""kopf, which watches for us, in a thread and an event loop of its own.
+
+Its own, because kopf cancels every task of its loop when it stops. Its handlers only hand over what they are given:
+`deliver` and `answered` are called on our loop. Everything that kopf would do beyond watching is off: no peering, no
+finalizer, no annotation, no events of its own, no daemons, no signals.
+
+Our HTTP session tells us how the API server answers kopf, by which `kinds` knows which watches are open. kopf's
+requests are repeated without end, since kopf would otherwise end with all its watches because of one kind that is
+forbidden. What still ends it (a kind that vanishes between two requests) starts it anew; what ends it again and again
+ends the thread, and that ends the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import types
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import aiohttp
+import kopf
+import structlog
+
+from homeroom.api import GROUP, KINDS, VERSION
+from homeroom.operator.api import session
+from homeroom.reconcile.ports import Clock, Object
+
+_log = structlog.get_logger(__name__)
+
+SERVER_SECONDS = 300
+"""How long one watch request lasts; then kopf opens the next. So a watch gives a sign of life at least as often."""
+_INACTIVITY_SECONDS = 70.0
+_REQUEST_SECONDS = 30.0
+_CONNECT_SECONDS = 10.0
+_CHUNK = 500
+_HEARTBEAT_SECONDS = 1.0
+_RESTART_SECONDS = 1.0
+_RELOGIN_SECONDS = 10.0
+_MOST_FAILURES = 5
+_FAILURES_SECONDS = 600.0
+"""So many failures of kopf in so many seconds end the thread."""
+
+_PREFIX = f"/apis/{GROUP}/{VERSION}/"
+_KIND_OF = types.MappingProxyType({model.plural: kind for kind, model in KINDS.items()})
+
+
+class WatchDiedError(Exception):
+    """kopf's thread has ended and nobody asked for that; a bug of ours or kopf's, so not part of the tree."""
+
+
+class _Backoffs:
+    """Waits between kopf's attempts at one request: growing, then the same for ever."""
+
+    def __iter__(self) -> Iterator[float]:
+        yield from (0.5, 1, 2, 3, 5)
+        while True:
+            yield 8
+
+
+class Sink(Protocol):
+    """Who takes what the watches tell; see `kinds`."""
+
+    def observe(self, obj: Object) -> None:
+        """A version of an object."""
+
+    def deleted(self, obj: Object) -> None:
+        """The end of an object."""
+
+    def watch_answered(self, kind: str, *, watching: bool, ok: bool) -> None:
+        """The API server has answered the watch of a kind, or its list."""
+
+    def watches_ended(self) -> None:
+        """Kopf has stopped, and may start anew."""
+
+
+class Observer(Protocol):
+    """Who counts; see `metrics`."""
+
+    def watch_event(self, kind: str) -> None:
+        """Kopf has told one change of an object of that kind."""
+
+
+class Watch:
+    """The thread. Made, started and stopped on our loop."""
+
+    def __init__(
+        self, *, sink: Sink, log_in_again: Callable[[], kopf.ConnectionInfo], clock: Clock, observer: Observer
+    ) -> None:
+        self._sink = sink
+        self._log_in_again = log_in_again
+        self._clock = clock
+        self._observer = observer
+        self._home = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._home.create_future()
+        self._thread = threading.Thread(target=self._main, name="watch", daemon=True)
+        self._kopf_loop: asyncio.AbstractEventLoop | None = None
+        self._stop_kopf: asyncio.Event | None = None
+        self._stopping = threading.Event()
+        self._restarting = threading.Event()
+        self._beat = clock.monotonic()
+        self._active: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Start watching."""
+        self._thread.start()
+
+    async def died(self) -> None:
+        """Wait until the thread ends; raises WatchDiedError unless that was asked for."""
+        await asyncio.shield(self._ended)
+
+    async def stop(self, *, seconds: float) -> None:
+        """Stop watching, and wait for that so long at most."""
+        self._stopping.set()
+        self._interrupt()
+        await asyncio.wait({self._ended}, timeout=seconds)
+
+    def restart(self) -> None:
+        """Have kopf look anew at what there is to watch."""
+        self._restarting.set()
+        self._interrupt()
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def heartbeat_age(self) -> float:
+        """Seconds since kopf's event loop was last seen turning."""
+        return self._clock.monotonic() - self._beat
+
+    def silence(self, kind: str) -> float | None:
+        """Seconds since kopf last opened, or tried to open, a watch of the kind; None when it never did."""
+        at = self._active.get(kind)
+        return None if at is None else self._clock.monotonic() - at
+
+    def _interrupt(self) -> None:
+        if self._kopf_loop is not None and self._stop_kopf is not None and not self._kopf_loop.is_closed():
+            self._kopf_loop.call_soon_threadsafe(self._stop_kopf.set)
+
+    # From here on: in the thread.
+
+    def _main(self) -> None:
+        error: BaseException | None = None
+        try:
+            asyncio.run(self._watch())
+        except BaseException as caught:  # noqa: BLE001 - it is not swallowed: our loop raises it in `died`
+            error = caught
+        self._home.call_soon_threadsafe(self._finish, error)
+
+    def _finish(self, error: BaseException | None) -> None:
+        if self._ended.done():
+            return
+        if error is None and self._stopping.is_set():
+            self._ended.set_result(None)
+        else:
+            died = WatchDiedError("the thread that watches the API server has ended; the process has to be restarted")
+            died.__cause__ = error
+            self._ended.set_exception(died)
+
+    async def _watch(self) -> None:
+        """Run kopf until we shall stop, anew after each failure, but not for ever."""
+        self._kopf_loop = asyncio.get_running_loop()
+        heart = asyncio.create_task(self._keep_beating())  # before kopf starts, so kopf leaves it alone
+        failures: deque[float] = deque(maxlen=_MOST_FAILURES)
+        try:
+            while not self._stopping.is_set():
+                self._stop_kopf = asyncio.Event()
+                self._restarting.clear()
+                try:
+                    await self._run_kopf(self._stop_kopf)
+                except Exception as error:  # noqa: BLE001 - kopf has no tree of its own for what ends it
+                    _log.warning("kopf has ended and is started anew", error=repr(error))
+                if self._stopping.is_set() or self._restarting.is_set():
+                    self._tell(self._sink.watches_ended)
+                    continue
+                now = self._clock.monotonic()
+                failures.append(now)
+                if len(failures) == _MOST_FAILURES and now - failures[0] < _FAILURES_SECONDS:
+                    raise WatchDiedError(f"kopf has ended {_MOST_FAILURES} times in {_FAILURES_SECONDS:.0f} s")
+                self._tell(self._sink.watches_ended)
+                await asyncio.sleep(_RESTART_SECONDS)
+        finally:
+            heart.cancel()
+
+    async def _keep_beating(self) -> None:
+        while True:
+            self._beat = self._clock.monotonic()
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+
+    async def _run_kopf(self, stop: asyncio.Event) -> None:
+        registry = kopf.OperatorRegistry()
+        last: list[tuple[kopf.ConnectionInfo, float]] = []
+
+        @kopf.on.login(registry=registry)
+        async def log_in(**_: object) -> kopf.AiohttpSession:
+            info = await asyncio.to_thread(self._log_in_again)
+            if last and last[0][0] == info and self._clock.monotonic() - last[0][1] < _RELOGIN_SECONDS:
+                await asyncio.sleep(_RELOGIN_SECONDS)  # refused, and nothing better at hand: do not spin
+            last[:] = [(info, self._clock.monotonic())]
+            http = session(info, trace=self._trace())
+            http.headers.update(info.as_http_headers())
+            return kopf.AiohttpSession(aiohttp_session=http, server=info.server)
+
+        for plural in _KIND_OF:
+
+            @kopf.on.event(GROUP, VERSION, plural, registry=registry)
+            async def hand_over(event: kopf.RawEvent, **_: object) -> None:
+                obj = event["object"]
+                self._tell(self._observer.watch_event, obj["kind"])
+                self._tell(self._sink.deleted if event["type"] == "DELETED" else self._sink.observe, obj)
+
+        await kopf.operator(
+            registry=registry,
+            settings=_settings(),
+            standalone=True,
+            clusterwide=True,
+            stop_flag=stop,
+        )
+
+    def _trace(self) -> aiohttp.TraceConfig:
+        """Tells us of each request about our kinds when it begins, and when the API server answers it."""
+        trace = aiohttp.TraceConfig()
+
+        async def begun(
+            _session: aiohttp.ClientSession,
+            _context: types.SimpleNamespace,
+            params: aiohttp.TraceRequestStartParams,
+        ) -> None:
+            if kind := _kind_at(params.url.path):
+                self._active[kind] = self._clock.monotonic()
+
+        async def answered(
+            _session: aiohttp.ClientSession,
+            _context: types.SimpleNamespace,
+            params: aiohttp.TraceRequestEndParams,
+        ) -> None:
+            if kind := _kind_at(params.url.path):
+                ok = params.response.status < 400
+                self._tell(self._sink.watch_answered, kind, watching="watch" in params.url.query, ok=ok)
+
+        trace.on_request_start.append(begun)
+        trace.on_request_end.append(answered)
+        return trace
+
+    def _tell(self, callback: Callable[..., None], *args: object, **kwargs: object) -> None:
+        """Call back on our loop; not when that is over already."""
+        if not self._home.is_closed():
+            self._home.call_soon_threadsafe(lambda: callback(*args, **kwargs))
+
+
+def _kind_at(path: str) -> str | None:
+    return _KIND_OF.get(path.removeprefix(_PREFIX)) if path.startswith(_PREFIX) else None
+
+
+def _settings() -> kopf.OperatorSettings:
+    """Kopf's settings, with what kopf must never do for us switched off."""
+    settings = kopf.OperatorSettings()
+    settings.posting.enabled = False
+    settings.process.ultimate_exiting_timeout = None  # it would kill the process
+    # Never written, as no handler needs them; but kopf removes a finalizer that bears this name from every object,
+    # and reads these annotations, so they must not be anybody else's.
+    settings.persistence.finalizer = f"{GROUP}/kopf"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, key="last-handled", v1=False)
+    settings.watching.server_timeout = SERVER_SECONDS
+    settings.watching.client_timeout = SERVER_SECONDS + _INACTIVITY_SECONDS
+    settings.watching.connect_timeout = _CONNECT_SECONDS
+    settings.watching.inactivity_timeout = _INACTIVITY_SECONDS
+    settings.watching.chunk_size = _CHUNK
+    settings.networking.request_timeout = _REQUEST_SECONDS
+    settings.networking.connect_timeout = _CONNECT_SECONDS
+    settings.networking.error_backoffs = _Backoffs()
+    settings.execution.default_backoff = _RELOGIN_SECONDS  # after a log-in that failed
+    settings.queueing.idle_timeout = 1.0  # a worker per object waits so long for the next event of its object
+    return settings
