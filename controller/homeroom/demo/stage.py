@@ -1,0 +1,270 @@
+"""Homeroom at work on this machine: a cluster, a Kolibri, records, and the operator as a process of its own.
+
+`Stage` puts them together the way an administrator would: `kubectl apply -k` of what `manifests/` and `examples/`
+ship, the operator under its own ServiceAccount, with no right beyond its RBAC. The demo (`story`) tells on it, the
+tests break things on it. Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+import uuid
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from homeroom.demo.kolibri import Kolibri
+from homeroom.errors import TransientError
+
+REPOSITORY: Final = Path(__file__).parents[3]
+EXAMPLE: Final = REPOSITORY / "examples" / "lakeside"
+RECORDS: Final = REPOSITORY / "examples" / "lakeside-records"
+SYSTEM: Final = "homeroom-system"
+OWNER: Final = "homeroom-demo"
+_START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 60.0
+
+Kubectl = Callable[..., str]
+"""Runs kubectl as an administrator: `kubectl("get", "pods", stdin="")`; what it printed."""
+
+
+class NotSoonEnoughError(TransientError):
+    """Something that was waited for did not happen in time."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="DeadlineExceeded")
+
+
+def wait_for(what: str, condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
+    """Wait until `condition` holds. Raises NotSoonEnoughError, naming `what`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise NotSoonEnoughError(f"{what} did not happen within {seconds:.0f} s")
+        time.sleep(0.1)
+
+
+class Records:
+    """A OneRoster export that can be changed like a school's own: rows by file, written as a zip in one step."""
+
+    def __init__(self, source: Path) -> None:
+        self.files: dict[str, list[dict[str, str]]] = {}
+        for path in sorted(source.glob("*.csv")):
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                self.files[path.stem] = list(csv.DictReader(file))
+
+    def rows(self, file: str, **match: str) -> list[dict[str, str]]:
+        """Rows of a file whose fields have these values."""
+        return [row for row in self.files[file] if match.items() <= row.items()]
+
+    def add(self, file: str, **fields: str) -> None:
+        """Add a row; the other columns are empty."""
+        self.files[file].append({**dict.fromkeys(self.files[file][0], ""), **fields})
+
+    def remove(self, file: str, **match: str) -> int:
+        """Remove rows whose fields have these values; how many."""
+        gone = self.rows(file, **match)
+        self.files[file] = [row for row in self.files[file] if row not in gone]
+        return len(gone)
+
+    def zipped(self) -> bytes:
+        """The export as a zip archive."""
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, rows in self.files.items():
+                text = io.StringIO(newline="")
+                writer = csv.DictWriter(text, list(rows[0]), lineterminator="\r\n")
+                writer.writeheader()
+                writer.writerows(rows)
+                file.writestr(f"{name}.csv", text.getvalue())
+        return archive.getvalue()
+
+    def names(self) -> set[str]:
+        """Every name of a person in the export, for proving that none of them shows up elsewhere."""
+        return {row[column] for row in self.files["users"] for column in ("givenName", "familyName") if row[column]}
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """One district in one namespace, its Kolibri, and the operator.
+
+    `directory` takes the operator's data, its log, and the export. Nothing is started before it is asked for.
+    """
+
+    kubectl: Kubectl
+    kubeconfig: Callable[[], Path]
+    kolibri: Kolibri
+    directory: Path
+    namespace: str = "lakeside"
+    options: tuple[str, ...] = ()
+    operator: subprocess.Popen[bytes] | None = None
+    _requests: int = field(default=0)
+
+    # -- the cluster --------------------------------------------------------------------------------------------
+
+    def install(self) -> None:
+        """What a cluster needs once: namespace, CRDs, rights; no pod runs here, the operator is a process."""
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(REPOSITORY / "manifests" / "base"))
+        crds = ("districts", "learningapps", "sharingrules", "schools")
+        self.kubectl("wait", "--for=condition=Established", *(f"crd/{name}.homeroom.dev" for name in crds))
+
+    def declare(self) -> None:
+        """The example district, as Git holds it, pointed at this Kolibri; and the Secret that Git must not hold."""
+        shutil.copytree(EXAMPLE, self.directory / "git" / "lakeside", dirs_exist_ok=True)
+        shutil.copytree(
+            REPOSITORY / "manifests" / "components" / "tenant", self.directory / "git" / "tenant", dirs_exist_ok=True
+        )
+        overlay = self.directory / "git" / "here"
+        overlay.mkdir(exist_ok=True)
+        (overlay / "kustomization.yaml").write_text(
+            textwrap.dedent(f"""\
+            apiVersion: kustomize.config.k8s.io/v1beta1
+            kind: Kustomization
+            namespace: {self.namespace}
+            resources: [../lakeside]
+            components: [../tenant]
+            patches:
+              - target: {{kind: LearningApp, name: kolibri}}
+                patch: |
+                  - {{op: replace, path: /spec/target/kolibri/url, value: "{self.kolibri.url}"}}
+              - target: {{kind: Namespace}}
+                patch: |
+                  - {{op: replace, path: /metadata/name, value: {self.namespace}}}
+            """)
+        )
+        self.apply_secret()
+        self.kubectl("apply", "-k", str(overlay))
+
+    def apply_secret(self) -> None:
+        """The credentials of Kolibri, labelled so that the operator may read them."""
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": "kolibri",
+                "namespace": self.namespace,
+                "labels": {"homeroom.dev/use": "credentials"},
+            },
+            "stringData": {
+                "username": self.kolibri.username,
+                "password": self.kolibri.password,
+                "markKey": "a-key-for-the-demo-and-nothing-else",
+            },
+        }
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+        both = {"apiVersion": "v1", "kind": "List", "items": [namespace, secret]}
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(both))
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """One of our objects."""
+        found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "-n", self.namespace, "-o", "json"))
+        return found
+
+    def list(self, kind: str) -> list[dict[str, Any]]:
+        """All objects of a kind in the namespace."""
+        found: list[dict[str, Any]] = json.loads(self.kubectl("get", kind, "-n", self.namespace, "-o", "json"))["items"]
+        return found
+
+    def ask(self, kind: str, name: str) -> str:
+        """Ask for a run now; the token that the status will echo once it has been handled."""
+        token = uuid.uuid4().hex
+        self.kubectl("annotate", kind, name, "-n", self.namespace, "--overwrite", f"homeroom.dev/reconcile-at={token}")
+        return token
+
+    def run(self, kind: str, name: str, *, seconds: float = 60.0) -> dict[str, Any]:
+        """Ask for a run and wait until it has ended; the object then."""
+        token = self.ask(kind, name)
+
+        def handled() -> bool:
+            status = self.get(kind, name).get("status", {})
+            return status.get("lastHandledReconcileAt") == token and condition(status, "Ready") != "Unknown"
+
+        wait_for(f"the run of {kind}/{name}", handled, seconds=seconds)
+        return self.get(kind, name)
+
+    def wait_ready(self, kind: str, name: str, *, seconds: float = 120.0) -> dict[str, Any]:
+        """Wait until an object is Ready at its current generation."""
+
+        def ready() -> bool:
+            found = self.get(kind, name)
+            status = found.get("status", {})
+            current = status.get("observedGeneration") == found["metadata"]["generation"]
+            return current and condition(status, "Ready") == "True"
+
+        wait_for(f"{kind}/{name} Ready", ready, seconds=seconds)
+        return self.get(kind, name)
+
+    # -- the records --------------------------------------------------------------------------------------------
+
+    @property
+    def export(self) -> Path:
+        """Where the district's export lies."""
+        return self.directory / "files" / self.namespace / "export.zip"
+
+    def publish(self, records: Records | bytes) -> None:
+        """Put an export in place, in one step, as a good exporter does."""
+        content = records if isinstance(records, bytes) else records.zipped()
+        self.export.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self.export.with_suffix(".new")
+        fresh.write_bytes(content)
+        fresh.replace(self.export)
+
+    # -- the operator -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the operator as a process with the rights that `manifests/` ships."""
+        with self.log.open("ab") as log:
+            self.operator = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "homeroom.cli", "operator", "--owner-id", OWNER),
+                    *("--store", f"sqlite:///{self.directory}/homeroom.db", "--data", str(self.directory / "data")),
+                    *("--file-root", str(self.directory / "files"), "--lease-namespace", SYSTEM),
+                    *("--listen", "127.0.0.1:0"),
+                    *self.options,
+                ],
+                env={**os.environ, "KUBECONFIG": str(self.kubeconfig())},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def log(self) -> Path:
+        """What the operator logs."""
+        return self.directory / "operator.log"
+
+    def stop(self) -> int:
+        """Ask the operator to end, as the kubelet does; its exit code."""
+        assert self.operator is not None, "the operator was not started"
+        self.operator.terminate()
+        code = self.operator.wait(_STOP_SECONDS)
+        self.operator = None
+        return code
+
+    def kill(self) -> None:
+        """End the operator as a crash would; does nothing when it is down."""
+        if self.operator is not None:
+            self.operator.kill()
+            self.operator.wait()
+            self.operator = None
+
+
+def condition(status: Mapping[str, Any], kind: str) -> str | None:
+    """Status of a condition: True, False, Unknown; None if absent."""
+    return next((item["status"] for item in status.get("conditions", []) if item["type"] == kind), None)
+
+
+def message(found: Mapping[str, Any], kind: str = "Ready") -> str:
+    """`reason: message` of a condition of an object; empty if absent."""
+    conditions: Iterable[Mapping[str, str]] = found.get("status", {}).get("conditions", [])
+    return next((f"{item['reason']}: {item['message']}" for item in conditions if item["type"] == kind), "")
