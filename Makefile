@@ -46,3 +46,4 @@ crds: .venv/stamp  ## write crds/*.yaml from the models
 lock: .venv/stamp  ## pin all dependencies anew, with hashes and without registry addresses
 	$(V)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra postgres pyproject.toml -o requirements/run.txt
 	$(V)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra postgres --extra demo --group dev pyproject.toml -o requirements/dev.txt
+	echo hatchling | $(V)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements/dev.txt - -o requirements/build.txt

@@ -1,0 +1,320 @@
+"""What `manifests/` ships, on a real API server: it accepts all of it, and the operator has these rights and no others."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from homeroom.api import GROUP, KINDS
+from homeroom.demo.controlplane import ControlPlane, ControlPlaneError
+
+pytestmark = pytest.mark.integration
+
+WaitUntil = Callable[[Callable[[], bool]], None]
+Object = dict[str, Any]
+
+ROOT = Path(__file__).parents[2]
+BASE = ROOT / "manifests" / "base"
+TENANT = ROOT / "manifests" / "components" / "tenant"
+ARGOCD = ROOT / "manifests" / "argocd"
+SYSTEM = "homeroom-system"
+
+CRDS = "customresourcedefinitions.apiextensions.k8s.io"
+EVERYWHERE = {
+    "districts.homeroom.dev": {"get", "list", "watch"},
+    "sharingrules.homeroom.dev": {"get", "list", "watch"},
+    "learningapps.homeroom.dev": {"get", "list", "watch", "update"},
+    "schools.homeroom.dev": {"get", "list", "watch", "create", "update", "delete"},
+    "districts.homeroom.dev/status": {"update"},
+    "learningapps.homeroom.dev/status": {"update"},
+    "schools.homeroom.dev/status": {"update"},
+    "sharingrules.homeroom.dev/status": {"update"},
+    "namespaces": {"get"},
+    CRDS: {"list", "watch"},
+    **{f"{CRDS} {model.plural}.{GROUP}": {"get"} for model in KINDS.values()},
+}
+"""What the operator may do in each namespace: resource, and name where it is limited to one -> verbs."""
+OF_EVERYBODY = {"selfsubjectreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews"}
+
+
+@pytest.fixture(scope="module")
+def shipped(controlplane: ControlPlane) -> str:
+    """`manifests/base` as kustomize renders it. Its namespace exists: a dry run cannot look into one that does not."""
+    controlplane.kubectl("apply", f"--filename={BASE / 'namespace.yaml'}")
+    return controlplane.kubectl("kustomize", str(BASE))
+
+
+@pytest.fixture(scope="module")
+def installed(controlplane: ControlPlane, shipped: str) -> list[Object]:
+    """The objects of `manifests/base`, applied. They stay: other tests on this control plane may use them too."""
+    controlplane.kubectl("apply", "--validate=strict", "--filename=-", stdin=shipped)
+    controlplane.kubectl("wait", "--for=condition=Established", *(f"crd/{m.plural}.{GROUP}" for m in KINDS.values()))
+    return list(yaml.safe_load_all(shipped))
+
+
+@pytest.fixture
+def tenant(controlplane: ControlPlane, installed: list[Object], namespace: str, tmp_path: Path) -> str:
+    """A namespace that has taken in the component for tenants, as its own administrator does it."""
+    assert installed
+    kustomization = {"namespace": namespace, "components": [os.path.relpath(TENANT, tmp_path)]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    controlplane.kubectl("apply", "--validate=strict", f"--kustomize={tmp_path}")
+    return namespace
+
+
+def one(objects: Iterable[Object], kind: str) -> Object:
+    (found,) = (obj for obj in objects if obj["kind"] == kind)
+    return found
+
+
+def as_operator(plane: ControlPlane) -> str:
+    return f"--kubeconfig={plane.kubeconfig_for(SYSTEM, 'homeroom')}"
+
+
+def rights(plane: ControlPlane, namespace: str) -> dict[str, set[str]]:
+    """What the API server says that the operator may do in a namespace, without what everybody may."""
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": namespace}}
+    answer = plane.kubectl(as_operator(plane), "create", "--filename=-", "--output=json", stdin=json.dumps(review))
+    found: dict[str, set[str]] = {}
+    for rule in json.loads(answer)["status"]["resourceRules"]:
+        for resource in rule["resources"]:
+            if resource in OF_EVERYBODY:
+                continue
+            plural, slash, subresource = resource.partition("/")
+            (group,) = rule["apiGroups"]
+            full = ".".join(filter(None, (plural, group))) + slash + subresource
+            for name in rule.get("resourceNames") or [""]:
+                found.setdefault(f"{full} {name}".strip(), set()).update(rule["verbs"])
+    return found
+
+
+def secret(namespace: str) -> str:
+    metadata = {"name": "kolibri", "namespace": namespace, "labels": {f"{GROUP}/use": "credentials"}}
+    return json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"username": "operator"}})
+
+
+class TestBase:
+    def test_a_dry_run_with_strict_validation_passes(self, controlplane: ControlPlane, shipped: str) -> None:
+        said = controlplane.kubectl("apply", "--dry-run=server", "--validate=strict", "--filename=-", stdin=shipped)
+        assert len(said.splitlines()) == len(list(yaml.safe_load_all(shipped)))
+
+    def test_a_second_apply_changes_nothing(
+        self, controlplane: ControlPlane, shipped: str, installed: list[Object]
+    ) -> None:
+        assert installed
+        said = controlplane.kubectl("apply", "--validate=strict", "--filename=-", stdin=shipped)
+        assert [line for line in said.splitlines() if not line.endswith(" unchanged")] == []
+
+    def test_the_image_is_of_this_release(self, installed: list[Object]) -> None:
+        project = (ROOT / "pyproject.toml").read_text()
+        (container,) = one(installed, "Deployment")["spec"]["template"]["spec"]["containers"]
+        assert f'\nversion = "{container["image"].removeprefix("homeroom:")}"\n' in project
+
+    def test_service_and_network_policy_mean_the_operators_pod(self, installed: list[Object]) -> None:
+        labels = one(installed, "Deployment")["spec"]["template"]["metadata"]["labels"]
+        for selector in (
+            one(installed, "Service")["spec"]["selector"],
+            one(installed, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+        ):
+            assert selector.items() <= labels.items()
+
+    def test_no_gitops_tool_removes_what_git_cannot_bring_back(self, installed: list[Object]) -> None:
+        precious = [
+            obj
+            for obj in installed
+            if obj["kind"] in {"CustomResourceDefinition", "Namespace", "PersistentVolumeClaim"}
+        ]
+        assert len(precious) == len(KINDS) + 2
+        for obj in precious:
+            annotations = obj["metadata"]["annotations"]
+            assert annotations["kustomize.toolkit.fluxcd.io/prune"] == "disabled"
+            assert annotations["argocd.argoproj.io/sync-options"] == "Prune=false,Delete=false"
+
+    def test_an_overlay_sets_owner_and_image(self, controlplane: ControlPlane, tmp_path: Path) -> None:
+        """The overlay of docs/install.md."""
+        sample = (ROOT / "docs" / "install.md").read_text().split("<!-- overlay -->\n", 1)[1].split("\n\n", 1)[0]
+        lines = [line.removeprefix("    ") for line in sample.splitlines()]
+        overlay = yaml.safe_load("\n".join(lines))
+        overlay["resources"] = [os.path.relpath(BASE, tmp_path)]
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+        rendered = list(yaml.safe_load_all(controlplane.kubectl("kustomize", str(tmp_path))))
+        (container,) = one(rendered, "Deployment")["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == "images.example/homeroom:0.1.0"
+        assert {"name": "OWNER_ID", "value": "lakeside-production"} in container["env"]
+        assert [env["name"] for env in container["env"]] == ["OWNER_ID", "POD_NAMESPACE"]
+
+
+class TestPodSecurity:
+    """Pod Security admission is part of the API server, and the namespace enforces the level `restricted`."""
+
+    @staticmethod
+    def pod(installed: list[Object]) -> Object:
+        template = copy.deepcopy(one(installed, "Deployment")["spec"]["template"])
+        metadata = {**template["metadata"], "name": "operator", "namespace": SYSTEM}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+
+    def test_the_operators_pod_is_admitted(self, controlplane: ControlPlane, installed: list[Object]) -> None:
+        pod = json.dumps(self.pod(installed))
+        said = controlplane.kubectl("create", "--dry-run=server", "--validate=strict", "--filename=-", stdin=pod)
+        assert said == "pod/operator created (server dry run)\n"
+
+    def test_a_laxer_one_is_not(self, controlplane: ControlPlane, installed: list[Object]) -> None:
+        pod = self.pod(installed)
+        del pod["spec"]["securityContext"]["seccompProfile"]
+        with pytest.raises(ControlPlaneError, match='violates PodSecurity "restricted:latest": seccompProfile'):
+            controlplane.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(pod))
+
+    def test_it_cannot_write_to_its_image(self, installed: list[Object]) -> None:
+        """Beyond `restricted`, which says nothing about the root file system."""
+        (container,) = self.pod(installed)["spec"]["containers"]
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+class TestOperatorsRights:
+    def test_in_any_namespace(self, controlplane: ControlPlane, installed: list[Object], namespace: str) -> None:
+        assert installed
+        assert rights(controlplane, namespace) == EVERYWHERE
+
+    def test_in_its_own_namespace(self, controlplane: ControlPlane, installed: list[Object]) -> None:
+        assert installed
+        leases = "leases.coordination.k8s.io"
+        own = {leases: {"create"}, f"{leases} homeroom": {"get", "update"}}
+        assert rights(controlplane, SYSTEM) == EVERYWHERE | own
+
+    def test_in_a_tenants_namespace(self, controlplane: ControlPlane, tenant: str) -> None:
+        given = {"secrets": {"get"}, "events.events.k8s.io": {"create", "patch"}}
+        assert rights(controlplane, tenant) == EVERYWHERE | given
+
+    def test_a_tenants_secret_can_be_read_by_name_and_not_be_found(
+        self, controlplane: ControlPlane, tenant: str
+    ) -> None:
+        controlplane.kubectl("create", "--filename=-", stdin=secret(tenant))
+        here = f"--namespace={tenant}"
+        found = controlplane.kubectl(as_operator(controlplane), "get", "secret", "kolibri", here, "--output=name")
+        assert found == "secret/kolibri\n"
+        with pytest.raises(ControlPlaneError, match='cannot list resource "secrets"'):
+            controlplane.kubectl(as_operator(controlplane), "get", "secrets", here)
+
+    def test_a_secret_elsewhere_cannot_be_read(
+        self, controlplane: ControlPlane, installed: list[Object], namespace: str
+    ) -> None:
+        assert installed
+        controlplane.kubectl("create", "--filename=-", stdin=secret(namespace))
+        with pytest.raises(ControlPlaneError, match='cannot get resource "secrets"'):
+            controlplane.kubectl(as_operator(controlplane), "get", "secret", "kolibri", f"--namespace={namespace}")
+
+
+class TestPeoplesRights:
+    """What is added to the cluster's roles `view`, `edit` and `admin`; a controller aggregates them."""
+
+    @pytest.fixture
+    def bound(
+        self, controlplane: ControlPlane, installed: list[Object], namespace: str, wait_until: WaitUntil
+    ) -> Callable[[str], str]:
+        """A function that makes a user with that role in the namespace, and gives kubectl's option to act as him."""
+        assert installed
+        if controlplane.programs.kube_controller_manager is None:
+            pytest.skip("KUBEBUILDER_ASSETS has no kube-controller-manager, so roles are not aggregated")
+
+        def bind(role: str) -> str:
+            here = f"--namespace={namespace}"
+            controlplane.kubectl("create", "rolebinding", role, f"--clusterrole={role}", f"--user={role}er", here)
+            wait_until(lambda: may(controlplane, f"--as={role}er", "list", "schools", namespace))
+            return f"--as={role}er"
+
+        return bind
+
+    @pytest.mark.parametrize("role", ["view", "edit"])
+    def test_only_editors_declare(
+        self, controlplane: ControlPlane, bound: Callable[[str], str], namespace: str, role: str
+    ) -> None:
+        user = bound(role)
+        for plural in ("districts", "learningapps", "sharingrules"):
+            assert may(controlplane, user, "create", plural, namespace) is (role == "edit")
+
+    def test_nobody_but_the_operator_writes_schools_and_status(
+        self, controlplane: ControlPlane, bound: Callable[[str], str], namespace: str
+    ) -> None:
+        user = bound("admin")
+        assert may(controlplane, user, "get", "schools", namespace)
+        for verb, resource in (("create", "schools"), ("update", "schools"), ("update", "learningapps/status")):
+            assert not may(controlplane, user, verb, resource, namespace)
+
+    def test_an_administrator_of_a_namespace_takes_the_component_in_by_himself(
+        self, controlplane: ControlPlane, bound: Callable[[str], str], namespace: str
+    ) -> None:
+        binding = str(TENANT / "rolebinding.yaml")
+        controlplane.kubectl(bound("admin"), "create", f"--filename={binding}", f"--namespace={namespace}")
+        assert "secrets" in rights(controlplane, namespace)
+
+
+def may(plane: ControlPlane, user: str, verb: str, resource: str, namespace: str) -> bool:
+    """Whether that user has the right."""
+    plural, _, subresource = resource.partition("/")
+    attributes = {"namespace": namespace, "verb": verb, "group": GROUP, "resource": plural, "subresource": subresource}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": user.removeprefix("--as="), "resourceAttributes": attributes},
+    }
+    answer = json.loads(plane.kubectl("create", "--filename=-", "--output=json", stdin=json.dumps(review)))
+    return bool(answer["status"]["allowed"])
+
+
+class TestArgoCD:
+    """How the health check gets beside what a cluster's argocd-cm already has."""
+
+    ARGOCD_CM = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "argocd-cm"},
+        "data": {"resource.customizations.health.example.com_Other": "return {}"},
+    }
+
+    @staticmethod
+    def expected() -> dict[str, str]:
+        patch = yaml.safe_load((ARGOCD / "argocd-cm.yaml").read_text())["data"]
+        return {**TestArgoCD.ARGOCD_CM["data"], **patch}
+
+    def test_as_a_patch(self, controlplane: ControlPlane, namespace: str) -> None:
+        here = f"--namespace={namespace}"
+        controlplane.kubectl("create", "--filename=-", here, stdin=json.dumps(self.ARGOCD_CM))
+        patch = f"--patch-file={ARGOCD / 'argocd-cm.yaml'}"
+        controlplane.kubectl("patch", "configmap", "argocd-cm", here, patch)
+        found = json.loads(controlplane.kubectl("get", "configmap", "argocd-cm", here, "--output=json"))
+        assert found["data"] == self.expected()
+
+    def test_as_a_component(self, controlplane: ControlPlane, tmp_path: Path) -> None:
+        (tmp_path / "argocd-cm.yaml").write_text(yaml.safe_dump(self.ARGOCD_CM))
+        kustomization = {
+            "namespace": "argocd",
+            "resources": ["argocd-cm.yaml"],
+            "components": [os.path.relpath(ARGOCD, tmp_path)],
+        }
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        (found,) = yaml.safe_load_all(controlplane.kubectl("kustomize", str(tmp_path)))
+        assert found["data"] == self.expected()
+
+
+class TestFlux:
+    def test_each_kustomization_has_its_source_and_what_it_waits_for(self) -> None:
+        documents = [
+            document
+            for path in sorted((ROOT / "manifests" / "flux").glob("*.yaml"))
+            for document in yaml.safe_load_all(path.read_text())
+        ]
+        sources = {obj["metadata"]["name"] for obj in documents if obj["kind"] == "GitRepository"}
+        kustomizations = {obj["metadata"]["name"]: obj["spec"] for obj in documents if obj["kind"] == "Kustomization"}
+        assert len(sources) + len(kustomizations) == len(documents)
+        for spec in kustomizations.values():
+            assert spec["sourceRef"]["name"] in sources
+            assert {dependency["name"] for dependency in spec.get("dependsOn", ())} <= kustomizations.keys()
+        # A resource that waits for a person must not hold back others.
+        assert {name for name, spec in kustomizations.items() if spec["wait"]} == {"homeroom"}
