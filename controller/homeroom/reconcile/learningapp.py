@@ -6,20 +6,18 @@
     target --read live--> actual ------------+--> plan --> guard --> policy --> executor --> status, School rows
     store --> baseline (what had a reason) --+
 
-`decide` is the whole way to the plan, without a single write; the command line goes the same way. Neighbours:
-`executor` (the only hands), `district` (the snapshot), `school` (its rows), `homeroom.roster` (all decisions).
+Neighbours: `decide` (the way to the plan), `executor` (the only hands), `outcome` (what to say), `district` (the
+snapshot), `school` (its rows).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Final
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -32,156 +30,33 @@ from homeroom.api import (
     Condition,
     DeletionPolicy,
     District,
-    Effect,
     LearningApp,
     LearningAppStatus,
-    MatchKey,
-    Operator,
     PersonRemoval,
-    PlanStatus,
     Reason,
     Removal,
     RuleCounts,
     SchoolCounts,
-    SchoolState,
-    Share,
     SharingRule,
     SharingRuleStatus,
-    Template,
     conditions,
     parse,
 )
 from homeroom.errors import DependencyNotReadyError, HomeroomError, InvalidSpecError
-from homeroom.plan import Cause, Guarded, Kind, Op, Plan, Policy, Result, guard
+from homeroom.plan import Cause, Kind, Op, Result
 from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.decide import Decision, canonical, decide, recognisable
 from homeroom.reconcile.district import school_name
 from homeroom.reconcile.executor import Applied, Executor
+from homeroom.reconcile.outcome import coming, gaps, left_to_do, outcome_of, plan_status, school_rows
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
-from homeroom.roster.desired import desired as desired_of
 from homeroom.roster.diff import IDENTITY, Baseline, diff, identity
-from homeroom.roster.shared import Match, Rule, Shared, rules_of, share
-from homeroom.roster.state import DESIRED_SCHEMAS, Actual, Desired, Known
-from homeroom.roster.tables import Roster
+from homeroom.roster.shared import Rule, Shared, rules_of
+from homeroom.roster.state import DESIRED_SCHEMAS, Desired, Known
 from homeroom.sources import Snapshot, load
 from homeroom.store import Store, StoredBaseline
 from homeroom.targets import Target
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What one look at records and target says.
-
-    `plan`: everything that differs. `guarded`: what of it may be done and what the guard stopped. `allowed`: what the
-    policy lets through of that.
-    """
-
-    shared: Shared
-    desired: Desired
-    actual: Actual
-    plan: Plan
-    guarded: Guarded
-    allowed: Plan
-
-    @property
-    def blocked(self) -> int:
-        """Changes that are wanted and not allowed now."""
-        return self.plan.changes.height - self.allowed.changes.height
-
-
-async def decide(
-    app: LearningApp,
-    *,
-    district: District,
-    rules: Sequence[Rule],
-    roster: Roster,
-    target: Target,
-    stored: StoredBaseline | None,
-    known: Known,
-    today: date,
-) -> Decision:
-    """Read the target and work out what is to change there; writes nothing. `target` is open."""
-    homeroom = district.spec.homeroom
-    shared = await asyncio.to_thread(share, roster, rules, homeroom=homeroom, today=today)
-    wanted = await asyncio.to_thread(desired_of, roster, shared)
-    actual = await target.read(_merged(known, wanted))
-
-    def compare() -> Plan:
-        intermediate = None
-        if stored is not None and stored.rules != canonical(rules):
-            before = share(roster, rules_from(stored.rules), homeroom=homeroom, today=today)
-            intermediate = desired_of(roster, before)
-        return diff(
-            wanted,
-            actual,
-            baseline=stored.baseline if stored else None,
-            removal=app.spec.removal,
-            roster=roster,
-            intermediate=intermediate,
-        )
-
-    plan = await asyncio.to_thread(compare)
-    guarded = guard(plan, sizes(actual))
-    return Decision(
-        shared=shared,
-        desired=wanted,
-        actual=actual,
-        plan=plan,
-        guarded=guarded,
-        allowed=guarded.plan.under(Policy(app.spec.policy.value)),
-    )
-
-
-def canonical(rules: Sequence[Rule]) -> str:
-    """Rules as text that is equal only for equal rules; kept with the baseline."""
-    return json.dumps([asdict(rule) for rule in sorted(rules, key=lambda rule: rule.name)], sort_keys=True)
-
-
-def rules_from(text: str) -> tuple[Rule, ...]:
-    """The rules that `canonical` wrote."""
-    return tuple(
-        Rule(
-            name=rule["name"],
-            effect=Effect(rule["effect"]),
-            share=Share(rule["share"]) if rule["share"] in list(Share) else Template(rule["share"]),
-            match=tuple(
-                Match(MatchKey(term["key"]), Operator(term["operator"]), tuple(term["values"]))
-                for term in rule["match"]
-            ),
-            share_everything=rule["share_everything"],
-        )
-        for rule in json.loads(text)
-    )
-
-
-def sizes(actual: Actual) -> pl.DataFrame:
-    """How many people and memberships each school of ours has in the target: [school, kind, size], for the guard."""
-    schools = actual.schools.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), pl.col("key").alias("school"))
-
-    def of(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
-        counted = rows.group_by("row").len("size").join(schools, on="row").filter(pl.col("school").is_not_null())
-        return counted.select("school", pl.lit(kind.value).alias("kind"), "size")
-
-    people = actual.people.filter(pl.col("key").is_not_null() & ~pl.col("suspended"))
-    owned = actual.classes["key"].is_not_null().gather(actual.memberships["class"])
-    memberships = actual.memberships.filter(owned)
-    return pl.concat(
-        [
-            of(people.select(pl.col("school").alias("row")), Kind.PERSON),
-            of(pl.DataFrame({"row": actual.classes["school"].gather(memberships["class"])}), Kind.MEMBERSHIP),
-        ]
-    )
-
-
-def _merged(known: Known, wanted: Desired) -> Known:
-    """What the target has to recognise: all that is wanted now, and all that was ever made."""
-    schools = wanted.schools["key"]
-    classes = wanted.classes.select(schools.gather(wanted.classes["school"]).alias("school"), "key")
-    return Known(
-        schools=sorted({*known.schools, *schools.to_list()}),
-        classes=pl.concat([known.classes, classes]).unique().sort("school", "key"),
-        usernames=known.usernames,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,9 +124,9 @@ class LearningAppRoot:
             )
             self._count_planned(decision)
             applied = await self._apply(run, inputs, decision, target)
-            gaps = _gaps(app, target)
+            lacking = gaps(app, target)
         await self._report_rules(run, models, decision.shared)
-        return self._report(run, inputs, decision, applied, gaps=gaps)
+        return self._report(run, inputs, decision, applied, lacking=lacking)
 
     # -- gather -------------------------------------------------------------------------------------------------
 
@@ -316,13 +191,13 @@ class LearningAppRoot:
             return None
         first = inputs.stored is None or inputs.stored.baseline.first
         await self._save(
-            run, inputs, decision, unapplied=_coming(decision.plan), first=first and not decision.plan.empty
+            run, inputs, decision, unapplied=coming(decision.plan), first=first and not decision.plan.empty
         )
         if plan.empty:
             return None
         applied = await self._executor(run).apply(plan, target, interrupted=run.interrupted, progress=run.progress)
-        held_back = _coming(decision.plan).join(identity(plan.changes), on=list(IDENTITY), how="anti", nulls_equal=True)
-        undone = _coming(plan).join(applied.undone, on=list(IDENTITY), how="semi", nulls_equal=True)
+        held_back = coming(decision.plan).join(identity(plan.changes), on=list(IDENTITY), how="anti", nulls_equal=True)
+        undone = coming(plan).join(applied.undone, on=list(IDENTITY), how="semi", nulls_equal=True)
         unapplied = pl.concat([held_back, undone])
         await self._save(run, inputs, decision, unapplied=unapplied, first=first and not unapplied.is_empty())
         return applied
@@ -376,7 +251,7 @@ class LearningAppRoot:
             classes=ClassRemoval.ARCHIVE,
         )
         async with target:
-            actual = await target.read(_merged(known, stored.baseline.desired))
+            actual = await target.read(recognisable(known, stored.baseline.desired))
             plan = diff(nothing, actual, baseline=stored.baseline, removal=removal)
             applied = await self._executor(run).apply(
                 plan, target, interrupted=lambda: "stopping" if run.cluster.stopping() else None, progress=_silent
@@ -428,9 +303,9 @@ class LearningAppRoot:
             await run.cluster.write_status(raw, status.document())
 
     def _report(
-        self, run: Run[LearningApp], inputs: _Inputs, decision: Decision, applied: Applied | None, *, gaps: list[str]
+        self, run: Run[LearningApp], inputs: _Inputs, decision: Decision, applied: Applied | None, *, lacking: list[str]
     ) -> Report[LearningAppStatus]:
-        app, shared, left = run.resource, decision.shared, _left(decision, applied)
+        app, shared, left = run.resource, decision.shared, left_to_do(decision, applied)
         schools = tuple(SchoolCounts.model_validate(row) for row in shared.per_school.iter_rows(named=True))
         status = app.status.model_copy(
             update={
@@ -443,23 +318,23 @@ class LearningAppRoot:
                 "schools": schools if len(schools) <= MAX_SCHOOLS_IN_STATUS else (),
                 "per_school_sum": shared.per_school_sum,
                 "distinct": shared.distinct,
-                "plan": _plan_status(left, decision.blocked),
+                "plan": plan_status(left, decision.blocked),
             }
         )
         status = conditions.with_condition(
             status,
             type_=conditions.ConditionType.CAPABLE,
-            value=not gaps,
-            reason=Reason.CAPABILITY_MISSING if gaps else Reason.CAPABILITIES_MET,
-            message="; ".join(gaps) or "the target can do everything that is declared",
+            value=not lacking,
+            reason=Reason.CAPABILITY_MISSING if lacking else Reason.CAPABILITIES_MET,
+            message="; ".join(lacking) or "the target can do everything that is declared",
             generation=app.metadata.generation,
             now=run.clock.now(),
         )
-        rows = _school_rows(decision, applied, left)
+        rows = school_rows(decision, applied, left)
         for key in _changed_schools(run, rows):
             run.cluster.enqueue(key)
         self._tell_drift(run, decision, applied)
-        reason, message, ending = _outcome(decision, applied, left, inputs.district)
+        reason, message, ending = outcome_of(decision, applied, left, inputs.district)
         return Report(
             status=status,
             message=message,
@@ -500,90 +375,6 @@ def _conditions_of(raw: Object) -> tuple[Condition, ...]:
     return tuple(Condition.model_validate(item) for item in (raw.get("status") or {}).get("conditions", []))
 
 
-def _coming(plan: Plan) -> pl.DataFrame:
-    """Identities of what the plan brings in or back."""
-    ops = [Op.CREATE.value, Op.RESTORE.value]
-    return identity(plan.changes.filter(pl.col("op").cast(pl.String).is_in(ops)))
-
-
-def _left(decision: Decision, applied: Applied | None) -> pl.DataFrame:
-    """Rows of the whole plan that are still to be done: undone, stopped by the guard, or not allowed by the policy."""
-    plan = decision.plan.changes
-    if applied is None:
-        return plan
-    done = identity(decision.allowed.changes).join(applied.undone, on=list(IDENTITY), how="anti", nulls_equal=True)
-    keys = identity(plan).with_row_index("seq").join(done, on=list(IDENTITY), how="anti", nulls_equal=True)
-    return plan[keys["seq"].sort()]
-
-
-def _plan_status(left: pl.DataFrame, blocked: int) -> PlanStatus:
-    """What is still to be done after the run; so that it does not move in a run that changed nothing."""
-    ops = pl.col("op").cast(pl.String)
-    drift = pl.col("cause").cast(pl.String).is_in([Cause.DRIFT.value, Cause.INTRUDER.value])
-    made = left.filter(ops.is_in([Op.CREATE.value, Op.RESTORE.value])).height
-    changed = left.filter(ops == Op.UPDATE.value).height
-    return PlanStatus(
-        create=made,
-        update=changed,
-        remove=left.height - made - changed,
-        drift=left.filter(drift).height,
-        blocked=blocked,
-        digest=None if left.is_empty() else Plan(left).digest(),
-    )
-
-
-def _gaps(app: LearningApp, target: Target) -> list[str]:
-    """What is declared and the target cannot do, with what happens instead."""
-    gaps = []
-    if not target.capabilities.suspend and PersonRemoval.SUSPEND in (
-        app.spec.removal.students,
-        app.spec.removal.teachers,
-        app.spec.removal.administrators,
-    ):
-        gaps.append("the target cannot suspend accounts: memberships and roles are removed, accounts work on")
-    if not target.capabilities.archive_class and app.spec.removal.classes is ClassRemoval.ARCHIVE:
-        gaps.append("the target cannot archive classes: they are emptied")
-    return gaps
-
-
-def _school_rows(decision: Decision, applied: Applied | None, left: pl.DataFrame) -> dict[str, object]:
-    """How each school stands in this app, for its School object: {school id: {state, ready, synced}}."""
-    held = set(decision.guarded.breaches["school"].to_list())
-    failing = set(decision.actual.unsure) | (set(applied.failed_schools) if applied is not None else set())
-    open_rows = left.group_by("school").agg(
-        (pl.col("kind").cast(pl.String) == Kind.CLASS.value).and_(_MISSING).sum().alias("sections"),
-        (pl.col("kind").cast(pl.String) == Kind.PERSON.value)
-        .and_(_MISSING, ~pl.col("staff").fill_null(value=False))
-        .sum()
-        .alias("students"),
-        (pl.col("kind").cast(pl.String) == Kind.PERSON.value)
-        .and_(_MISSING, pl.col("staff").fill_null(value=False))
-        .sum()
-        .alias("teachers"),
-    )
-    missing = {row["school"]: row for row in open_rows.iter_rows(named=True)}
-    rows: dict[str, object] = {}
-    for school in decision.shared.per_school.iter_rows(named=True):
-        ready = {name: school[name] for name in _COUNTED}
-        lacking = missing.get(school["id"])
-        state = (
-            SchoolState.ERROR
-            if school["id"] in failing
-            else SchoolState.HELD
-            if school["id"] in held
-            else SchoolState.PENDING
-            if lacking is not None
-            else SchoolState.SYNCED
-        )
-        synced = {name: max(ready[name] - (lacking[name] if lacking else 0), 0) for name in _COUNTED}
-        rows[school["id"]] = {"state": state.value, "ready": ready, "synced": synced}
-    return rows
-
-
-_COUNTED: Final = ("students", "teachers", "sections")
-_MISSING: Final = pl.col("op").cast(pl.String).is_in([Op.CREATE.value, Op.RESTORE.value])
-
-
 def _changed_schools(run: Run[LearningApp], rows: Mapping[str, object]) -> list[Key]:
     """School objects whose row has changed since the last run."""
     before: Mapping[str, object] = run.last.schools if run.last else {}
@@ -593,45 +384,3 @@ def _changed_schools(run: Run[LearningApp], rows: Mapping[str, object]) -> list[
         for school in sorted({*rows, *before})
         if rows.get(school) != before.get(school)
     ]
-
-
-def _outcome(
-    decision: Decision, applied: Applied | None, left: pl.DataFrame, district: District
-) -> tuple[Reason, str, Ending]:
-    """Reason, message and how it ended; the weightiest comes first."""
-    contact = f"; {district.spec.contact}" if district.spec.contact else ""
-    breaches = decision.guarded.breaches
-    if applied is not None and applied.broken is not None:
-        words = f"{applied.applied} changes made, then: {applied.broken.message}"
-        return _BY_WORD[applied.broken.reason], words, Ending.RETRY
-    if applied is not None and applied.failed:
-        words = f"{applied.applied} changes made, {applied.failed} refused: {'; '.join(applied.errors[:3])}"
-        return Reason.SOME_CHANGES_FAILED, words, Ending.RETRY
-    if applied is not None and applied.stopped is not None:
-        return Reason.PROGRESSING, f"{applied.applied} changes made, {left.height} to go", Ending.UNFINISHED
-    if decision.actual.unsure:
-        words = f"{len(decision.actual.unsure)} schools could not be read in the target; nothing is changed in them"
-        return Reason.TARGET_INCOMPLETE, words, Ending.RETRY
-    if breaches.height:
-        first = breaches.row(0, named=True)
-        more = f" (and {breaches.height - 1} more)" if breaches.height > 1 else ""
-        what = "memberships" if first["kind"] == Kind.MEMBERSHIP.value else "people"
-        words = (
-            f"school '{first['school']}' would lose {first['removed']} of {first['size'] or 0} {what}{more}: "
-            f"nothing is removed there, everything else is done{contact}"
-        )
-        return Reason.TOO_MANY_REMOVALS, words, Ending.STALLED
-    if decision.actual.conflicts:
-        words = (
-            f"{len(decision.actual.conflicts)} people are claimed by two accounts, or their account has a wrong mark: "
-            f"nothing of theirs is changed until that is resolved{contact}"
-        )
-        return Reason.IDENTITY_CONFLICT, words, Ending.STALLED
-    distinct = decision.shared.distinct
-    words = f"{distinct.students} students, {distinct.teachers} teachers, {distinct.sections} sections"
-    if not left.is_empty():
-        return Reason.SUCCEEDED, f"{words}; {left.height} changes are not made under this policy", Ending.DONE
-    return Reason.SUCCEEDED, f"{words} in sync", Ending.DONE
-
-
-_BY_WORD: Final = {reason.value: reason for reason in Reason}
