@@ -252,8 +252,8 @@ def _state(
 def violations(obj: Mapping[str, object], *, final: bool) -> list[str]:
     """Which rules for conditions the object (plain JSON, with metadata.generation) breaks; empty when it is right.
 
-    The FAIL and WARN rules of Flux's condition checker, by their numbers there (there is no FAIL10). `final`: after a
-    finished run; otherwise the object may be in the middle of one.
+    The FAIL and WARN rules of Flux's condition checker, by their numbers there (there is no FAIL10, and WARN2 is about
+    negative types other than our two). `final`: after a finished run; otherwise one may be under way.
     """
     metadata, status = _mapping(obj.get("metadata")), _mapping(obj.get("status"))
     generation, observed = _integer(metadata.get("generation")), _integer(status.get("observedGeneration"))

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from homeroom.api import (
+    API_VERSION,
+    KINDS,
+    Condition,
+    ConditionStatus,
+    District,
+    Duration,
+    DurationUnit,
+    InvalidFieldsError,
+    InvalidSpecError,
+    LearningApp,
+    MatchKey,
+    MatchTerm,
+    ObjectMeta,
+    Operator,
+    PersonRemoval,
+    Policy,
+    School,
+    SharingRule,
+    SyncMode,
+    parse,
+)
+
+Document = dict[str, Any]
+
+
+def _district(**spec: object) -> Document:
+    source = {"oneRosterCSV": {"url": "https://sis.example/export.zip"}}
+    return _object("District", {"timeZone": "Europe/Amsterdam", "source": source, **spec})
+
+
+def _object(kind: str, spec: Document, **more: object) -> Document:
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": "lakeside"}, "spec": spec, **more}
+
+
+_VALID: dict[str, Document] = {
+    "District": _district(),
+    "LearningApp": _object(
+        "LearningApp",
+        {
+            "districtRef": {"name": "lakeside"},
+            "target": {"kolibri": {"url": "http://kolibri.example", "secretRef": {"name": "kolibri"}}},
+        },
+    ),
+    "SharingRule": _object(
+        "SharingRule",
+        {"appRef": {"name": "kolibri"}, "share": "Sections", "match": [{"key": "grade", "operator": "Exists"}]},
+    ),
+    "School": _object("School", {"districtRef": {"name": "lakeside"}, "sourcedId": "s-001"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_object_is_read_into_its_kind_and_written_back(kind: str) -> None:
+    resource = parse(_VALID[kind])
+    assert type(resource) is KINDS[kind]
+    assert parse(resource.document()) == resource
+
+
+def test_defaults_are_those_of_the_design() -> None:
+    district, app, rule = (parse(_VALID[kind]) for kind in ("District", "LearningApp", "SharingRule"))
+    assert isinstance(district, District)
+    assert (district.spec.sync.mode, district.spec.sync.schedule) == (SyncMode.SCHEDULE, "0 2 * * *")
+    assert (district.spec.homeroom.class_types, district.spec.homeroom.subjects) == (("homeroom",), ())
+    assert isinstance(app, LearningApp)
+    assert (str(app.spec.interval), app.spec.policy) == ("1h", Policy.SYNC)
+    removal = app.spec.removal
+    assert (removal.students, removal.teachers, removal.administrators) == (
+        PersonRemoval.SUSPEND,
+        PersonRemoval.KEEP_ACCOUNT,
+        PersonRemoval.KEEP,
+    )
+    assert isinstance(rule, SharingRule)
+    assert not rule.spec.share_everything
+
+
+def test_every_wrong_field_is_named() -> None:
+    document = _district(timeZone="Mars/Olympus", sync={"mode": "Interval", "interval": "1s"}, color="red")
+    document["spec"]["source"]["oneRosterCSV"]["url"] = "https://somebody:hunter2@sis.example"
+    with pytest.raises(InvalidFieldsError) as caught:
+        parse(document)
+    assert set(caught.value.fields) == {
+        ("spec", "timeZone"),
+        ("spec", "sync", "interval"),
+        ("spec", "color"),
+        ("spec", "source", "oneRosterCSV", "url"),
+    }
+    assert "spec.sync.interval: must be at least 10 seconds and not in months, not '1s'" in caught.value.message
+    assert "hunter2" not in caught.value.message
+    assert caught.value.reason == "InvalidSpec"
+
+
+def test_all_broken_rules_of_an_object_are_told_at_once() -> None:
+    document = _object("SharingRule", {"appRef": {"name": "kolibri"}})
+    with pytest.raises(InvalidFieldsError) as caught:
+        parse(document)
+    assert caught.value.message == (
+        "spec: must have exactly one of `template` and `share`; an Include without `match` shares the whole district: "
+        "say so with `shareEverything: true`, or add `match`"
+    )
+
+
+def test_a_rule_is_checked_also_where_a_model_is_made_by_hand() -> None:
+    with pytest.raises(ValidationError, match="takes no `values`"):
+        MatchTerm(key=MatchKey.GRADE, operator=Operator.EXISTS, values=("01",))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"kind": "District"},
+        {"kind": "District", "apiVersion": "homeroom.dev/v2"},
+        {"kind": "Pod", "apiVersion": "v1"},
+        {"kind": ["District"], "apiVersion": API_VERSION},
+    ],
+)
+def test_other_kinds_are_refused(document: Document) -> None:
+    with pytest.raises(InvalidSpecError, match=r"is not a kind of homeroom\.dev/v1alpha1"):
+        parse(document)
+
+
+def test_a_status_of_a_newer_release_does_not_make_the_spec_invalid() -> None:
+    document = _district() | {"status": {"observedGeneration": 3, "weather": "fine"}}
+    assert parse(document).status.observed_generation == -1
+
+
+def test_metadata_that_is_not_ours_is_let_pass() -> None:
+    document = _district()
+    document["metadata"] |= {
+        "managedFields": [{}],
+        "ownerReferences": [{}],
+        "annotations": {"homeroom.dev/reconcile-at": "x" * 999},
+    }
+    metadata = parse(document).metadata
+    assert metadata.reconcile_at == "x" * 256
+    assert metadata.full_reconcile_at is None  # fmt: skip
+
+
+def test_reading_does_not_change_the_document() -> None:
+    for document in _VALID.values():
+        before = copy.deepcopy(document)
+        parse(document)
+        assert document == before
+
+
+def test_models_cannot_be_changed() -> None:
+    district = parse(_district())
+    with pytest.raises(ValidationError, match="frozen"):
+        district.spec.suspend = True  # type: ignore[attr-defined]  # that it is refused at run time too is the point
+
+
+def test_times_are_written_as_kubernetes_writes_them() -> None:
+    moment = datetime(2026, 6, 20, 12, 30, 15, 987654, tzinfo=timezone(timedelta(hours=2)))
+    condition = Condition(
+        type="Ready", status=ConditionStatus.TRUE, last_transition_time=moment, reason="Succeeded", message=""
+    )
+    assert condition.document()["lastTransitionTime"] == "2026-06-20T10:30:15Z"
+    assert Condition.model_validate(condition.document()) == condition
+
+
+def test_a_school_has_no_room_for_people() -> None:
+    fields = set(School.model_fields["spec"].annotation.model_fields)  # type: ignore[union-attr]  # it is a model
+    assert fields == {"district_ref", "sourced_id", "display_name"}
+
+
+def test_metadata_may_be_made_by_hand() -> None:
+    assert ObjectMeta(name="a").generation == 0
+
+
+@pytest.mark.parametrize("text", ["90s", "30m", "12h", "30d", "3mo", "1s", "9999h"])
+def test_a_duration_keeps_its_text(text: str) -> None:
+    assert str(Duration.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1",
+        "s",
+        "0s",
+        "00s",
+        "01s",
+        "-1s",
+        "+1s",
+        "1.5h",
+        "1h30m",
+        "1 h",
+        "1H",
+        "1M",
+        "1w",
+        "10000s",
+        "1s\n",
+        "\u0661s",
+    ],
+)
+def test_nothing_else_is_a_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="must be a number and a unit"):
+        Duration.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90s", timedelta(seconds=90)),
+        ("30m", timedelta(minutes=30)),
+        ("12h", timedelta(hours=12)),
+        ("30d", timedelta(30)),
+    ],
+)
+def test_a_duration_has_a_length(text: str, expected: timedelta) -> None:
+    assert Duration.parse(text).timedelta == expected
+
+
+def test_months_have_no_length() -> None:
+    with pytest.raises(ValueError, match="months differ"):
+        _ = Duration.parse("3mo").timedelta
+
+
+@pytest.mark.parametrize(
+    ("start", "text", "end"),
+    [
+        ((2026, 1, 31), "1mo", (2026, 2, 28)),
+        ((2028, 1, 31), "1mo", (2028, 2, 29)),
+        ((2026, 11, 30), "3mo", (2027, 2, 28)),
+        ((2026, 12, 1), "12mo", (2027, 12, 1)),
+        ((2026, 2, 28), "1d", (2026, 3, 1)),
+    ],
+)
+def test_months_are_those_of_the_calendar(start: tuple[int, int, int], text: str, end: tuple[int, int, int]) -> None:
+    assert Duration.parse(text).after(datetime(*start, tzinfo=UTC)) == datetime(*end, tzinfo=UTC)
+
+
+@given(
+    st.builds(Duration, amount=st.integers(1, 9999), unit=st.sampled_from(DurationUnit)),
+    st.integers(0, 100 * 366).map(lambda days: datetime(2000, 1, 1, tzinfo=UTC) + timedelta(days)),
+)
+def test_every_duration_leads_forward_and_is_read_back(duration: Duration, moment: datetime) -> None:
+    assert duration.after(moment) > moment
+    assert Duration.parse(str(duration)) == duration
