@@ -169,14 +169,17 @@ def _field(field: FieldInfo, *, defaults: bool) -> Schema:
 
 def _default(field: FieldInfo) -> object:
     """The default as JSON, or None where there is nothing to say: required, unset, an empty list."""
-    if field.is_required() or field.default in {None, ()}:
+    if field.is_required():
         return None
-    if isinstance(field.default, Model):
+    default = field.get_default(call_default_factory=True, validated_data={})
+    if default in (None, ()):
+        return None
+    if isinstance(default, Model):
         # Its own fields have their defaults in the schema, so only what differs from those stands here.
-        return field.default.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    if isinstance(field.default, tuple):
-        return list(field.default)
-    return field.default if isinstance(field.default, bool | int) else str(field.default)
+        return default.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    if isinstance(default, tuple):
+        return list(default)
+    return default if isinstance(default, bool | int) else str(default)
 
 
 def _bounded(result: Schema, metadata: list[object]) -> Schema:

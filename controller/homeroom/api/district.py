@@ -142,7 +142,7 @@ class DistrictSpec(Model):
     """Where the records come from."""
     homeroom: HomeroomDefinition = HomeroomDefinition()
     """Which classes count as homerooms."""
-    sync: Sync = Sync(mode=SyncMode.SCHEDULE, schedule="0 2 * * *")
+    sync: Sync = Field(default_factory=lambda: Sync(mode=SyncMode.SCHEDULE, schedule="0 2 * * *"))
     """When the source is read; every night at two if nothing else is said."""
     suspend: bool = False
     """Nothing outside is read or written while this is true."""
