@@ -1,0 +1,94 @@
+"""The command line `homeroom`, also `kubectl homeroom`: looking, planning, checking, and starting the operator.
+
+`main` is the entry point. Each command is a module of its own with a function `command`, and is loaded only when it is
+called, so that `homeroom --help` and completion answer at once. Neighbours: `terminal` (all that is printed),
+`declared` (the resources that a command is about), `records` (the store and exports).
+
+Exit codes: 0 fine, 1 an error or a problem, 2 the command line itself was wrong. `plan` has more to say, see there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Sequence
+from importlib import import_module
+from importlib.metadata import version
+from typing import Annotated, Final
+
+import typer
+
+from homeroom.cli import terminal
+from homeroom.errors import HomeroomError
+
+COMMANDS: Final = {
+    "validate": "Check resources in files, and a OneRoster export with them, before anything is applied.",
+    "plan": "Show what the next run of an app would change. Writes nothing.",
+    "shared": "Show who the rules of an app share: counts first, then schools.",
+    "why": "Explain a person's access to an app: rule, class and record, and what was done last.",
+    "history": "List changes that were made in an app: when, what, why.",
+    "status": "Show the last and the next run of everything, and the age of the records.",
+    "check": "Try each hop to sources and targets, and say in plain words how it went.",
+    "crds": "Print or write the CustomResourceDefinitions of this release.",
+    "generate": "Make up a district of any size as a OneRoster export.",
+    "demo": "Run the whole story on this machine.",
+    "operator": "Run the operator: what the pod in the cluster does.",
+}
+"""Commands, in the order of `--help`, and what each does."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; what goes wrong for reasons outside becomes words on stderr."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # Completion has the command line in its environment; it may ask for the options of any command.
+    completing = any(name.endswith("_COMPLETE") or name == "_TYPER_COMPLETE_ARGS" for name in os.environ)
+    called = next((argument for argument in arguments if argument in COMMANDS), "")
+    try:
+        app = _app(COMMANDS if completing else {called})
+        return app(args=list(arguments), prog_name="homeroom", standalone_mode=False) or 0
+    except typer.TyperException as error:
+        terminal.error(f"{error.format_message()}\ntry `{' '.join(filter(None, ('homeroom', called, '--help')))}`")
+        return 1 if called == "plan" else 2  # a plan's 2 says "there are changes"
+    except typer.Abort:
+        return 1
+    except HomeroomError as error:
+        terminal.error(error.message)
+    except OSError as error:
+        terminal.error(f"{error.filename or 'this machine'}: {error.strerror or error}")
+    return 1
+
+
+def _app(loaded: Collection[str]) -> typer.Typer:
+    """The commands; of those that are not `loaded`, only what `--help` tells of them."""
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
+    app.callback()(_about)
+    for name, words in COMMANDS.items():
+        if name in loaded:
+            app.command(name, short_help=words)(import_module(f"homeroom.cli.{name}").command)
+        else:
+            app.command(name, help=words)(_not_loaded)
+    return app
+
+
+def _about(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and leave.", is_eager=True, callback=lambda on: _tell(on=on)),
+    ] = False,
+) -> None:
+    """Keep rosters in learning apps in step with school records, as declared in Git.
+
+    Commands look for resources in the cluster of your kubeconfig, or in files (`-f`). Those that know people read the
+    operator's store, and so run where it is: kubectl exec -it -n homeroom-system deploy/homeroom -- homeroom status
+    """
+
+
+def _tell(*, on: bool) -> None:
+    if on:
+        terminal.say(f"homeroom {version('homeroom')}")
+        raise typer.Exit
+
+
+def _not_loaded() -> None:
+    """Stands in the help for a command that was not called."""
