@@ -6,10 +6,12 @@ pieces, ``learningapp.py`` for who receives the records.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field
 
 from homeroom.api.common import (
@@ -56,7 +58,17 @@ def _cron_field(value: str) -> str:
 CRON_PATTERN = "^" + " ".join(_cron_field(value) for value in (_MINUTE, _HOUR, _DAY, _MONTH, _WEEKDAY)) + "$"
 """Minute, hour, day of month, month, day of week (0 and 7 are Sunday); lists, ranges, steps; names in capitals."""
 
-Cron = Annotated[str, Field(min_length=9, max_length=100, pattern=CRON_PATTERN)]
+
+def _comes_to_pass(value: str) -> str:
+    try:
+        CronSim(value, datetime(2000, 1, 1, tzinfo=UTC))
+    except CronSimError as error:  # a pattern cannot compare numbers, nor does it know the calendar
+        text = "must not have a range that runs backwards, like '17-8', nor a day that never comes, like '31 2'"
+        raise ValueError(f"{text} ({error})") from None
+    return value
+
+
+Cron = Annotated[str, Field(min_length=9, max_length=100, pattern=CRON_PATTERN), AfterValidator(_comes_to_pass)]
 
 
 class OneRosterCSV(Model):
@@ -126,7 +138,7 @@ class DistrictSpec(Model):
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            "timestamp('2000-01-01T00:00:00Z').getHours(self.timeZone) >= 0",
+            "self.timeZone != 'Local' && timestamp('2000-01-01T00:00:00Z').getHours(self.timeZone) >= 0",
             "`timeZone` must be a time zone of the IANA database like 'Europe/Amsterdam'",
             offline=False,  # our CEL library has no time zones; TimeZone checks it instead
         ),

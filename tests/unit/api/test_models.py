@@ -179,6 +179,15 @@ def test_metadata_may_be_made_by_hand() -> None:
     assert ObjectMeta(name="a").generation == 0
 
 
+@pytest.mark.parametrize(
+    "schedule", ["0 2 * * *", "*/15 7-18 * * MON-FRI", "0,30 2 1,15 JAN-JUN 0", "5/10 * * * 7", "0 0 29 2 *"]
+)
+def test_a_schedule_is_that_of_cron(schedule: str) -> None:
+    district = parse(_district(sync={"mode": "Schedule", "schedule": schedule}))
+    assert isinstance(district, District)
+    assert district.spec.sync.schedule == schedule
+
+
 @pytest.mark.parametrize("text", ["90s", "30m", "12h", "30d", "3mo", "1s", "9999h"])
 def test_a_duration_keeps_its_text(text: str) -> None:
     assert str(Duration.parse(text)) == text

@@ -129,6 +129,12 @@ def test_a_null_that_has_a_default_is_as_if_it_were_not_there() -> None:
     assert validate_texts({"x.yaml": DISTRICT + "  sync: null\n  suspend:\n  homeroom: {classTypes: ~}\n"}) == []
 
 
+@pytest.mark.parametrize("schedule", ["0 17-8 * * *", "0 2 31 2 *"])
+def test_a_schedule_that_never_comes_to_pass_is_found(schedule: str) -> None:
+    text = DISTRICT + f"  sync: {{mode: Schedule, schedule: '{schedule}'}}\n"
+    assert [problem.field for problem in validate_texts({"x.yaml": text})] == ["spec.sync.schedule"]
+
+
 def test_an_unknown_kind_of_ours_is_a_typing_error() -> None:
     problems = validate_texts({"x.yaml": DISTRICT.replace("District", "Distrikt")})
     assert [problem.text for problem in problems] == ["'Distrikt' of 'homeroom.dev/v1alpha1' is not a kind of Homeroom"]
