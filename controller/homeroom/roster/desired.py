@@ -6,11 +6,16 @@ Flow: the reconciler calls `share`, then `desired`, and compares the result with
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
 from homeroom.roster.shared import Shared
 from homeroom.roster.state import Desired
 from homeroom.roster.tables import Roster
+
+FULL_NAME: Final = pl.concat_str("given", "family", separator=" ", ignore_nulls=True)
+"""A person's name, from the columns of `roster.users`."""
 
 
 def desired(roster: Roster, shared: Shared) -> Desired:
@@ -22,13 +27,12 @@ def desired(roster: Roster, shared: Shared) -> Desired:
     schools = roster.orgs.select("id", "name")[shared.schools["org"]]
     classes = roster.classes.select("id", "title")[shared.classes["class"]]
     users = roster.users.select("id", "given", "family", "username", "enabled")[shared.people["user"]]
-    full_name = pl.concat_str("given", "family", separator=" ", ignore_nulls=True)
     return Desired(
         schools=schools.select(key="id", name=_or_id(pl.col("name"))),
         people=users.select(
             shared.people["school"],
             key="id",
-            name=_or_id(full_name),
+            name=_or_id(FULL_NAME),
             username="username",
             staff=shared.people["personnel"],
             enabled=pl.col("enabled").fill_null(value=True),  # unknown is not disabled: nobody is closed out by it

@@ -42,6 +42,9 @@ STAFF: Final = (
 )
 """Roles that `share: Staff` selects. Not teachers, not families, and no extension, whose meaning nobody knows."""
 
+ON_SECTIONS: Final = frozenset({Share.SECTIONS, Template.HOMEROOM_SECTIONS})
+"""What shares sections with everybody in them; the other three share people."""
+
 _SECTION_KEYS: Final = frozenset(MatchKey) - {MatchKey.ROLE}
 KEYS: Final[Mapping[Share | Template, frozenset[MatchKey]]] = {
     Template.HOMEROOM_SECTIONS: _SECTION_KEYS,
@@ -152,6 +155,8 @@ class Selection:
     people: pl.DataFrame
     """[user, role, org, placed]: who is picked as a person, as what (SchoolRole) and where; `placed` False: `org` is no
     school. The same person may come several times. Empty for rules on sections."""
+    through: pl.Series | None = None
+    """Boolean per row of `roster.classes`: by which sections people were picked, if the rule looks at sections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,16 +314,16 @@ def select(view: View, rule: Rule) -> Selection:
 
     An attribute that is unknown fits every Exclude and no Include (invariant 3), whatever the operator.
     """
-    if rule.share in {Share.SECTIONS, Template.HOMEROOM_SECTIONS}:
+    if rule.share in ON_SECTIONS:
         sections = view.running & _fitting_sections(view, rule.match, rule.effect)
         if rule.share is Template.HOMEROOM_SECTIONS:
             sections &= view.homerooms.certain if rule.effect is Effect.INCLUDE else view.homerooms.possible
         return Selection(sections=sections, people=_NOBODY)
-    people = _candidates(view, rule)
+    people, through = _candidates(view, rule)
     for term in rule.match:
         if term.key in _OWN_KEYS[rule.share]:
             people = people.filter(_fits(term, _own_hits(view, term, people), rule.effect))
-    return Selection(sections=_mark(view.roster.classes.height), people=people)
+    return Selection(sections=_mark(view.roster.classes.height), people=people, through=through)
 
 
 def share(roster: Roster, rules: Iterable[Rule], *, homeroom: HomeroomDefinition, today: date) -> Shared:
@@ -499,22 +504,22 @@ def _fitting_sections(view: View, terms: Iterable[Match], effect: Effect) -> pl.
     return reduce(and_, (_fits(term, _section_hits(view, term), effect) for term in terms), view.running)
 
 
-def _candidates(view: View, rule: Rule) -> pl.DataFrame:
-    """[user, org, placed, role]: whom a rule on people picks before its terms on the people themselves."""
-    terms = [term for term in rule.match if term.key not in _OWN_KEYS[rule.share]]
+def _candidates(view: View, rule: Rule) -> tuple[pl.DataFrame, pl.Series | None]:
+    """`Selection.people` and `.through` before the terms on the people themselves."""
     exclude = rule.effect is Effect.EXCLUDE
     if rule.share is Share.STAFF:
-        return view.held.filter(pl.col("role").is_in(STAFF).fill_null(value=exclude))
+        return view.held.filter(pl.col("role").is_in(STAFF).fill_null(value=exclude)), None
     role = SchoolRole.STUDENT if rule.share is Share.STUDENTS else SchoolRole.TEACHER
-    in_role = pl.lit(role, dtype=_NOBODY.schema["role"])
+    as_role = {"role": pl.lit(role, dtype=_NOBODY.schema["role"]), "placed": pl.lit(value=True)}
+    terms = [term for term in rule.match if term.key not in _OWN_KEYS[rule.share]]
     if terms:
         sections = _fitting_sections(view, terms, rule.effect)
-        rows = view.enrolled.filter(pl.col("coach") == (rule.share is Share.TEACHERS))
-        enrolled = view.places(rows.filter(sections.gather(rows["class"])))
-        return enrolled.with_columns(placed=True, role=in_role).select(_NOBODY.columns)
-    enrolled = view.learners if rule.share is Share.STUDENTS else view.coaches
+        rows = view.enrolled.filter(sections.gather(view.enrolled["class"]))
+        places = view.places(rows.filter(pl.col("coach") == (role is SchoolRole.TEACHER)))
+        return places.with_columns(**as_role).select(_NOBODY.columns), sections
+    places = view.learners if rule.share is Share.STUDENTS else view.coaches
     held = view.held.filter((pl.col("role") == role).fill_null(value=exclude))
-    return pl.concat([held, enrolled.with_columns(placed=True, role=in_role).select(_NOBODY.columns)])
+    return pl.concat([held, places.with_columns(**as_role).select(_NOBODY.columns)]), None
 
 
 def _homerooms(view: View) -> Homerooms:
