@@ -6,6 +6,7 @@ that both go the same way. Secrets are read here, live, by name, and live no lon
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Protocol
 from homeroom.api import District, LearningApp, Proxy, SecretReference
 from homeroom.errors import InvalidSpecError
 from homeroom.sources import Source
+from homeroom.sources.download import Addresses
 from homeroom.sources.oneroster_csv import OneRosterCSV
 from homeroom.targets import Password, Target
 from homeroom.targets.kolibri import KolibriTarget
@@ -32,11 +34,13 @@ class Outside:
 
     `owner_id`: who we are in the marks that we leave; survives a new cluster. `file_root`: `file:` sources lie below
     `<file_root>/<namespace>/`; None refuses them. `allow_loopback`: let sources be on this machine (demo and tests).
+    `api_server`: addresses of the Kubernetes API, which no source may be.
     """
 
     owner_id: str
     file_root: Path | None = None
     allow_loopback: bool = False
+    api_server: frozenset[str] = frozenset()
 
     async def source(self, district: District, secrets: Secrets) -> Source:
         """The source of a district."""
@@ -50,7 +54,7 @@ class Outside:
             credentials=await _fields(secrets, namespace, csv.secret_ref),
             proxy=await _proxy(secrets, namespace, declared.proxy),
             ca_bundle=declared.ca_bundle,
-            allow_loopback=self.allow_loopback,
+            addresses=Addresses(api_server=self.api_server, allow_local=self.allow_loopback),
         )
 
     async def target(self, app: LearningApp, secrets: Secrets, *, password: Password) -> Target:
@@ -65,12 +69,24 @@ class Outside:
             owner=self.owner(app),
             password=password,
             proxy=await _proxy(secrets, namespace, declared.proxy),
-            ca_bundle=declared.ca_bundle,
+            ssl=_trust(declared.ca_bundle),
         )
 
     def owner(self, app: LearningApp) -> str:
         """The owner that marks in the target name: installation, namespace, app; never a uid (safety row 14)."""
         return f"{self.owner_id}/{app.metadata.namespace}/{app.metadata.name}"
+
+
+def _trust(ca_bundle: str | None) -> ssl.SSLContext | None:
+    """The system's authorities and those declared; None where only the system's count."""
+    if ca_bundle is None:
+        return None
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(cadata=ca_bundle)
+    except ssl.SSLError as error:
+        raise InvalidSpecError("`caBundle` must hold certificates in PEM") from error
+    return context
 
 
 async def _fields(secrets: Secrets, namespace: str, reference: SecretReference | None) -> Mapping[str, str] | None:

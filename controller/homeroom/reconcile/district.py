@@ -36,6 +36,7 @@ from homeroom.api import (
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.ports import Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Report, Run
+from homeroom.roster.findings import Severity
 from homeroom.roster.tables import Roster
 from homeroom.sources import Snapshot, load, write
 from homeroom.store import Accepted, Store
@@ -184,7 +185,8 @@ def _next_reading(district: District, last: datetime) -> datetime:
 def _with_snapshot(district: District, snapshot: Snapshot, accepted: Accepted, run: Run[District]) -> DistrictStatus:
     counts = snapshot.counts
     findings = snapshot.findings
-    quarantined = findings.quarantined
+    severities = findings.counts()
+    quarantined = severities[Severity.RECORD]
     status = district.status.model_copy(
         update={
             "snapshot": SnapshotStatus(
@@ -192,7 +194,9 @@ def _with_snapshot(district: District, snapshot: Snapshot, accepted: Accepted, r
                 accepted_time=accepted.accepted_at,
                 counts=RecordCounts(**{name: counts.get(name, 0) for name in RecordCounts.model_fields}),
                 quarantined=quarantined,
-                findings=FindingCounts(**findings.by_severity()),
+                findings=FindingCounts(
+                    run=severities[Severity.RUN], record=quarantined, value=severities[Severity.VALUE]
+                ),
             )
         }
     )

@@ -143,15 +143,28 @@ class Roster:
             yield field.name, getattr(self, field.name)
 
     def counts(self) -> dict[str, int]:
-        """Rows per table, and people by what they are (each counted once): schools, students, teachers."""
-        people = self.roles.group_by(pl.col("role").cast(pl.String)).agg(pl.col("user").n_unique())
-        by_role = dict(people.iter_rows())
+        """How many of each: schools, terms, courses, classes, students, teachers, staff, enrollments.
+
+        People are counted once per kind. Staff: with a role that is neither student, teacher nor family.
+        """
+        role = pl.col("role").cast(pl.String)
+        family = [SchoolRole.GUARDIAN, SchoolRole.PARENT, SchoolRole.RELATIVE]
+        part = (
+            pl.when(role.is_in([SchoolRole.STUDENT, SchoolRole.TEACHER]))
+            .then(role)
+            .when(role.is_in(family))
+            .then(pl.lit("family"))
+            .otherwise(pl.lit("staff"))
+        )
+        people = dict(self.roles.group_by(part.alias("part")).agg(pl.col("user").n_unique()).iter_rows())
         return {
             "schools": self.orgs.filter(pl.col("type") == "school").height,
+            "terms": self.sessions.height,
+            "courses": self.courses.height,
             "classes": self.classes.height,
-            "students": by_role.get("student", 0),
-            "teachers": by_role.get("teacher", 0),
-            "users": self.users.height,
+            "students": people.get("student", 0),
+            "teachers": people.get("teacher", 0),
+            "staff": people.get("staff", 0),
             "enrollments": self.enrollments.height,
         }
 

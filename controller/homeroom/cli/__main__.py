@@ -1,0 +1,7 @@
+"""`python -m homeroom.cli` is `homeroom`."""
+
+import sys
+
+from homeroom.cli import main
+
+sys.exit(main())
