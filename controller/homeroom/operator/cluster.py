@@ -70,26 +70,7 @@ class KubeCluster:
 
     async def secret(self, *, namespace: str, name: str) -> Mapping[str, str]:
         """Read a Secret live, decoded; only one that is labelled for it. Raises TransientError, see the port."""
-        where = f"Secret {namespace}/{name}"
-        try:
-            found = await self._api.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
-        except NotFoundError as error:
-            raise TransientError(f"{where} does not exist: create it", reason=Reason.SECRET_NOT_FOUND) from error
-        if (found["metadata"].get("labels") or {}).get(CREDENTIALS_LABEL) != CREDENTIALS_VALUE:
-            raise TransientError(
-                f"{where} must carry the label `{CREDENTIALS_LABEL}: {CREDENTIALS_VALUE}` before Homeroom reads it",
-                reason=Reason.SECRET_NOT_LABELLED,
-            )
-        texts = {}
-        for key, value in (found.get("data") or {}).items():
-            try:
-                texts[key] = base64.b64decode(value).decode()
-            except UnicodeDecodeError as error:
-                raise TransientError(
-                    f"{where} holds something else than text under `{key}`: store it as UTF-8",
-                    reason=Reason.SECRET_NOT_FOUND,
-                ) from error
-        return texts
+        return await read_secret(self._api, namespace=namespace, name=name)
 
     async def write_status(self, obj: Object, status: Mapping[str, Any]) -> None:
         """Replace the status of the object as read; no request when it is equal.
@@ -122,9 +103,10 @@ class KubeCluster:
         """Create; an object that exists already is no error."""
         key = key_of(obj)
         try:
-            self._cache.observe(await self._api.request("POST", path_of(key.kind, key.namespace), body=obj))
+            created = await self._api.request("POST", path_of(key.kind, key.namespace), body=obj)
         except ConflictError:
             return
+        self._written(created)
 
     async def replace(self, obj: Object) -> None:
         """Replace spec and metadata of an object as read; no request when nothing differs.
@@ -135,7 +117,7 @@ class KubeCluster:
         if live is not None and _without_status(live) == _without_status(lean(obj)):
             return
         key = key_of(obj)
-        self._cache.observe(await self._api.request("PUT", path_of(key.kind, key.namespace, key.name), body=obj))
+        self._written(await self._api.request("PUT", path_of(key.kind, key.namespace, key.name), body=obj))
 
     async def delete(self, obj: Object) -> None:
         """Delete this very object (by uid); gone already, or replaced by another of its name, is no error."""
@@ -197,6 +179,11 @@ class KubeCluster:
         """The Lease's transition count under which we lead."""
         return self._epoch
 
+    def _written(self, obj: Object) -> None:
+        """A write of ours starts a run of that object, but not of those around it: they are who wrote."""
+        self._cache.observe(obj, quiet=True)
+        self._enqueue(key_of(obj))
+
     def _newest(self, obj: Object) -> Object | None:
         """What the cache has of this very object, if that is newer than `obj`."""
         cached = self._cache.get(key_of(obj))
@@ -213,6 +200,30 @@ class KubeCluster:
             return None
         self._cache.observe(found)
         return lean(found) if found["metadata"]["uid"] == obj["metadata"]["uid"] else None
+
+
+async def read_secret(api: Api, *, namespace: str, name: str) -> Mapping[str, str]:
+    """A Secret, decoded; only one that is labelled for us. Raises TransientError, see `Cluster.secret`."""
+    where = f"Secret {namespace}/{name}"
+    try:
+        found = await api.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+    except NotFoundError as error:
+        raise TransientError(f"{where} does not exist: create it", reason=Reason.SECRET_NOT_FOUND) from error
+    if (found["metadata"].get("labels") or {}).get(CREDENTIALS_LABEL) != CREDENTIALS_VALUE:
+        raise TransientError(
+            f"{where} must carry the label `{CREDENTIALS_LABEL}: {CREDENTIALS_VALUE}` before Homeroom reads it",
+            reason=Reason.SECRET_NOT_LABELLED,
+        )
+    texts = {}
+    for key, value in (found.get("data") or {}).items():
+        try:
+            texts[key] = base64.b64decode(value).decode()
+        except UnicodeDecodeError as error:
+            raise TransientError(
+                f"{where} holds something else than text under `{key}`: store it as UTF-8",
+                reason=Reason.SECRET_NOT_FOUND,
+            ) from error
+    return texts
 
 
 def _with_foreign(status: Mapping[str, Any], live: Object) -> Sequence[Mapping[str, Any]]:

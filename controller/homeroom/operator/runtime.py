@@ -48,6 +48,8 @@ _CLOSING_SECONDS = 30.0
 """How often to look whether a namespace that is being deleted is there anew."""
 _FLUSH_SECONDS = 3.0
 _WATCH_STOP_SECONDS = 10.0
+_HASTE_SECONDS = 1.0
+"""How long the watch may take to stop when the process has to end at once; nothing is lost if it does not."""
 _HEARTBEAT_SECONDS = 30.0
 _SILENCE_SECONDS = 180.0
 """By how much a watch may be late with its next request: kopf waits for answers, and after refusals."""
@@ -226,7 +228,12 @@ class Operator:
             stack.push_async_callback(self._end_tasks)
             if not await self._guarded(self._lead(api), or_stop=True):
                 return
-            await self._work(api)
+            try:
+                await self._work(api)
+            except BaseException:
+                await self._stop_watch(seconds=_HASTE_SECONDS)
+                raise
+            await self._stop_watch(seconds=_WATCH_STOP_SECONDS)
             _log.info("the operator has stopped")
 
     async def _lead(self, api: Api) -> None:
@@ -271,8 +278,6 @@ class Operator:
         if self._lease is not None:
             await self._cancel("lease")
             await self._lease.release()
-        await self._cancel("watch")
-        await leading.watch.stop(seconds=_WATCH_STOP_SECONDS)
 
     @asynccontextmanager
     async def _led(self, api: Api) -> AsyncIterator[_Leading]:
@@ -414,6 +419,11 @@ class Operator:
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._vital[name] = asyncio.create_task(work, name=name)
+
+    async def _stop_watch(self, *, seconds: float) -> None:
+        if self._leading is not None:
+            await self._cancel("watch")
+            await self._leading.watch.stop(seconds=seconds)
 
     async def _cancel(self, name: str) -> None:
         task = self._vital.pop(name)

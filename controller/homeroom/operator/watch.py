@@ -191,6 +191,7 @@ class Watch:
     async def _run_kopf(self, stop: asyncio.Event) -> None:
         registry = kopf.OperatorRegistry()
         last: list[tuple[kopf.ConnectionInfo, float]] = []
+        sessions: list[aiohttp.ClientSession] = []
 
         @kopf.on.login(registry=registry)
         async def log_in(**_: object) -> kopf.AiohttpSession:
@@ -200,6 +201,7 @@ class Watch:
             last[:] = [(info, self._clock.monotonic())]
             http = session(info, trace=self._trace())
             http.headers.update(info.as_http_headers())
+            sessions.append(http)
             return kopf.AiohttpSession(aiohttp_session=http, server=info.server)
 
         for plural in _KIND_OF:
@@ -210,13 +212,13 @@ class Watch:
                 self._tell(self._observer.watch_event, obj["kind"])
                 self._tell(self._sink.deleted if event["type"] == "DELETED" else self._sink.observe, obj)
 
-        await kopf.operator(
-            registry=registry,
-            settings=_settings(),
-            standalone=True,
-            clusterwide=True,
-            stop_flag=stop,
-        )
+        try:
+            await kopf.operator(
+                registry=registry, settings=_settings(), standalone=True, clusterwide=True, stop_flag=stop
+            )
+        finally:
+            for http in sessions:  # kopf closes them, but not when it is cut off
+                await http.close()
 
     def _trace(self) -> aiohttp.TraceConfig:
         """Tells us of each request about our kinds when it begins, and when the API server answers it."""

@@ -1,0 +1,615 @@
+"""The operator's runtime on a real API server, with the rights that `manifests/` ships and trivial reconcilers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import structlog
+
+from homeroom.api import KINDS, Reason, RootStatus, crds, parse
+from homeroom.api.conditions import done, failed_retrying, violations
+from homeroom.demo.controlplane import ControlPlane
+from homeroom.operator import logs
+from homeroom.operator.lease import LeaseLostError, LeaseTimes
+from homeroom.operator.queue import Backoff
+from homeroom.operator.runtime import Operator, Reconcilers, Settings, SystemClock
+from homeroom.operator.watch import Watch, WatchDiedError
+from homeroom.reconcile.ports import Clock, Cluster, Handler, Key, Metrics, Object, Verdict
+from homeroom.reconcile.routes import routes
+
+pytestmark = pytest.mark.integration
+
+MANIFESTS = Path(__file__).parents[2] / "manifests" / "base"
+SYSTEM = "homeroom-system"
+SETTINGS = Settings(
+    owner_id="test",
+    host="127.0.0.1",
+    port=0,
+    probe_interval=0.5,
+    startup_spread=0.5,
+    backoff=Backoff(base=0.2, cap=2.0),
+    lease_times=LeaseTimes(duration=4, renew_deadline=2, retry=0.3, request_timeout=1),
+)
+
+
+async def until(condition: Callable[[], bool], *, seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"the condition did not come true within {seconds} s"
+        await asyncio.sleep(0.02)
+
+
+class Hands:
+    """An administrator's hands in one namespace; never blocks the event loop."""
+
+    def __init__(self, plane: ControlPlane, namespace: str) -> None:
+        self.plane = plane
+        self.namespace = namespace
+
+    async def kubectl(self, *args: str, stdin: str = "") -> str:
+        return await asyncio.to_thread(self.plane.kubectl, *args, stdin=stdin)
+
+    def app(self, name: str, **metadata: object) -> dict[str, Any]:
+        return {
+            "apiVersion": "homeroom.dev/v1alpha1",
+            "kind": "LearningApp",
+            "metadata": {"name": name, "namespace": self.namespace, **metadata},
+            "spec": {
+                "districtRef": {"name": "lakeside"},
+                "target": {"kolibri": {"url": "https://kolibri.example", "secretRef": {"name": "kolibri"}}},
+            },
+        }
+
+    def rule(self, name: str, app: str) -> dict[str, Any]:
+        return {
+            "apiVersion": "homeroom.dev/v1alpha1",
+            "kind": "SharingRule",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "spec": {"appRef": {"name": app}, "share": "Students", "shareEverything": True},
+        }
+
+    async def apply(self, *objects: dict[str, Any]) -> None:
+        items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        await self.kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(items))
+
+    async def read(self, kind: str, name: str) -> dict[str, Any]:
+        text = await self.kubectl("get", kind, name, f"--namespace={self.namespace}", "--output=json")
+        document: dict[str, Any] = json.loads(text)
+        return document
+
+    async def delete(self, kind: str, name: str) -> None:
+        await self.kubectl("delete", kind, name, f"--namespace={self.namespace}", "--wait=false")
+
+
+class Trivial:
+    """Reconcilers that say done, or what they cannot read, and remember what they were asked to run."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self.runs: Counter[str] = Counter()
+        self.rules: dict[str, int] = {}
+        """App -> how many rules its last run saw."""
+        self.unlisted: dict[str, Sequence[str]] = {}
+        self.built = 0
+        self.closed = 0
+        self.cluster: Cluster | None = None
+        self.before: Callable[[Key], Awaitable[None]] | None = None
+        self.seen: list[tuple[str, int, bool]] = []
+        """What each run saw: its app, how many rules, and whether the app was being deleted."""
+        self.statuses: list[tuple[Key, list[str]]] = []
+
+    @asynccontextmanager
+    async def build(self, cluster: Cluster, clock: Clock, metrics: Metrics) -> AsyncIterator[Reconcilers]:
+        self.built += 1
+        self.cluster = cluster
+
+        async def run(key: Key) -> Verdict:
+            obj = cluster.get(key)
+            if key.namespace != self.namespace:
+                return Verdict()  # left over from another test
+            self.runs[key.name] += 1
+            if self.before is not None:
+                await self.before(key)
+            unlisted = cluster.unlisted(KINDS)
+            self.unlisted[key.name] = unlisted
+            if obj is None:
+                return Verdict()
+            status = parse(obj).status
+            assert isinstance(status, RootStatus)
+            generation = obj["metadata"]["generation"]
+            if unlisted:
+                text = f"cannot read {', '.join(unlisted)}"
+                status = failed_retrying(
+                    status, generation=generation, reason=Reason.KIND_NOT_SERVED, message=text, now=clock.now()
+                )
+            else:
+                self.rules[key.name] = sum(
+                    rule["spec"]["appRef"]["name"] == key.name for rule in cluster.list("SharingRule", key.namespace)
+                )
+                self.seen.append((key.name, self.rules[key.name], "deletionTimestamp" in obj["metadata"]))
+                status = done(status, generation=generation, message="as declared", now=clock.now())
+                metrics.operations("user", planned=1, applied=1)
+            await cluster.write_status(obj, status.document())
+            written = cluster.get(key)
+            if written is not None:
+                self.statuses.append((key, violations(written, final=True)))
+            return Verdict()
+
+        async def no_problems() -> Sequence[str]:
+            return []
+
+        handlers: dict[str, Handler] = dict.fromkeys(KINDS, run)
+        yield Reconcilers(handlers=handlers, problems=no_problems)
+        self.closed += 1
+
+    def is_done(self, obj: Object) -> bool:
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in obj.get("status", {}).get("conditions", ()))
+
+    def ready(self) -> int:
+        assert self.cluster is not None
+        return sum(self.is_done(obj) for obj in self.cluster.list("LearningApp", self.namespace))
+
+
+@pytest.fixture(scope="module")
+def crd_files() -> dict[str, str]:
+    return crds.render()
+
+
+@pytest.fixture
+def installed(controlplane: ControlPlane, crd_files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> ControlPlane:
+    """CRDs and rights as shipped, and the log-in of the operator's ServiceAccount in this process."""
+    install(controlplane, crd_files)
+    controlplane.kubectl("apply", "--filename", str(MANIFESTS / "namespace.yaml"))
+    controlplane.kubectl("apply", "--filename", str(MANIFESTS / "rbac.yaml"))
+    monkeypatch.setenv("KUBECONFIG", str(controlplane.kubeconfig_for(SYSTEM, "homeroom")))
+    return controlplane
+
+
+def install(plane: ControlPlane, crd_files: dict[str, str]) -> None:
+    plane.kubectl("apply", "--server-side", "--filename=-", stdin="\n---\n".join(crd_files.values()))
+    names = [f"crd/{model.plural}.homeroom.dev" for model in KINDS.values()]
+    plane.kubectl("wait", "--for=condition=Established", *names)
+
+
+@pytest.fixture
+def hands(installed: ControlPlane, namespace: str) -> Hands:
+    tenant = ("--clusterrole=homeroom-tenant", f"--serviceaccount={SYSTEM}:homeroom", f"--namespace={namespace}")
+    installed.kubectl("create", "rolebinding", "homeroom", *tenant)
+    return Hands(installed, namespace)
+
+
+@pytest.fixture
+def trivial(namespace: str) -> Trivial:
+    return Trivial(namespace)
+
+
+class JumpingClock(SystemClock):
+    """The real time, which a test can push forward."""
+
+    pushed = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.pushed
+
+
+def started(
+    trivial: Trivial, settings: Settings = SETTINGS, *, clock: Clock | None = None
+) -> tuple[Operator, asyncio.Task[None]]:
+    """The operator at work in this process."""
+    operator = Operator(
+        settings, build=trivial.build, routes=routes, clock=clock or SystemClock(), stop=asyncio.Event()
+    )
+    return operator, asyncio.create_task(operator.run())
+
+
+@asynccontextmanager
+async def running(
+    trivial: Trivial, settings: Settings = SETTINGS, *, clock: Clock | None = None, leads: bool = True
+) -> AsyncIterator[Operator]:
+    """The operator at work in this process, as soon as it `leads`; stopped in peace at the end."""
+    operator, task = started(trivial, settings, clock=clock)
+    try:
+        if leads:
+            await until(lambda: task.done() or operator._early is None)
+        yield operator
+    finally:
+        operator._stop.set()
+        await task
+
+
+async def ask(operator: Operator, path: str) -> tuple[int, str]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{operator.port}{path}") as response,
+    ):
+        return response.status, await response.text()
+
+
+class TestRuns:
+    async def test_objects_that_are_there_and_that_come_are_run(self, hands: Hands, trivial: Trivial) -> None:
+        await hands.apply(hands.app("there"))
+        async with running(trivial):
+            await hands.apply(hands.app("came"))
+            await until(lambda: trivial.ready() == 2)
+        assert trivial.runs == {"there": 1, "came": 1}
+        assert trivial.closed == 1
+        assert [broken for _, broken in trivial.statuses] == [[], []]
+
+    async def test_own_status_writes_start_no_run_and_rest_writes_nothing(self, hands: Hands, trivial: Trivial) -> None:
+        await hands.apply(hands.app("a"), hands.app("b"))
+        async with running(trivial):
+            await until(lambda: trivial.ready() == 2)
+            assert trivial.cluster is not None
+            before = hands.plane.etcd_revision()
+            for name in ("a", "b"):
+                trivial.cluster.enqueue(Key("LearningApp", hands.namespace, name))
+            await until(lambda: trivial.runs == {"a": 2, "b": 2})
+            assert [key for key in hands.plane.written_since(before) if "homeroom" in key] == []
+            await hands.apply(hands.app("after"))  # a watch tells in order, so it has told all before this
+            await until(lambda: trivial.ready() == 3)
+            assert trivial.runs == {"a": 2, "b": 2, "after": 1}
+
+    async def test_what_matters_starts_a_run_and_what_does_not_does_not(self, hands: Hands, trivial: Trivial) -> None:
+        await hands.apply(hands.app("a"))
+        where = ("learningapp", "a", f"--namespace={hands.namespace}")
+        async with running(trivial):
+            await until(lambda: trivial.ready() == 1)
+            await hands.kubectl("annotate", *where, "other.example/note=1")
+            await hands.kubectl("annotate", *where, "homeroom.dev/reconcile-at=1")
+            await until(lambda: trivial.runs["a"] == 2)
+            await hands.kubectl("label", *where, "team=blue")
+            await until(lambda: trivial.runs["a"] == 3)
+            await hands.kubectl("patch", *where, "--type=merge", '--patch={"spec":{"interval":"2h"}}')
+            await until(lambda: trivial.runs["a"] == 4)
+            await hands.apply(hands.rule("r", "a"))
+            await until(lambda: trivial.rules["a"] == 1)
+            await hands.delete("sharingrule", "r")
+            await until(lambda: trivial.rules["a"] == 0)
+            await hands.delete("learningapp", "a")
+            await until(lambda: trivial.runs["a"] == 7)
+        assert [broken for _, broken in trivial.statuses if broken] == []
+
+    async def test_five_hundred_objects(self, hands: Hands, trivial: Trivial) -> None:
+        await hands.apply(*(hands.app(f"app-{n}") for n in range(500)))
+        async with running(trivial):
+            await until(lambda: trivial.ready() == 500)
+        assert set(trivial.runs.values()) == {1}
+        assert [broken for _, broken in trivial.statuses if broken] == []
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """The log so far, as it stands in the operator's JSON lines."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    path = tmp_path / "log"
+    with path.open("w") as stream:
+        logs.configure(level="info", console=False, stream=stream)
+        yield lambda: [json.loads(line) for line in path.read_text().splitlines()]
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def errors(lines: list[dict[str, Any]]) -> list[str]:
+    return [str(line) for line in lines if line["level"] not in {"debug", "info", "warning"}]
+
+
+class TestFaults:
+    async def test_a_kind_that_is_missing_at_start(
+        self, hands: Hands, trivial: Trivial, crd_files: dict[str, str], log: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        await hands.apply(hands.app("a"))
+        await hands.kubectl("delete", "crd", "sharingrules.homeroom.dev")
+        async with running(trivial) as operator:
+            await until(lambda: trivial.unlisted.get("a") == ["SharingRule"])
+            assert (await ask(operator, "/livez"))[0] == 200
+            status, text = await ask(operator, "/readyz")
+            assert status == 503
+            assert text == "kind SharingRule: CustomResourceDefinition sharingrules.homeroom.dev does not exist\n"
+            await asyncio.to_thread(install, hands.plane, crd_files)
+            await until(lambda: trivial.ready() == 1)
+            await hands.apply(hands.rule("r", "a"))
+            await until(lambda: trivial.rules["a"] == 1)
+            assert await ask(operator, "/readyz") == (200, "ok\n")
+        assert errors(log()) == []
+
+    async def test_a_crd_deleted_while_running_looks_like_nobodys_deletion(
+        self, hands: Hands, trivial: Trivial, crd_files: dict[str, str], log: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        rules = [hands.rule(f"r{n}", "a") for n in range(30)]
+        await hands.apply(hands.app("a"), *rules)
+        async with running(trivial):
+            await until(lambda: trivial.rules.get("a") == 30)
+            trivial.seen.clear()
+            await hands.kubectl("delete", "crd", "sharingrules.homeroom.dev")
+            await until(lambda: trivial.unlisted["a"] == ["SharingRule"])
+            assert trivial.seen == []
+            await asyncio.to_thread(install, hands.plane, crd_files)
+            await hands.apply(*rules[:20])
+            await until(lambda: trivial.rules["a"] == 20 and trivial.ready() == 1)
+        assert errors(log()) == []
+
+    async def test_a_right_taken_away_while_running(
+        self, hands: Hands, trivial: Trivial, log: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        await hands.apply(hands.app("a"), hands.rule("r1", "a"), hands.rule("r2", "a"))
+        role = json.loads(await hands.kubectl("get", "clusterrole", "homeroom", "--output=json"))
+        less = json.dumps([{"op": "replace", "path": "/rules/0/resources/2", "value": "nothing"}])
+        assert role["rules"][0]["resources"][2] == "sharingrules"
+        async with running(trivial):
+            await until(lambda: trivial.rules.get("a") == 2)
+            try:
+                await hands.kubectl("patch", "clusterrole", "homeroom", "--type=json", f"--patch={less}")
+                await until(lambda: trivial.unlisted["a"] == ["SharingRule"])
+                trivial.seen.clear()
+                await hands.delete("sharingrule", "r1")
+            finally:
+                await hands.kubectl("apply", "--filename", str(MANIFESTS / "rbac.yaml"))
+            await until(lambda: trivial.ready() == 1 and trivial.rules["a"] == 1)
+            await hands.apply(hands.rule("r3", "a"))
+            await until(lambda: trivial.rules["a"] == 2)
+        assert errors(log()) == []
+
+    async def test_a_namespace_that_goes_away_loses_its_rules_unnoticed(self, hands: Hands, trivial: Trivial) -> None:
+        keeper = hands.app("kept", finalizers=["test.homeroom.dev/wait"])
+        await hands.apply(keeper, hands.app("a"), *(hands.rule(f"r{n}", "kept") for n in range(20)))
+        async with running(trivial):
+            await until(lambda: trivial.rules.get("kept") == 20)
+            await hands.kubectl("delete", "namespace", hands.namespace, "--wait=false")
+            cluster = trivial.cluster
+            assert cluster is not None
+            await until(lambda: len(cluster.list("SharingRule", hands.namespace)) == 0)
+            key = Key("LearningApp", hands.namespace, "kept")
+            cluster.enqueue(key)
+            await until(lambda: "deletionTimestamp" in (cluster.get(key) or {"metadata": {}})["metadata"])
+            assert {count for app, count, deleting in trivial.seen if app == "kept" and not deleting} == {20}
+            free = '--patch={"metadata":{"finalizers":null}}'
+            await hands.kubectl("patch", "learningapp", "kept", f"--namespace={hands.namespace}", "--type=merge", free)
+            await until(lambda: cluster.list("LearningApp", hands.namespace) == [])
+
+    async def test_an_api_server_that_is_away_for_a_while(
+        self, hands: Hands, trivial: Trivial, log: Callable[[], list[dict[str, Any]]]
+    ) -> None:
+        await hands.apply(hands.app("a"))
+        patient = replace(
+            SETTINGS, lease_times=LeaseTimes(duration=60, renew_deadline=40, retry=0.5, request_timeout=2)
+        )
+        async with running(trivial, patient) as operator:
+            await until(lambda: trivial.ready() == 1)
+            await asyncio.to_thread(hands.plane.stop_apiserver)
+            try:
+                assert trivial.cluster is not None
+                trivial.cluster.enqueue(Key("LearningApp", hands.namespace, "a"))
+                await until(lambda: trivial.runs["a"] == 2)
+                assert await ask(operator, "/livez") == (200, "ok\n")
+            finally:
+                await asyncio.to_thread(hands.plane.start_apiserver)
+            await hands.apply(hands.app("b"))
+            await until(lambda: trivial.ready() == 2)
+            assert list(trivial.cluster.unlisted(KINDS)) == []
+        assert errors(log()) == []
+
+    async def test_a_dead_watch_fails_the_liveness_probe(
+        self, hands: Hands, trivial: Trivial, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def never(_watch: Watch) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(Watch, "died", never)  # otherwise the process would be gone before anybody could ask
+        async with running(trivial) as operator:
+            assert operator._leading is not None
+            watch = operator._leading.watch
+            assert watch._kopf_loop is not None
+            assert (await ask(operator, "/livez"))[0] == 200
+            watch._kopf_loop.call_soon_threadsafe(sys.exit)
+            await until(lambda: not watch.is_alive())
+            assert await ask(operator, "/livez") == (503, "watch: its thread has ended\n")
+
+    async def test_a_dead_watch_ends_the_process(self, hands: Hands, trivial: Trivial) -> None:
+        await hands.apply(hands.app("a"))
+        operator, task = started(trivial)
+        await until(lambda: operator._early is None and trivial.ready() == 1)
+        assert operator._leading is not None
+        watch = operator._leading.watch
+        assert watch._kopf_loop is not None
+        watch._kopf_loop.call_soon_threadsafe(sys.exit)
+        with pytest.raises(WatchDiedError):
+            await asyncio.wait_for(task, 30)
+        assert trivial.closed == 0  # an error passed through
+
+    async def test_a_stuck_or_silent_watch_fails_the_liveness_probe(self, hands: Hands, trivial: Trivial) -> None:
+        await hands.apply(hands.app("a"))
+        clock = JumpingClock()
+        lasting = replace(
+            SETTINGS, lease_times=LeaseTimes(duration=900, renew_deadline=800, retry=0.3, request_timeout=1)
+        )
+        async with running(trivial, lasting, clock=clock) as operator:
+            await until(lambda: trivial.ready() == 1)
+            assert await ask(operator, "/livez") == (200, "ok\n")
+            assert operator._leading is not None
+            watch = operator._leading.watch
+            assert watch._kopf_loop is not None
+            released = threading.Event()
+            watch._kopf_loop.call_soon_threadsafe(released.wait)
+            try:
+                clock.pushed = 60.0
+                status, text = await ask(operator, "/livez")
+                assert status == 503
+                assert "watch: its event loop has not turned for" in text
+            finally:
+                released.set()
+            await until(lambda: watch.heartbeat_age() < 5)
+            assert await ask(operator, "/livez") == (200, "ok\n")
+            clock.pushed = 600.0
+            await until(lambda: watch.heartbeat_age() < 5)
+            status, text = await ask(operator, "/livez")
+            assert status == 503
+            assert "watch: no request for LearningApp for" in text
+
+
+STOLEN = '--patch={"spec":{"holderIdentity":"thief","leaseDurationSeconds":1}}'
+
+
+class TestLease:
+    async def test_who_stands_by_takes_over(self, hands: Hands, trivial: Trivial) -> None:
+        await hands.apply(hands.app("a"))
+        second = Trivial(hands.namespace)
+        async with running(trivial) as first, running(second, leads=False) as standby:
+            await until(lambda: trivial.ready() == 1 and standby.port is not None)
+            assert await ask(standby, "/readyz") == (200, "ok\n")
+            assert second.built == 0
+            first._stop.set()
+            await until(lambda: second.runs["a"] == 1)
+            assert trivial.closed == 1
+            assert trivial.cluster is not None
+            assert second.cluster is not None
+            assert second.cluster.epoch == trivial.cluster.epoch + 1
+
+    async def test_a_leader_that_is_gone_is_waited_for_no_longer_than_its_lease(
+        self, hands: Hands, trivial: Trivial
+    ) -> None:
+        await hands.kubectl("delete", "lease", "homeroom", f"--namespace={SYSTEM}", "--ignore-not-found")
+        spec = {"holderIdentity": "gone", "leaseDurationSeconds": 2, "leaseTransitions": 7}
+        metadata = {"name": "homeroom", "namespace": SYSTEM}
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+        await hands.kubectl("create", "--filename=-", stdin=json.dumps(lease))
+        began = time.monotonic()
+        async with running(trivial):
+            assert time.monotonic() - began >= 2
+            assert trivial.cluster is not None
+            assert trivial.cluster.epoch == 8
+
+    @pytest.mark.parametrize("how", ["taken", "deleted"])
+    async def test_a_lost_lease_ends_the_process(self, hands: Hands, trivial: Trivial, how: str) -> None:
+        where = ("lease", "homeroom", f"--namespace={SYSTEM}")
+        operator, task = started(trivial)
+        await until(lambda: operator._early is None)
+        assert trivial.cluster is not None
+        epoch = trivial.cluster.epoch
+        if how == "taken":
+            await hands.kubectl("patch", *where, "--type=merge", STOLEN)
+        else:
+            await hands.kubectl("delete", *where)
+        with pytest.raises(LeaseLostError):
+            await asyncio.wait_for(task, 30)
+        async with running(trivial):
+            assert trivial.cluster.epoch > epoch - (how == "deleted")  # made again within the same minute
+
+
+class TestEvents:
+    async def test_what_is_said_again_counts_up_one_event(self, hands: Hands, trivial: Trivial) -> None:
+        await hands.apply(hands.app("a"))
+        clock = JumpingClock()
+        lasting = replace(
+            SETTINGS, lease_times=LeaseTimes(duration=900, renew_deadline=800, retry=0.3, request_timeout=1)
+        )
+        async with running(trivial, lasting, clock=clock) as operator:
+            await until(lambda: trivial.ready() == 1)
+            assert trivial.cluster is not None
+            assert operator._leading is not None
+            app = trivial.cluster.get(Key("LearningApp", hands.namespace, "a"))
+            assert app is not None
+
+            def say(message: str) -> None:
+                assert trivial.cluster is not None
+                assert app is not None
+                trivial.cluster.event(app, warning=True, reason="TargetUnavailable", message=message)
+
+            for _ in range(5):
+                say("no answer")
+            say("write to somebody@school.example")
+            clock.pushed = 400.0
+            say("no answer")
+            await operator._leading.events.flush()
+            found = json.loads(
+                await hands.kubectl("get", "events.events.k8s.io", f"--namespace={hands.namespace}", "--output=json")
+            )["items"]
+        notes = {event["note"]: event for event in found}
+        assert set(notes) == {"no answer", "write to ***@***"}
+        assert notes["no answer"]["series"]["count"] == 6
+        assert notes["no answer"]["type"] == "Warning"
+        assert notes["no answer"]["regarding"]["name"] == "a"
+        assert len(found) == 2
+
+
+SCRIPT = """
+import asyncio, sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from homeroom.api import KINDS
+from homeroom.operator.runtime import Reconcilers, Settings, main
+from homeroom.reconcile.ports import Verdict
+from homeroom.reconcile.routes import routes
+
+folder, namespace = Path(sys.argv[1]), sys.argv[2]
+
+@asynccontextmanager
+async def build(cluster, clock, metrics):
+    async def run(key):
+        if key.namespace == namespace:
+            (folder / "begun").touch()
+            while not cluster.stopping():
+                await asyncio.sleep(0.05)
+            await cluster.write_status(cluster.get(key), {"observedGeneration": 1})
+            (folder / "finished").touch()
+        return Verdict()
+
+    async def no_problems():
+        return []
+
+    yield Reconcilers(handlers=dict.fromkeys(KINDS, run), problems=no_problems)
+    (folder / "closed").touch()
+
+sys.exit(main(Settings(owner_id="test", host="127.0.0.1", port=0, startup_spread=0), build=build, routes=routes))
+"""
+
+
+class TestProcess:
+    @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+    async def test_a_signal_lets_runs_finish_and_frees_the_lease(
+        self, hands: Hands, tmp_path: Path, sign: signal.Signals
+    ) -> None:
+        await hands.apply(hands.app("a"))
+        with (tmp_path / "log").open("wb") as stderr:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", SCRIPT, str(tmp_path), hands.namespace, stderr=stderr
+            )
+            await until((tmp_path / "begun").exists)
+            process.send_signal(sign)
+            assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert (tmp_path / "finished").exists()
+        assert (tmp_path / "closed").exists()
+        assert (await hands.read("learningapp", "a"))["status"]["observedGeneration"] == 1
+        lease = json.loads(await hands.kubectl("get", "lease", "homeroom", f"--namespace={SYSTEM}", "--output=json"))
+        assert lease["spec"].get("holderIdentity", "") == ""
+        lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+        assert lines[-1]["event"] == "the operator has stopped"
+        assert errors(lines) == []
+
+    async def test_a_lost_lease_ends_the_process_at_once_with_an_error(self, hands: Hands, tmp_path: Path) -> None:
+        await hands.apply(hands.app("a"))
+        with (tmp_path / "log").open("wb") as stderr:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", SCRIPT, str(tmp_path), hands.namespace, stderr=stderr
+            )
+            await until((tmp_path / "begun").exists)
+            await hands.kubectl("patch", "lease", "homeroom", f"--namespace={SYSTEM}", "--type=merge", STOLEN)
+            assert await asyncio.wait_for(process.wait(), 30) == 1
+        assert not (tmp_path / "finished").exists()
+        lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+        assert "lost" in lines[-1]["error"]
