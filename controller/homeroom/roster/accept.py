@@ -1,0 +1,351 @@
+"""From what a source read to the roster that is accepted: invalid is not absent (DESIGN.md invariant 3).
+
+A record that was set aside counts as its last accepted version, with everything that version refers to; one that was
+never accepted is not added, and neither is what refers to it. Where a row cannot be identified, no record of its table
+counts as removed. Pure and columnar: ids of the new reading and of the previous roster are put into one sorted space
+per table, and all else is arithmetic on positions in it. Only the two trees (orgs, sessions) are walked in Python.
+
+Order of use: `records` for orgs, sessions, courses, classes, users; then `links` for roles and enrollments; then
+`roster`. Neighbours: `homeroom.sources` reads and calls this, `homeroom.roster.findings` has the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import polars as pl
+
+from homeroom.roster.findings import Findings, Rule
+from homeroom.roster.tables import SCHEMAS, Roster
+
+REFERENCES: Final[dict[str, dict[str, str]]] = {
+    "orgs": {"parent": "orgs"},
+    "sessions": {"parent": "sessions"},
+    "courses": {"org": "orgs"},
+    "classes": {"course": "courses", "school": "orgs", "terms": "sessions"},
+    "users": {},
+    "roles": {"user": "users", "org": "orgs"},
+    "enrollments": {"class": "classes", "user": "users"},
+}
+"""Which column refers to which table, referred-to tables first."""
+
+_FIELDS: Final = {
+    "parent": "parentSourcedId",
+    "org": "orgSourcedId",
+    "course": "courseSourcedId",
+    "school": "schoolSourcedId",
+    "terms": "termSourcedIds",
+    "user": "userSourcedId",
+    "class": "classSourcedId",
+}
+_N: Final = pl.UInt32
+
+INPUT: Final = {
+    table: pl.Schema(
+        {
+            name: kind
+            if name not in REFERENCES[table]
+            else (pl.List(pl.String) if isinstance(kind, pl.List) else pl.String())
+            for name, kind in schema.items()
+        }
+    )
+    for table, schema in SCHEMAS.items()
+}
+"""Columns in which `Acceptance.records` takes values: those of the roster, with source ids for references."""
+
+
+class Acceptance:
+    """One new reading on its way to become the roster; `previous` is the last accepted one."""
+
+    def __init__(self, *, previous: Roster) -> None:
+        self.findings: list[Findings] = []
+        self._previous = dict(previous.tables())
+        # Per table: id (sorted; the position n is the number used everywhere here), new: it is in the reading,
+        # known: references to it hold, old: position in the previous roster
+        self._spaces: dict[str, pl.DataFrame] = {}
+        self._moved: dict[str, pl.Series] = {}  # position in the previous roster -> number
+        self._fresh: dict[str, pl.DataFrame] = {}
+        self._kept: dict[str, pl.DataFrame] = {}
+
+    def records(self, table: str, frame: pl.DataFrame, *, file: str, frozen: bool, absent: Iterable[str] = ()) -> None:
+        """Take the records of a table with ids.
+
+        `frame`: columns of `SCHEMAS[table]`, references as source ids, and row (UInt32) and bad (Boolean: set aside);
+        every id is given. `frozen`: rows exist that cannot be identified. `absent`: columns that the reading lacks.
+        """
+        frame = self._once(frame, file=file)
+        if table in {"orgs", "sessions"}:
+            frame = self._settle_tree(table, frame, file=file, frozen=frozen)
+        else:
+            frame = self._refer(table, frame, file=file)
+            self._make_space(table, frame, frozen=frozen)
+        space = self._spaces[table]
+        fresh = frame.filter(~pl.col("bad")).join(space.select("id", "n", "old"), on="id", how="left")
+        self._fresh[table] = self._remember(table, fresh, absent=absent).select("n", *SCHEMAS[table])
+        aside = space.join(fresh.select("n"), on="n", how="anti") if fresh.height < space.height else space.clear()
+        kept = aside.filter(pl.col("known"))
+        self._kept[table] = self._as_before(table, kept["n"], kept["old"])
+
+    def numbers(self, table: str) -> pl.DataFrame:
+        """What to join source ids with: columns id and n, for all ids of the reading and of the previous roster."""
+        return self._spaces[table].select("id", "n")
+
+    def accepted(self, table: str) -> pl.DataFrame:
+        """The numbers (column n) of the records that are accepted as they were read."""
+        return self._fresh[table].select("n")
+
+    def schools_of_classes(self) -> pl.DataFrame:
+        """The source id of the school (column class_school) of each class (column class)."""
+        classes = pl.concat(
+            [frame["classes"].select(pl.col("n").alias("class"), "school") for frame in (self._fresh, self._kept)]
+        )
+        orgs = self._spaces["orgs"]["id"]
+        return classes.select("class", class_school=orgs.gather(classes["school"]))
+
+    def links(self, table: str, frame: pl.DataFrame, *, frozen: bool, absent: Iterable[str] = ()) -> pl.DataFrame:
+        """Take roles or enrollments, and return the dangling ones: columns row and field.
+
+        `frame`: columns of `SCHEMAS[table]` with references as `numbers` (null: unreadable or unknown), and row and
+        bad. A link has no name of its own that would last, so its last version is found by what it joins; where one
+        end is unreadable, what it might be stays: all earlier links of the other end whose own end is still there.
+        """
+        (one, one_table), (other, other_table) = REFERENCES[table].items()
+        dangling = []
+        whole = ~pl.col("bad")
+        for column, target in ((one, one_table), (other, other_table)):
+            known = self._spaces[target]["known"]
+            holds = pl.col(column).is_not_null()
+            if not known.all():
+                frame = frame.with_columns(known.gather(frame[column]).fill_null(value=False).alias("_holds"))
+                holds = pl.col("_holds")
+            loose = frame.filter(~holds & whole).select("row", pl.lit(_FIELDS[column]).alias("field"))
+            dangling.append(loose)
+            frame = frame.with_columns(bad=pl.col("bad") | ~holds) if loose.height else frame
+        aside = frame.filter("bad")
+        fresh = frame.filter(~pl.col("bad")) if aside.height else frame
+        fresh = fresh.select(*SCHEMAS[table])
+        absent = list(absent)
+        if aside.height or frozen or absent:
+            before = self._links_before(table)
+            fresh = _last_values(fresh, before, absent, on=[one, other, "role"])
+            kept = [_semi(before, aside.filter(pl.col(one).is_not_null() & pl.col(other).is_not_null()), [one, other])]
+            missing = before.join(fresh, on=[one, other, "role"], how="anti")
+            for given, lost, lost_table in ((one, other, other_table), (other, one, one_table)):
+                loose = aside.filter(pl.col(given).is_not_null() & pl.col(lost).is_null())
+                there = self._spaces[lost_table]["new"]
+                candidates = missing.filter(there.gather(missing[lost]))
+                kept.append(_semi(candidates, loose.filter(pl.col("role").is_not_null()), [given, "role"]))
+                kept.append(_semi(candidates, loose.filter(pl.col("role").is_null()), [given]))
+            if frozen or aside.filter(pl.col(one).is_null() & pl.col(other).is_null()).height:
+                kept.append(missing)
+            self._kept[table] = pl.concat(kept).unique().join(fresh, on=fresh.columns, how="anti", nulls_equal=True)
+        else:
+            self._kept[table] = fresh.clear()
+        self._fresh[table] = fresh
+        return pl.concat(dangling)
+
+    def roster(self) -> Roster:
+        """The accepted roster, in canonical order."""
+        self._keep_what_is_reached()
+        tables = {}
+        final: dict[str, pl.Series] = {}
+        for table, references in REFERENCES.items():
+            frame = self._fresh[table]
+            if self._kept[table].height:
+                frame = pl.concat([frame, self._kept[table]])
+            linked = table in {"roles", "enrollments"}
+            if not linked:
+                frame = frame.sort("n")
+                positions = pl.DataFrame({"n": frame["n"], "final": pl.int_range(frame.height, dtype=_N, eager=True)})
+                size = self._spaces[table].height
+                final[table] = (
+                    positions["final"]
+                    if frame.height == size
+                    else pl.select(n=pl.int_range(size, dtype=_N)).join(positions, on="n", how="left")["final"]
+                )
+            for column, target in references.items():
+                if final[target].len() and final[target][-1] != final[target].len() - 1:
+                    frame = frame.with_columns(_mapped(frame[column], final[target]))
+            frame = frame.select(pl.col(name).cast(kind) for name, kind in SCHEMAS[table].items())
+            if linked:
+                frame = frame.sort(frame.columns)
+            tables[table] = frame
+        return Roster(**tables)
+
+    def _once(self, frame: pl.DataFrame, *, file: str) -> pl.DataFrame:
+        """One row per id: repeated equal rows count once, differing ones are set aside."""
+        repeated = frame.filter(pl.col("id").is_duplicated())
+        if repeated.is_empty():
+            return frame
+        contents = [name for name in frame.columns if name not in {"row", "bad"}]
+        versions = repeated.unique(contents).group_by("id").len()
+        torn = repeated.join(versions.filter(pl.col("len") > 1), on="id", how="semi")
+        first = repeated.sort("row").unique("id", keep="first", maintain_order=True)
+        again = repeated.join(torn, on="id", how="anti").join(first, on="row", how="anti")
+        self.findings.append(Findings.of(Rule.ID_TWICE, torn, file=file, field="sourcedId"))
+        self.findings.append(Findings.of(Rule.ROW_REPEATED, again, file=file))
+        first = first.with_columns(bad=pl.col("bad") | pl.col("id").is_in(torn["id"].implode()))
+        return pl.concat([frame.filter(~pl.col("id").is_duplicated()), first])
+
+    def _make_space(self, table: str, frame: pl.DataFrame, *, frozen: bool) -> None:
+        before = self._previous[table]
+        ids = frame.select("id", "bad")
+        if before.is_empty():
+            space = ids.with_columns(old=pl.lit(None, dtype=_N))
+        else:
+            space = ids.join(before.select("id").with_row_index("old"), on="id", how="full", coalesce=True)
+        space = space.sort("id").with_row_index("n")
+        new = pl.col("bad").is_not_null()
+        good = new & ~pl.col("bad")
+        known = good | (pl.col("old").is_not_null() & (pl.lit(frozen) | new))
+        self._spaces[table] = space.select("id", "n", "old", new=new, known=known.fill_null(value=False))
+        moved = space.filter(pl.col("old").is_not_null()).sort("old")["n"] if before.height else space.clear()["n"]
+        self._moved[table] = moved
+
+    def _refer(self, table: str, frame: pl.DataFrame, *, file: str) -> pl.DataFrame:
+        """Replace source ids by numbers; a reference that does not hold sets the record aside."""
+        for column, target in REFERENCES[table].items():
+            frame, holds = self._resolve(frame, column, target)
+            loose = frame.filter(~holds)
+            if loose.height:
+                self.findings.append(Findings.of(Rule.DANGLING, loose, file=file, field=_FIELDS[column]))
+                frame = frame.with_columns(bad=pl.col("bad") | ~holds)
+        return frame
+
+    def _resolve(self, frame: pl.DataFrame, column: str, target: str) -> tuple[pl.DataFrame, pl.Series]:
+        """The frame with numbers in `column` (null where unknown), and whether each reference holds."""
+        space = self._spaces[target].select(pl.col("id").alias(column), "n", "known")
+        given = frame[column]
+        if isinstance(given.dtype, pl.List):
+            several = pl.DataFrame({"at": pl.int_range(frame.height, eager=True), column: given}).explode(column)
+            found = several.join(space, on=column, how="left", maintain_order="left")
+            grouped = found.group_by("at", maintain_order=True).agg(
+                pl.col("n").drop_nulls(),
+                holds=(pl.col("known").fill_null(value=False) | pl.col(column).is_null()).all(),
+            )
+            return frame.with_columns(grouped["n"].alias(column)), grouped["holds"]
+        found = frame.select(column).join(space, on=column, how="left", maintain_order="left")
+        known = found["known"].fill_null(value=False)
+        number = found.select(pl.when(known).then("n"))["n"]
+        return frame.with_columns(number.alias(column)), known | given.is_null()
+
+    def _settle_tree(self, table: str, frame: pl.DataFrame, *, file: str, frozen: bool) -> pl.DataFrame:
+        """Parents in numbers, without cycles. A parent that does not hold is a value lost, not a record."""
+        named = frame
+        while True:
+            self._make_space(table, named, frozen=frozen)
+            space = self._spaces[table]
+            frame, holds = self._resolve(named, "parent", table)
+            loose = frame.filter(~holds & ~pl.col("bad"))
+            found = frame.filter(~pl.col("bad")).join(space.select("id", "n", "old"), on="id", how="left")
+            found = self._remember(table, found, absent=(), lost=loose["id"])
+            good = found.select("id", "n", "parent")
+            aside = space.filter(pl.col("known")).join(good, on="n", how="anti")
+            kept = self._as_before(table, aside["n"], aside["old"]).select("id", "n", "parent")
+            ring = _rings(pl.concat([good, kept]))
+            caught = named.filter(~pl.col("bad") & pl.col("id").is_in(ring.implode()))
+            if caught.is_empty():
+                break
+            self.findings.append(Findings.of(Rule.CYCLE, caught, file=file, field="parentSourcedId"))
+            named = named.with_columns(bad=pl.col("bad") | pl.col("id").is_in(ring.implode()))
+        self.findings.append(Findings.of(Rule.PARENT, loose, file=file, field="parentSourcedId"))
+        return frame.drop("parent").join(good.select("id", "parent"), on="id", how="left")
+
+    def _remember(
+        self, table: str, fresh: pl.DataFrame, *, absent: Iterable[str], lost: pl.Series | None = None
+    ) -> pl.DataFrame:
+        """Fill unknown values from the last accepted version: columns that are absent, grades, lost parents."""
+        before = self._previous[table]
+        if before.is_empty():
+            return fresh
+        unknown = {column: pl.lit(value=True) for column in absent}
+        if "grades" in fresh.columns and "grades" not in unknown:
+            unknown["grades"] = pl.col("grades").is_null()
+        if lost is not None and lost.len():
+            unknown["parent"] = pl.col("id").is_in(lost.implode())
+        if not unknown or not fresh.select(pl.any_horizontal(unknown.values()).any()).item():
+            return fresh
+        last = self._as_before(table, fresh["n"], fresh["old"])
+        for column, is_unknown in unknown.items():
+            old = last[column].alias("_last")
+            fresh = fresh.with_columns(old).with_columns(
+                pl.when(is_unknown & pl.col("old").is_not_null())
+                .then("_last")
+                .otherwise(column)
+                .cast(old.dtype)
+                .alias(column)
+            )
+        return fresh.drop("_last")
+
+    def _as_before(self, table: str, numbers: pl.Series, old: pl.Series) -> pl.DataFrame:
+        """Rows of the previous roster at the positions `old` (null: a row of nulls), with numbers for references."""
+        rows = self._previous[table].select(pl.all().gather(old))
+        rows = rows.with_columns(numbers.alias("n"))
+        for column, target in REFERENCES[table].items():
+            rows = rows.with_columns(_mapped(rows[column], self._moved[target]))
+        return rows.select("n", *SCHEMAS[table])
+
+    def _links_before(self, table: str) -> pl.DataFrame:
+        rows = self._previous[table]
+        for column, target in REFERENCES[table].items():
+            rows = rows.with_columns(_mapped(rows[column], self._moved[target]))
+        return rows
+
+    def _keep_what_is_reached(self) -> None:
+        """What kept records refer to is kept too, with what that refers to."""
+        for table in reversed(REFERENCES):
+            reached = self._kept[table]
+            for column, target in REFERENCES[table].items():
+                while not reached.is_empty():
+                    wanted = reached.select(pl.col(column).alias("n"))
+                    wanted = wanted.explode("n") if isinstance(wanted.schema["n"], pl.List) else wanted
+                    wanted = wanted.drop_nulls().unique()
+                    wanted = wanted.join(self._fresh[target], on="n", how="anti").join(
+                        self._kept[target], on="n", how="anti"
+                    )
+                    wanted = wanted.join(self._spaces[target].select("n", "old"), on="n")
+                    restored = self._as_before(target, wanted["n"], wanted["old"])
+                    self._kept[target] = pl.concat([self._kept[target], restored])
+                    reached = restored if target == table else restored.clear()
+                reached = self._kept[table]
+
+
+def _mapped(references: pl.Series, numbers: pl.Series) -> pl.Series:
+    """References (or lists of them) translated: the position `i` becomes `numbers[i]`."""
+    if not isinstance(references.dtype, pl.List):
+        return numbers.gather(references).alias(references.name)
+    frame = pl.DataFrame({"at": pl.int_range(references.len(), eager=True), "one": references})
+    several = frame.explode("one")
+    several = several.with_columns(one=numbers.gather(several["one"]))
+    regrouped = several.group_by("at", maintain_order=True).agg(pl.col("one").drop_nulls())
+    return regrouped["one"].alias(references.name)
+
+
+def _semi(frame: pl.DataFrame, by: pl.DataFrame, on: list[str]) -> pl.DataFrame:
+    return frame.join(by, on=on, how="semi")
+
+
+def _last_values(fresh: pl.DataFrame, before: pl.DataFrame, columns: list[str], *, on: list[str]) -> pl.DataFrame:
+    """Columns that the reading lacks, from the previous version of the same link."""
+    if not columns:
+        return fresh
+    last = before.unique(on, keep="first", maintain_order=True).select(*on, *columns)
+    return fresh.drop(columns).join(last, on=on, how="left").select(fresh.columns)
+
+
+def _rings(tree: pl.DataFrame) -> pl.Series:
+    """The ids that are their own ancestor. Columns: id, n, parent. Linear in the number of nodes."""
+    parents = dict(tree.select("n", "parent").iter_rows())
+    done: set[int] = set()
+    ring: set[int] = set()
+    for start in parents:
+        path: dict[int, int] = {}
+        node: int | None = start
+        while node is not None and node not in done and node not in path:
+            path[node] = len(path)
+            node = parents.get(node)
+        if node is not None and node in path:
+            ring.update(member for member, position in path.items() if position >= path[node])
+        done.update(path)
+    return tree.filter(pl.col("n").is_in(sorted(ring)))["id"]

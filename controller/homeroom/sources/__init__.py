@@ -1,0 +1,30 @@
+"""Where school records come from, and what a reading of them is.
+
+`base` has the protocol and the values, `oneroster_csv` the one kind there is so far, `snapshots` keeps readings.
+A OneRoster export passes `download` (or lies on disk), `package` (which files), `text` (are the rows whole), `layout`
+(which columns and words), `oneroster` (values and what is wrong), then `homeroom.roster.accept`.
+Neighbours: `homeroom.roster` below decides about records, `homeroom.reconcile` above runs this.
+"""
+
+from homeroom.sources.base import (
+    CREDENTIALS,
+    ExportIncompleteError,
+    ExportInvalidError,
+    Fetched,
+    Hop,
+    Snapshot,
+    Source,
+)
+from homeroom.sources.snapshots import load, write
+
+__all__ = [
+    "CREDENTIALS",
+    "ExportIncompleteError",
+    "ExportInvalidError",
+    "Fetched",
+    "Hop",
+    "Snapshot",
+    "Source",
+    "load",
+    "write",
+]

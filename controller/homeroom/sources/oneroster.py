@@ -1,0 +1,606 @@
+"""Reading a OneRoster CSV export: files to columns, columns to records, records to a snapshot.
+
+Flow: `package` lays out the files, `text` proves that each row is whole, this module turns words into values and
+flags what is wrong, `homeroom.roster.accept` decides what that means. Source ids of the two large files (roles and
+enrollments) become numbers by a join inside the streaming query, so no text of theirs is ever held in memory; only rows
+that were flagged are read a second time, as text, to say what is wrong with them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import polars as pl
+
+from homeroom.roster.accept import INPUT, REFERENCES, Acceptance
+from homeroom.roster.findings import SCHEMA, Findings, Rule, Severity
+from homeroom.roster.tables import SCHEMAS, ClassRole, Roster, SchoolRole
+from homeroom.sources import layout, snapshots
+from homeroom.sources.base import (
+    CREDENTIALS,
+    ExportIncompleteError,
+    ExportInvalidError,
+    Snapshot,
+    refusal,
+)
+from homeroom.sources.layout import SHEETS, Sheet
+from homeroom.sources.package import Limits, Package, opened, refuse
+from homeroom.sources.text import Table, header_of, read_table
+
+_STANDARD_ID: Final = r"^[0-9A-Za-z.\-_/@]{1,255}$"
+_IMPOSSIBLE_ID: Final = r'[\s,"\p{C}]'
+_LONGEST: Final = 255
+_LONGEST_MANIFEST: Final = 1 << 20
+_FIRST_DAY: Final = date(1900, 1, 1)  # "26-09-01" is a date of the year 26 to a parser, and of nothing to a school
+_LAST_DAY: Final = date(2200, 1, 1)
+
+
+class Version(StrEnum):
+    """The two layouts; 1.2.1 reads like 1.2."""
+
+    V1_1 = "1.1"
+    V1_2 = "1.2"
+
+
+def read_export(path: Path, *, previous: Roster | None, limits: Limits, scratch: Path | None) -> Snapshot:
+    """Read the export (a folder or zip archive) at `path`; invalid records count as in `previous`.
+
+    `scratch`: where it is unpacked (None: the system's temporary folder). Raises ExportInvalidError or
+    ExportIncompleteError. A manifest alone means no changes: the roster stays `previous`.
+    """
+    wanted = {name.lower(): name for name in layout.FILES}
+    with (
+        TemporaryDirectory(dir=scratch, prefix="export-") as work,
+        opened(path, wanted=wanted, limits=limits, scratch=Path(work)) as package,
+    ):
+        reading = _Reading(package=package, previous=previous or Roster.empty(), scratch=Path(work))
+        if set(package.files) != {"manifest"}:
+            return reading.snapshot()
+        if previous is None:
+            raise refuse(Rule.ONLY_MANIFEST)
+        return _snapshot(previous, package.findings, pl.DataFrame(schema=CREDENTIALS))
+
+
+def _snapshot(roster: Roster, findings: Findings, credentials: pl.DataFrame) -> Snapshot:
+    counts = {**roster.counts(), "quarantined": findings.counts()[Severity.RECORD]}
+    return Snapshot(
+        digest=snapshots.digest(roster), roster=roster, findings=findings, counts=counts, credentials=credentials
+    )
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Records of one file on their way from words to values; findings are noted as they are found."""
+
+    file: str
+    frame: pl.DataFrame
+    findings: list[Findings]
+    frozen: bool = False
+
+    def flag(self, rule: Rule, where: pl.Expr, *, field: str, first_only: bool = False) -> None:
+        """Note the rows that fulfil `where`; a Record rule sets them aside."""
+        hit = self.frame.select(where.fill_null(value=False)).to_series()
+        if not hit.any():
+            return
+        self.findings.append(
+            Findings.of(rule, self.frame.filter(hit), file=self.file, field=field, first_only=first_only)
+        )
+        if rule.severity is Severity.RECORD:
+            self.frame = self.frame.with_columns(bad=pl.col("bad") | hit)
+
+    def need(self, *fields: str) -> None:
+        """Set rows aside in which a required value is empty."""
+        for field in fields:
+            self.flag(Rule.VALUE_MISSING, pl.col(field).is_null(), field=field)
+
+    def cut(self, *fields: str) -> None:
+        """Cut texts that are too long."""
+        for field in fields:
+            long = pl.col(field).str.len_chars() > _LONGEST
+            self.flag(Rule.TEXT_LONG, long, field=field)
+            self.frame = self.frame.with_columns(pl.when(long).then(pl.col(field).str.head(_LONGEST)).otherwise(field))
+
+    def set(self, **columns: pl.Expr | pl.Series) -> None:
+        """Add or replace columns."""
+        self.frame = self.frame.with_columns(**columns)
+
+    def choose(self, field: str, words: Iterable[str]) -> None:
+        """Bring a closed enum to its spelling. Extensions stay as they are; everything else is set aside."""
+        official = {word.lower(): word for word in words}
+        given = pl.col(field)
+        self.set(_meant=given.str.strip_chars().str.to_lowercase().replace_strict(official, default=None))
+        extension = given.str.starts_with(layout.EXTENSION)
+        self.flag(Rule.ENUM, given.is_not_null() & pl.col("_meant").is_null() & ~extension, field=field)
+        self.flag(Rule.SPELLING, pl.col("_meant") != given, field=field, first_only=True)
+        self.frame = self.frame.with_columns(pl.coalesce("_meant", field).alias(field)).drop("_meant")
+
+    def date(self, field: str, *, to: str) -> None:
+        """Read dates; an unreadable one sets the record aside."""
+        self.set(**{to: _date(field)})
+        self.flag(Rule.DATE, pl.col(field).is_not_null() & pl.col(to).is_null(), field=field)
+
+    def grades(self) -> None:
+        """Read lists of grades: none given is Other, an unknown word makes the whole value unknown."""
+        if "grades" not in self.frame.columns:
+            self.set(grades=pl.lit(None, dtype=pl.List(pl.String)))
+            return
+        distinct = self.frame.select(given=pl.col("grades").unique())
+        words = (
+            distinct.with_columns(word=pl.col("given").str.split(","))
+            .explode("word")
+            .with_columns(word=pl.col("word").str.replace_all(r"[\s\-]", "").str.to_lowercase())
+        )
+        words = words.with_columns(
+            code=pl.when(pl.col("word").is_null() | (pl.col("word") == ""))
+            .then(pl.lit(layout.NO_GRADE))
+            .otherwise(pl.col("word").replace_strict(layout.GRADES, default=None))
+        )
+        meaning = words.group_by("given").agg(
+            codes=pl.col("code").unique().sort(), sure=pl.col("code").is_not_null().all()
+        )
+        self.frame = self.frame.join(
+            meaning, left_on="grades", right_on="given", how="left", nulls_equal=True, maintain_order="left"
+        )
+        self.flag(Rule.GRADE, ~pl.col("sure"), field="grades")
+        self.frame = self.frame.with_columns(grades=pl.when("sure").then("codes")).drop("sure", "codes")
+
+    def lists(self, field: str, *, to: str) -> None:
+        """Read a comma-separated list; nothing given is an empty list, an absent column is unknown (null)."""
+        if field not in self.frame.columns:
+            self.set(**{to: pl.lit(None, dtype=pl.List(pl.String))})
+            return
+        self.set(**{to: _list(field)})
+
+
+def _list(field: str) -> pl.Expr:
+    parts = pl.col(field).fill_null("").str.split(",")
+    return parts.list.eval(pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != ""))
+
+
+def _date(field: str) -> pl.Expr:
+    day = pl.col(field).str.to_date("%Y-%m-%d", strict=False)
+    return pl.when(day.is_between(_FIRST_DAY, _LAST_DAY)).then(day)
+
+
+def _optional(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
+    """Columns that the file lacks as nulls."""
+    return frame.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in names if name not in frame.columns)
+
+
+class _Reading:
+    """One reading of one export."""
+
+    def __init__(self, *, package: Package, previous: Roster, scratch: Path) -> None:
+        self._files = package.files
+        self._scratch = scratch
+        self._findings: list[Findings] = [package.findings]
+        self._version_read = self._check_manifest()
+        self._acceptance = Acceptance(previous=previous)
+        self._tables: dict[str, Table] = {}
+
+    def snapshot(self) -> Snapshot:
+        """Read all tables."""
+        sheets = dict(SHEETS)
+        if self._version_read is Version.V1_1:
+            sheets["users"] = layout.USERS_1_1
+            del sheets["roles"]
+        # Everything that refuses the export as a whole comes before the long work.
+        self._open_all(sheets)
+        self._read_orgs()
+        self._read_sessions()
+        self._read_courses()
+        self._read_classes()
+        passwords = self._read_users(sheets["users"])
+        if self._version_read is Version.V1_2:
+            self._read_links("roles", words=SchoolRole, primary="roleType", primary_words=layout.PRIMARY_OR_NOT)
+        self._read_links("enrollments", words=ClassRole, primary="primary", primary_words=layout.TRUE_AND_FALSE)
+        roster = self._acceptance.roster()
+        findings = Findings.join([*self._findings, *self._acceptance.findings])
+        return _snapshot(roster, findings, _credentials(roster, passwords))
+
+    # The package
+
+    def _check_manifest(self) -> Version:
+        """Compare manifest and files; both have to agree on what is there, and the version has to be one we read."""
+        promised: dict[str, str] = {}
+        refused = []
+        if "manifest" in self._files:
+            promised = _read_manifest(self._files["manifest"])
+        else:
+            self._findings.append(Findings.one(Rule.MANIFEST_ABSENT, file="manifest.csv"))
+        for name in layout.FILES:
+            word = promised.get(f"file.{name}".lower(), "absent").lower()
+            file = f"{name}.csv"
+            there = name.lower() in self._files
+            if word == "delta":
+                refused.append(Findings.one(Rule.DELTA, file=file))
+            elif word not in {"absent", "bulk"}:
+                refused.append(Findings.one(Rule.MANIFEST_BROKEN, file="manifest.csv"))
+            elif word == "bulk" and not there:
+                refused.append(Findings.one(Rule.FILE_PROMISED, file=file))
+            elif word == "absent" and there and promised:
+                self._findings.append(Findings.one(Rule.MANIFEST_DIFFERS, file=file))
+        if refused:
+            raise refusal(Findings.join(refused))
+        return self._version(promised)
+
+    def _version(self, promised: Mapping[str, str]) -> Version:
+        if not promised:
+            if "roles" in self._files or "users" not in self._files:
+                return Version.V1_2
+            columns = header_of(self._files["users"], file="users.csv")
+            if {"enableduser", "orgsourcedids", "role"} <= columns:
+                return Version.V1_1
+        stated = promised.get("oneroster.version", "")
+        for version in Version:
+            if stated == version or stated.startswith(f"{version}."):
+                return version
+        raise refuse(Rule.VERSION, file="manifest.csv" if promised else None)
+
+    def _open_all(self, sheets: Mapping[str, Sheet]) -> None:
+        """Prove every file, and say everything that is wrong at once."""
+        refused = []
+        for table, sheet in sheets.items():
+            path = self._files.get(sheet.file.lower().removesuffix(".csv"))
+            if path is None:
+                refused.append(Findings.one(Rule.FILE_REQUIRED, file=sheet.file))
+                continue
+            try:
+                self._tables[table] = self._open(path, sheet)
+            except (ExportInvalidError, ExportIncompleteError) as error:
+                refused.append(error.findings)
+        if refused:
+            raise refusal(Findings.join(refused))
+
+    def _open(self, path: Path, sheet: Sheet) -> Table:
+        table = read_table(path, file=sheet.file, columns=sheet.known, scratch=self._scratch)
+        lacking = [name for name in sheet.required if name not in table.columns]
+        if lacking:
+            raise refusal(
+                Findings.join([Findings.one(Rule.COLUMN_REQUIRED, file=sheet.file, field=name) for name in lacking])
+            )
+        self._findings.append(table.findings)
+        for name in sheet.optional:
+            if name not in table.columns and name not in layout.SILENT:
+                self._findings.append(Findings.one(Rule.COLUMN_ABSENT, file=sheet.file, field=name))
+        return table
+
+    # Records with ids
+
+    def _rows(self, table: str, sheet: Sheet) -> _Rows:
+        """The records of a file as text, with usable ids."""
+        opened_table = self._tables[table]
+        wanted = [name for name in sheet.read if name in opened_table.columns]
+        frame = opened_table.scan.select("row", *wanted).collect(engine="streaming")
+        for name in layout.STATE:
+            if name in frame.columns and frame[name].null_count() < frame.height:
+                self._judge_state(frame.filter(pl.col(name).is_not_null()), name, file=sheet.file)
+        identity = pl.col("sourcedId")
+        odd = frame.filter(~identity.str.contains(_STANDARD_ID).fill_null(value=False))
+        frozen = opened_table.malformed
+        if odd.height:
+            frame = frame.join(odd.select("row"), on="row", how="anti", maintain_order="left")
+            usable, lost = self._judge_ids(odd, table, sheet)
+            frame = pl.concat([frame, usable])
+            frozen |= lost.height > 0
+        frame = frame.with_columns(id=identity, bad=pl.lit(value=False))
+        return _Rows(file=sheet.file, frame=frame, findings=self._findings, frozen=frozen)
+
+    def _judge_state(self, rows: pl.DataFrame, name: str, *, file: str) -> None:
+        if name == "status":
+            raise refuse(Rule.DELTA_ROWS, file=file, row=rows["row"].to_list()[0], field=name)
+        self._findings.append(Findings.of(Rule.STAMPED, rows, file=file, field=name, first_only=True))
+
+    def _judge_ids(self, odd: pl.DataFrame, table: str, sheet: Sheet) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Of rows with odd ids: those that can be used, and those that nobody can identify (empty ones are neither)."""
+        identity = pl.col("sourcedId")
+        nameless = odd.filter(identity.is_null())
+        if nameless.height:
+            full = self._again(table, nameless)
+            empty = full.filter(pl.all_horizontal(pl.exclude("row").is_null()))
+            nameless = nameless.join(empty, on="row", how="anti")
+            self._findings.append(Findings.of(Rule.ROW_EMPTY, empty, file=sheet.file, first_only=True))
+        impossible = identity.str.contains(_IMPOSSIBLE_ID) | (identity.str.len_chars() > _LONGEST)
+        invalid = odd.filter(identity.is_not_null() & impossible)
+        usable = odd.filter(identity.is_not_null() & ~impossible)
+        # What stands in an impossible id may be anything, a name perhaps: it is not repeated.
+        self._findings.append(Findings.of(Rule.ID_MISSING, nameless, file=sheet.file, field="sourcedId"))
+        self._findings.append(Findings.of(Rule.ID_INVALID, invalid, file=sheet.file, field="sourcedId"))
+        self._findings.append(
+            Findings.of(Rule.ID_CHARACTERS, usable.select("row", id="sourcedId"), file=sheet.file, field="sourcedId")
+        )
+        return usable, pl.concat([nameless.select("row"), invalid.select("row")])
+
+    def _again(self, table: str, rows: pl.DataFrame, *columns: str) -> pl.DataFrame:
+        """The given rows of a file (column row), as text: all columns, or row and the given ones."""
+        scan = self._tables[table].scan
+        scan = scan.select("row", *columns) if columns else scan
+        return scan.join(rows.lazy().select("row"), on="row", how="semi").collect(engine="streaming").sort("row")
+
+    def _accept(
+        self, table: str, rows: _Rows, *, absent: Mapping[str, str] | None = None, also: Iterable[str] = ()
+    ) -> None:
+        """Hand the values over. `absent`: roster column by the file's column that fills it."""
+        columns = self._tables[table].columns
+        self._acceptance.records(
+            table,
+            rows.frame.select(*(pl.col(name).cast(INPUT[table][name]) for name in SCHEMAS[table]), "row", "bad", *also),
+            file=rows.file,
+            frozen=rows.frozen,
+            absent={ours for theirs, ours in (absent or {}).items() if theirs not in columns},
+        )
+
+    def _read_orgs(self) -> None:
+        rows = self._rows("orgs", SHEETS["orgs"])
+        rows.need("name", "type")
+        rows.cut("name")
+        rows.choose("type", layout.ORG_TYPES)
+        rows.frame = _optional(rows.frame, ["parentSourcedId"])
+        rows.set(parent=pl.col("parentSourcedId"))
+        self._accept("orgs", rows, absent={"parentSourcedId": "parent"})
+
+    def _read_sessions(self) -> None:
+        rows = self._rows("sessions", SHEETS["sessions"])
+        rows.need("title", "type", "startDate", "endDate")
+        rows.cut("title")
+        rows.choose("type", layout.SESSION_TYPES)
+        rows.date("startDate", to="begin")
+        rows.date("endDate", to="end")
+        rows.flag(Rule.END_BEFORE_BEGIN, pl.col("end") < pl.col("begin"), field="endDate")
+        year = pl.when(pl.col("schoolYear").str.contains(r"^\d{4}$")).then(pl.col("schoolYear")).cast(pl.Int16)
+        rows.flag(Rule.SCHOOL_YEAR, year.is_null(), field="schoolYear")
+        rows.frame = _optional(rows.frame, ["parentSourcedId"])
+        rows.set(school_year=year, parent=pl.col("parentSourcedId"))
+        self._accept("sessions", rows, absent={"parentSourcedId": "parent"})
+
+    def _read_courses(self) -> None:
+        rows = self._rows("courses", SHEETS["courses"])
+        rows.need("title", "orgSourcedId")
+        self._read_studies("courses", rows, code="courseCode")
+        rows.set(org=pl.col("orgSourcedId"))
+        self._accept("courses", rows, absent={"courseCode": "code", "grades": "grades", "subjects": "subjects"})
+
+    def _read_classes(self) -> None:
+        rows = self._rows("classes", SHEETS["classes"])
+        rows.need("title", "courseSourcedId", "classType", "schoolSourcedId", "termSourcedIds")
+        rows.choose("classType", layout.CLASS_TYPES)
+        self._read_studies("classes", rows, code="classCode")
+        rows.lists("termSourcedIds", to="terms")
+        rows.set(type=pl.col("classType"), course=pl.col("courseSourcedId"), school=pl.col("schoolSourcedId"))
+        self._accept("classes", rows, absent={"classCode": "code", "grades": "grades", "subjects": "subjects"})
+
+    def _read_studies(self, table: str, rows: _Rows, *, code: str) -> None:
+        """What courses and classes have in common."""
+        rows.frame = _optional(rows.frame, [code])
+        rows.cut("title", code)
+        rows.grades()
+        rows.lists("subjects", to="subjects")
+        if {"subjects", "subjectCodes"} <= self._tables[table].columns:
+            counts = self._tables[table].scan.select(
+                "row",
+                *(
+                    pl.col(name).str.count_matches(",", literal=True).alias(name)
+                    for name in ("subjects", "subjectCodes")
+                ),
+            )
+            differing = counts.filter(pl.col("subjects") != pl.col("subjectCodes")).collect(engine="streaming")
+            self._findings.append(Findings.of(Rule.SUBJECT_CODES, differing, file=rows.file, field="subjectCodes"))
+        rows.set(code=pl.col(code))
+
+    def _read_users(self, sheet: Sheet) -> pl.DataFrame:
+        """Take the users, and return ids with passwords; in 1.1 take their roles too."""
+        rows = self._rows("users", sheet)
+        rows.need("username", "enabledUser")
+        preferred = ("preferredGivenName", "preferredFamilyName")
+        rows.frame = _optional(rows.frame, [*preferred, "identifier", "email", "grades", "password"])
+        rows.set(
+            given=pl.coalesce("preferredGivenName", "givenName"),
+            family=pl.coalesce("preferredFamilyName", "familyName"),
+        )
+        nameless = pl.col("given").is_null() & pl.col("family").is_null()
+        rows.flag(Rule.VALUE_MISSING, nameless, field="familyName")
+        rows.flag(Rule.NAME_MISSING, pl.col("given").is_null() & ~nameless, field="givenName")
+        rows.flag(Rule.NAME_MISSING, pl.col("family").is_null() & ~nameless, field="familyName")
+        rows.cut("given", "family", "username", "identifier", "email")
+        rows.set(enabled=_truth("enabledUser", layout.TRUE_AND_FALSE))
+        rows.flag(Rule.ENUM, pl.col("enabledUser").is_not_null() & pl.col("enabled").is_null(), field="enabledUser")
+        odd = pl.col("enabled").is_not_null() & ~pl.col("enabledUser").is_in(layout.TRUE_AND_FALSE[:2])
+        rows.flag(Rule.SPELLING, odd, field="enabledUser", first_only=True)
+        rows.grades()
+        old_fashioned = self._version_read is Version.V1_1
+        if old_fashioned:
+            self._read_roles_of_users(rows)
+        absent = {"identifier": "identifier", "email": "email", "grades": "grades"}
+        absent |= {} if old_fashioned else {"preferredGivenName": "given", "preferredFamilyName": "family"}
+        self._accept("users", rows, absent=absent, also=("role", "orgs") if old_fashioned else ())
+        if old_fashioned:
+            self._link_roles_of_users(rows)
+        return rows.frame.filter(pl.col("password").is_not_null() & ~pl.col("bad")).select(
+            user="id",
+            password="password",  # noqa: S106 - the name of a column
+        )
+
+    # Version 1.1: one role per record of a person
+
+    def _read_roles_of_users(self, rows: _Rows) -> None:
+        rows.need("role", "orgSourcedIds")
+        words = {**{role.lower(): role.value for role in SchoolRole if role is not SchoolRole.OTHER}}
+        rows.set(role=pl.col("role").str.replace("(?i)^administrator$", SchoolRole.SITE_ADMINISTRATOR))
+        rows.choose("role", words.values())
+        rows.set(
+            role=pl.when(pl.col("role").str.starts_with(layout.EXTENSION))
+            .then(pl.lit(SchoolRole.OTHER.value))
+            .otherwise("role")
+            .cast(SCHEMAS["roles"]["role"], strict=False)
+        )
+        rows.lists("orgSourcedIds", to="orgs")
+
+    def _link_roles_of_users(self, rows: _Rows) -> None:
+        users = self._acceptance.numbers("users")
+        accepted = self._acceptance.accepted("users")
+        people = rows.frame.select("row", "id", "role", "orgs", "bad").join(
+            users.rename({"n": "user"}), on="id", how="left"
+        )
+        aside = people.join(accepted, left_on="user", right_on="n", how="anti")
+        people = people.join(accepted, left_on="user", right_on="n", how="semi").unique("user")
+        links = people.explode("orgs").join(
+            self._acceptance.numbers("orgs").rename({"id": "orgs", "n": "org"}), on="orgs", how="left"
+        )
+        # The roles of a record that was set aside are unreadable with it, so the earlier ones stay.
+        unreadable = aside.select("row", "user", bad=pl.lit(value=True))
+        frame = pl.concat([links.select("row", "id", "user", "org", "role", "bad"), unreadable], how="diagonal")
+        frame = frame.with_columns(
+            primary=pl.lit(value=True), begin=pl.lit(None, dtype=pl.Date), end=pl.lit(None, dtype=pl.Date)
+        )
+        dangling = self._acceptance.links("roles", frame, frozen=rows.frozen)
+        dangling = dangling.join(frame.select("row", "id").unique("row"), on="row", how="left")
+        self._findings.append(Findings.of(Rule.DANGLING, dangling, file=rows.file, field="orgSourcedIds"))
+
+    # Roles and enrollments: many rows, no text
+
+    def _read_links(self, table: str, *, words: type[StrEnum], primary: str, primary_words: tuple[str, ...]) -> None:
+        sheet = SHEETS[table]
+        frame = self._scan_links(table, words=words, primary=primary, primary_words=primary_words)
+        if frame["stated"].any():
+            self._judge_state(frame.filter("stated"), "status", file=sheet.file)
+        if frame["stamped"].any():
+            self._judge_state(frame.filter("stamped"), "dateLastModified", file=sheet.file)
+        rows = _Rows(file=sheet.file, frame=frame, findings=[])
+        self._judge_link_ids(table, rows)
+        rows.flag(Rule.VALUE_MISSING, pl.col("role").is_null() & ~pl.col("has_role"), field="role")
+        rows.flag(Rule.ENUM, pl.col("role").is_null() & pl.col("has_role"), field="role")
+        rows.flag(Rule.DATE, pl.col("bad_begin"), field="beginDate")
+        rows.flag(Rule.DATE, pl.col("bad_end"), field="endDate")
+        rows.flag(Rule.END_BEFORE_BEGIN, pl.col("end") < pl.col("begin"), field="endDate")
+        rows.flag(Rule.PRIMARY, pl.col("odd_primary") & pl.col("primary").is_null(), field=primary)
+        rows.flag(Rule.SPELLING, pl.col("odd_primary") & pl.col("primary").is_not_null(), field=primary)
+        rows.flag(Rule.SPELLING, pl.col("odd_role") & (pl.col("role") != "other"), field="role")
+        rows.flag(Rule.SCHOOL_DIFFERS, pl.col("elsewhere"), field="schoolSourcedId")
+        ours = {"beginDate": "begin", "endDate": "end", primary: "primary"}
+        absent = {ours[theirs] for theirs in ours.keys() - self._tables[table].columns}
+        dangling = self._acceptance.links(table, rows.frame, frozen=self._tables[table].malformed, absent=absent)
+        for (field,), loose in dangling.group_by("field"):
+            rows.findings.append(Findings.of(Rule.DANGLING, loose, file=sheet.file, field=str(field)))
+        self._findings.append(self._with_ids(table, Findings.join(rows.findings)))
+
+    def _scan_links(
+        self, table: str, *, words: type[StrEnum], primary: str, primary_words: tuple[str, ...]
+    ) -> pl.DataFrame:
+        """The streaming query: ids to numbers, words to values, and what is odd as flags."""
+        scan = self._tables[table].scan
+        lacking = [name for name in SHEETS[table].read if name not in self._tables[table].columns]
+        scan = scan.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in lacking)
+        for column, target in REFERENCES[table].items():
+            numbers = self._acceptance.numbers(target).rename({"n": column})
+            if target == "classes":
+                numbers = numbers.join(self._acceptance.schools_of_classes(), on=column, how="left")
+            scan = scan.join(numbers.lazy(), left_on=f"{column}SourcedId", right_on="id", how="left")
+        if table == "enrollments":
+            elsewhere = pl.col("class_school").is_not_null() & pl.col("schoolSourcedId").ne_missing(
+                pl.col("class_school")
+            )
+        else:
+            elsewhere = pl.lit(value=False)
+        return scan.select(
+            "row",
+            *REFERENCES[table],
+            role=_role("role", words),
+            primary=_truth(primary, primary_words),
+            begin=_date("beginDate"),
+            end=_date("endDate"),
+            bad=pl.lit(value=False),
+            hash=pl.col("sourcedId").hash(),
+            odd_id=~pl.col("sourcedId").str.contains(_STANDARD_ID).fill_null(value=False),
+            has_role=pl.col("role").is_not_null(),
+            odd_role=pl.col("role").cast(pl.Enum(words), strict=False).is_null() & pl.col("role").is_not_null(),
+            odd_primary=pl.col(primary).cast(pl.Enum(primary_words[:2]), strict=False).is_null()
+            & pl.col(primary).is_not_null(),
+            bad_begin=pl.col("beginDate").is_not_null() & _date("beginDate").is_null(),
+            bad_end=pl.col("endDate").is_not_null() & _date("endDate").is_null(),
+            stated=pl.col("status").is_not_null(),
+            stamped=pl.col("dateLastModified").is_not_null(),
+            elsewhere=elsewhere,
+        ).collect(engine="streaming")
+
+    def _judge_link_ids(self, table: str, rows: _Rows) -> None:
+        """Links without a usable id, and links whose id occurs twice."""
+        odd = rows.frame.filter("odd_id").select("row")
+        if odd.height:
+            text = self._again(table, odd, "sourcedId")
+            usable, lost = self._judge_ids(text, table, SHEETS[table])
+            skipped = odd.join(usable, on="row", how="anti").join(lost, on="row", how="anti")
+            rows.frame = rows.frame.join(skipped, on="row", how="anti")
+            rows.set(bad=pl.col("row").is_in(lost["row"].implode()))
+        if rows.frame["hash"].n_unique() == rows.frame.height:
+            return
+        text = self._again(table, rows.frame.filter(pl.col("hash").is_duplicated()))
+        text = text.filter(pl.col("sourcedId").is_not_null() & pl.col("sourcedId").is_duplicated())
+        contents = [name for name in text.columns if name != "row"]
+        versions = text.unique(contents).group_by("sourcedId").len().filter(pl.col("len") > 1)
+        torn = text.join(versions, on="sourcedId", how="semi")
+        first = text.sort("row").unique("sourcedId", keep="first")
+        again = text.join(torn, on="row", how="anti").join(first, on="row", how="anti")
+        rows.findings.append(Findings.of(Rule.ID_TWICE, torn, file=rows.file, field="sourcedId"))
+        rows.findings.append(Findings.of(Rule.ROW_REPEATED, again, file=rows.file))
+        rows.frame = rows.frame.join(again.select("row"), on="row", how="anti")
+        rows.set(bad=pl.col("bad") | pl.col("row").is_in(torn["row"].implode()))
+
+    def _with_ids(self, table: str, findings: Findings) -> Findings:
+        """The findings with the source ids of their rows, from a second look at these rows only."""
+        if findings.frame.is_empty():
+            return findings
+        ids = self._again(table, findings.frame.select("row").unique(), "sourcedId")
+        impossible = pl.col("sourcedId").str.contains(_IMPOSSIBLE_ID) | (pl.col("sourcedId").str.len_chars() > _LONGEST)
+        ids = ids.select("row", id=pl.when(~impossible).then("sourcedId"))
+        return Findings(findings.frame.drop("id").join(ids, on="row", how="left").select(SCHEMA.names()))
+
+
+def _role(field: str, words: type[StrEnum]) -> pl.Expr:
+    """A role by its word in any letter case; every extension is `other`, which is itself no word of OneRoster."""
+    word = pl.col(field).str.strip_chars().str.to_lowercase()
+    word = pl.when(word.str.starts_with(layout.EXTENSION)).then(pl.lit(layout.EXTENSION)).otherwise(word)
+    given = pl.Enum([layout.EXTENSION if role == "other" else role.value.lower() for role in words])
+    return word.cast(given, strict=False).to_physical().cat.to(pl.Enum(words))
+
+
+def _truth(field: str, words: tuple[str, ...]) -> pl.Expr:
+    """True for the words at even positions, False for those at odd ones, null for others."""
+    word = pl.col(field).str.strip_chars().str.to_lowercase().cast(pl.Enum(words), strict=False)
+    return word.to_physical() % 2 == 0
+
+
+def _credentials(roster: Roster, passwords: pl.DataFrame) -> pl.DataFrame:
+    """Passwords of the people who have a role other than student."""
+    staff = roster.roles.filter(pl.col("role") != SchoolRole.STUDENT).select(pl.col("user").unique())
+    ids = staff.select(user=roster.users["id"].gather(staff["user"]))
+    return passwords.join(ids, on="user", how="semi").cast(CREDENTIALS)
+
+
+def _read_manifest(path: Path) -> dict[str, str]:
+    """Property names (lower case) and values. Raises ExportInvalidError when it is no list of these."""
+    file = "manifest.csv"
+    if path.stat().st_size > _LONGEST_MANIFEST:
+        raise refuse(Rule.MANIFEST_BROKEN, file=file)
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True))
+    except UnicodeDecodeError as error:
+        raise refuse(Rule.ENCODING, file=file) from error
+    except csv.Error as error:
+        raise refuse(Rule.MANIFEST_BROKEN, file=file) from error
+    cells = [[cell.strip() for cell in row] for row in rows if any(row)]
+    if not cells or [cell.lower() for cell in cells[0][:2]] != ["propertyname", "value"]:
+        raise refuse(Rule.MANIFEST_BROKEN, file=file, row=1)
+    properties: dict[str, str] = {}
+    for number, row in enumerate(cells[1:], start=2):
+        name = row[0].lower()
+        value = row[1] if len(row) > 1 else ""
+        if properties.setdefault(name, value) != value:
+            raise refuse(Rule.MANIFEST_BROKEN, file=file, row=number)
+    return properties

@@ -1,0 +1,118 @@
+"""Snapshots as files: one Parquet file per table in a folder named by the digest, written once and never changed.
+
+A folder appears by a single rename when it is complete. Findings and counts lie beside the tables; passwords of staff
+have a file of their own, which only the operator's user may read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from hashlib import sha256
+from io import RawIOBase
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import IO, Final, cast
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from homeroom.errors import TransientError
+from homeroom.roster.findings import SCHEMA, Findings
+from homeroom.roster.tables import SCHEMAS, Roster
+from homeroom.sources.base import CREDENTIALS, Snapshot
+
+_FINDINGS: Final = "findings"
+_CREDENTIALS: Final = "credentials"
+_COUNTS: Final = "counts.json"
+
+
+class _Hashing(RawIOBase):
+    """A file that only computes the digest of what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.digest = sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # any buffer, as RawIOBase says; polars gives bytes
+        self.digest.update(data)
+        return len(data)
+
+
+def digest(roster: Roster) -> str:
+    """The sha256 of a roster's canonical text: each table as CSV, lists joined by a separator that no text has.
+
+    Text and not the bytes of a file format, so that the digest survives an upgrade of the library that writes it. The
+    rows are expected in canonical order, which `homeroom.roster.accept` gives.
+    """
+    out = _Hashing()
+    for name, frame in roster.tables():
+        out.write(f"{name}\n".encode())
+        lists = [
+            pl.col(column).cast(pl.List(pl.String)).list.join("\x1f")
+            for column, kind in SCHEMAS[name].items()
+            if isinstance(kind, pl.List)
+        ]
+        frame.with_columns(lists).write_csv(cast("IO[bytes]", out), null_value="\x00")
+    return out.digest.hexdigest()
+
+
+def write(snapshot: Snapshot, directory: Path) -> Path:
+    """Store a snapshot below `directory` and return its folder. One that is there already stays as it is.
+
+    Findings and credentials belong to a reading, not to the records: they are replaced when the same roster is read
+    again.
+    """
+    place = directory / snapshot.digest
+    directory.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(mkdtemp(dir=directory, prefix=".unfinished-"))  # mode 0700
+    try:
+        for name, frame in snapshot.roster.tables():
+            frame.write_parquet(unfinished / f"{name}.parquet")
+        _write_reading(snapshot, unfinished)
+        if place.is_dir():
+            for file in (f"{_FINDINGS}.parquet", f"{_CREDENTIALS}.parquet", _COUNTS):
+                (unfinished / file).replace(place / file)
+        else:
+            unfinished.replace(place)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return place
+
+
+def _write_reading(snapshot: Snapshot, place: Path) -> None:
+    snapshot.findings.frame.write_parquet(place / f"{_FINDINGS}.parquet")
+    (place / _COUNTS).write_text(json.dumps(snapshot.counts, sort_keys=True), encoding="utf-8")
+    secret = os.open(place / f"{_CREDENTIALS}.parquet", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(secret, "wb") as file:
+        snapshot.credentials.write_parquet(file)
+
+
+def load(directory: Path, digest_: str) -> Snapshot:
+    """The snapshot with this digest.
+
+    Raises TransientError (SnapshotBroken) when it is missing, damaged or not itself.
+    """
+    place = directory / digest_
+    try:
+        roster = Roster(
+            **{name: pl.read_parquet(place / f"{name}.parquet").cast(schema) for name, schema in SCHEMAS.items()}
+        )
+        findings = Findings(pl.read_parquet(place / f"{_FINDINGS}.parquet").cast(SCHEMA))
+        credentials = pl.read_parquet(place / f"{_CREDENTIALS}.parquet").cast(CREDENTIALS)
+        counts = json.loads((place / _COUNTS).read_text(encoding="utf-8"))
+    except (OSError, PolarsError, ValueError) as error:
+        raise _broken(digest_) from error
+    if digest(roster) != digest_:
+        raise _broken(digest_)
+    return Snapshot(digest=digest_, roster=roster, findings=findings, counts=counts, credentials=credentials)
+
+
+def _broken(digest_: str) -> TransientError:
+    return TransientError(
+        f"snapshot {digest_[:12]} is missing or damaged; the source has to be read again", reason="SnapshotBroken"
+    )

@@ -1,0 +1,226 @@
+"""From a text file to rows that can be trusted: header, separator, encoding, and a proof that each row is whole.
+
+A regular file (each line is one row with as many fields as the header) is proven so by one streaming pass of a regular
+expression, and then scanned as it lies. Only an irregular one goes through Python's csv reader, which understands line
+breaks in values, and is written anew: whole rows with their line numbers, while malformed ones are reported. So the
+streaming reader never has to guess, and a swallowed row is never taken for a removed one.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TextIO
+
+import polars as pl
+from polars.exceptions import ComputeError
+
+from homeroom.roster.findings import Findings, Rule
+from homeroom.sources.package import refuse
+
+_SEPARATORS: Final = ",;\t"
+_LONGEST_HEADER: Final = 64 << 10
+_CHUNK: Final = 1 << 20
+_ROW: Final = "row"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A file ready to be scanned: `scan` has the column row (line in the file, UInt32) and the known columns as text.
+
+    Empty values are null. `columns`: the known ones that the header has. `rows`: how many `scan` gives. `malformed`:
+    True when rows could not be read, so that nobody can tell what is missing.
+    """
+
+    scan: pl.LazyFrame
+    columns: frozenset[str]
+    rows: int
+    malformed: bool
+    findings: Findings
+
+
+def read_table(path: Path, *, file: str, columns: frozenset[str], scratch: Path) -> Table:
+    """Prove and open one file. `columns`: the names that OneRoster knows for it, in any version.
+
+    Raises ExportInvalidError or ExportIncompleteError for what spoils the file as a whole.
+    """
+    header, separator = _header(path, file=file)
+    known = {name.lower(): name for name in columns}
+    names = [known.get(cell.strip().lower()) for cell in header]
+    findings = _check_header(header, names, separator=separator, file=file)
+    regular = _lines_are_regular(path, width=len(header), separator=separator, file=file)
+    malformed = False
+    if regular is not None:
+        rows = regular - 1
+        scan = pl.scan_csv(
+            path,
+            has_header=False,
+            skip_lines=1,
+            separator=separator,
+            schema={str(number): pl.String for number in range(len(header))},
+            row_index_name=_ROW,
+            row_index_offset=2,
+        )
+    else:
+        mended = scratch / f"mended-{file}"
+        rows, unreadable, broken = _mend(path, mended, width=len(header), separator=separator, file=file)
+        findings += [
+            Findings.of(Rule.ROW_MALFORMED, unreadable, file=file),
+            Findings.of(Rule.LINE_BREAK, broken, file=file),
+        ]
+        malformed = unreadable.height > 0
+        scan = pl.scan_csv(
+            mended,
+            has_header=False,
+            schema={_ROW: pl.UInt32, **{str(number): pl.String for number in range(len(header))}},
+        )
+    if rows == 0 and not malformed:
+        raise refuse(Rule.NO_ROWS, file=file)
+    read = {name: str(number) for number, name in enumerate(names) if name is not None}
+    return Table(
+        scan=scan.select(_ROW, **{name: pl.col(number) for name, number in read.items()}),
+        columns=frozenset(read),
+        rows=rows,
+        malformed=malformed,
+        findings=Findings.join(findings),
+    )
+
+
+def header_of(path: Path, *, file: str) -> set[str]:
+    """The column names of a file, in lower case."""
+    return {cell.strip().lower() for cell in _header(path, file=file)[0]}
+
+
+def _header(path: Path, *, file: str) -> tuple[list[str], str]:
+    """The cells of the first line, and the separator that makes most of them."""
+    with path.open("rb") as stream:
+        start = stream.read(_LONGEST_HEADER)
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in start:
+        raise refuse(Rule.ENCODING, file=file, row=1)
+    line = re.split(rb"[\r\n]", start, maxsplit=1)[0]
+    if not line.strip():
+        raise refuse(Rule.NO_ROWS, file=file)
+    try:
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise refuse(Rule.ENCODING, file=file, row=1) from error
+    separator = max(_SEPARATORS, key=text.count)
+    return next(csv.reader([text], delimiter=separator)), separator
+
+
+def _check_header(header: list[str], names: list[str | None], *, separator: str, file: str) -> list[Findings]:
+    seen: set[str] = set()
+    for cell, name in zip(header, names, strict=True):
+        folded = cell.strip().lower()
+        if folded in seen and folded:
+            # An unknown name is not repeated here: where the header is missing it is somebody's data.
+            raise refuse(Rule.COLUMN_TWICE, file=file, field=name)
+        seen.add(folded)
+    findings = []
+    if separator != "," or any(name is not None and name != cell for cell, name in zip(header, names, strict=True)):
+        findings.append(Findings.one(Rule.HEADER_SPELLING, file=file, row=1))
+    if any(
+        name is None and not cell.strip().lower().startswith("metadata.")
+        for cell, name in zip(header, names, strict=True)
+    ):
+        findings.append(Findings.one(Rule.COLUMN_UNKNOWN, file=file, row=1))
+    return findings
+
+
+def _lines_are_regular(path: Path, *, width: int, separator: str, file: str) -> int | None:
+    """The number of lines when each of them is one row of `width` fields, else None. A streaming pass, no copy."""
+    field = rf'(?:[^"{separator}\r\x00]*|"(?:[^"\r\x00]|"")*")'
+    row = rf"^{field}(?:{separator}{field}){{{width - 1}}}\r?$"
+    try:
+        lines, odd = (
+            pl.scan_lines(path)
+            .select(regular=pl.first().str.contains(row))
+            .select(pl.len(), odd=(~pl.col("regular")).sum())
+            .collect(engine="streaming")
+            .row(0)
+        )
+    except ComputeError as error:
+        raise refuse(Rule.ENCODING, file=file, row=_first_bad_line(path)) from error
+    return None if odd else lines
+
+
+def _first_bad_line(path: Path) -> int | None:
+    """The line in which the text stops being UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line = 1
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError as error:
+                return line + chunk[: max(error.start, 0)].count(b"\n")
+            line += chunk.count(b"\n")
+    return None
+
+
+@dataclass(slots=True)
+class _Lines:
+    """The lines of a stream; remembers whether the last one was ended."""
+
+    stream: TextIO
+    ended: bool = True
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self.stream:
+            self.ended = line.endswith(("\n", "\r"))
+            yield line
+
+
+def _mend(path: Path, to: Path, *, width: int, separator: str, file: str) -> tuple[int, pl.DataFrame, pl.DataFrame]:
+    """Write whole rows with their line numbers to `to`; return their number, malformed rows, rows with line breaks."""
+    malformed: list[int] = []
+    broken: list[int] = []
+    rows = 0
+    cut = False
+    with path.open(encoding="utf-8-sig", newline="") as stream, to.open("w", encoding="utf-8", newline="") as mended:
+        lines = _Lines(stream)
+        writer = csv.writer(mended, lineterminator="\n")
+        for line, cells in _records(lines, separator=separator, file=file):
+            if line == 1 or cells == []:  # the header; blank lines mean nothing
+                continue
+            if cells is None or len(cells) != width or any(_holds_a_row(cell, separator, width) for cell in cells):
+                malformed.append(line)
+                cut = cells is not None and len(cells) < width and not lines.ended
+                continue
+            if any("\n" in cell or "\r" in cell for cell in cells):
+                broken.append(line)
+            writer.writerow([line, *(re.sub(r"[\r\n]+", " ", cell) for cell in cells)])
+            rows += 1
+    if cut:
+        raise refuse(Rule.ROW_CUT, file=file, row=malformed[-1])
+    return rows, _numbers(malformed), _numbers(broken)
+
+
+def _numbers(rows: list[int]) -> pl.DataFrame:
+    return pl.DataFrame({_ROW: rows}, schema={_ROW: pl.UInt32})
+
+
+def _holds_a_row(cell: str, separator: str, width: int) -> bool:
+    """A stray pair of quotation marks swallows what lies between: whole rows, which must not count as removed."""
+    return "\n" in cell and cell.count(separator) >= width - 1
+
+
+def _records(lines: _Lines, *, separator: str, file: str) -> Iterator[tuple[int, list[str] | None]]:
+    """Line number and fields of each record; None where its quotation marks make no sense."""
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            # Beyond csv's limit of 128 KiB nothing is a field: there, too, a quotation mark was never closed.
+            if "unexpected end" in str(error) or "larger than" in str(error):
+                raise refuse(Rule.QUOTE_OPEN, file=file, row=line) from error
+            cells = None
+        yield line, cells
