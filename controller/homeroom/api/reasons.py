@@ -108,6 +108,10 @@ class Reason(StrEnum):
         "the export holds changes only (delta); Homeroom reads complete ones (bulk)",
         "switch the export to bulk",
     )
+    SNAPSHOT_BROKEN = (
+        "SnapshotBroken",
+        "the stored snapshot is missing or damaged; the source is read again",
+    )
     RECORDS_QUARANTINED = (
         "RecordsQuarantined",
         "some records are invalid and count as their last accepted version",
@@ -146,6 +150,7 @@ class Reason(StrEnum):
         "the plan would remove more than a tenth of a school's memberships: nothing is removed there",
         "check the export; `homeroom plan` shows the removals",
     )
+    DRIFT_REPAIRED = "DriftRepaired", "what somebody changed in the target by hand was put right"
     CAPABILITY_MISSING = (
         "CapabilityMissing",
         "the target cannot do everything that is declared; the documented fallback is used",
