@@ -80,6 +80,7 @@ class Plan:
                 "class_key",
                 "key",
                 pl.col("role").cast(pl.String),
+                "external_id",  # ties: two objects of the target that carry one mark
             )
         )
 
@@ -111,7 +112,7 @@ class Plan:
     def batches(self, sizes: Mapping[Kind, int]) -> Iterator[list[Change]]:
         """Cut into batches, each of one kind, one operation and one school, in order; `sizes`: changes at most."""
         start = 0
-        runs = self.changes.select(pl.struct("kind", "op", "school").rle().alias("run")).unnest("run")
+        runs = self.changes.select(pl.struct("kind", "op", "school").rle().alias("run")).unnest("run").unnest("value")
         for length, kind in runs.select("len", "kind").iter_rows():
             size = sizes[Kind(kind)]
             for at in range(start, start + length, size):
