@@ -405,8 +405,3 @@ class Resource(Model):
     metadata: ObjectMeta
     spec: Model
     status: Status = Status()
-
-    @property
-    def key(self) -> tuple[str, str, str]:
-        """(kind, namespace, name)."""
-        return self.kind, self.metadata.namespace, self.metadata.name

@@ -61,12 +61,6 @@ def find(conditions: Sequence[Condition], type_: str) -> Condition | None:
     return next((condition for condition in conditions if condition.type == type_), None)
 
 
-def is_true(conditions: Sequence[Condition], type_: str) -> bool:
-    """Whether that condition is present and True."""
-    condition = find(conditions, type_)
-    return condition is not None and condition.status is ConditionStatus.TRUE
-
-
 def set_condition(
     conditions: Sequence[Condition],
     *,

@@ -102,9 +102,7 @@ def test_a_positive_condition_of_ours_stands_beside_ready() -> None:
     )
     status = STATES["done"](status, 4, T0)
     assert [condition.type for condition in status.conditions] == ["Ready", "RecordsValid"]
-    assert conditions.is_true(status.conditions, "Ready")
-    assert not conditions.is_true(status.conditions, "RecordsValid")
-    assert not conditions.is_true(status.conditions, "Absent")
+    assert [condition.status.value for condition in status.conditions] == ["True", "False"]
     assert conditions.violations(_object(status, 4), final=True) == []
 
 
