@@ -10,6 +10,8 @@ import pytest
 
 from homeroom.demo.controlplane import ControlPlane, binaries, default_cache
 
+from .kolibri_fixtures import kolibri, place  # noqa: F401 (fixtures; tests are no package with a name)
+
 
 @pytest.fixture(scope="session")
 def controlplane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
