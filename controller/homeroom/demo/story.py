@@ -80,11 +80,11 @@ def _tell(stage: Stage, console: Console) -> None:
         stage.publish(records)
         stage.declare()
         stage.wait_ready("learningapp", "kolibri")
-        wait_for("a row per school", lambda: all(s.get("status", {}).get("summary") for s in stage.list("schools")))
-    console.print(stage.kubectl("get", OUR_KINDS, "-n", stage.namespace), markup=False)
+        wait_for("a row per school", lambda: _summaries(stage) == {"Synced"})
+    _say(console, stage.kubectl("get", OUR_KINDS, "-n", stage.namespace))
     human = stage.kolibri.human()
     for school in _schools(records):
-        console.print(f"  Kolibri, {school}: {len(_classes(human, school))} classes", markup=False)
+        _say(console, f"  Kolibri, {school}: {len(_classes(human, school))} classes")
 
     school = _schools(records)[0]
     with _step(console, "The next export brings a class", shows=f"'{NEW_CLASS}' in {school}"):
@@ -108,7 +108,7 @@ def _tell(stage: Stage, console: Console) -> None:
         broken = stage.run("district", "lakeside")
         stage.run("learningapp", "kolibri")
         _holds("nothing was removed", stage.kolibri.tables() == before_all)
-    console.print(f"  District lakeside: {message(broken)}", markup=False)
+    _say(console, f"  District lakeside: {message(broken)}")
 
     with _step(console, "The export is whole again"):
         stage.publish(records)
@@ -127,6 +127,15 @@ def _step(console: Console, title: str, *, shows: str = "") -> Iterator[None]:
         console.print(f"  {escape(shows)}", style="dim")
     yield
     console.print(f"  [green]done[/] in {time.monotonic() - begun:.1f} s")
+
+
+def _say(console: Console, text: str) -> None:
+    """Print as it is: neither wrapped nor read as markup."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _summaries(stage: Stage) -> set[str]:
+    return {school.get("status", {}).get("summary", "") for school in stage.list("schools")}
 
 
 def _holds(what: str, truth: bool) -> None:  # noqa: FBT001 - reads like the sentence it checks
@@ -189,19 +198,17 @@ def _current_cluster() -> tuple[Kubectl, Path]:
 def _show_log(log: Path, console: Console) -> None:
     if log.exists():
         console.print("the operator's last words:", style="dim")
-        console.print("\n".join(log.read_text(errors="replace").splitlines()[-15:]), markup=False)
+        _say(console, "\n".join(log.read_text(errors="replace").splitlines()[-15:]))
 
 
 def _stay(stage: Stage, console: Console) -> None:
     """Leave everything up for looking around, until Ctrl-C."""
     console.print("\n[bold]Look around[/]; Ctrl-C ends everything:")
-    console.print(
-        f"  Kolibri   {stage.kolibri.url}  user {stage.kolibri.username}, password {stage.kolibri.password}",
-        markup=False,
-    )
-    console.print(f"  kubectl   export KUBECONFIG={stage.directory}/controlplane/admin.kubeconfig", markup=False)
-    console.print(f"  export    {stage.export}", markup=False)
-    console.print(f"  log       {stage.log}", markup=False)
+    account = f"user {stage.kolibri.username}, password {stage.kolibri.password}"
+    _say(console, f"  Kolibri   {stage.kolibri.url}  {account}")
+    _say(console, f"  kubectl   export KUBECONFIG={stage.directory}/controlplane/admin.kubeconfig")
+    _say(console, f"  export    {stage.export}")
+    _say(console, f"  log       {stage.log}")
     sys.stdout.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     signal.sigwait({signal.SIGINT, signal.SIGTERM})

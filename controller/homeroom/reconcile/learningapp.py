@@ -331,8 +331,6 @@ class LearningAppRoot:
             now=run.clock.now(),
         )
         rows = school_rows(decision, applied, left)
-        for key in _changed_schools(run, rows):
-            run.cluster.enqueue(key)
         self._tell_drift(run, decision, applied)
         reason, message, ending = outcome_of(decision, applied, left, inputs.district)
         return Report(
@@ -344,6 +342,7 @@ class LearningAppRoot:
             read_at=run.clock.now() if decision.actual.complete else None,
             summary=shared.distinct.model_dump(),
             schools=rows,
+            wakes=_changed_schools(run, rows),
         )
 
 

@@ -12,7 +12,7 @@ Neighbours: `ports` (the outside), `district`, `learningapp`, `school` (the root
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -51,7 +51,8 @@ class Ending(StrEnum):
 class Report(Generic[S]):
     """What a run found out. `status` has the root's own fields; the shell adds conditions and what was handled.
 
-    `again`: time until the next routine run.
+    `again`: time until the next routine run. `wakes`: roots that read what this run leaves in the store; they are
+    enqueued when it is there.
     """
 
     status: S
@@ -62,6 +63,7 @@ class Report(Generic[S]):
     read_at: datetime | None = None
     summary: Mapping[str, int] = field(default_factory=dict)
     schools: Mapping[str, object] = field(default_factory=dict)
+    wakes: Sequence[Key] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -272,6 +274,8 @@ class Shell(Generic[R, S]):
         if reason in _NOTABLE:
             run.cluster.event(run.obj, warning=True, reason=reason.value, message=message)
         await self._record(run, result, reason=reason, message=message, verdict=verdict, now=now)
+        for key in result.wakes if isinstance(result, Report) else ():
+            run.cluster.enqueue(key)
         return verdict
 
     async def _write(self, run: Run[R], old: RootStatus, new: RootStatus, now: datetime) -> None:
