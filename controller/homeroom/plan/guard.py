@@ -24,7 +24,7 @@ _TAKING: Final = [Op.REMOVE.value, Op.ARCHIVE.value, Op.SUSPEND.value]
 class Guarded:
     """`plan` may be applied. `stopped` may not: the removals of schools over the line, as in the plan they came from.
 
-    `breaches`: [school, kind, removed, size], one row per line that was crossed.
+    `breaches`: [school, kind, removed, size], one row per line that was crossed, `size` without intruders.
     """
 
     plan: Plan
@@ -35,21 +35,25 @@ class Guarded:
 def guard(plan: Plan, sizes: pl.DataFrame) -> Guarded:
     """Judge the removals of each school against what the target holds there now.
 
-    `sizes`: [school: String, kind: String, size]; how many memberships and how many people a school has in the target.
+    `sizes`: [school: String, kind: String, size]; how many memberships (in managed classes, intruders' among them) and
+    how many people of ours a school has in the target. What is not listed has size 0.
     """
-    taking = pl.col("op").cast(pl.String).is_in(_TAKING) & (pl.col("cause").cast(pl.String) != Cause.INTRUDER.value)
+    intruder = pl.col("cause").cast(pl.String) == Cause.INTRUDER.value
+    taking = pl.col("op").cast(pl.String).is_in(_TAKING) & ~intruder
+    kind = pl.col("kind").cast(pl.String)
+    # Intruders are no part of the base either: 200 strangers in a class must not make room for losing 20 members.
     counted = (
-        plan.changes.filter(taking & pl.col("kind").cast(pl.String).is_in([Kind.MEMBERSHIP.value, Kind.PERSON.value]))
-        .group_by("school", pl.col("kind").cast(pl.String))
-        .agg(pl.len().alias("removed"))
+        plan.changes.filter(kind.is_in([Kind.MEMBERSHIP.value, Kind.PERSON.value]))
+        .group_by("school", kind)
+        .agg(taking.sum().cast(pl.Int64).alias("removed"), intruder.sum().cast(pl.Int64).alias("intruders"))
     )
     breaches = (
         counted.join(sizes, on=["school", "kind"], how="left")
-        .filter(pl.col("removed") * 100 > pl.col("size").fill_null(0) * MAX_REMOVED_PERCENT)
+        .with_columns(pl.col("size").cast(pl.Int64).fill_null(0) - pl.col("intruders"))
+        .filter((pl.col("removed") > 0) & (pl.col("removed") * 100 > pl.col("size") * MAX_REMOVED_PERCENT))
+        .select("school", "kind", "removed", "size")
         .sort("school", "kind")
     )
-    if breaches.is_empty():
-        return Guarded(plan=plan, stopped=Plan(plan.changes.clear()), breaches=breaches)
     stopped = taking & pl.col("school").is_in(breaches["school"].implode())
     return Guarded(
         plan=Plan(plan.changes.filter(~stopped)), stopped=Plan(plan.changes.filter(stopped)), breaches=breaches

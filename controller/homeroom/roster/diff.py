@@ -6,41 +6,55 @@
               +--> rows that differ  -->                                      +--> cause per row --> Plan
     actual  --+                          intermediate (old rules, new records)-+
 
+    desired, actual, Plan, old Baseline --> `expected` --> Baseline, stored before the first change of a run
+                            what was not done --> `Baseline.settled` --> stored after its last
+
 Pure and columnar: people and classes are matched by source id once, memberships are compared as integers. The rules:
 
 * A membership of a managed class that never had a reason is an intruder's; one that we had applied and is gone was
   taken by hand. Both are drift (invariant 7).
 * A name of a class or school is set when the records change it; a rename by people in the product stays (three-way).
   The name of a person belongs to the records.
-* Nothing is removed without a baseline: then we cannot know what had a reason (a lost store, section 8).
-* What touches a conflict, or a school that could not be read, stands still both ways (invariants 6 and 13).
+* Nothing is removed in a school of which the baseline knows nothing: then we cannot know what had a reason (a lost
+  store, section 8; a school that was never read).
+* What touches a conflict, or a school that could not be read, stands still both ways (invariants 6 and 13). So do keys
+  that appear twice in the target, whether it says so or not.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Final
 
 import polars as pl
 
 from homeroom.api import ClassRemoval, PersonRemoval, Removal
 from homeroom.plan import Cause, Kind, Op, Plan, Role
-from homeroom.roster.state import Actual, Desired
-from homeroom.roster.tables import Roster
+from homeroom.roster.state import DESIRED_SCHEMAS, Actual, Desired
+from homeroom.roster.tables import ClassRole, Roster
 
 IDENTITY: Final = ("kind", "school", "key", "class_key", "role")
 """What makes two rows of a plan the same thing."""
 
-_LEAVING: Final = (Op.REMOVE, Op.ARCHIVE, Op.SUSPEND)
+UNAPPLIED_SCHEMA: Final = pl.Schema(dict.fromkeys((*IDENTITY, "cause"), pl.String()))
+"""`cause`: the one it was planned with."""
+KEPT_SCHEMA: Final = pl.Schema({**UNAPPLIED_SCHEMA, "was": pl.String()})
+"""`cause`: as above, null where it was not planned. `was`: the strongest `Role` that a person had, if known."""
+
+_PERSONAL: Final = [Kind.PERSON.value, Kind.MEMBERSHIP.value, Kind.RIGHT.value]
+_LEAVING: Final = [Op.REMOVE.value, Op.ARCHIVE.value, Op.SUSPEND.value]
+_ROW: Final = pl.UInt32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
     """What had a reason to be in the target when a plan was last applied, whatever became of the applying.
 
-    `desired` is what was wanted then. `kept` are rows that were to go and have not (held, failed, policy), `unapplied`
-    those that were to come and have not: frames with the columns `IDENTITY`. Stored before the first change of a run
-    (everything planned counts as unapplied) and again after it, so that a crash never turns a member into an intruder.
+    `desired`: what was wanted then; of a school that could not be read, what was wanted when it last could. `kept`
+    (columns `KEPT_SCHEMA`): what had a reason once, has none now, and may still be there (held, failed, kept by policy,
+    not seen), among it everybody who left and has an account in use. `unapplied` (columns `UNAPPLIED_SCHEMA`): what was
+    to come or to change, and has not. Made by `expected`.
     """
 
     desired: Desired
@@ -48,10 +62,32 @@ class Baseline:
     unapplied: pl.DataFrame
     first: bool = False  # nothing has ever been applied in full
 
+    def settled(self, plan: Plan, undone: pl.DataFrame) -> Baseline:
+        """The same once `plan` has been applied, but for `undone` (columns `IDENTITY`)."""
+        done = _lacking(identity(plan.changes), undone)
+        unapplied = _lacking(self.unapplied, done)
+        first = self.first and not unapplied.is_empty()
+        return replace(self, kept=_lacking(self.kept, done), unapplied=unapplied, first=first)
+
 
 def identity(changes: pl.DataFrame) -> pl.DataFrame:
     """The columns `IDENTITY` of rows of a plan, as text."""
     return changes.select(pl.col(column).cast(pl.String) for column in IDENTITY)
+
+
+def sizes(actual: Actual) -> pl.DataFrame:
+    """[school, kind, size] for `homeroom.plan.guard`: memberships of managed classes, and our people in use."""
+    people = _named(actual.people, actual.schools).filter(pl.col("key").is_not_null() & ~pl.col("suspended"))
+    classes = _named(actual.classes, actual.schools).filter(pl.col("key").is_not_null())
+    members = actual.memberships.group_by(pl.col("class").alias("row")).agg(pl.len().alias("size"))
+    parts = {
+        Kind.MEMBERSHIP: classes.join(members, on="row").group_by("school").agg(pl.col("size").sum().cast(pl.Int64)),
+        Kind.PERSON: people.group_by("school").agg(pl.len().cast(pl.Int64).alias("size")),
+    }
+    return pl.concat(
+        part.drop_nulls("school").select("school", pl.lit(kind.value).alias("kind"), "size")
+        for kind, part in parts.items()
+    ).sort("school", "kind")
 
 
 def diff(
@@ -61,69 +97,155 @@ def diff(
     baseline: Baseline | None,
     removal: Removal,
     roster: Roster | None = None,
+    today: date | None = None,
     intermediate: Desired | None = None,
 ) -> Plan:
     """Compare, and say why.
 
-    `roster`: the records behind `desired`, to tell an ended enrollment from a vanished one. `intermediate`: what the
-    rules of the last applied plan make of the same records; given only when the rules have changed since.
+    `roster` and `today`: the records behind `desired` and the day they were shared for, to tell an ended enrollment
+    from a vanished one. `intermediate`: what the rules of the last applied plan make of the same records; given only
+    when the rules have changed since.
     """
-    schools = _matched(
-        desired.schools.with_columns(pl.lit("").alias("school")),
-        actual.schools.with_columns(pl.lit("").alias("school")),
-    )
-    people = _matched(_named(desired.people, desired.schools), _named(actual.people, actual.schools))
-    classes = _matched(_named(desired.classes, desired.schools), _named(actual.classes, actual.schools))
-    before = baseline.desired if baseline else None
-
-    coming = [
-        _school_changes(schools, before),
-        _person_changes(people),
-        _class_changes(classes, before),
-        _lacking_memberships(desired, actual, people, classes),
-        _lacking_rights(desired, actual, people),
+    baseline = _read(baseline)
+    compared = _compare(desired, actual)
+    parts = [
+        _school_changes(compared.schools, baseline),
+        _person_changes(compared.people),
+        _class_changes(compared.classes, baseline),
+        _membership_rows(compared.lacking, desired, Op.CREATE),
+        _right_rows(compared.lacking_rights, desired, Op.CREATE),
     ]
-    going: list[pl.DataFrame] = []
     if baseline is not None and actual.complete:
-        going = _leaving(desired, actual, people, classes, removal=removal, baseline=baseline)
-    rows = pl.concat([*coming, *going], how="diagonal_relaxed")
-    if actual.unsure:
-        rows = rows.filter(~pl.col("school").is_in(list(actual.unsure)))
-    if actual.conflicts:
-        conflicts = pl.DataFrame(sorted(actual.conflicts), schema=["school", "key"], orient="row")
-        personal = pl.col("kind").is_in([Kind.PERSON, Kind.MEMBERSHIP, Kind.RIGHT])
-        rows = pl.concat(
-            [rows.filter(~personal), rows.filter(personal).join(conflicts, on=["school", "key"], how="anti")]
-        )
+        known = _known_schools(baseline)
+        leaving = _leaving(actual, compared, removal=removal, baseline=baseline)
+        parts += [part.filter(pl.col("school").is_in(known.implode())) for part in leaving]
+    rows = pl.concat(parts, how="diagonal_relaxed").pipe(_moving, _still(actual, compared))
     if rows.is_empty():
-        return Plan.of(rows.drop("cause", strict=False))
-    return Plan.of(_with_causes(rows, baseline=baseline, roster=roster, intermediate=intermediate))
+        return Plan.of(rows.select("kind", "op", "school", "key"))
+    over = _over(rows, roster, today) if roster is not None and today is not None else None
+    return Plan.of(_with_causes(rows, baseline=baseline, over=over, intermediate=intermediate))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Comparing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Comparison:
+    """Two states side by side. `schools`, `people`, `classes`: full joins, see `_matched`."""
+
+    schools: pl.DataFrame
+    people: pl.DataFrame
+    classes: pl.DataFrame
+    lacking: pl.DataFrame  # rows of the first state's memberships that the second lacks
+    lacking_rights: pl.DataFrame
+    extra: pl.DataFrame  # rows of the second state's memberships that the first lacks
+    extra_rights: pl.DataFrame
+
+
+def _compare(wanted: Desired, there: Desired | Actual) -> _Comparison:
+    schools = _matched(
+        wanted.schools.select(pl.col("key").alias("school"), "key", "name").with_row_index("row"),
+        there.schools.with_columns(pl.col("key").alias("school")).with_row_index("row"),
+    )
+    people = _matched(_named(wanted.people, wanted.schools), _named(there.people, there.schools))
+    classes = _matched(_named(wanted.classes, wanted.schools), _named(there.classes, there.schools))
+    to_class, to_person = _lookup(classes, there.classes.height), _lookup(people, there.people.height)
+
+    members = there.memberships
+    codes = _codes(to_class.gather(members["class"]), to_person.gather(members["person"]), members["role"])
+    wanted_codes = _codes(*wanted.memberships.select("class", "person", "role"))
+    if codes.null_count() == 0 and codes.sort().equals(wanted_codes.sort()):
+        lacking, extra = wanted.memberships.clear(), members.clear()
+    else:
+        present, desired = codes.drop_nulls().to_frame("code"), wanted_codes.to_frame("code")
+        unwanted = present.join(desired, on="code", how="anti")["code"]
+        extra = members.filter(codes.is_null() | codes.is_in(unwanted.implode()))
+        lacking = desired.join(present, on="code", how="anti").select(
+            (pl.col("code") // 2**33).cast(_ROW).alias("class"),
+            (pl.col("code") // 2 % 2**32).cast(_ROW).alias("person"),
+            pl.when(pl.col("code") % 2 == 1)
+            .then(pl.lit(Role.COACH.value))
+            .otherwise(pl.lit(Role.LEARNER.value))
+            .alias("role"),
+        )
+    holders = to_person.gather(there.rights["person"])
+    return _Comparison(
+        schools=schools,
+        people=people,
+        classes=classes,
+        lacking=lacking,
+        lacking_rights=wanted.rights.filter(~pl.col("person").is_in(holders.drop_nulls().implode())),
+        extra=extra,
+        extra_rights=there.rights.filter(holders.is_null() | ~holders.is_in(wanted.rights["person"].implode())),
+    )
 
 
 def _named(frame: pl.DataFrame, schools: pl.DataFrame) -> pl.DataFrame:
-    """Put the school's source id in place of its row number; rows of schools that are not ours fall out.
-
-    Keeps the row number of the frame itself as `row` (UInt32).
-    """
-    keys = schools.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("school"), pl.col("key").alias("school_key"))
-    return (
-        frame.with_columns(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"))
-        .join(keys, on="school", how="left", maintain_order="left")
-        .drop("school")
-        .rename({"school_key": "school"})
+    """Put the school's source id (null: not ours) in place of its row number; add the frame's own as `row` (UInt32)."""
+    return frame.with_columns(
+        schools["key"].gather(frame["school"]).alias("school"), pl.int_range(pl.len(), dtype=_ROW).alias("row")
     )
 
 
-def _matched(desired: pl.DataFrame, actual: pl.DataFrame) -> pl.DataFrame:
+def _matched(wanted: pl.DataFrame, there: pl.DataFrame) -> pl.DataFrame:
     """Full join of two named frames on (school, key): columns of the second get the suffix `_now`.
 
     `row` is null where nothing is desired, `row_now` where nothing is there. Rows without a key are people's own.
     """
-    if "row" not in desired.columns:
-        desired = desired.with_row_index("row")
-        actual = actual.with_row_index("row")
-    owned = actual.filter(pl.col("key").is_not_null() & pl.col("school").is_not_null())
-    return desired.join(owned, on=["school", "key"], how="full", coalesce=True, suffix="_now")
+    owned = there.filter(pl.col("key").is_not_null() & pl.col("school").is_not_null())
+    return wanted.join(owned, on=["school", "key"], how="full", coalesce=True, suffix="_now")
+
+
+def _lookup(matched: pl.DataFrame, size: int) -> pl.Series:
+    """For each row of the second state the row of the first; null where nothing is desired. Length `size`."""
+    pairs = matched.filter(pl.col("row").is_not_null() & pl.col("row_now").is_not_null())
+    return pl.repeat(None, size, dtype=_ROW, eager=True).scatter(pairs["row_now"], pairs["row"])
+
+
+def _codes(classes: pl.Series, people: pl.Series, roles: pl.Series) -> pl.Series:
+    """Memberships as one number each: rows of class and person, and in the lowest bit the role. Null stays null."""
+    coach = (roles == Role.COACH.value).cast(pl.UInt64)
+    return (classes.cast(pl.UInt64) * 2**33 + people.cast(pl.UInt64) * 2 + coach).alias("code")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Still:
+    """What is not to be touched: `schools` [school] as a whole, `people` [school, key] with all that they have."""
+
+    schools: pl.DataFrame
+    people: pl.DataFrame
+
+
+def _still(actual: Actual, compared: _Comparison) -> _Still:
+    schools = [*actual.unsure, *compared.schools.filter(pl.col("key").is_duplicated())["key"]]
+    there = compared.people.filter(pl.col("row_now").is_not_null())
+    twice = pl.concat(
+        [
+            there.filter(pl.col("row").is_not_null() & pl.col("row").is_duplicated()).select("school", "key"),
+            there.filter(pl.col("row").is_null())
+            .select("school", "key")
+            .filter(pl.struct("school", "key").is_duplicated()),
+        ]
+    )
+    named = pl.DataFrame(sorted(actual.conflicts), schema={"school": pl.String, "key": pl.String}, orient="row")
+    return _Still(
+        schools=pl.DataFrame({"school": schools}, schema={"school": pl.String}).unique(),
+        people=pl.concat([named, twice]).unique(),
+    )
+
+
+def _moving(rows: pl.DataFrame, still: _Still) -> pl.DataFrame:
+    """`rows` of a plan without what stands still."""
+    rows = rows.join(still.schools, on="school", how="anti")
+    personal = pl.col("kind").is_in(_PERSONAL)
+    return pl.concat(
+        [rows.filter(~personal), rows.filter(personal).join(still.people, on=["school", "key"], how="anti")]
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What comes
 
 
 def _rows(frame: pl.DataFrame, kind: Kind, op: Op, *columns: str) -> pl.DataFrame:
@@ -131,113 +253,72 @@ def _rows(frame: pl.DataFrame, kind: Kind, op: Op, *columns: str) -> pl.DataFram
     return frame.select("school", "key", *columns, pl.lit(kind.value).alias("kind"), pl.lit(op.value).alias("op"))
 
 
-def _school_changes(schools: pl.DataFrame, before: Desired | None) -> pl.DataFrame:
-    schools = schools.with_columns(school=pl.col("key"))
+def _school_changes(schools: pl.DataFrame, baseline: Baseline | None) -> pl.DataFrame:
+    lacking = schools.filter(pl.col("row_now").is_null())
+    before = baseline.desired.schools.with_columns(pl.col("key").alias("school")) if baseline else None
+    renamed = _renamed(schools, Kind.SCHOOL, before, baseline)
     return pl.concat(
         [
-            _rows(schools.filter(pl.col("row_now").is_null()), Kind.SCHOOL, Op.CREATE, "name"),
-            _rows(
-                _renamed(schools, before.schools.with_columns(school=pl.col("key")) if before else None),
-                Kind.SCHOOL,
-                Op.UPDATE,
-                "name",
-                "external_id",
-            ),
+            _rows(lacking, Kind.SCHOOL, Op.CREATE, "name"),
+            _rows(renamed, Kind.SCHOOL, Op.UPDATE, "name", "external_id"),
         ],
         how="diagonal",
     )
-
-
-def _renamed(matched: pl.DataFrame, before: pl.DataFrame | None) -> pl.DataFrame:
-    """Rows whose name the records changed since the last plan, and which the target does not show yet."""
-    different = matched.filter(
-        pl.col("row").is_not_null() & pl.col("row_now").is_not_null() & (pl.col("name") != pl.col("name_now"))
-    )
-    if before is None or different.is_empty():
-        return different.clear()
-    known = before.select("school", "key", pl.col("name").alias("name_before"))
-    return different.join(known, on=["school", "key"], how="inner").filter(pl.col("name") != pl.col("name_before"))
 
 
 def _person_changes(people: pl.DataFrame) -> pl.DataFrame:
     wanted = people.filter(pl.col("row").is_not_null())
     there = wanted.filter(pl.col("row_now").is_not_null())
+    renamed = there.filter(~pl.col("suspended") & pl.col("name").ne_missing(pl.col("name_now")))
     fields = ("name", "username", "staff")
     return pl.concat(
         [
             _rows(wanted.filter(pl.col("row_now").is_null()), Kind.PERSON, Op.CREATE, *fields),
             _rows(there.filter("suspended"), Kind.PERSON, Op.RESTORE, *fields, "external_id"),
-            _rows(
-                there.filter(~pl.col("suspended") & (pl.col("name") != pl.col("name_now"))),
-                Kind.PERSON,
-                Op.UPDATE,
-                *fields,
-                "external_id",
-            ),
+            _rows(renamed, Kind.PERSON, Op.UPDATE, *fields, "external_id"),
         ],
         how="diagonal",
     )
 
 
-def _class_changes(classes: pl.DataFrame, before: Desired | None) -> pl.DataFrame:
+def _class_changes(classes: pl.DataFrame, baseline: Baseline | None) -> pl.DataFrame:
     wanted = classes.filter(pl.col("row").is_not_null())
+    before = _named(baseline.desired.classes, baseline.desired.schools) if baseline else None
+    renamed = _renamed(wanted.filter(~pl.col("archived")), Kind.CLASS, before, baseline)
     return pl.concat(
         [
             _rows(wanted.filter(pl.col("row_now").is_null()), Kind.CLASS, Op.CREATE, "name"),
             _rows(wanted.filter("archived"), Kind.CLASS, Op.RESTORE, "name", "external_id"),
-            _rows(
-                _renamed(
-                    wanted.filter(~pl.col("archived")), _named(before.classes, before.schools) if before else None
-                ),
-                Kind.CLASS,
-                Op.UPDATE,
-                "name",
-                "external_id",
-            ),
+            _rows(renamed, Kind.CLASS, Op.UPDATE, "name", "external_id"),
         ],
         how="diagonal",
     )
 
 
-def _lookup(matched: pl.DataFrame, size: int) -> pl.Series:
-    """For each row of the actual frame the row of the desired one; null where nothing is desired. Length `size`."""
-    pairs = matched.filter(pl.col("row").is_not_null() & pl.col("row_now").is_not_null()).select("row_now", "row")
-    rows = pl.DataFrame({"row_now": pl.int_range(size, dtype=pl.UInt32, eager=True)})
-    return rows.join(pairs, on="row_now", how="left", maintain_order="left")["row"]
-
-
-_CODE: Final = pl.col("class").cast(pl.UInt64) * 2**33 + pl.col("person").cast(pl.UInt64) * 2
-"""A membership as one number: rows of class and person, and in the lowest bit the role."""
-
-
-def _codes(memberships: pl.DataFrame) -> pl.DataFrame:
-    role = (pl.col("role") == Role.COACH.value).cast(pl.UInt64)
-    return memberships.select((_CODE + role).alias("code"))
-
-
-def _lacking_memberships(desired: Desired, actual: Actual, people: pl.DataFrame, classes: pl.DataFrame) -> pl.DataFrame:
-    """All desired memberships that the target lacks, as rows of a plan."""
-    to_class, to_person = _lookup(classes, actual.classes.height), _lookup(people, actual.people.height)
-    present = actual.memberships.select(
-        to_class.gather(actual.memberships["class"]).alias("class"),
-        to_person.gather(actual.memberships["person"]).alias("person"),
-        "role",
-    ).drop_nulls()
-    lacking = desired.memberships.with_columns(_codes(desired.memberships)["code"]).join(
-        _codes(present), on="code", how="anti"
+def _renamed(matched: pl.DataFrame, kind: Kind, before: pl.DataFrame | None, baseline: Baseline | None) -> pl.DataFrame:
+    """Rows whose name the records changed since the last plan, or in a plan that did not get that far."""
+    different = matched.filter(
+        pl.col("row").is_not_null() & pl.col("row_now").is_not_null() & pl.col("name").ne_missing(pl.col("name_now"))
     )
-    return _membership_rows(lacking, desired.people, desired.classes, desired.schools, Op.CREATE)
+    if before is None or baseline is None or different.is_empty():
+        return different.clear()
+    known = before.select("school", "key", pl.col("name").alias("name_before"))
+    open_still = baseline.unapplied.filter(pl.col("kind") == kind.value).select("school", "key")
+    pending = open_still.with_columns(pl.lit(value=True).alias("pending")).unique()
+    return (
+        different.join(known, on=["school", "key"], how="left")
+        .join(pending, on=["school", "key"], how="left")
+        .filter((pl.col("name") != pl.col("name_before")).fill_null(value=False) | pl.col("pending").is_not_null())
+    )
 
 
-def _membership_rows(
-    rows: pl.DataFrame, people: pl.DataFrame, classes: pl.DataFrame, schools: pl.DataFrame, op: Op
-) -> pl.DataFrame:
-    """Turn row numbers of memberships back into source ids; people without one get `?` and their external id."""
-    of_class, of_person = classes[rows["class"]], people[rows["person"]]
+def _membership_rows(memberships: pl.DataFrame, state: Desired | Actual, op: Op) -> pl.DataFrame:
+    """Turn memberships of `state` into rows of a plan; people without a source id get `?` and their external id."""
+    of_class, of_person = state.classes[memberships["class"]], state.people[memberships["person"]]
     if "external_id" in of_person.columns:
         of_person = of_person.with_columns(pl.coalesce("key", pl.lit("?") + pl.col("external_id")).alias("key"))
-    return rows.drop("class", "person", "code", strict=False).with_columns(
-        schools["key"].gather(of_class["school"]).alias("school"),
+    return memberships.drop("class", "person").with_columns(
+        state.schools["key"].gather(of_class["school"]).alias("school"),
         of_person["key"],
         of_class["key"].alias("class_key"),
         pl.col("role").cast(pl.String),
@@ -246,213 +327,432 @@ def _membership_rows(
     )
 
 
-def _lacking_rights(desired: Desired, actual: Actual, people: pl.DataFrame) -> pl.DataFrame:
-    """All desired rights that the target lacks, as rows of a plan."""
-    present = _lookup(people, actual.people.height).gather(actual.rights["person"]).drop_nulls()
-    lacking = desired.rights.filter(~pl.col("person").is_in(present.implode()))
-    return _right_rows(lacking, desired.people, desired.schools, Op.CREATE)
-
-
-def _right_rows(rows: pl.DataFrame, people: pl.DataFrame, schools: pl.DataFrame, op: Op) -> pl.DataFrame:
-    of_person = people[rows["person"]]
-    return rows.drop("person").with_columns(
-        schools["key"].gather(of_person["school"]).alias("school"),
+def _right_rows(rights: pl.DataFrame, state: Desired | Actual, op: Op) -> pl.DataFrame:
+    of_person = state.people[rights["person"]]
+    return rights.drop("person").with_columns(
+        state.schools["key"].gather(of_person["school"]).alias("school"),
         of_person["key"],
-        pl.lit(None, dtype=pl.String).alias("class_key"),
         pl.lit(Role.ADMINISTRATOR.value).alias("role"),
         pl.lit(Kind.RIGHT.value).alias("kind"),
         pl.lit(op.value).alias("op"),
     )
 
 
-def _leaving(
-    desired: Desired,
-    actual: Actual,
-    people: pl.DataFrame,
-    classes: pl.DataFrame,
-    *,
-    removal: Removal,
-    baseline: Baseline,
-) -> list[pl.DataFrame]:
-    """Everything that is there in managed classes and schools, and not desired."""
-    treatment = _treatment(actual, people, removal=removal, baseline=baseline)  # [row_now, policy] of leavers
-    kept_people = treatment.filter(pl.col("policy") == PersonRemoval.KEEP.value)["row_now"]
-
-    to_class, to_person = _lookup(classes, actual.classes.height), _lookup(people, actual.people.height)
-    rows = actual.memberships.with_columns(
-        to_class.gather(actual.memberships["class"]).alias("class_wanted"),
-        to_person.gather(actual.memberships["person"]).alias("person_wanted"),
-        actual.classes["key"].is_not_null().gather(actual.memberships["class"]).alias("managed"),
-    ).filter("managed")
-    if removal.classes is ClassRemoval.KEEP:
-        rows = rows.filter(pl.col("class_wanted").is_not_null())
-    wanted = rows.select(
-        "class",
-        "person",
-        "role",
-        "external_id",
-        _codes(rows.select(pl.col("class_wanted").alias("class"), pl.col("person_wanted").alias("person"), "role"))[
-            "code"
-        ],
-    )
-    wanted = wanted.filter(~pl.col("person").is_in(kept_people.implode()))
-    extra = wanted.filter(pl.col("code").is_null()).vstack(
-        wanted.filter(pl.col("code").is_not_null()).join(_codes(desired.memberships), on="code", how="anti")
-    )
-    going = [_membership_rows(extra, actual.people, actual.classes, actual.schools, Op.REMOVE)]
-
-    # Rights: only of people with our mark (somebody's own administrator account is not ours), and only as the removal
-    # of administrators says. A right that never had a reason is an intruder's and goes in any case.
-    owned = actual.people["key"].is_not_null()
-    held = actual.rights.filter(owned.gather(actual.rights["person"]))
-    still = pl.Series("person", to_person.gather(held["person"]), dtype=pl.UInt32)
-    extra_rights = held.filter(~still.is_in(desired.rights["person"].implode()).fill_null(value=False))
-    right_rows = _right_rows(extra_rights, actual.people, actual.schools, Op.REMOVE)
-    if removal.administrators is PersonRemoval.KEEP:
-        right_rows = right_rows.join(_had_reason(right_rows, baseline), on=list(IDENTITY), how="anti", nulls_equal=True)
-    going.append(right_rows)
-
-    if removal.classes is ClassRemoval.ARCHIVE:
-        gone = classes.filter(pl.col("row").is_null() & ~pl.col("archived"))
-        going.append(_rows(gone, Kind.CLASS, Op.ARCHIVE, "external_id"))
-    leavers = people.filter(pl.col("row").is_null()).join(
-        treatment.filter(pl.col("policy") == PersonRemoval.SUSPEND.value), on="row_now", how="semi"
-    )
-    going.append(_rows(leavers, Kind.PERSON, Op.SUSPEND, "external_id"))
-    return going
+# ---------------------------------------------------------------------------------------------------------------------
+# What goes
 
 
-def _treatment(actual: Actual, people: pl.DataFrame, *, removal: Removal, baseline: Baseline) -> pl.DataFrame:
-    """How each person who is there and no longer desired is treated: [row_now, policy].
+def _known_schools(baseline: Baseline) -> pl.Series:
+    """Source ids of the schools of which we know what had a reason in them."""
+    return pl.concat([baseline.desired.schools["key"], baseline.kept["school"]]).unique()
 
-    What they were is taken from the last applied state and from what they are in the target: the strongest counts. Of
-    whom nothing is known, the account is kept.
+
+def _leaving(actual: Actual, compared: _Comparison, *, removal: Removal, baseline: Baseline) -> list[pl.DataFrame]:
+    """Everything that is there in managed classes and schools, and not desired.
+
+    Rows of a plan; `spared`: goes only if it never had a reason (`_with_causes` knows).
     """
-    gone = people.filter(pl.col("row").is_null() & ~pl.col("suspended")).select("row_now", "school", "key")
-    before = baseline.desired
-    was = _named(before.people, before.schools).select(
-        "school", "key", "staff", pl.col("row").is_in(before.rights["person"].implode()).alias("administrator")
-    )
-    rows = gone.join(was, on=["school", "key"], how="left", maintain_order="left")
-    coaches = actual.memberships.filter(pl.col("role") == Role.COACH.value)["person"].implode()
-    administrator = pl.col("administrator").fill_null(value=False) | pl.col("row_now").is_in(
-        actual.rights["person"].implode()
-    )
-    teacher = pl.col("staff").fill_null(value=False) | pl.col("row_now").is_in(coaches)
-    return rows.select(
-        "row_now",
-        pl.when(administrator)
-        .then(pl.lit(removal.administrators.value))
-        .when(teacher)
-        .then(pl.lit(removal.teachers.value))
-        .when(pl.col("staff").is_null())
-        .then(pl.lit(PersonRemoval.KEEP_ACCOUNT.value))
-        .otherwise(pl.lit(removal.students.value))
-        .alias("policy"),
+    people, classes = compared.people, compared.classes
+    leavers = _leavers(people, removal=removal, baseline=baseline)
+    keep = leavers.filter(pl.col("policy") == PersonRemoval.KEEP.value)["row_now"]
+    ours = actual.people["key"].is_not_null()
+
+    extra = compared.extra
+    extra = extra.filter(actual.classes["key"].is_not_null().gather(extra["class"]))
+    if removal.classes is ClassRemoval.KEEP:
+        # The class stays as it is, but for the people who left: their treatment is about them, not about the class.
+        wanted_classes = classes.filter(pl.col("row").is_not_null())["row_now"].drop_nulls()
+        wanted_people = people.filter(pl.col("row").is_not_null())["row_now"].drop_nulls()
+        left = ours.gather(extra["person"]) & ~extra["person"].is_in(wanted_people.implode())
+        extra = extra.filter(left | extra["class"].is_in(wanted_classes.implode()))
+    memberships = _membership_rows(extra, actual, Op.REMOVE).with_columns(
+        extra["person"].is_in(keep.implode()).alias("spared")
     )
 
-
-def _had_reason(rows: pl.DataFrame, baseline: Baseline) -> pl.DataFrame:
-    """Those of `rows` (columns `IDENTITY`) that were desired by the last applied plan, or were to go and have not."""
-    rows = _identity_of(rows)
-    return pl.concat(
-        [_in_state(rows, baseline.desired), rows.join(baseline.kept, on=list(IDENTITY), how="semi", nulls_equal=True)]
-    ).unique()
-
-
-def _identity_of(rows: pl.DataFrame) -> pl.DataFrame:
-    absent = [pl.lit(None, dtype=pl.String).alias(column) for column in IDENTITY if column not in rows.columns]
-    return identity(rows.with_columns(absent))
-
-
-def _in_state(rows: pl.DataFrame, state: Desired) -> pl.DataFrame:
-    """Those of `rows` (columns `IDENTITY`, few) that `state` contains."""
-    people = _named(state.people, state.schools).select("school", "key", pl.col("row").alias("person"))
-    classes = _named(state.classes, state.schools).select(
-        "school", pl.col("key").alias("class_key"), pl.col("row").alias("class")
+    # Rights only of people with our mark: somebody's own administrator account is not ours.
+    held = compared.extra_rights.filter(ours.gather(compared.extra_rights["person"]))
+    rights = _right_rows(held, actual, Op.REMOVE).with_columns(
+        pl.lit(removal.administrators is PersonRemoval.KEEP).alias("spared")
     )
+    gone = classes.filter(pl.col("row").is_null() & ~pl.col("archived"))
+    if removal.classes is ClassRemoval.KEEP:
+        gone = gone.clear()
+    suspended = leavers.filter(pl.col("policy") == PersonRemoval.SUSPEND.value)
+    return [
+        memberships,
+        rights,
+        _rows(gone, Kind.CLASS, Op.ARCHIVE, "external_id"),
+        _rows(suspended, Kind.PERSON, Op.SUSPEND, "external_id"),
+    ]
+
+
+def _leavers(people: pl.DataFrame, *, removal: Removal, baseline: Baseline) -> pl.DataFrame:
+    """Whose account is in use and no longer desired: [row_now, school, key, external_id, policy].
+
+    They are treated as what the records said they were when they last had a reason, never as what somebody made of them
+    in the target. Of whom nothing is known, the account is kept.
+    """
+    gone = people.filter(pl.col("row").is_null() & ~pl.col("suspended"))
+    long_gone = baseline.kept.filter(pl.col("kind") == Kind.PERSON.value).select("school", "key", was_before="was")
+    policies = {
+        Role.ADMINISTRATOR.value: removal.administrators.value,
+        Role.COACH.value: removal.teachers.value,
+        Role.LEARNER.value: removal.students.value,
+    }
+    return (
+        gone.select("row_now", "school", "key", "external_id")
+        .join(_strongest(baseline.desired), on=["school", "key"], how="left")
+        .join(long_gone, on=["school", "key"], how="left")
+        .select(
+            "row_now",
+            "school",
+            "key",
+            "external_id",
+            pl.coalesce("was", "was_before")
+            .replace_strict(policies, default=PersonRemoval.KEEP_ACCOUNT.value)
+            .alias("policy"),
+        )
+    )
+
+
+def _strongest(state: Desired) -> pl.DataFrame:
+    """[school, key, was] of all people of `state`."""
+    return _named(state.people, state.schools).select(
+        "school",
+        "key",
+        pl.when(pl.col("row").is_in(state.rights["person"].implode()))
+        .then(pl.lit(Role.ADMINISTRATOR.value))
+        .when("staff")
+        .then(pl.lit(Role.COACH.value))
+        .otherwise(pl.lit(Role.LEARNER.value))
+        .alias("was"),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Why
+
+
+def _lacking(rows: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
+    """Those of `rows` that `other` does not have; both with the columns `IDENTITY`."""
+    return rows.join(other, on=list(IDENTITY), how="anti", nulls_equal=True)
+
+
+def _in_state(rows: pl.DataFrame, state: Desired | Actual) -> pl.DataFrame:
+    """`IDENTITY` of those of `rows` that `state` contains, distinct. Suspended and archived is not contained."""
+    people = _named(state.people, state.schools).rename({"row": "person"})
+    classes = _named(state.classes, state.schools).rename({"row": "class", "key": "class_key"})
+    used = people if "suspended" not in people.columns else people.filter(~pl.col("suspended"))
+    running = classes if "archived" not in classes.columns else classes.filter(~pl.col("archived"))
+    person, section = ["school", "key"], ["school", "class_key"]
 
     def of(kind: Kind) -> pl.DataFrame:
-        return rows.filter(pl.col("kind") == kind.value)
+        return rows.filter(pl.col("kind") == kind.value).select(IDENTITY)
 
-    members = of(Kind.MEMBERSHIP).join(people, on=["school", "key"]).join(classes, on=["school", "class_key"])
-    rights = of(Kind.RIGHT).join(people, on=["school", "key"])
+    members = (
+        of(Kind.MEMBERSHIP)
+        .join(people.select(*person, "person"), on=person)
+        .join(classes.select(*section, "class"), on=section)
+    )
+    few = state.memberships.join(members, on=["class", "person"], how="semi")
+    rights = of(Kind.RIGHT).join(people.select(*person, "person"), on=person)
     found = [
         of(Kind.SCHOOL).join(state.schools, on="key", how="semi"),
-        of(Kind.PERSON).join(people, on=["school", "key"], how="semi"),
-        of(Kind.CLASS).join(classes, left_on=["school", "key"], right_on=["school", "class_key"], how="semi"),
-        members.with_columns(_codes(members)["code"]).join(
-            _codes(state.memberships.join(members, on=["class", "person"], how="semi")), on="code", how="semi"
-        ),
+        of(Kind.PERSON).join(used, on=person, how="semi"),
+        of(Kind.CLASS).join(running, left_on=person, right_on=section, how="semi"),
+        members.join(few.with_columns(pl.col("role").cast(pl.String)), on=["class", "person", "role"], how="semi"),
         rights.join(state.rights, on="person", how="semi"),
     ]
-    return pl.concat([frame.select(IDENTITY) for frame in found])
+    return pl.concat([frame.select(IDENTITY) for frame in found]).unique()
 
 
 def _with_causes(
-    rows: pl.DataFrame, *, baseline: Baseline | None, roster: Roster | None, intermediate: Desired | None
+    rows: pl.DataFrame, *, baseline: Baseline | None, over: pl.DataFrame | None, intermediate: Desired | None
 ) -> pl.DataFrame:
-    """Add the column `cause`: why each row is in the plan (invariant 12)."""
-    absent = [pl.lit(None, dtype=pl.String).alias(column) for column in IDENTITY if column not in rows.columns]
-    rows = rows.with_columns(absent)
-    keys = identity(rows)
-
-    def has(found: pl.DataFrame, name: str) -> pl.Series:
-        marked = keys.join(
-            found.unique().with_columns(pl.lit(value=True).alias(name)),
-            on=list(IDENTITY),
-            how="left",
-            nulls_equal=True,
-            maintain_order="left",
-        )
-        return marked[name].fill_null(value=False)
-
+    """Rows of a plan with the column `cause` (invariant 12), without those that are spared."""
     if baseline is None:
         return rows.with_columns(pl.lit(Cause.FIRST_SYNC.value).alias("cause"))
-    nothing = keys.clear()
+    rows = _with_identity(rows)
+    keys = identity(rows)
+    names = _named(baseline.desired.people, baseline.desired.schools).select("school", "key", name_before="name")
+
+    def has(found: pl.DataFrame | None) -> pl.Series:
+        if found is None:
+            return pl.repeat(value=False, n=keys.height, dtype=pl.Boolean, eager=True)
+        return _looked_up(keys, found.with_columns(pl.lit(value=True).alias("has")), "has").fill_null(value=False)
+
+    updates = keys.select("school", "key")
     known = rows.with_columns(
-        has(_had_reason(keys, baseline), "reason"),
-        has(baseline.unapplied, "unapplied"),
-        has(_in_state(keys, intermediate) if intermediate else nothing, "by_old_rules"),
-        has(_recorded(keys, roster) if roster else nothing, "recorded"),
-        pl.col("op").is_in([op.value for op in _LEAVING]).alias("leaving"),
+        has(_in_state(keys, baseline.desired)).alias("before"),
+        has(baseline.kept.select(IDENTITY)).alias("kept"),
+        has(baseline.unapplied.select(IDENTITY)).alias("unapplied"),
+        _looked_up(keys, baseline.kept, "cause").alias("kept_cause"),
+        _looked_up(keys, baseline.unapplied, "cause").alias("unapplied_cause"),
+        has(_in_state(keys, intermediate) if intermediate else None).alias("by_old_rules"),
+        has(over).alias("over"),
+        updates.join(names, on=["school", "key"], how="left", maintain_order="left")["name_before"],
+        (~pl.col("school").is_in(_known_schools(baseline).implode())).alias("new"),
     )
-    edited = pl.lit(value=intermediate is not None)
+    op, kind = pl.col("op"), pl.col("kind")
+    leaving, update = op.is_in(_LEAVING), op == Op.UPDATE.value
+    reason = pl.col("before") | pl.col("kept")
+    said = pl.col("unapplied_cause")
+    edit = [Cause.SOURCE_CHANGED.value, Cause.DRIFT.value]
     cause = (
-        pl.when(pl.col("leaving") & ~pl.col("reason"))
+        # Only a place in a class or a right can be an intruder's: a person or class with our mark is our own making.
+        pl.when(leaving & kind.is_in([Kind.MEMBERSHIP.value, Kind.RIGHT.value]) & ~reason)
         .then(pl.lit(Cause.INTRUDER.value))
-        .when(pl.col("leaving") & pl.col("by_old_rules"))
+        .when(leaving & pl.col("kept_cause").is_not_null())
+        .then("kept_cause")
+        .when(leaving & pl.col("by_old_rules"))
         .then(pl.lit(Cause.SHARING_CHANGED.value))
-        .when(pl.col("leaving") & pl.col("recorded"))
+        .when(leaving & pl.col("over"))
         .then(pl.lit(Cause.TERM_ENDED.value))
-        .when("leaving")
+        .when(leaving)
         .then(pl.lit(Cause.LEFT_SOURCE.value))
-        .when(pl.col("op") == Op.UPDATE.value)
-        .then(pl.lit(Cause.SOURCE_CHANGED.value))
-        .when(pl.lit(value=baseline.first))
-        .then(pl.lit(Cause.FIRST_SYNC.value))
-        .when(pl.col("reason") & ~pl.col("unapplied"))
+        .when(update & said.is_in(edit))
+        .then(said)
+        .when(update & (kind == Kind.PERSON.value) & (pl.col("name") == pl.col("name_before")))
         .then(pl.lit(Cause.DRIFT.value))
-        .when(edited & ~pl.col("by_old_rules"))
+        .when(update)
+        .then(pl.lit(Cause.SOURCE_CHANGED.value))
+        .when(said.is_not_null())
+        .then(said)
+        .when(pl.lit(baseline.first) & (pl.col("new") | pl.col("unapplied")))
+        .then(pl.lit(Cause.FIRST_SYNC.value))
+        .when(pl.col("before") & ~pl.col("unapplied"))
+        .then(pl.lit(Cause.DRIFT.value))
+        .when(pl.lit(value=intermediate is not None) & ~pl.col("by_old_rules"))
         .then(pl.lit(Cause.SHARING_CHANGED.value))
         .otherwise(pl.lit(Cause.SOURCE_ADDED.value))
     )
-    return known.select(*rows.columns, cause.alias("cause"))
+    return known.with_columns(cause.alias("cause")).filter(~(pl.col("spared") & reason)).select(*rows.columns, "cause")
 
 
-def _recorded(rows: pl.DataFrame, roster: Roster) -> pl.DataFrame:
-    """Those of the memberships and classes in `rows` that the records still have, though out of date."""
-    classes = roster.classes.select(
-        pl.col("id").alias("class_key"), pl.int_range(pl.len(), dtype=pl.UInt32).alias("class")
+def _with_identity(rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows` of a plan with all columns that `_with_causes` looks at."""
+    absent = {**dict.fromkeys((*IDENTITY, "name"), pl.String()), "spared": pl.Boolean()}
+    return rows.with_columns(
+        pl.lit(None, dtype=dtype).alias(name) for name, dtype in absent.items() if name not in rows.columns
+    ).with_columns(pl.col("spared").fill_null(value=False))
+
+
+def _looked_up(keys: pl.DataFrame, found: pl.DataFrame, column: str) -> pl.Series:
+    """`column` of the row of `found` with the same identity, or null; `found` has no identity twice."""
+    return keys.select(IDENTITY).join(
+        found.select(*IDENTITY, column), on=list(IDENTITY), how="left", nulls_equal=True, maintain_order="left"
+    )[column]
+
+
+def _over(rows: pl.DataFrame, roster: Roster, today: date) -> pl.DataFrame:
+    """`IDENTITY` of the memberships, classes and people in `rows` that the records have, with dates that are over."""
+    places = _named(roster.classes.select("id", "terms", "school"), roster.orgs.select(key="id"))
+    ends = places.select("row", "terms").explode("terms", empty_as_null=True)
+    last = ends.filter(pl.col("terms").is_not_null()).select(
+        "row", (roster.sessions["end"] <= today).fill_null(value=False).gather(ends["terms"].drop_nulls()).alias("over")
     )
-    users = roster.users.select(pl.col("id").alias("key"), pl.int_range(pl.len(), dtype=pl.UInt32).alias("user"))
-    members = (
-        rows.filter(pl.col("kind") == Kind.MEMBERSHIP.value)
-        .join(classes, on="class_key")
-        .join(users, on="key")
-        .join(roster.enrollments.select("class", "user"), on=["class", "user"], how="semi")
+    ended = last.group_by("row").agg(pl.col("over").all())
+    classes = places.join(ended, on="row", how="left").select(
+        "school", "row", pl.col("id").alias("class_key"), pl.col("over").fill_null(value=False)
     )
-    known = rows.filter(pl.col("kind") == Kind.CLASS.value).join(
-        roster.classes, left_on="key", right_on="id", how="semi"
+    users = roster.users.select(pl.col("id").alias("key"), pl.int_range(pl.len(), dtype=_ROW).alias("user"))
+    concerned = rows.select("key").unique().join(users, on="key")
+    played = {ClassRole.STUDENT.value: Role.LEARNER.value, ClassRole.TEACHER.value: Role.COACH.value}
+    enrolled = (
+        roster.enrollments.join(concerned, on="user")
+        .join(classes, left_on="class", right_on="row")
+        .select(
+            "school",
+            "key",
+            "class_key",
+            pl.col("role").cast(pl.String).replace_strict(played, default=None, return_dtype=pl.String),
+            (pl.col("over") | (pl.col("end") <= today).fill_null(value=False)).alias("over"),
+        )
+        .drop_nulls("role")
     )
-    return pl.concat([members.select(IDENTITY), known.select(IDENTITY)])
+    by_member, by_person = ["school", "key", "class_key", "role"], ["school", "key"]
+    past = enrolled.group_by(by_member).agg(pl.col("over").all()).filter("over")
+    gone = enrolled.group_by(by_person).agg(pl.col("over").all()).filter("over")
+    rows = identity(_with_identity(rows))
+    return pl.concat(
+        [
+            rows.filter(pl.col("kind") == Kind.MEMBERSHIP.value).join(past, on=by_member, how="semi"),
+            rows.filter(pl.col("kind") == Kind.PERSON.value).join(gone, on=by_person, how="semi"),
+            rows.filter(pl.col("kind") == Kind.CLASS.value).join(
+                classes.filter("over"), left_on=by_person, right_on=["school", "class_key"], how="semi"
+            ),
+        ]
+    ).unique()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What to remember
+
+
+def expected(desired: Desired, actual: Actual, plan: Plan, *, before: Baseline | None) -> Baseline:
+    """The baseline to store before the first change of a run; `plan` is the whole of `diff`, and nothing of it is done.
+
+    A school that cannot be read stays as it was in `before`. One that was never read completely is left out, so that
+    nothing is removed there; when it is read for the first time, all that we find marked there counts as having had a
+    reason.
+    """
+    old = _read(before) or Baseline(
+        desired=_NOTHING, kept=_rows_of(KEPT_SCHEMA), unapplied=_rows_of(UNAPPLIED_SCHEMA), first=True
+    )
+    compared = _compare(desired, actual)
+    still = _still(actual, compared)
+    unread, known = still.schools["school"].implode(), _known_schools(old).implode()
+
+    keys = desired.schools["key"]
+    moved = ~keys.is_in(unread)
+    if not actual.complete:
+        moved &= keys.is_in(known)
+    state = desired
+    if not moved.all():
+        stays = old.desired.schools["key"].is_in(unread)
+        state = _joined(_only(old.desired, stays), _only(desired, moved))
+
+    past = _compare(state, old.desired)
+    gone = [_marked(past, old.desired, people=_strongest(old.desired)), old.kept]
+    if actual.complete:
+        found = _marked(compared, actual, people=_seen(actual))
+        gone.append(found.filter(~pl.col("school").is_in(known)))
+    kept = pl.concat(gone).unique(IDENTITY, keep="first", maintain_order=True)
+    kept = _lacking(kept, _in_state(kept, state))
+    if actual.complete:
+        # What the target no longer has is over, but only where we can believe our eyes.
+        visible = _moving(kept, still)
+        kept = pl.concat(
+            [
+                _lacking(kept, visible),
+                visible.join(_in_state(visible, actual), on=list(IDENTITY), how="semi", nulls_equal=True),
+            ]
+        )
+
+    changes = plan.changes.select(pl.col(name).cast(pl.String) for name in (*IDENTITY, "op", "cause"))
+    leaving = pl.col("op").is_in(_LEAVING)
+    planned = changes.filter(leaving).unique(IDENTITY)
+    kept = kept.with_columns(_looked_up(kept, planned, "cause").fill_null(kept["cause"]))
+    coming = changes.filter(~leaving & pl.col("school").is_in(state.schools["key"].implode())).select(*UNAPPLIED_SCHEMA)
+    waiting = _lacking(old.unapplied, _moving(old.unapplied, still))
+    parts = [
+        coming,
+        waiting.join(_in_state(waiting, state), on=list(IDENTITY), how="semi", nulls_equal=True),
+        _newcomers(state, old.desired, still),
+    ]
+    unapplied = pl.concat(parts).unique(IDENTITY, keep="first", maintain_order=True)
+    return Baseline(
+        desired=state,
+        kept=kept,
+        unapplied=unapplied,
+        first=old.first and (not unapplied.is_empty() or state is not desired),
+    )
+
+
+def _read(baseline: Baseline | None) -> Baseline | None:
+    """A baseline as stored, perhaps by a release that remembered less."""
+    if baseline is None:
+        return None
+    kept, unapplied = _rows_of(KEPT_SCHEMA, baseline.kept), _rows_of(UNAPPLIED_SCHEMA, baseline.unapplied)
+    return replace(baseline, kept=kept, unapplied=unapplied)
+
+
+_NOTHING: Final = Desired(**{name: pl.DataFrame(schema=schema) for name, schema in DESIRED_SCHEMAS.items()})
+
+
+def _marked(compared: _Comparison, there: Desired | Actual, *, people: pl.DataFrame) -> pl.DataFrame:
+    """What of ours `there` has and the other state lacks: columns `KEPT_SCHEMA`. `people`: [school, key, was]."""
+    ours = there.people["key"].is_not_null()
+    managed = there.classes["key"].is_not_null()
+    extra, rights = compared.extra, compared.extra_rights
+    extra = extra.filter(ours.gather(extra["person"]) & managed.gather(extra["class"]))
+    left = compared.people.filter(pl.col("row").is_null()).select("school", "key")
+    parts = [
+        _membership_rows(extra, there, Op.REMOVE),
+        _right_rows(rights.filter(ours.gather(rights["person"])), there, Op.REMOVE),
+        _rows(compared.classes.filter(pl.col("row").is_null()), Kind.CLASS, Op.ARCHIVE),
+        _rows(left.join(people, on=["school", "key"], how="left"), Kind.PERSON, Op.SUSPEND, "was"),
+    ]
+    return _rows_of(KEPT_SCHEMA, pl.concat(parts, how="diagonal_relaxed"))
+
+
+def _seen(actual: Actual) -> pl.DataFrame:
+    """[school, key, was] of our people, as they stand in the target; a mere learner may have been more."""
+    coaches = actual.memberships.filter(pl.col("role") == Role.COACH.value)["person"]
+    return (
+        _named(actual.people, actual.schools)
+        .filter(pl.col("key").is_not_null())
+        .select(
+            "school",
+            "key",
+            pl.when(pl.col("row").is_in(actual.rights["person"].implode()))
+            .then(pl.lit(Role.ADMINISTRATOR.value))
+            .when(pl.col("row").is_in(coaches.implode()))
+            .then(pl.lit(Role.COACH.value))
+            .alias("was"),
+        )
+        .unique(["school", "key"])
+    )
+
+
+def _newcomers(state: Desired, before: Desired, still: _Still) -> pl.DataFrame:
+    """What `state` newly wants of people who stand still: columns `UNAPPLIED_SCHEMA`."""
+    people = _named(state.people, state.schools).join(still.people, on=["school", "key"], how="semi")
+    rows = people["row"].implode()
+    parts = [
+        _rows(people, Kind.PERSON, Op.CREATE),
+        _membership_rows(state.memberships.filter(pl.col("person").is_in(rows)), state, Op.CREATE),
+        _right_rows(state.rights.filter(pl.col("person").is_in(rows)), state, Op.CREATE),
+    ]
+    wanted = pl.concat(parts, how="diagonal_relaxed").with_columns(pl.lit(Cause.SOURCE_ADDED.value).alias("cause"))
+    wanted = _rows_of(UNAPPLIED_SCHEMA, wanted)
+    return _lacking(wanted, _in_state(wanted, before))
+
+
+def _rows_of(schema: pl.Schema, rows: pl.DataFrame | None = None) -> pl.DataFrame:
+    """`rows` with exactly the columns of `schema`, missing ones null."""
+    rows = pl.DataFrame(schema=schema) if rows is None else rows
+    absent = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in schema.items() if name not in rows.columns]
+    return rows.with_columns(absent).select(schema.names()).cast(schema)
+
+
+def _only(state: Desired, schools: pl.Series) -> Desired:
+    """The part of `state` in the marked `schools` (Boolean per row)."""
+    school_of_person, school_of_class = state.people["school"], state.classes["school"]
+    people, classes = schools.gather(school_of_person), schools.gather(school_of_class)
+    to_school, to_person, to_class = _numbers(schools), _numbers(people), _numbers(classes)
+    members, rights = state.memberships, state.rights
+    return Desired(
+        schools=state.schools.filter(schools),
+        people=state.people.with_columns(to_school.gather(school_of_person).alias("school")).filter(people),
+        classes=state.classes.with_columns(to_school.gather(school_of_class).alias("school")).filter(classes),
+        memberships=members.with_columns(
+            to_class.gather(members["class"]).alias("class"), to_person.gather(members["person"]).alias("person")
+        ).drop_nulls(),
+        rights=rights.with_columns(to_person.gather(rights["person"]).alias("person")).drop_nulls(),
+    )
+
+
+def _numbers(marks: pl.Series) -> pl.Series:
+    """New row numbers of the marked rows, null for the others."""
+    rows = marks.arg_true()
+    numbers = pl.int_range(rows.len(), dtype=_ROW, eager=True)
+    return pl.repeat(None, marks.len(), dtype=_ROW, eager=True).scatter(rows, numbers)
+
+
+def _joined(first: Desired, second: Desired) -> Desired:
+    """Both states, which have no school in common."""
+    schools, people, classes = first.schools.height, first.people.height, first.classes.height
+
+    def moved(column: str, by: int) -> pl.Expr:
+        return pl.col(column) + pl.lit(by, dtype=_ROW)
+
+    return Desired(
+        schools=pl.concat([first.schools, second.schools]),
+        people=pl.concat([first.people, second.people.with_columns(moved("school", schools))]),
+        classes=pl.concat([first.classes, second.classes.with_columns(moved("school", schools))]),
+        memberships=pl.concat(
+            [first.memberships, second.memberships.with_columns(moved("class", classes), moved("person", people))]
+        ),
+        rights=pl.concat([first.rights, second.rights.with_columns(moved("person", people))]),
+    )
