@@ -17,8 +17,9 @@ RUN pip wheel --no-index --no-deps --no-build-isolation --wheel-dir dist . \
 FROM python:3.11-slim
 LABEL org.opencontainers.image.title="Homeroom" org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/homeroom /opt/homeroom
-# Compiled files came with the installation; more of them could not be written.
-ENV PATH=/opt/homeroom/bin:$PATH HOME=/tmp PYTHONDONTWRITEBYTECODE=1
+# Compiled files came with the installation; more of them could not be written. USER: kopf asks who it is, and the number
+# below (or another, that the cluster chooses) has no name.
+ENV PATH=/opt/homeroom/bin:$PATH HOME=/tmp USER=homeroom PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 WORKDIR /tmp
 ENTRYPOINT ["homeroom"]

@@ -1,19 +1,22 @@
-"""What `manifests/` ships, on a real API server: it accepts all of it, and the operator has these rights and no others."""
+"""What `manifests/` ships, on a real API server: all of it is accepted; the operator has these rights and no others."""
 
 from __future__ import annotations
 
 import copy
 import json
 import os
+import re
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import yaml
 
 from homeroom.api import GROUP, KINDS
 from homeroom.demo.controlplane import ControlPlane, ControlPlaneError
+from homeroom.operator.metrics import Metrics
 
 pytestmark = pytest.mark.integration
 
@@ -24,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 BASE = ROOT / "manifests" / "base"
 TENANT = ROOT / "manifests" / "components" / "tenant"
 ARGOCD = ROOT / "manifests" / "argocd"
+MONITORING = ROOT / "manifests" / "monitoring"
 SYSTEM = "homeroom-system"
 
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
@@ -80,7 +84,11 @@ def as_operator(plane: ControlPlane) -> str:
 
 def rights(plane: ControlPlane, namespace: str) -> dict[str, set[str]]:
     """What the API server says that the operator may do in a namespace, without what everybody may."""
-    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": namespace}}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": namespace},
+    }
     answer = plane.kubectl(as_operator(plane), "create", "--filename=-", "--output=json", stdin=json.dumps(review))
     found: dict[str, set[str]] = {}
     for rule in json.loads(answer)["status"]["resourceRules"]:
@@ -97,7 +105,9 @@ def rights(plane: ControlPlane, namespace: str) -> dict[str, set[str]]:
 
 def secret(namespace: str) -> str:
     metadata = {"name": "kolibri", "namespace": namespace, "labels": {f"{GROUP}/use": "credentials"}}
-    return json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"username": "operator"}})
+    return json.dumps(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"username": "operator"}}
+    )
 
 
 class TestBase:
@@ -116,6 +126,13 @@ class TestBase:
         project = (ROOT / "pyproject.toml").read_text()
         (container,) = one(installed, "Deployment")["spec"]["template"]["spec"]["containers"]
         assert f'\nversion = "{container["image"].removeprefix("homeroom:")}"\n' in project
+
+    def test_the_operator_knows_all_that_it_is_told(self, installed: list[Object]) -> None:
+        (container,) = one(installed, "Deployment")["spec"]["template"]["spec"]["containers"]
+        (command,) = container["args"]
+        options = get_type_hints(import_module(f"homeroom.cli.{command}").command, include_extras=True).values()
+        known = {meta.envvar for option in options for meta in getattr(option, "__metadata__", ())}
+        assert {env["name"] for env in container["env"]} <= known
 
     def test_service_and_network_policy_mean_the_operators_pod(self, installed: list[Object]) -> None:
         labels = one(installed, "Deployment")["spec"]["template"]["metadata"]["labels"]
@@ -147,8 +164,9 @@ class TestBase:
         rendered = list(yaml.safe_load_all(controlplane.kubectl("kustomize", str(tmp_path))))
         (container,) = one(rendered, "Deployment")["spec"]["template"]["spec"]["containers"]
         assert container["image"] == "images.example/homeroom:0.1.0"
-        assert {"name": "OWNER_ID", "value": "lakeside-production"} in container["env"]
-        assert [env["name"] for env in container["env"]] == ["OWNER_ID", "POD_NAMESPACE"]
+        names = [env["name"] for env in container["env"]]
+        assert len(names) == len(set(names))
+        assert {"name": "HOMEROOM_OWNER_ID", "value": "lakeside-production"} in container["env"]
 
 
 class TestPodSecurity:
@@ -271,28 +289,33 @@ def may(plane: ControlPlane, user: str, verb: str, resource: str, namespace: str
 class TestArgoCD:
     """How the health check gets beside what a cluster's argocd-cm already has."""
 
-    ARGOCD_CM = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "argocd-cm"},
-        "data": {"resource.customizations.health.example.com_Other": "return {}"},
-    }
+    @pytest.fixture
+    def before(self) -> Object:
+        return {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "argocd-cm"},
+            "data": {"resource.customizations.health.example.com_Other": "return {}"},
+        }
 
-    @staticmethod
-    def expected() -> dict[str, str]:
-        patch = yaml.safe_load((ARGOCD / "argocd-cm.yaml").read_text())["data"]
-        return {**TestArgoCD.ARGOCD_CM["data"], **patch}
+    @pytest.fixture
+    def after(self, before: Object) -> dict[str, str]:
+        return {**before["data"], **yaml.safe_load((ARGOCD / "argocd-cm.yaml").read_text())["data"]}
 
-    def test_as_a_patch(self, controlplane: ControlPlane, namespace: str) -> None:
+    def test_as_a_patch(
+        self, controlplane: ControlPlane, namespace: str, before: Object, after: dict[str, str]
+    ) -> None:
         here = f"--namespace={namespace}"
-        controlplane.kubectl("create", "--filename=-", here, stdin=json.dumps(self.ARGOCD_CM))
+        controlplane.kubectl("create", "--filename=-", here, stdin=json.dumps(before))
         patch = f"--patch-file={ARGOCD / 'argocd-cm.yaml'}"
         controlplane.kubectl("patch", "configmap", "argocd-cm", here, patch)
         found = json.loads(controlplane.kubectl("get", "configmap", "argocd-cm", here, "--output=json"))
-        assert found["data"] == self.expected()
+        assert found["data"] == after
 
-    def test_as_a_component(self, controlplane: ControlPlane, tmp_path: Path) -> None:
-        (tmp_path / "argocd-cm.yaml").write_text(yaml.safe_dump(self.ARGOCD_CM))
+    def test_as_a_component(
+        self, controlplane: ControlPlane, tmp_path: Path, before: Object, after: dict[str, str]
+    ) -> None:
+        (tmp_path / "argocd-cm.yaml").write_text(yaml.safe_dump(before))
         kustomization = {
             "namespace": "argocd",
             "resources": ["argocd-cm.yaml"],
@@ -300,7 +323,7 @@ class TestArgoCD:
         }
         (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
         (found,) = yaml.safe_load_all(controlplane.kubectl("kustomize", str(tmp_path)))
-        assert found["data"] == self.expected()
+        assert found["data"] == after
 
 
 class TestFlux:
@@ -318,3 +341,25 @@ class TestFlux:
             assert {dependency["name"] for dependency in spec.get("dependsOn", ())} <= kustomizations.keys()
         # A resource that waits for a person must not hold back others.
         assert {name for name, spec in kustomizations.items() if spec["wait"]} == {"homeroom"}
+
+
+class TestMonitoring:
+    """Its kinds are the Prometheus operator's, which this control plane does not have."""
+
+    def test_alerts_and_dashboard_ask_for_metrics_that_there_are(self) -> None:
+        exposed = Metrics().collect(objects=(), listed={}, queue={}, leading=True).decode()
+        names = set(re.findall(r"^# TYPE (homeroom_\w+) ", exposed, re.MULTILINE))
+        for file in ("alerts.yaml", "homeroom.json"):
+            asked = set(re.findall(r"homeroom_\w+", (MONITORING / file).read_text()))
+            assert asked
+            assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in asked} <= names
+
+    def test_beside_the_base(self, controlplane: ControlPlane, installed: list[Object], tmp_path: Path) -> None:
+        places = {"resources": [os.path.relpath(BASE, tmp_path)], "components": [os.path.relpath(MONITORING, tmp_path)]}
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(places))
+        rendered = list(yaml.safe_load_all(controlplane.kubectl("kustomize", str(tmp_path))))
+        wanted = one(rendered, "ServiceMonitor")["spec"]
+        service = one(installed, "Service")
+        assert wanted["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        assert wanted["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}
+        assert json.loads(one(rendered, "ConfigMap")["data"]["homeroom.json"])["title"] == "Homeroom"
