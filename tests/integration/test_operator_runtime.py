@@ -407,6 +407,8 @@ class TestFaults:
     async def test_a_dead_watch_fails_the_liveness_probe(
         self, hands: Hands, trivial: Trivial, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        await hands.apply(hands.app("a"))
+
         async def never(_watch: Watch) -> None:
             await asyncio.Event().wait()
 
@@ -478,13 +480,13 @@ class TestLease:
             assert trivial.closed == 1
             assert trivial.cluster is not None
             assert second.cluster is not None
-            assert second.cluster.epoch == trivial.cluster.epoch + 1
+            assert second.cluster.epoch > trivial.cluster.epoch
 
     async def test_a_leader_that_is_gone_is_waited_for_no_longer_than_its_lease(
         self, hands: Hands, trivial: Trivial
     ) -> None:
         await hands.kubectl("delete", "lease", "homeroom", f"--namespace={SYSTEM}", "--ignore-not-found")
-        spec = {"holderIdentity": "gone", "leaseDurationSeconds": 2, "leaseTransitions": 7}
+        spec = {"holderIdentity": "gone", "leaseDurationSeconds": 2, "leaseTransitions": 2**30}
         metadata = {"name": "homeroom", "namespace": SYSTEM}
         lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
         await hands.kubectl("create", "--filename=-", stdin=json.dumps(lease))
@@ -492,7 +494,8 @@ class TestLease:
         async with running(trivial):
             assert time.monotonic() - began >= 2
             assert trivial.cluster is not None
-            assert trivial.cluster.epoch == 8
+            assert trivial.cluster.epoch == 2**30 + 1
+        await hands.kubectl("delete", "lease", "homeroom", f"--namespace={SYSTEM}")
 
     @pytest.mark.parametrize("how", ["taken", "deleted"])
     async def test_a_lost_lease_ends_the_process(self, hands: Hands, trivial: Trivial, how: str) -> None:
@@ -508,7 +511,7 @@ class TestLease:
         with pytest.raises(LeaseLostError):
             await asyncio.wait_for(task, 30)
         async with running(trivial):
-            assert trivial.cluster.epoch > epoch - (how == "deleted")  # made again within the same minute
+            assert trivial.cluster.epoch > epoch
 
 
 class TestEvents:

@@ -26,6 +26,7 @@ from typing import Any, Protocol, Self
 
 import aiohttp
 import kopf
+import yaml
 
 from homeroom.api import GROUP, KINDS, VERSION, Reason
 from homeroom.errors import TerminalError, TransientError
@@ -92,8 +93,10 @@ def log_in() -> kopf.ConnectionInfo:
     in_pod = _SERVICE_ACCOUNT.exists() and not os.environ.get("KUBECONFIG")
     try:
         info = (kopf.login_with_service_account if in_pod else kopf.login_with_kubeconfig)(settings=settings)
-    except (OSError, KeyError, kopf.LoginError) as error:
-        raise LoginError(f"the kubeconfig cannot be used ({error!r}): check $KUBECONFIG") from error
+    except (OSError, AttributeError, LookupError, ValueError, yaml.YAMLError, kopf.LoginError) as error:
+        # Others may quote the file, and with it a token.
+        what = str(error) if isinstance(error, OSError | kopf.LoginError) else type(error).__name__
+        raise LoginError(f"the kubeconfig cannot be used ({what}): check $KUBECONFIG") from error
     if info is None:
         raise LoginError("there is no API server to log in to: set $KUBECONFIG, or run in a pod with a ServiceAccount")
     return info

@@ -176,7 +176,7 @@ class KubeCluster:
 
     @property
     def epoch(self) -> int:
-        """The Lease's transition count under which we lead."""
+        """The number under which we lead; see `lease`."""
         return self._epoch
 
     def _written(self, obj: Object) -> None:

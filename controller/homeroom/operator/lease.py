@@ -4,15 +4,16 @@ A `coordination.k8s.io` Lease, held the way Kubernetes' own controllers do it: a
 renewal for the lease's duration (by its own clock, since clocks differ between nodes) takes it. A holder that could
 not renew in time ends before anybody may take over, as `renew_deadline` plus one request stay below `duration`.
 
-The count of transitions is the epoch that every transaction of the store checks. It must never go back, not even when
-somebody deletes the Lease; so a new one starts at the minutes since 1970, which no count of transitions reaches.
+Its `leaseTransitions` is the epoch that every transaction of the store checks, so it must never go back: not when
+somebody deletes the Lease, nor when an operator without a Lease has used the same store. So each new leader takes one
+more than it finds, or the seconds since 2020 if that is more (`epoch_at`).
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -22,6 +23,14 @@ from homeroom.operator.api import Api, ConflictError, Json, NotFoundError
 from homeroom.reconcile.ports import Clock
 
 _log = structlog.get_logger(__name__)
+
+
+_EPOCH_BEGIN = datetime(2020, 1, 1, tzinfo=UTC)  # later than 1970, as the field of the Lease has 32 bits
+
+
+def epoch_at(moment: datetime) -> int:
+    """The least epoch of a leadership that begins at that moment."""
+    return int((moment - _EPOCH_BEGIN).total_seconds())
 
 
 class LeaseLostError(HomeroomError):
@@ -101,7 +110,7 @@ class Lease:
                 async with asyncio.timeout(left):
                     await self._renew()
             except TimeoutError as error:
-                raise self._lost(f"it could not be renewed for {self._times.renew_deadline:.0f} s") from error
+                raise self._lost(f"it could not be renewed for {self._times.renew_deadline:g} s") from error
             except (ConflictError, NotFoundError) as error:
                 raise self._lost("somebody else has changed it") from error
             except TransientError as error:
@@ -131,7 +140,7 @@ class Lease:
                 "apiVersion": "coordination.k8s.io/v1",
                 "kind": "Lease",
                 "metadata": {"name": self._name},
-                "spec": self._spec(int(self._clock.now().timestamp()) // 60),
+                "spec": self._spec(after=0),
             }
             return await self._take("POST", self._collection, body)
         now, version = self._clock.monotonic(), found["metadata"]["resourceVersion"]
@@ -141,7 +150,7 @@ class Lease:
         holder = spec.get("holderIdentity") or ""
         if holder and now - self._seen[1] < spec.get("leaseDurationSeconds", self._times.duration):
             return str(holder)
-        return await self._take("PUT", self._path, {**found, "spec": self._spec(spec.get("leaseTransitions", 0) + 1)})
+        return await self._take("PUT", self._path, {**found, "spec": self._spec(after=spec.get("leaseTransitions", 0))})
 
     async def _take(self, method: str, path: str, body: Json) -> str | None:
         began = self._clock.monotonic()
@@ -169,14 +178,14 @@ class Lease:
             )
         self._renewed_at = began
 
-    def _spec(self, transitions: int) -> dict[str, Any]:
+    def _spec(self, *, after: int) -> dict[str, Any]:
         now = self._now()
         return {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": round(self._times.duration),
             "acquireTime": now,
             "renewTime": now,
-            "leaseTransitions": transitions,
+            "leaseTransitions": max(after + 1, epoch_at(self._clock.now())),
         }
 
     def _now(self) -> str:

@@ -33,7 +33,7 @@ from homeroom.operator.cache import Cache
 from homeroom.operator.cluster import KubeCluster
 from homeroom.operator.events import Events
 from homeroom.operator.kinds import Kinds
-from homeroom.operator.lease import Lease, LeaseTimes
+from homeroom.operator.lease import Lease, LeaseTimes, epoch_at
 from homeroom.operator.metrics import Metrics
 from homeroom.operator.queue import Backoff, Schedule, WorkQueue
 from homeroom.operator.watch import SERVER_SECONDS, Watch
@@ -313,7 +313,7 @@ class Operator:
             events=events,
             enqueue=queue.add,
             stopping=lambda: self._stopping,
-            epoch=int(self._clock.now().timestamp()) // 60 if self._lease is None else self._lease.epoch,
+            epoch=epoch_at(self._clock.now()) if self._lease is None else self._lease.epoch,
         )
         async with self._build(cluster, self._clock, self._metrics) as reconcilers:
             leading = self._leading = _Leading(cache, kinds, watch, queue, events, cluster, reconcilers)

@@ -212,36 +212,38 @@ class TestWorkers:
         assert queue.depth() == {"ready": 0, "running": 0, "waiting": 0}
 
     async def test_no_more_than_the_workers_run_at_once(self) -> None:
-        at_once, most, let_go = 0, 0, asyncio.Event()
+        at_once, most, total = 0, 0, 0
+        full, finished = asyncio.Event(), asyncio.Event()
 
         async def handler(_key: Key) -> Verdict:
-            nonlocal at_once, most
-            at_once += 1
+            nonlocal at_once, most, total
+            at_once, total = at_once + 1, total + 1
             most = max(most, at_once)
-            await let_go.wait()
+            if at_once == 3:
+                full.set()
+            await full.wait()
+            await asyncio.sleep(0)  # the others get their chance to be too many
             at_once -= 1
+            if total == len(KEYS):
+                finished.set()
             return Verdict()
 
-        seen = Seen()
-        queue = WorkQueue(schedule(limit=9), handler=handler, workers=3, clock=SystemClock(), observer=seen)
+        queue = WorkQueue(schedule(limit=9), handler=handler, workers=3, clock=SystemClock(), observer=Seen())
         for key in KEYS:
             queue.add(key)
         running = asyncio.create_task(queue.run())
-        async with asyncio.timeout(10):
-            while at_once < 3:
-                await asyncio.sleep(0)
-            let_go.set()
-            while len(seen.outcomes) < len(KEYS):
-                await asyncio.sleep(0.001)
+        await asyncio.wait_for(finished.wait(), 10)
         assert most == 3
         assert await queue.drain(seconds=1)
         await running
 
     async def test_a_drain_starts_nothing_and_cuts_off_what_is_late(self) -> None:
         begun: list[Key] = []
+        first = asyncio.Event()
 
         async def handler(key: Key) -> Verdict:
             begun.append(key)
+            first.set()
             await asyncio.Event().wait()
             return Verdict()
 
@@ -249,9 +251,7 @@ class TestWorkers:
         for key in KEYS:
             queue.add(key)
         running = asyncio.create_task(queue.run())
-        async with asyncio.timeout(10):
-            while not begun:
-                await asyncio.sleep(0)
+        await asyncio.wait_for(first.wait(), 10)
         assert not await queue.drain(seconds=0.01)
         await running
         assert len(begun) == 1
