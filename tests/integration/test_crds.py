@@ -154,6 +154,21 @@ def _rules(model: Any) -> Iterator[Any]:
             yield from _rules(inner)
 
 
+def test_metadata_that_we_call_wrong_is_refused(controlplane: ControlPlane, namespace: str) -> None:
+    """The rows of test_metadata_is_checked_too in tests/unit/api/test_validate.py."""
+    wrong: list[dict[str, object]] = [
+        {"name": "Lakeside"},
+        {"name": "a", "labels": {"a": 1}},
+        {"name": "a", "annotations": {"a": True}},
+        {"name": "a", "lables": {}},
+        {"name": "a\n"},
+    ]
+    for metadata in wrong:
+        with pytest.raises(ControlPlaneError, match=r"[mM]eta"):
+            _create(controlplane, namespace, {**_sample("District"), "metadata": metadata})
+    assert controlplane.kubectl("get", "districts", f"--namespace={namespace}", "--output=name") == ""
+
+
 @pytest.mark.parametrize(
     ("kind", "change", "words"),
     [

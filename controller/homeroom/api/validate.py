@@ -33,7 +33,6 @@ _REFERENCES: Final = {
 _STRINGS: Final[Schema] = {"type": "object", "additionalProperties": {"type": "string"}}
 _METADATA: Final[Schema] = {
     "type": "object",
-    "additionalProperties": False,
     "properties": {
         "name": {
             "type": "string",
@@ -47,12 +46,12 @@ _METADATA: Final[Schema] = {
         "finalizers": {"type": "array", "items": {"type": "string"}},
         "ownerReferences": {"type": "array"},
         # What a person may copy from `kubectl get -o yaml`; the API server sets it anew.
-        "creationTimestamp": True,
-        "generation": True,
-        "managedFields": True,
-        "resourceVersion": True,
-        "selfLink": True,
-        "uid": True,
+        "creationTimestamp": {},
+        "generation": {},
+        "managedFields": {},
+        "resourceVersion": {},
+        "selfLink": {},
+        "uid": {},
     },
     "required": ["name"],
 }
@@ -125,10 +124,10 @@ def _problem(document: Document, path: Path, text: str, *, todo: str) -> Problem
 
 @cache
 def _validator(kind: str) -> jsonschema.Draft202012Validator:
-    strict = _strict(schema(KINDS[kind]))
-    strict["properties"] = {**_mapping(strict["properties"]), "metadata": _METADATA}
-    strict["required"] = ["metadata", "spec"]
-    return jsonschema.Draft202012Validator(strict)
+    whole = schema(KINDS[kind])
+    whole["properties"] = {**_mapping(whole["properties"]), "metadata": _METADATA}
+    whole["required"] = ["metadata", "spec"]
+    return jsonschema.Draft202012Validator(_strict(whole))
 
 
 def _strict(structural: Mapping[str, object]) -> Schema:
@@ -139,8 +138,8 @@ def _strict(structural: Mapping[str, object]) -> Schema:
         result["additionalProperties"] = False
     if "items" in result:
         result["items"] = _strict(_mapping(result["items"]))
-    if "pattern" in result:  # Go's classes are ASCII, and its `$` allows no line end before it
-        result["pattern"] = "(?a)" + re.sub(r"\$$", r"\\Z", str(result["pattern"]))
+    if "pattern" in result:  # Go's `$` is the end of the text; Python's lets a line end pass before it
+        result["pattern"] = re.sub(r"\$$", r"\\Z", str(result["pattern"]))
     if "default" in result:
         result["type"] = [result["type"], "null"]
         if "enum" in result:

@@ -117,6 +117,7 @@ def test_no_value_that_may_be_secret_is_repeated(secret: str) -> None:
         ("{name: a, labels: {a: 1}}", "metadata.labels.a"),
         ("{name: a, annotations: {a: yes}}", "metadata.annotations.a"),
         ("{name: a, lables: {}}", "metadata.lables"),
+        ('{name: "a\\n"}', "metadata.name"),
         ("{namespace: a}", "metadata.name"),
     ],
 )
