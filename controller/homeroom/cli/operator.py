@@ -32,14 +32,7 @@ def command(
     ],
     store: options.Store = None,
     data: options.Data = options.DATA,
-    file_root: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="HOMEROOM_FILE_ROOT",
-            help="`file:` sources lie below this folder, in one of the namespace's name. Without it they are refused.",
-            file_okay=False,
-        ),
-    ] = None,
+    file_root: options.FileRoot = None,
     lease_namespace: Annotated[
         str, typer.Option(envvar="HOMEROOM_LEASE_NAMESPACE", help="Namespace of the Lease: the operator's own.")
     ] = "homeroom-system",
@@ -63,14 +56,7 @@ def command(
             envvar="HOMEROOM_WORKERS", min=1, max=256, help="Runs at the same time; a tenant gets at most half of them."
         ),
     ] = 8,
-    allow_loopback: Annotated[
-        bool,
-        typer.Option(
-            "--allow-loopback",
-            envvar="HOMEROOM_ALLOW_LOOPBACK",
-            help="Let sources be on this very machine. For the demo and for tests.",
-        ),
-    ] = False,
+    allow_loopback: options.AllowLoopback = False,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         typer.Option(

@@ -2,14 +2,47 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo
 
 import typer
 
 DATA: Final = Path("/var/lib/homeroom")
 """Where the shipped manifests put the operator's files."""
 
+Namespace = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace", "-n", envvar="HOMEROOM_NAMESPACE", help="By default that of your kubeconfig's context."
+    ),
+]
+Context = Annotated[str | None, typer.Option(help="Context of your kubeconfig; by default its current one.")]
+Files = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--filename",
+        "-f",
+        help="Take the resources from this file or folder instead of the cluster; `-` reads stdin. May be repeated.",
+    ),
+]
+SecretFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--secret",
+        metavar="NAME=FILE",
+        help="Take this Secret from a YAML file (fields, or a Secret) instead of the cluster. May be repeated.",
+    ),
+]
+Records = Annotated[
+    Path | None,
+    typer.Option(
+        "--records",
+        help="Take the school records from this OneRoster export (folder or zip) instead of the accepted snapshot.",
+        exists=True,
+    ),
+]
 Store = Annotated[
     str | None,
     typer.Option(
@@ -21,3 +54,41 @@ Store = Annotated[
 Data = Annotated[
     Path, typer.Option(envvar="HOMEROOM_DATA", help="The operator's files: snapshots and baselines.", file_okay=False)
 ]
+OwnerId = Annotated[
+    str,
+    typer.Option(
+        envvar="HOMEROOM_OWNER_ID",
+        help="The operator's --owner-id: by it we recognise in the app what is ours.",
+    ),
+]
+Today = Annotated[
+    datetime | None,
+    typer.Option(
+        "--today",
+        formats=["%Y-%m-%d"],
+        metavar="DATE",
+        help="As if today were another day, to see what begins or ends.",
+    ),
+]
+FileRoot = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="HOMEROOM_FILE_ROOT",
+        help="`file:` sources lie below this folder, in one of the namespace's name. Without it they are refused.",
+        file_okay=False,
+    ),
+]
+AllowLoopback = Annotated[
+    bool,
+    typer.Option(
+        "--allow-loopback",
+        envvar="HOMEROOM_ALLOW_LOOPBACK",
+        help="Let sources be on this very machine. For the demo and for tests.",
+    ),
+]
+Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="For people, or for programs.")]
+
+
+def day(today: datetime | None, *, zone: str) -> date:
+    """The day to reckon with: as asked for, else today where the district is."""
+    return today.date() if today is not None else datetime.now(ZoneInfo(zone)).date()

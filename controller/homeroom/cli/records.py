@@ -1,35 +1,124 @@
-"""Where people's records are: the operator's store, and exports."""
+"""Where people's records are: the operator's store, and exports. Neighbours: `declared`, the resources about them."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 from alembic.util import CommandError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from homeroom.errors import TerminalError
+from homeroom.api import District, Effect, LearningApp
+from homeroom.cli import options
+from homeroom.cli.declared import Declared, declared
+from homeroom.cli.files import read_export
+from homeroom.errors import DependencyNotReadyError, TerminalError
+from homeroom.roster.shared import Rule, rules_of
+from homeroom.roster.state import Known
+from homeroom.sources import Snapshot, load
 from homeroom.store import Store
 
 
+class StoreUnavailableError(TerminalError):
+    """The store is not here, or does not answer."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="StoreUnavailable")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """An app with its district, its rules and the records; `store` is None when there is none here."""
+
+    app: LearningApp
+    district: District
+    rules: tuple[Rule, ...]
+    snapshot: Snapshot
+    store: Store | None
+
+    @property
+    def shares(self) -> bool:
+        """Some rule includes something; else nothing is shared and nothing is removed."""
+        return any(rule.effect is Effect.INCLUDE for rule in self.rules)
+
+
+def gather(resources: Declared, app_name: str | None, *, store: Store | None, export: Path | None) -> Inputs:
+    """Everything that a decision about an app needs but the app itself. Blocks."""
+    app = resources.one(LearningApp, app_name)
+    district = resources.district(app)
+    snapshot = None
+    if store is not None:
+        place = {"namespace": resources.namespace, "district": district.metadata.name}
+        accepted = store.accepted(**place)
+        snapshot = load(store.snapshots(**place), accepted.digest) if accepted else None
+    if export is not None:
+        snapshot = read_export(export, previous=snapshot.roster if snapshot else None)
+    if snapshot is None:
+        raise DependencyNotReadyError(
+            f"District '{district.metadata.name}' has no accepted snapshot yet: see its status, or give --records"
+        )
+    return Inputs(app=app, district=district, rules=rules_of(resources.rules(app)), snapshot=snapshot, store=store)
+
+
+async def looked_up(
+    app: str | None,
+    *,
+    files: Sequence[Path] | None,
+    namespace: str | None,
+    context: str | None,
+    store: Store | None,
+    export: Path | None,
+) -> Inputs:
+    """As `gather`, with the resources from files or from the cluster."""
+    async with declared(files=files, namespace=namespace, context=context) as resources:
+        return await asyncio.to_thread(gather, resources, app, store=store, export=export)
+
+
+def nothing_known() -> Known:
+    """What is known of an app's contents without a store."""
+    text = pl.String()
+    return Known(
+        schools=[],
+        classes=pl.DataFrame(schema={"school": text, "key": text}),
+        usernames=pl.DataFrame(schema={"school": text, "key": text, "username": text}),
+    )
+
+
+@contextmanager
+def opened(url: str | None, data: Path, *, needed: bool = True) -> Iterator[Store | None]:
+    """The store for the time of a command. Where it is not `needed`, and nobody named one, it may be absent."""
+    named = url is not None or data != options.DATA
+    if not needed and not named and not (data / "homeroom.db").is_file():
+        yield None
+        return
+    store = open_store(url, data)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
 def open_store(url: str | None, data: Path, *, new: bool = False) -> Store:
-    """The store; only the operator makes a `new` one. Blocks. Raises TerminalError (StoreUnavailable)."""
+    """The store; only the operator makes a `new` one. Blocks. Raises StoreUnavailableError."""
     try:
         address = make_url(url or f"sqlite:///{data / 'homeroom.db'}")
         file = Path(address.database or "") if address.get_backend_name() == "sqlite" else None
         if file is not None and not new and not file.is_file():
-            raise TerminalError(
+            raise StoreUnavailableError(
                 f"there is no store at {file}: name it with --data or --store, or run this where the operator's is:\n"
-                "kubectl exec -it -n homeroom-system deploy/homeroom -- homeroom ...",
-                reason="StoreUnavailable",
+                "kubectl exec -it -n homeroom-system deploy/homeroom -- homeroom ..."
             )
-        if new and file is not None:
+        if new:
             data.mkdir(parents=True, exist_ok=True, mode=0o700)
         return Store.open(address.render_as_string(hide_password=False), data)
-    except (SQLAlchemyError, CommandError) as error:
+    except (SQLAlchemyError, CommandError, ImportError) as error:
         # The driver's own words may repeat the address with its password.
-        raise TerminalError(
-            f"the store cannot be opened ({type(error).__name__}): check --store and --data, and that the database "
-            "answers and is not of a newer release",
-            reason="StoreUnavailable",
+        raise StoreUnavailableError(
+            f"the store cannot be opened ({type(error).__name__}): check --store and --data, that the database answers "
+            "and is of this release, and that its driver is installed (`homeroom[postgres]`)"
         ) from error

@@ -1,0 +1,97 @@
+"""`homeroom check`: each hop to sources and targets, tried out and told in plain words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, NamedTuple
+
+import typer
+
+from homeroom.api import District, LearningApp
+from homeroom.cli import options, terminal
+from homeroom.cli.declared import Declared, declared
+from homeroom.errors import HomeroomError, InvalidSpecError
+from homeroom.reconcile.connect import Outside
+
+
+class _Hop(NamedTuple):
+    resource: str
+    name: str
+    ok: bool
+    words: str
+
+
+def command(
+    resources: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[district/NAME | learningapp/NAME]...", help="What to check; by default everything."),
+    ] = None,
+    *,
+    files: options.Files = None,
+    namespace: options.Namespace = None,
+    context: options.Context = None,
+    secret: options.SecretFiles = None,
+    file_root: options.FileRoot = None,
+    allow_loopback: options.AllowLoopback = False,
+    output: options.Output = "text",
+) -> int:
+    """Try each hop to sources and targets, and say in plain words how it went.
+
+    Name, proxy, TLS, credentials, permissions: in the order of the way, as far as it goes. Nothing is written. The way
+    begins where the command runs; for the operator's way run it in its pod.
+
+    Exit codes: 0 all is well, 1 a hop fails.
+    """
+
+    async def look() -> list[_Hop]:
+        outside = Outside(owner_id="check", file_root=file_root, allow_loopback=allow_loopback)
+        async with declared(files=files, namespace=namespace, context=context, secret_files=secret) as found:
+            return [hop async for hop in _hops(found, _chosen(found, resources or []), outside)]
+
+    with terminal.working("trying each hop"):
+        hops = asyncio.run(look())
+    if output == "json":
+        terminal.document([hop._asdict() for hop in hops])
+    else:
+        terminal.table(
+            ("RESOURCE", "HOP", "", "WORDS"),
+            [(hop.resource, hop.name, "ok" if hop.ok else "FAILS", hop.words.replace("\n", "; ")) for hop in hops],
+            styles=["" if hop.ok else "red" for hop in hops],
+        )
+    return 0 if all(hop.ok for hop in hops) else 1
+
+
+def _chosen(found: Declared, wanted: Sequence[str]) -> list[District | LearningApp]:
+    """The resources that are to be checked."""
+    if not wanted:
+        everything: list[District | LearningApp] = [*found.every(District), *found.every(LearningApp)]
+        if not everything:
+            raise InvalidSpecError(f"namespace {found.namespace} has nothing to check: another namespace (-n)?")
+        return everything
+    chosen: list[District | LearningApp] = []
+    for text in wanted:
+        kind, _, name = text.partition("/")
+        match kind.lower():
+            case "district" | "districts":
+                chosen.append(found.one(District, name))
+            case "learningapp" | "learningapps" | "lapp":
+                chosen.append(found.one(LearningApp, name))
+            case _:
+                raise InvalidSpecError(f"'{text}' cannot be checked: name district/NAME or learningapp/NAME")
+    return chosen
+
+
+async def _hops(found: Declared, chosen: Sequence[District | LearningApp], outside: Outside) -> AsyncIterator[_Hop]:
+    for resource in chosen:
+        name = f"{resource.kind.lower()}/{resource.metadata.name}"
+        try:
+            if isinstance(resource, District):
+                for hop in await (await outside.source(resource, found.secrets)).check():
+                    yield _Hop(name, hop.name, hop.ok, hop.words)
+            else:
+                target = await outside.target(resource, found.secrets, password=lambda _: None)
+                for step in await target.check():
+                    yield _Hop(name, step.name, step.ok, step.text)
+        except HomeroomError as error:  # what is declared, or its Secret, does not even let us try
+            yield _Hop(name, "declaration", ok=False, words=error.message)

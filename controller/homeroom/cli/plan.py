@@ -1,0 +1,240 @@
+"""`homeroom plan`: what the next run of an app would change, decided by the very code that the run uses.
+
+Flow: `declared` and `records` gather, `homeroom.reconcile.decide` decides on the live target, this module shows. It has
+no way to write: nothing here knows an executor, and the target is only read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import polars as pl
+import typer
+
+from homeroom.cli import options, records, terminal
+from homeroom.cli.declared import Declared, declared
+from homeroom.cli.records import Inputs
+from homeroom.plan import Cause, Op
+from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.decide import Decision, decide
+from homeroom.roster.diff import IDENTITY
+
+NOTHING: Final = 0
+CHANGES: Final = 2
+HELD: Final = 3
+
+_STYLES: Final = {"+": "green", "^": "cyan", "~": "yellow", "-": "red"}
+_GUARD: Final = "stopped by the guard"
+_POLICY: Final = "kept back by the policy"
+_ANYWHERE: Final = "(no school)"
+
+
+def command(
+    app: Annotated[
+        str | None, typer.Argument(help="Name of the LearningApp; may be left out where there is only one.")
+    ] = None,
+    *,
+    files: options.Files = None,
+    namespace: options.Namespace = None,
+    context: options.Context = None,
+    export: options.Records = None,
+    secret: options.SecretFiles = None,
+    store: options.Store = None,
+    data: options.Data = options.DATA,
+    owner_id: options.OwnerId,
+    today: options.Today = None,
+    details: Annotated[bool, typer.Option("--details", help="List every single change, by source ids.")] = False,
+    output: options.Output = "text",
+) -> int:
+    """Show what the next run of an app would change. Writes nothing.
+
+    Records, rules and the app itself, read live, go through the same code as in the operator. Counts come first, per
+    school, kind and cause; `--details` lists every change. Without a store (see --data) nothing is known about what was
+    done before: then every addition is a first sync, and removals cannot be told.
+
+    Symbols: + make, ^ give back, ~ change, - remove, archive or suspend.
+
+    Exit codes: 0 nothing to do, 1 an error, 2 there are changes, 3 the guard stops some of them.
+
+    Before a commit: homeroom plan kolibri -f . --records export.zip
+    """
+
+    async def look() -> tuple[Inputs, Decision | None]:
+        async with declared(files=files, namespace=namespace, context=context, secret_files=secret) as resources:
+            with records.opened(store, data, needed=export is None) as opened:
+                inputs = await asyncio.to_thread(records.gather, resources, app, store=opened, export=export)
+                return inputs, await _decide(
+                    inputs, resources, owner_id=owner_id, today=today
+                ) if inputs.shares else None
+
+    inputs, decision = asyncio.run(look())
+    if output == "json":
+        terminal.document(_document(inputs, decision, details=details))
+    elif decision is None:
+        terminal.say(f"{_name(inputs)}: no SharingRule shares anything with it: nothing is shared, nothing is removed")
+    else:
+        _show(inputs, decision, details=details)
+    return _exit_code(decision)
+
+
+async def _decide(inputs: Inputs, resources: Declared, *, owner_id: str, today: datetime | None) -> Decision:
+    """Read the target, and decide as a run does."""
+    app, store = inputs.app, inputs.store
+    place = {"namespace": resources.namespace, "app": app.metadata.name}
+    target = await Outside(owner_id=owner_id).target(app, resources.secrets, password=lambda _: None)
+    with terminal.working(f"reading {app.metadata.name}"):
+        async with target:
+            return await decide(
+                app,
+                district=inputs.district,
+                rules=inputs.rules,
+                roster=inputs.snapshot.roster,
+                target=target,
+                stored=store.baseline(**place) if store else None,
+                known=store.known(**place) if store else records.nothing_known(),
+                today=options.day(today, zone=inputs.district.spec.time_zone),
+            )
+
+
+def _exit_code(decision: Decision | None) -> int:
+    if decision is None or decision.plan.empty:
+        return NOTHING
+    return CHANGES if decision.guarded.stopped.empty else HELD
+
+
+def _noted(decision: Decision) -> pl.DataFrame:
+    """All rows of the plan, with what becomes of them: the column `note` is empty for those that would be done."""
+    rest = decision.guarded.plan.changes.join(
+        decision.allowed.changes, on=["op", *IDENTITY], how="anti", nulls_equal=True, maintain_order="left"
+    )
+    parts = {"": decision.allowed.changes, _POLICY: rest, _GUARD: decision.guarded.stopped.changes}
+    return pl.concat(rows.with_columns(note=pl.lit(note)) for note, rows in parts.items())
+
+
+def _summary(changes: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """One row per school, kind, cause and note, with the number of changes for each symbol."""
+    symbols = {op.value: op.symbol for op in Op}
+    counted = changes.with_columns(symbol=pl.col("op").cast(pl.String).replace_strict(symbols))
+    group = ["school", "kind", "cause", "note"]
+    yield from (
+        counted.group_by(group)
+        .agg(pl.col("symbol").eq(symbol).sum().alias(symbol) for symbol in _STYLES)
+        .sort(group, nulls_last=True)
+        .iter_rows(named=True)
+    )
+
+
+def _show(inputs: Inputs, decision: Decision, *, details: bool) -> None:
+    changes = _noted(decision)
+    counts = decision.plan.count()
+    words = ", ".join(f"{op.symbol} {counts[kind, op]:,} {kind}" for kind, op in counts) or "nothing to do"
+    terminal.say(f"{_name(inputs)}: {words}", style="bold")
+    terminal.say(f"records {inputs.snapshot.digest[:12]}, policy {inputs.app.spec.policy}")
+    for sentence in _remarks(inputs, decision):
+        terminal.say(sentence, style="yellow")
+    if decision.plan.empty:
+        return
+    terminal.say()
+    rows = list(_summary(changes))
+    terminal.table(
+        ("SCHOOL", "KIND", "CAUSE", *_STYLES, ""),
+        (
+            [row["school"] or _ANYWHERE, row["kind"], row["cause"], *(row[s] for s in _STYLES), row["note"]]
+            for row in rows
+        ),
+        styles=["yellow" if row["note"] else "" for row in rows],
+    )
+    if details:
+        terminal.say()
+        for line in _details(changes):
+            symbol, what = line["symbol"], [line["kind"], line["school"], line["class"], line["person"], line["role"]]
+            note = f"  ({line['cause']}{', ' + line['note'] if line['note'] else ''})"
+            terminal.say(f"{symbol} {line['op']} " + " ".join(filter(None, what)) + note, style=_STYLES[symbol])
+
+
+def _details(changes: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """Each change by source ids: names are nobody's business here."""
+    for row in changes.iter_rows(named=True):
+        is_class = row["kind"] == "Class"
+        is_person = row["kind"] in {"Person", "Membership", "Right"}
+        yield {
+            "symbol": Op(row["op"]).symbol,
+            "op": row["op"],
+            "kind": row["kind"],
+            "school": row["school"],
+            "class": row["key"] if is_class else row["class_key"],
+            "person": row["key"] if is_person else None,
+            "role": row["role"],
+            "cause": row["cause"],
+            "note": row["note"],
+        }
+
+
+def _remarks(inputs: Inputs, decision: Decision) -> Iterator[str]:
+    """What a reader must know to read the plan right."""
+    if inputs.app.spec.suspend:
+        yield "suspended: the operator does nothing before `spec.suspend` is false"
+    if inputs.store is None:
+        yield "without the store nobody knows what was done before: removals are not shown (see --data)"
+    if not decision.actual.complete:
+        yield "the app did not prove that it answered in full: this plan removes nothing"
+    if decision.actual.unsure:
+        yield f"could not be read, and stand still: {', '.join(sorted(decision.actual.unsure))}"
+    if decision.actual.conflicts:
+        yield f"{len(decision.actual.conflicts)} people stand still: several accounts or records claim them"
+    for breach in decision.guarded.breaches.iter_rows(named=True):
+        thing = "memberships" if breach["kind"] == "Membership" else "people"
+        yield (
+            f"the guard: {breach['school']} would lose {breach['removed']} of {breach['size'] or 0} {thing}; "
+            "nothing is removed there. Check the export"
+        )
+
+
+def _document(inputs: Inputs, decision: Decision | None, *, details: bool) -> dict[str, Any]:
+    """The plan for programs; `result` says in a word what the exit code says."""
+    head = {
+        "namespace": inputs.app.metadata.namespace,
+        "app": inputs.app.metadata.name,
+        "policy": inputs.app.spec.policy.value,
+        "suspended": inputs.app.spec.suspend,
+        "snapshot": inputs.snapshot.digest,
+        "result": {NOTHING: "NothingToDo", CHANGES: "Changes", HELD: "Held"}[_exit_code(decision)],
+    }
+    if decision is None:
+        return {**head, "noSharingRules": True}
+    changes = _noted(decision)
+    drift = changes["cause"].cast(pl.String).is_in([Cause.DRIFT.value, Cause.INTRUDER.value]).sum()
+    document = {
+        **head,
+        "noSharingRules": False,
+        "digest": decision.plan.digest(),
+        "complete": decision.actual.complete,
+        "removalsKnown": inputs.store is not None,
+        "unsure": sorted(decision.actual.unsure),
+        "conflicts": len(decision.actual.conflicts),
+        "counts": {
+            "changes": changes.height,
+            "drift": drift,
+            "stopped": decision.guarded.stopped.changes.height,
+            "keptBack": decision.guarded.plan.changes.height - decision.allowed.changes.height,
+        },
+        "breaches": decision.guarded.breaches.to_dicts(),
+        "summary": [
+            {
+                **{key: row[key] for key in ("school", "kind", "cause", "note")},
+                "create": row["+"],
+                "restore": row["^"],
+                "update": row["~"],
+                "remove": row["-"],
+            }
+            for row in _summary(changes)
+        ],
+    }
+    return {**document, "changes": list(_details(changes))} if details else document
+
+
+def _name(inputs: Inputs) -> str:
+    return f"learningapp/{inputs.app.metadata.name}"

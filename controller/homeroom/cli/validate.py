@@ -1,0 +1,135 @@
+"""`homeroom validate`: what the API server, and the first run, would say about files and an export.
+
+Neighbours: `homeroom.api.validate` knows what is wrong with resources, `homeroom.roster.findings` with records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from homeroom.api import API_VERSION, District, LearningApp, SharingRule, parse
+from homeroom.api.validate import validate_texts
+from homeroom.api.yaml import load_all
+from homeroom.cli import options, terminal
+from homeroom.cli.files import read_export, texts
+from homeroom.roster.findings import Findings, Rule, Severity
+from homeroom.roster.shared import rules_of, share
+from homeroom.roster.tables import Roster
+from homeroom.sources import ExportIncompleteError, ExportInvalidError
+
+_RULES: Final = {rule.value: rule for rule in Rule}
+_STYLES: Final = {Severity.RUN: "red", Severity.RECORD: "yellow", Severity.VALUE: ""}
+
+
+def command(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Files and folders with YAML; `-` reads stdin.", show_default=False)
+    ] = None,
+    *,
+    export: Annotated[
+        Path | None,
+        typer.Option(help="Check this OneRoster export too (folder or zip), and the rules against it.", exists=True),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many findings of the export.")] = 50,
+    today: options.Today = None,
+    output: options.Output = "text",
+) -> int:
+    """Check resources in files, and a OneRoster export with them, before anything is applied.
+
+    Resources are held against schema and rules (CEL) as the API server would, strictly, and their references against
+    each other. An export is read and validated as a run would. With both, rules that select nobody are named.
+
+    One line per problem: `file:line: field: what (what to do)`. Findings name source ids, never people.
+
+    Exit codes: 0 fine (findings that cost one value at most are shown and pass), 1 problems, 2 wrong command line.
+
+    For overlays: kubectl kustomize DIR | homeroom validate -
+    """
+    if not paths and export is None:
+        raise typer.BadParameter("name a file or folder, or an export with --export")
+    files = texts(paths or ())
+    problems = validate_texts(files)
+    roster, findings = _read(export) if export else (None, Findings.none())
+    idle = [] if roster is None or problems else list(_idle(files, roster, today))
+    costly = sum(number for severity, number in findings.counts().items() if severity is not Severity.VALUE)
+    if output == "json":
+        terminal.document(
+            {
+                "problems": [asdict(problem) for problem in problems],
+                "findings": [_finding(row) for row in findings.frame.iter_rows(named=True)],
+                "rulesWithoutEffect": idle,
+            }
+        )
+    else:
+        for problem in problems:
+            terminal.say(str(problem))
+        _show(findings, limit)
+        for words in idle:
+            terminal.say(words, style="yellow")
+        checked = f"{len(files)} files" if files else "no files"
+        found = f"{len(problems)} problems"
+        if export is not None:
+            found += ", " + ", ".join(f"{number} {severity} findings" for severity, number in findings.counts().items())
+        terminal.say(f"{checked}: {found}", style="bold red" if problems or costly else "bold green")
+    return 1 if problems or costly else 0
+
+
+def _read(export: Path) -> tuple[Roster | None, Findings]:
+    try:
+        snapshot = read_export(export, previous=None)
+    except (ExportInvalidError, ExportIncompleteError) as error:
+        return None, error.findings
+    return snapshot.roster, snapshot.findings
+
+
+def _idle(files: Mapping[str, str], roster: Roster, today: datetime | None) -> Iterator[str]:
+    """Rules that select nobody of these records, in words: right as YAML, and hardly what anybody meant."""
+    documents = [document.data for file, text in files.items() for document in load_all(text, file=file)]
+    resources = [parse(data) for data in documents if data.get("apiVersion") == API_VERSION]
+    districts = [resource for resource in resources if isinstance(resource, District)]
+    for app in resources:
+        if not isinstance(app, LearningApp):
+            continue
+        space, name = app.metadata.namespace, app.spec.district_ref.name
+        district = next(
+            each for each in districts if each.metadata.name == name and _meet(each.metadata.namespace, space)
+        )
+        mine = [
+            rule
+            for rule in resources
+            if isinstance(rule, SharingRule)
+            and rule.spec.app_ref.name == app.metadata.name
+            and _meet(rule.metadata.namespace, space)
+        ]
+        day: date = options.day(today, zone=district.spec.time_zone)
+        shared = share(roster, rules_of(mine), homeroom=district.spec.homeroom, today=day)
+        for name, counts in shared.rules.items():
+            if not any(counts.model_dump().values()):
+                yield f"SharingRule '{name}' of '{app.metadata.name}' selects nobody in this export (check its `match`)"
+
+
+def _meet(one: str, other: str) -> bool:
+    """A file without a namespace may be meant for any, as for references."""
+    return one == other or not one or not other
+
+
+def _finding(row: Mapping[str, Any]) -> dict[str, Any]:
+    rule = _RULES[row["rule"]]
+    return {**row, "severity": rule.severity.value, "text": rule.text, "todo": rule.todo}
+
+
+def _show(findings: Findings, limit: int) -> None:
+    left = limit
+    for severity, number in findings.counts().items():
+        of_severity = findings.of_severity(severity)
+        for sentence in of_severity.sentences(left):
+            terminal.say(f"{severity}: {sentence}", style=_STYLES[severity])
+        left = max(0, left - number)
+    if (total := findings.frame.height) > limit:
+        terminal.say(f"... and {total - limit} more: --limit {total}, or --output json, shows all")
