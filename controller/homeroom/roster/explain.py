@@ -152,7 +152,7 @@ def _by_role(view: View, found: Selection, row: int, rights: list[int]) -> Itera
         schools = []
         if role in SCHOOL_ADMINISTRATORS:
             schools = [org] if org in rights else []
-        elif role in DISTRICT_ADMINISTRATORS:
+        elif role in DISTRICT_ADMINISTRATORS and org is not None:  # null: the records do not say of what
             below = view.above.filter(pl.col("at") == org)["row"].to_list()
             schools = [school for school in rights if school in below]
         yield from (_Way(school, None, role, Role.ADMINISTRATOR) for school in schools)

@@ -18,7 +18,7 @@ from datetime import date
 from enum import StrEnum
 from functools import cached_property, reduce
 from operator import and_
-from typing import Final
+from typing import Final, Self
 
 import polars as pl
 
@@ -71,15 +71,47 @@ _MAX_DEPTH: Final = 32  # of organisations and terms; validation refuses cycles,
 
 
 class SharingFinding(StrEnum):
-    """What a person should know about the result of the rules; none of these stops anything."""
+    """What a person should know about the result of the rules: its id, `text` and `todo`. None of these stops anything.
 
-    TEACHER_WITHOUT_SECTION = "TeacherWithoutSection"  # school without homerooms: nothing of this teacher is shared
-    TEACHER_WITH_SEVERAL_SECTIONS = "TeacherWithSeveralSections"  # school without homerooms: the first one is shared
-    HOMEROOM_UNKNOWN = (
-        "HomeroomUnknown"  # no class of this school is known to be a homeroom, one may be: none is shared
+    `docs/sharing.md` shows this catalogue; a test keeps the two equal.
+    """
+
+    text: str
+    todo: str
+
+    def __new__(cls, value: str, text: str, todo: str) -> Self:
+        """Make a member that is its id and knows its texts."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.text = text
+        member.todo = todo
+        return member
+
+    TEACHER_WITHOUT_SECTION = (
+        "sh-teacher-without-section",
+        "the school has no homerooms, and this teacher no section with students: nothing of this teacher is shared",
+        "mark the teacher's section as homeroom, or share it with a rule on sections",
     )
-    PERSON_WITHOUT_SCHOOL = "PersonWithoutSchool"  # selected, but no school is known in which to have an account
-    STUDENT_WITH_STAFF_ROLE = "StudentWithStaffRole"  # never administrator, since a record says student
+    TEACHER_WITH_SEVERAL_SECTIONS = (
+        "sh-teacher-with-several-sections",
+        "the school has no homerooms, and this teacher has several sections: the first by source id is shared",
+        "say in the District's `spec.homeroom` what a homeroom is, or share sections with a rule on sections",
+    )
+    HOMEROOM_UNKNOWN = (
+        "sh-homeroom-unknown",
+        "no class of this school is known to be a homeroom, and some may be: none is shared",
+        "correct class type or subjects of its classes in the source",
+    )
+    PERSON_WITHOUT_SCHOOL = (
+        "sh-person-without-school",
+        "a rule picks this person, and no shared school is known to be theirs: nothing is shared",
+        "correct the person's roles in the source; district staff appear once a school of theirs is shared",
+    )
+    STUDENT_WITH_STAFF_ROLE = (
+        "sh-student-with-staff-role",
+        "a record calls this administrator a student, or its role is unreadable: no rights are given",
+        "correct the wrong one of the two records in the source",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,25 +386,19 @@ def share(roster: Roster, rules: Iterable[Rule], *, homeroom: HomeroomDefinition
     members = _members(view, classes["class"], withheld)
     n = roster.users.height
     org, coach = classes["org"].gather(members["class"]), members["coach"]
-    present = [
-        _distinct_pairs(members["user"].filter(~coach), org.filter(~coach), n).with_columns(part=pl.lit("student")),
-        _distinct_pairs(members["user"].filter(coach), org.filter(coach), n).with_columns(part=pl.lit("teacher")),
-        students.filter("placed").select("user", "org", part=pl.lit("student")),
-        teachers.filter("placed").select("user", "org", part=pl.lit("teacher")),
-        staff.filter("placed").select("user", "org", part=pl.lit("staff")),
-    ]
-    orgs = _distinct_sorted(pl.concat([classes["org"], *(rows["org"] for rows in present)]))
+    present = {
+        "student": [_distinct_pairs(members["user"].filter(~coach), org.filter(~coach), n), _placed(students)],
+        "teacher": [_distinct_pairs(members["user"].filter(coach), org.filter(coach), n), _placed(teachers)],
+        "staff": [_placed(staff)],
+    }
+    orgs = _distinct_sorted(pl.concat([classes["org"], *(rows["org"] for part in present.values() for rows in part)]))
     administrators, refused = _administrators(view, staff, orgs)
-    present.append(administrators.select("user", "org", part=pl.lit("staff")))
-    people = (
-        pl.concat(present)
-        .group_by("org", "user")
-        .agg((pl.col("part") == part).any().alias(part) for part in _PARTS)
-        .sort("org", "user")
+    present["staff"].append(administrators)
+    people = _people({part: pl.concat(rows) for part, rows in present.items()}, n)
+    working = _placed(view.held.filter((pl.col("role") != SchoolRole.STUDENT).fill_null(value=True)))
+    people = people.with_columns(
+        personnel=people["teacher"] | people["staff"] | _mark(people.height, _rows_of(people, working, n).drop_nulls())
     )
-    works = view.held.filter("placed", (pl.col("role") != SchoolRole.STUDENT).fill_null(value=True))
-    working = _mark(people.height, _rows_of(people, works, n).drop_nulls())
-    people = people.with_columns((pl.col("teacher") | pl.col("staff") | working).alias("personnel"))
 
     school = _number_of(orgs, roster.orgs.height)
     above = _upwards(roster.sessions["parent"])
@@ -628,8 +654,22 @@ def _members(view: View, classes: pl.Series, withheld: pl.Series) -> pl.DataFram
     )
 
 
+def _placed(people: pl.DataFrame) -> pl.DataFrame:
+    """[user, org] of those rows of `people` whose `org` is a school."""
+    return people.filter("placed").select("user", "org")
+
+
+def _people(parts: Mapping[str, pl.DataFrame], n: int) -> pl.DataFrame:
+    """[org, user] of everybody in `parts` ([user, org] each), sorted and distinct, with a flag per part."""
+    everybody = pl.concat(parts.values())
+    people = _distinct_pairs(everybody["user"], everybody["org"], n).select("org", "user").sort("org", "user")
+    return people.with_columns(
+        _mark(people.height, _rows_of(people, rows, n)).alias(part) for part, rows in parts.items()
+    )
+
+
 def _administrators(view: View, staff: pl.DataFrame, schools: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
-    """[org, user] of the administrators of `schools` among `staff`, and the users who may never be one.
+    """[user, org] of the administrators of `schools` among `staff`, and the users who may never be one.
 
     Never somebody whom any record, current or not, calls a student or whose role is unknown (invariant 8).
     """
@@ -637,10 +677,10 @@ def _administrators(view: View, staff: pl.DataFrame, schools: pl.Series) -> tupl
     above = view.above.filter(_mark(roster.orgs.height, schools).gather(view.above["row"]))
     rights = pl.concat(
         [
-            staff.filter("placed", pl.col("role").is_in(SCHOOL_ADMINISTRATORS)).select("org", "user"),
+            staff.filter("placed", pl.col("role").is_in(SCHOOL_ADMINISTRATORS)).select("user", "org"),
             staff.filter(pl.col("role").is_in(DISTRICT_ADMINISTRATORS))
             .join(above, left_on="org", right_on="at")
-            .select(pl.col("row").alias("org"), "user"),
+            .select("user", org="row"),
         ]
     ).unique()
     wanted = _mark(roster.users.height, rights["user"])

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -45,7 +46,7 @@ from homeroom.api.sharingrule import (
     Template,
 )
 from homeroom.errors import InvalidSpecError
-from homeroom.roster.shared import KEYS, ON_SECTIONS, STAFF, Match, Rule, Shared, rules_of, share
+from homeroom.roster.shared import KEYS, ON_SECTIONS, STAFF, Match, Rule, Shared, SharingFinding, rules_of, share
 from homeroom.roster.tables import Roster, SchoolRole
 
 HOMEROOM = HomeroomDefinition()
@@ -282,13 +283,13 @@ class Naive:
                 parts.append(True if hit else None if unknown else False)
             known[key] = True if True in parts else None if None in parts else False
         result = {key for key, yes in known.items() if (effect is Effect.EXCLUDE if yes is None else yes)}
-        findings = set()
+        findings: set[tuple[str, str, str]] = set()
         for school in self.orgs:
             kinds = [yes for key, yes in known.items() if self.classes[key].school == school]
             if any(kinds):
                 continue
             if None in kinds:
-                findings.add(("HomeroomUnknown", school, school))
+                findings.add((SharingFinding.HOMEROOM_UNKNOWN, school, school))
                 continue
             here = [e for e in self.enrolled if self.classes[e.class_].school == school]
             coaches = defaultdict(set)
@@ -312,7 +313,9 @@ class Naive:
                 )
                 result |= set(own if effect is Effect.EXCLUDE else own[:1])
                 if len(own) != 1:
-                    name = "TeacherWithSeveralSections" if own else "TeacherWithoutSection"
+                    name = (
+                        SharingFinding.TEACHER_WITH_SEVERAL_SECTIONS if own else SharingFinding.TEACHER_WITHOUT_SECTION
+                    )
                     findings.add((name, teacher, school))
         return result, findings
 
@@ -395,7 +398,9 @@ class Naive:
         result.schools |= {school for school, _ in result.people}
         self.add_rights(result, [u for what, u in picked if what is Share.STAFF])
         everybody = {user for _, user in result.people}
-        result.findings |= {("PersonWithoutSchool", u.user) for _, u in picked if u.user not in everybody}
+        result.findings |= {
+            (SharingFinding.PERSON_WITHOUT_SCHOOL, u.user) for _, u in picked if u.user not in everybody
+        }
         places = {(h.user, *self.place(h.org)) for h in self.held if h.role != "student"}
         result.personnel = {(school, user) for school, user in result.people if (user, school, True) in places}
         result.personnel |= result.teachers | result.staff
@@ -431,7 +436,7 @@ class Naive:
             if u.role in {"districtAdministrator", "systemAdministrator"}:
                 schools = {school for school in result.schools if self.below(u.org, school)}
             if schools and u.user in students:
-                result.findings.add(("StudentWithStaffRole", u.user))
+                result.findings.add((SharingFinding.STUDENT_WITH_STAFF_ROLE, u.user))
             else:
                 result.rights |= {(school, u.user) for school in schools}
         result.staff |= result.rights
@@ -752,14 +757,14 @@ def test_a_closed_list_of_roles_leads_to_administrator_rights() -> None:
     result = shared(STAFF_ROOM, EVERY[Share.STAFF], rule(Share.SECTIONS, MatchKey.SCHOOL, Operator.EXISTS))
     assert result.rights == {("s-1", "p-0"), ("s-1", "p-1"), ("s-1", "p-2"), ("s-2", "p-2"), ("s-2", "p-3")}
     assert result.staff == result.rights | {("s-1", "p-4")}
-    assert result.findings == {("PersonWithoutSchool", "p-8")}
+    assert result.findings == {(SharingFinding.PERSON_WITHOUT_SCHOOL, "p-8")}
     assert {SchoolRole.STUDENT, SchoolRole.TEACHER, SchoolRole.GUARDIAN, SchoolRole.OTHER}.isdisjoint(STAFF)
 
 
 def test_district_staff_administer_shared_schools_only() -> None:
     result = shared(STAFF_ROOM, rule(Share.STAFF, MatchKey.ROLE, Operator.IN, "districtAdministrator"))
     assert not result.schools
-    assert result.findings == {("PersonWithoutSchool", "p-2")}
+    assert result.findings == {(SharingFinding.PERSON_WITHOUT_SCHOOL, "p-2")}
 
 
 @pytest.mark.parametrize(
@@ -775,7 +780,7 @@ def test_a_student_record_keeps_from_rights(record: Record) -> None:
     result = shared((*STAFF_ROOM, record), rule(Share.STAFF, MatchKey.ROLE, Operator.IN, "principal"))
     assert not result.rights
     assert result.staff == {("s-1", "p-0")}
-    assert result.findings == {("StudentWithStaffRole", "p-0")}
+    assert result.findings == {(SharingFinding.STUDENT_WITH_STAFF_ROLE, "p-0")}
 
 
 HOMEROOMS: tuple[Record, ...] = (
@@ -800,7 +805,10 @@ def test_homerooms_are_what_the_district_says() -> None:
 def test_a_school_without_homerooms_shares_one_section_per_teacher() -> None:
     result = shared(HOMEROOMS, EVERY[Template.HOMEROOM_SECTIONS])
     assert result.classes == {("s-1", "k-1"), ("s-1", "k-2")}
-    assert result.findings == {("TeacherWithoutSection", "t-3"), ("TeacherWithSeveralSections", "t-2")}
+    assert result.findings == {
+        (SharingFinding.TEACHER_WITHOUT_SECTION, "t-3"),
+        (SharingFinding.TEACHER_WITH_SEVERAL_SECTIONS, "t-2"),
+    }
     elsewhere = rule(Template.HOMEROOM_SECTIONS, MatchKey.SCHOOL, Operator.NOT_IN, "s-1")
     assert not shared(HOMEROOMS, elsewhere).findings
 
@@ -817,7 +825,7 @@ def test_a_school_that_may_have_homerooms_shares_nothing_else(odd: Class) -> Non
     found: tuple[Record, ...] = (*HOMEROOMS, Session("over", end=TODAY), odd)
     result = shared(found, EVERY[Template.HOMEROOM_SECTIONS])
     assert not result.classes
-    assert result.findings == ({("HomeroomUnknown", "s-1")} if odd.type is None else set())
+    assert result.findings == ({(SharingFinding.HOMEROOM_UNKNOWN, "s-1")} if odd.type is None else set())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -874,3 +882,14 @@ def test_the_digest_tells_which_records_are_shared_and_not_what_they_say() -> No
     assert digest(*LESSON) == digest(SCHOOL, Class("k-1", title="New name"), *LESSON[2:])
     assert digest(*LESSON) != digest(*LESSON[:-1])
     assert digest(*LESSON) != digest(*LESSON, chosen=EVERY[Share.STUDENTS])
+
+
+def test_the_documentation_lists_every_finding_and_every_key() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "sharing.md").read_text(encoding="utf-8")
+    for finding in SharingFinding:
+        assert f"| `{finding}` | {finding.text} | {finding.todo} |" in page
+    assert page.count("| `sh-") == len(SharingFinding)
+    for key in MatchKey:
+        assert f"| `{key}` |" in page
+    for role in STAFF:
+        assert f"`{role}`" in page
