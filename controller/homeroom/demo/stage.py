@@ -7,11 +7,13 @@ tests break things on it. Everything here blocks.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -120,19 +122,17 @@ class Stage:
 
     def declare(self) -> None:
         """The example district, as Git holds it, pointed at this Kolibri; and the Secret that Git must not hold."""
-        shutil.copytree(EXAMPLE, self.directory / "git" / "lakeside", dirs_exist_ok=True)
-        shutil.copytree(
-            REPOSITORY / "manifests" / "components" / "tenant", self.directory / "git" / "tenant", dirs_exist_ok=True
-        )
-        overlay = self.directory / "git" / "here"
+        git = self.directory / "git"
+        for part in (EXAMPLE, REPOSITORY / "manifests" / "components"):
+            shutil.copytree(part, git / part.relative_to(REPOSITORY), dirs_exist_ok=True)
+        overlay = git / "here"
         overlay.mkdir(exist_ok=True)
         (overlay / "kustomization.yaml").write_text(
             textwrap.dedent(f"""\
             apiVersion: kustomize.config.k8s.io/v1beta1
             kind: Kustomization
             namespace: {self.namespace}
-            resources: [../lakeside]
-            components: [../tenant]
+            resources: [../examples/lakeside]
             patches:
               - target: {{kind: LearningApp, name: kolibri}}
                 patch: |
@@ -227,7 +227,7 @@ class Stage:
             self.operator = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "homeroom.cli", "operator", "--owner-id", OWNER),
-                    *("--store", f"sqlite:///{self.directory}/homeroom.db", "--data", str(self.directory / "data")),
+                    *("--store", f"sqlite:///{self.database}", "--data", str(self.directory / "data")),
                     *("--file-root", str(self.directory / "files"), "--lease-namespace", SYSTEM),
                     *("--listen", "127.0.0.1:0"),
                     *self.options,
@@ -250,6 +250,21 @@ class Stage:
         code = self.operator.wait(_STOP_SECONDS)
         self.operator = None
         return code
+
+    def last_run(self, kind: str, name: str) -> str:
+        """When the last run of a root ended, as the store says it; empty if it never ran."""
+        if not self.database.exists():
+            return ""
+        with contextlib.closing(sqlite3.connect(self.database, timeout=30)) as database:
+            found = database.execute(
+                "SELECT ended_at FROM run WHERE kind = ? AND namespace = ? AND name = ?", (kind, self.namespace, name)
+            ).fetchone()
+        return found[0] if found else ""
+
+    @property
+    def database(self) -> Path:
+        """The operator's store."""
+        return self.directory / "homeroom.db"
 
     def kill(self) -> None:
         """End the operator as a crash would; does nothing when it is down."""

@@ -15,9 +15,9 @@ from datetime import date
 import polars as pl
 
 from homeroom.api import District, Effect, LearningApp, MatchKey, Operator, Share, Template
-from homeroom.plan import Guarded, Kind, Plan, Policy, guard
+from homeroom.plan import Guarded, Plan, Policy, guard
 from homeroom.roster.desired import desired as desired_of
-from homeroom.roster.diff import diff
+from homeroom.roster.diff import diff, sizes
 from homeroom.roster.shared import Match, Rule, Shared, share
 from homeroom.roster.state import Actual, Desired, Known
 from homeroom.roster.tables import Roster
@@ -74,6 +74,7 @@ async def decide(
             baseline=stored.baseline if stored else None,
             removal=app.spec.removal,
             roster=roster,
+            today=today,
             intermediate=intermediate,
         )
 
@@ -108,25 +109,6 @@ def rules_from(text: str) -> tuple[Rule, ...]:
             share_everything=rule["share_everything"],
         )
         for rule in json.loads(text)
-    )
-
-
-def sizes(actual: Actual) -> pl.DataFrame:
-    """How many people and memberships each school of ours has in the target: [school, kind, size], for the guard."""
-    schools = actual.schools.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), pl.col("key").alias("school"))
-
-    def of(rows: pl.DataFrame, kind: Kind) -> pl.DataFrame:
-        counted = rows.group_by("row").len("size").join(schools, on="row").filter(pl.col("school").is_not_null())
-        return counted.select("school", pl.lit(kind.value).alias("kind"), "size")
-
-    people = actual.people.filter(pl.col("key").is_not_null() & ~pl.col("suspended"))
-    owned = actual.classes["key"].is_not_null().gather(actual.memberships["class"])
-    memberships = actual.memberships.filter(owned)
-    return pl.concat(
-        [
-            of(people.select(pl.col("school").alias("row")), Kind.PERSON),
-            of(pl.DataFrame({"row": actual.classes["school"].gather(memberships["class"])}), Kind.MEMBERSHIP),
-        ]
     )
 
 

@@ -48,10 +48,10 @@ from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import Decision, canonical, decide, recognisable
 from homeroom.reconcile.district import school_name
 from homeroom.reconcile.executor import Applied, Executor
-from homeroom.reconcile.outcome import coming, gaps, left_to_do, outcome_of, plan_status, school_rows
+from homeroom.reconcile.outcome import gaps, left_to_do, outcome_of, plan_status, school_rows
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
-from homeroom.roster.diff import IDENTITY, Baseline, diff, identity
+from homeroom.roster.diff import Baseline, diff, expected
 from homeroom.roster.shared import Rule, Shared, rules_of
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired, Known
 from homeroom.sources import Snapshot, load
@@ -179,44 +179,27 @@ class LearningAppRoot:
         The baseline is written before the first change and again after the last one: whatever happens in between, what
         was wanted once had a reason, so nobody who was let in is later taken for an intruder (invariant 7).
         """
-        plan = decision.allowed
-        unchanged = (
-            inputs.stored is not None
+        stored, plan = inputs.stored, decision.allowed
+        if (
+            stored is not None
             and decision.plan.empty
-            and not inputs.stored.baseline.first
-            and inputs.stored.rules == canonical(inputs.rules)
-            and inputs.stored.snapshot == inputs.digest
-        )
-        if unchanged:
+            and not stored.baseline.first
+            and (stored.rules, stored.sharing) == (canonical(inputs.rules), decision.shared.digest)
+        ):
             return None
-        first = inputs.stored is None or inputs.stored.baseline.first
-        await self._save(
-            run, inputs, decision, unapplied=coming(decision.plan), first=first and not decision.plan.empty
-        )
+        before = stored.baseline if stored else None
+        baseline = await asyncio.to_thread(expected, decision.desired, decision.actual, decision.plan, before=before)
+        await self._save(run, inputs, decision, baseline)
         if plan.empty:
             return None
         applied = await self._executor(run).apply(plan, target, interrupted=run.interrupted, progress=run.progress)
-        held_back = coming(decision.plan).join(identity(plan.changes), on=list(IDENTITY), how="anti", nulls_equal=True)
-        undone = coming(plan).join(applied.undone, on=list(IDENTITY), how="semi", nulls_equal=True)
-        unapplied = pl.concat([held_back, undone])
-        await self._save(run, inputs, decision, unapplied=unapplied, first=first and not unapplied.is_empty())
+        await self._save(run, inputs, decision, await asyncio.to_thread(baseline.settled, plan, applied.undone))
         return applied
 
-    async def _save(
-        self, run: Run[LearningApp], inputs: _Inputs, decision: Decision, *, unapplied: pl.DataFrame, first: bool
-    ) -> None:
-        """Write the baseline: what is wanted, what of it is not there yet, and what had a reason and is still there."""
-        going = decision.plan.changes.filter(
-            pl.col("op").cast(pl.String).is_in([Op.REMOVE.value, Op.ARCHIVE.value, Op.SUSPEND.value])
-            & (pl.col("cause").cast(pl.String) != Cause.INTRUDER.value)
-        )
+    async def _save(self, run: Run[LearningApp], inputs: _Inputs, decision: Decision, baseline: Baseline) -> None:
         await asyncio.to_thread(
             self.store.save_baseline,
-            StoredBaseline(
-                baseline=Baseline(desired=decision.desired, kept=identity(going), unapplied=unapplied, first=first),
-                rules=canonical(inputs.rules),
-                snapshot=inputs.digest,
-            ),
+            StoredBaseline(baseline=baseline, rules=canonical(inputs.rules), sharing=decision.shared.digest),
             namespace=run.key.namespace,
             app=run.key.name,
             epoch=run.cluster.epoch,

@@ -18,12 +18,6 @@ from homeroom.roster.diff import IDENTITY, identity
 from homeroom.targets import Target
 
 
-def coming(plan: Plan) -> pl.DataFrame:
-    """Identities of what the plan brings in or back."""
-    ops = [Op.CREATE.value, Op.RESTORE.value]
-    return identity(plan.changes.filter(pl.col("op").cast(pl.String).is_in(ops)))
-
-
 def left_to_do(decision: Decision, applied: Applied | None) -> pl.DataFrame:
     """Rows of the whole plan that are still to be done: undone, stopped by the guard, or not allowed by the policy."""
     plan = decision.plan.changes

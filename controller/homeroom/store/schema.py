@@ -46,7 +46,7 @@ baseline = sa.Table(
     sa.Column("app", NAME, primary_key=True),
     sa.Column("files", sa.String(64), nullable=False),
     sa.Column("rules", sa.Text, nullable=False),
-    sa.Column("snapshot", sa.String(64), nullable=False),
+    sa.Column("sharing", sa.String(64), nullable=False),
     sa.Column("first", sa.Boolean, nullable=False),
     comment="what had a reason to be in the target when a plan was last applied (homeroom.roster.diff.Baseline)",
 )

@@ -23,7 +23,7 @@ from alembic.config import Config
 
 from homeroom.errors import HomeroomError
 from homeroom.plan import Change, Kind, Outcome, Result
-from homeroom.roster.diff import IDENTITY, Baseline
+from homeroom.roster.diff import Baseline
 from homeroom.roster.state import Desired, Known
 from homeroom.store import schema
 
@@ -47,11 +47,11 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBaseline:
-    """A baseline with what it was made of: the rules (canonical JSON) and the snapshot."""
+    """A baseline with what it was made of: the rules (canonical JSON) and the digest of what they shared."""
 
     baseline: Baseline
     rules: str
-    snapshot: str
+    sharing: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,17 +152,13 @@ class Store:
         )
 
     def accept(self, accepted: Accepted, *, namespace: str, district: str, epoch: int) -> None:
-        """Make this the accepted snapshot, and drop snapshots that nothing refers to any more."""
+        """Make this the accepted snapshot, and drop all but it and the one before, which a run may still be reading."""
+        before = self.accepted(namespace=namespace, district=district)
         values = {**asdict(accepted), "accepted_at": _naive(accepted.accepted_at)}
         with self._writing(epoch) as connection:
             _upsert(connection, schema.accepted, [{"namespace": namespace, "district": district, **values}])
-            used = set(
-                connection.scalars(
-                    sa.select(schema.baseline.c.snapshot).where(schema.baseline.c.namespace == namespace)
-                )
-            )
         directory = self.snapshots(namespace=namespace, district=district)
-        _prune(directory, keep={*used, accepted.digest})
+        _prune(directory, keep={accepted.digest, before.digest if before else accepted.digest})
 
     # -- apps ---------------------------------------------------------------------------------------------------
 
@@ -185,7 +181,7 @@ class Store:
                 first=row.first,
             ),
             rules=row.rules,
-            snapshot=row.snapshot,
+            sharing=row.sharing,
         )
 
     def save_baseline(self, stored: StoredBaseline, *, namespace: str, app: str, epoch: int) -> None:
@@ -202,7 +198,7 @@ class Store:
             "app": app,
             "files": name,
             "rules": stored.rules,
-            "snapshot": stored.snapshot,
+            "sharing": stored.sharing,
             "first": baseline.first,
         }
         with self._writing(epoch) as connection:
@@ -447,8 +443,3 @@ def _prune(directory: Path, *, keep: set[str]) -> None:
     for entry in directory.iterdir():
         if entry.name not in keep and entry.is_dir():
             shutil.rmtree(entry)
-
-
-def empty_identity() -> pl.DataFrame:
-    """No rows, with the columns of `IDENTITY`."""
-    return pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String()))

@@ -17,7 +17,6 @@ from homeroom.roster.diff import Baseline
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired
 from homeroom.store import Accepted, JournalQuery, LostLeadershipError, RunRow, Store, StoredBaseline
 from homeroom.store.schema import metadata
-from homeroom.store.store import empty_identity
 
 NOW = datetime(2026, 9, 1, 2, 0, tzinfo=UTC)
 
@@ -65,22 +64,21 @@ def test_an_older_epoch_may_not_write(store: Store) -> None:
     assert found.digest == "a" * 64
 
 
-def test_accepting_drops_snapshots_that_nothing_refers_to(store: Store) -> None:
+def test_accepting_keeps_the_new_snapshot_and_the_one_before(store: Store) -> None:
     directory = store.snapshots(namespace="n", district="d")
-    for name in ("old", "used", "new"):
+    for name in ("first", "second", "third"):
         (directory / name).mkdir(parents=True)
-    store.save_baseline(baseline(snapshot="used"), namespace="n", app="a", epoch=1)
-    store.accept(accepted("new"), namespace="n", district="d", epoch=1)
-    assert sorted(entry.name for entry in directory.iterdir()) == ["new", "used"]
+        store.accept(accepted(name), namespace="n", district="d", epoch=1)
+    assert sorted(entry.name for entry in directory.iterdir()) == ["second", "third"]
 
 
-def baseline(*, snapshot: str = "s") -> StoredBaseline:
+def baseline() -> StoredBaseline:
     desired = Desired(**{name: pl.DataFrame(schema=columns) for name, columns in DESIRED_SCHEMAS.items()})
     kept = pl.DataFrame({"kind": ["Membership"], "school": ["s"], "key": ["p"], "class_key": ["c"], "role": ["Coach"]})
     return StoredBaseline(
-        baseline=Baseline(desired=desired, kept=kept, unapplied=empty_identity(), first=True),
+        baseline=Baseline(desired=desired, kept=kept, unapplied=kept.clear(), first=True),
         rules="[]",
-        snapshot=snapshot,
+        sharing="s",
     )
 
 
@@ -90,7 +88,7 @@ def test_a_baseline_comes_back_as_it_was(store: Store) -> None:
     store.save_baseline(stored, namespace="n", app="a", epoch=1)
     found = store.baseline(namespace="n", app="a")
     assert found is not None
-    assert (found.rules, found.snapshot, found.baseline.first) == ("[]", "s", True)
+    assert (found.rules, found.sharing, found.baseline.first) == ("[]", "s", True)
     assert found.baseline.kept.equals(stored.baseline.kept)
     assert found.baseline.desired.memberships.schema == DESIRED_SCHEMAS["memberships"]
 

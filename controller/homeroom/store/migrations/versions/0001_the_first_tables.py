@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.Column("app", sa.String(length=253), nullable=False),
         sa.Column("files", sa.String(length=64), nullable=False),
         sa.Column("rules", sa.Text(), nullable=False),
-        sa.Column("snapshot", sa.String(length=64), nullable=False),
+        sa.Column("sharing", sa.String(length=64), nullable=False),
         sa.Column("first", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("namespace", "app", name=op.f("pk_baseline")),
         comment="what had a reason to be in the target when a plan was last applied (homeroom.roster.diff.Baseline)",
