@@ -157,6 +157,7 @@ class Watch:
             died = WatchDiedError("the thread that watches the API server has ended; the process has to be restarted")
             died.__cause__ = error
             self._ended.set_exception(died)
+            self._ended.exception()  # nobody may be left to ask, and asyncio would complain about that
 
     async def _watch(self) -> None:
         """Run kopf until we shall stop, anew after each failure, but not for ever."""
