@@ -737,7 +737,10 @@ def _digest(roster: Roster, tables: Mapping[str, pl.DataFrame]) -> str:
         own = {} if name == "memberships" else ids  # its `class` is a row of `classes` here
         texts = [ids[column]["id"].gather(table[column]).alias(column) for column in table.columns if column in own]
         digest.update(f"{name}\n".encode())
-        for part in table.with_columns(texts).iter_slices(500_000):
+        rows = table.with_columns(texts)
+        if "role" in rows.columns:
+            rows = rows.with_columns(pl.col("role").to_physical())  # takes half the time of eight million words
+        for part in rows.iter_slices(500_000):
             digest.update(part.write_csv(include_header=False).encode())
     return digest.hexdigest()
 
