@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,8 +24,10 @@ import structlog
 from homeroom.api import KINDS, Reason, RootStatus, crds, parse
 from homeroom.api.conditions import done, failed_retrying, violations
 from homeroom.demo.controlplane import ControlPlane
+from homeroom.errors import TransientError
 from homeroom.operator import logs
 from homeroom.operator import watch as watch_module
+from homeroom.operator.api import ConflictError
 from homeroom.operator.lease import LeaseLostError, LeaseTimes, epoch_at
 from homeroom.operator.queue import Backoff
 from homeroom.operator.runtime import Operator, Reconcilers, Settings, SystemClock
@@ -110,7 +112,8 @@ class Trivial:
         self.built = 0
         self.closed = 0
         self.cluster: Cluster | None = None
-        self.before: Callable[[Key], Awaitable[None]] | None = None
+        self.idle = False
+        """Whether to leave the objects alone."""
         self.seen: list[tuple[str, int, bool]] = []
         """What each run saw: its app, how many rules, and whether the app was being deleted."""
         self.statuses: list[tuple[Key, list[str]]] = []
@@ -125,8 +128,8 @@ class Trivial:
             if key.namespace != self.namespace:
                 return Verdict()  # left over from another test
             self.runs[key.name] += 1
-            if self.before is not None:
-                await self.before(key)
+            if self.idle:
+                return Verdict()
             unlisted = cluster.unlisted(KINDS)
             self.unlisted[key.name] = unlisted
             if obj is None:
@@ -197,8 +200,10 @@ def hands(installed: ControlPlane, namespace: str) -> Hands:
 
 
 @pytest.fixture
-def trivial(namespace: str) -> Trivial:
-    return Trivial(namespace)
+def trivial(namespace: str) -> Iterator[Trivial]:
+    reconcilers = Trivial(namespace)
+    yield reconcilers
+    assert [broken for _, broken in reconcilers.statuses if broken] == []
 
 
 class JumpingClock(SystemClock):
@@ -251,7 +256,7 @@ class TestRuns:
             await until(lambda: trivial.ready() == 2)
         assert trivial.runs == {"there": 1, "came": 1}
         assert trivial.closed == 1
-        assert [broken for _, broken in trivial.statuses] == [[], []]
+        assert len(trivial.statuses) == 2
 
     async def test_own_status_writes_start_no_run_and_rest_writes_nothing(self, hands: Hands, trivial: Trivial) -> None:
         await hands.apply(hands.app("a"), hands.app("b"))
@@ -285,14 +290,12 @@ class TestRuns:
             await until(lambda: trivial.rules["a"] == 0)
             await hands.delete("learningapp", "a")
             await until(lambda: trivial.runs["a"] == 7)
-        assert [broken for _, broken in trivial.statuses if broken] == []
 
     async def test_five_hundred_objects(self, hands: Hands, trivial: Trivial) -> None:
         await hands.apply(*(hands.app(f"app-{n}") for n in range(500)))
         async with running(trivial):
             await until(lambda: trivial.ready() == 500)
         assert set(trivial.runs.values()) == {1}
-        assert [broken for _, broken in trivial.statuses if broken] == []
 
 
 @pytest.fixture
@@ -536,6 +539,152 @@ class TestLease:
         await until(lambda: epoch_at(datetime.now(UTC)) > epoch)  # a new Lease begins with the time, in seconds
         async with running(trivial):
             assert trivial.cluster.epoch > epoch
+
+
+class TestCluster:
+    """What a reconciler asks of the API; `KubeCluster` at work in a running operator that leaves the objects alone."""
+
+    @pytest.fixture
+    async def cluster(self, hands: Hands, trivial: Trivial) -> AsyncIterator[Cluster]:
+        trivial.idle = True
+        await hands.apply(hands.app("a"))
+        async with running(trivial):
+            assert trivial.cluster is not None
+            yield trivial.cluster
+
+    @pytest.fixture
+    def key(self, namespace: str) -> Key:
+        return Key("LearningApp", namespace, "a")
+
+    def object_at(self, cluster: Cluster, key: Key) -> Object:
+        obj = cluster.get(key)
+        assert obj is not None
+        return obj
+
+    async def write(self, cluster: Cluster, obj: Object, message: str) -> None:
+        status = parse({**obj, "status": obj.get("status", {})}).status
+        generation = obj["metadata"]["generation"]
+        now = datetime(2027, 1, 15, tzinfo=UTC)
+        await cluster.write_status(obj, done(status, generation=generation, message=message, now=now).document())
+
+    async def test_a_status_is_seen_at_once_and_not_written_twice(
+        self, hands: Hands, cluster: Cluster, key: Key
+    ) -> None:
+        stale = self.object_at(cluster, key)
+        await self.write(cluster, stale, "first")
+        seen = self.object_at(cluster, key)
+        assert seen["status"]["conditions"][0]["message"] == "first"
+        await self.write(cluster, stale, "first")
+        await self.write(cluster, seen, "first")
+        assert (await hands.read(*key[::2]))["metadata"]["resourceVersion"] == seen["metadata"]["resourceVersion"]
+
+    async def test_conditions_of_others_survive_whatever_we_had_read(
+        self, hands: Hands, cluster: Cluster, key: Key
+    ) -> None:
+        obj = self.object_at(cluster, key)
+        foreign = {
+            "type": "Audited",
+            "status": "True",
+            "reason": "Seen",
+            "message": "",
+            "observedGeneration": 1,
+            "lastTransitionTime": "2027-01-01T00:00:00Z",
+        }
+        patch = json.dumps({"status": {"conditions": [foreign]}})
+        where = ("learningapp", "a", f"--namespace={hands.namespace}")
+        await hands.kubectl("patch", *where, "--subresource=status", "--type=merge", f"--patch={patch}")
+        await self.write(cluster, obj, "first")  # read before the other wrote
+        conditions = (await hands.read("learningapp", "a"))["status"]["conditions"]
+        assert [item["type"] for item in conditions] == ["Ready", "Audited"]
+        patch = json.dumps({"status": {"conditions": [conditions[0], {**foreign, "status": "False"}]}})
+        await hands.kubectl("patch", *where, "--subresource=status", "--type=merge", f"--patch={patch}")
+        await self.write(cluster, self.object_at(cluster, key), "second")
+        conditions = (await hands.read("learningapp", "a"))["status"]["conditions"]
+        assert [(item["type"], item["status"]) for item in conditions] == [("Ready", "True"), ("Audited", "False")]
+        assert conditions[0]["message"] == "second"
+
+    async def test_what_is_about_a_past_generation_is_not_written_over_the_new_one(
+        self, hands: Hands, cluster: Cluster, key: Key
+    ) -> None:
+        obj = self.object_at(cluster, key)
+        where = ("learningapp", "a", f"--namespace={hands.namespace}")
+        await hands.kubectl("patch", *where, "--type=merge", '--patch={"spec":{"interval":"2h"}}')
+        await self.write(cluster, obj, "about the past")
+        assert (await hands.read("learningapp", "a"))["status"] == {"observedGeneration": -1}
+
+    async def test_what_is_gone_needs_no_status_and_no_second_deletion(
+        self, hands: Hands, cluster: Cluster, key: Key
+    ) -> None:
+        obj = self.object_at(cluster, key)
+        await hands.kubectl("delete", "learningapp", "a", f"--namespace={hands.namespace}")
+        await self.write(cluster, obj, "gone")
+        await cluster.set_finalizer(obj, present=True)
+        await until(lambda: cluster.get(key) is None)
+
+    async def test_the_finalizer_comes_and_goes_and_keeps_those_of_others(
+        self, hands: Hands, cluster: Cluster, key: Key
+    ) -> None:
+        stale = self.object_at(cluster, key)
+        where = ("learningapp", "a", f"--namespace={hands.namespace}")
+        other = '--patch={"metadata":{"finalizers":["test.homeroom.dev/other"]}}'
+        await hands.kubectl("patch", *where, "--type=merge", other)
+        await cluster.set_finalizer(stale, present=True)
+        found = (await hands.read("learningapp", "a"))["metadata"]["finalizers"]
+        assert found == ["test.homeroom.dev/other", "homeroom.dev/cleanup"]
+        assert self.object_at(cluster, key)["metadata"]["finalizers"] == found
+        await hands.kubectl(
+            "patch", *where, "--type=merge", '--patch={"metadata":{"finalizers":["homeroom.dev/cleanup"]}}'
+        )
+        await hands.delete("learningapp", "a")
+        await until(lambda: "deletionTimestamp" in self.object_at(cluster, key)["metadata"])
+        await cluster.set_finalizer(self.object_at(cluster, key), present=True)
+        await cluster.set_finalizer(self.object_at(cluster, key), present=False)
+        assert cluster.get(key) is None
+        assert await hands.kubectl("get", *where, "--ignore-not-found") == ""
+
+    async def test_schools_are_made_changed_and_deleted(self, hands: Hands, cluster: Cluster) -> None:
+        school = {
+            "apiVersion": "homeroom.dev/v1alpha1",
+            "kind": "School",
+            "metadata": {"name": "lakeside-1", "namespace": hands.namespace},
+            "spec": {"districtRef": {"name": "lakeside"}, "sourcedId": "s-001", "displayName": "North"},
+        }
+        key = Key("School", hands.namespace, "lakeside-1")
+        await cluster.create(school)
+        await cluster.create(school)
+        made = self.object_at(cluster, key)
+        await cluster.replace(made)
+        assert (await hands.read("school", "lakeside-1"))["metadata"]["resourceVersion"] == (
+            made["metadata"]["resourceVersion"]
+        )
+        await cluster.replace({**made, "metadata": {**made["metadata"], "labels": {"a": "b"}}})
+        assert (await hands.read("school", "lakeside-1"))["metadata"]["labels"] == {"a": "b"}
+        with pytest.raises(ConflictError):
+            await cluster.replace({**made, "metadata": {**made["metadata"], "labels": {"a": "c"}}})
+        await hands.kubectl("delete", "school", "lakeside-1", f"--namespace={hands.namespace}")
+        await cluster.create(school)
+        await cluster.delete(made)  # another school of that name by now
+        assert await hands.read("school", "lakeside-1")
+        await until(lambda: cluster.get(key) is not None)
+        await cluster.delete(self.object_at(cluster, key))
+        assert cluster.list("School", hands.namespace) == []
+        assert "lakeside-1" not in await hands.kubectl("get", "schools", f"--namespace={hands.namespace}")
+
+    async def test_secrets_are_read_only_where_they_are_meant_for_us(self, hands: Hands, cluster: Cluster) -> None:
+        here = f"--namespace={hands.namespace}"
+
+        async def reason(name: str, namespace: str = hands.namespace) -> str:
+            with pytest.raises(TransientError) as caught:
+                await cluster.secret(namespace=namespace, name=name)
+            assert "s3cret" not in caught.value.message
+            return caught.value.reason
+
+        assert await reason("kolibri") == "SecretNotFound"
+        await hands.kubectl("create", "secret", "generic", "kolibri", here, "--from-literal=password=s3cret")
+        assert await reason("kolibri") == "SecretNotLabelled"
+        await hands.kubectl("label", "secret", "kolibri", here, "homeroom.dev/use=credentials")
+        assert await cluster.secret(namespace=hands.namespace, name="kolibri") == {"password": "s3cret"}
+        assert await reason("kolibri", "default") == "Forbidden"
 
 
 class TestEvents:

@@ -32,6 +32,9 @@ from homeroom.api import GROUP, KINDS, VERSION, Reason
 from homeroom.errors import TerminalError, TransientError
 from homeroom.reconcile.ports import Clock
 
+CLOSING_SECONDS = 0.25
+"""How long an event loop should turn on after the last TLS connection was closed, as aiohttp asks for: the other side
+has to say goodbye as well, and nobody can wait for that."""
 _CREDENTIALS_SECONDS = 60.0
 _ATTEMPTS = 4
 _FIRST_WAIT_SECONDS = 0.2
@@ -154,6 +157,7 @@ class Api:
     ) -> None:
         if self._session is not None:
             await self._session.close()
+            await asyncio.sleep(CLOSING_SECONDS)
 
     async def get(self, path: str, **params: str) -> Json:
         """Read one object, or one page of a list."""

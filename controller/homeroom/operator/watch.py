@@ -24,7 +24,7 @@ import kopf
 import structlog
 
 from homeroom.api import GROUP, KINDS, VERSION
-from homeroom.operator.api import session
+from homeroom.operator.api import CLOSING_SECONDS, session
 from homeroom.reconcile.ports import Clock, Object
 
 _log = structlog.get_logger(__name__)
@@ -181,6 +181,7 @@ class Watch:
                     raise WatchDiedError(f"kopf has ended {_MOST_FAILURES} times in {_FAILURES_SECONDS:.0f} s")
                 self._tell(self._sink.watches_ended)
                 await asyncio.sleep(_RESTART_SECONDS)
+            await asyncio.sleep(CLOSING_SECONDS)
         finally:
             heart.cancel()
 
