@@ -250,6 +250,10 @@ class KolibriTarget:
         """One outcome per change, some at a time; what Kolibri refuses fails alone."""
         return await _gathered(partial(self._tried, change, do) for change in changes)
 
+    async def _in_turn(self, changes: Iterable[Change], do: Callable[[Change], Awaitable[Outcome]]) -> list[Outcome]:
+        """As `_each`, one after the other: Kolibri lets two names through that are given at once, and are the same."""
+        return [await self._tried(change, do) for change in changes]
+
     async def _tried(self, change: Change, do: Callable[[Change], Awaitable[Outcome]]) -> Outcome:
         try:
             return await do(change)
@@ -553,7 +557,7 @@ class KolibriTarget:
             for change in made
             if names[ids[change.key]] == self._marks.temporary_class(school=site.key, key=change.key)
         ]
-        outcomes |= {outcome.seq: outcome for outcome in await self._each(fresh, partial(self._name_class, site))}
+        outcomes |= {outcome.seq: outcome for outcome in await self._in_turn(fresh, partial(self._name_class, site))}
         return list(outcomes.values())
 
     async def _register(self, site: Site, classes: Mapping[str, str], *, archived: bool) -> None:
@@ -611,7 +615,7 @@ class KolibriTarget:
             return _applied(change)
 
         await self._each(aside, step_aside)
-        return outcomes + await self._each(ours, partial(self._name_class, site))
+        return outcomes + await self._in_turn(ours, partial(self._name_class, site))
 
     async def _archive_classes(self, site: Site, batch: Sequence[Change]) -> list[Outcome]:
         """Everybody out, a name that tells, and last the registry."""
@@ -629,7 +633,7 @@ class KolibriTarget:
                 return _applied(change, id_)
             return await self._name_class(site, replace(change, name=names[id_]), prefix=ARCHIVED)
 
-        done = await self._each(ours, do)
+        done = await self._in_turn(ours, do)
         gone = {outcome.seq for outcome in done if outcome.result is Result.APPLIED}
         await self._register(
             site, {site.classes[change.key]: change.key for change in ours if change.seq in gone}, archived=True
@@ -644,7 +648,7 @@ class KolibriTarget:
             old = names.get(site.classes[change.key], "").removeprefix(ARCHIVED)
             return await self._name_class(site, replace(change, name=change.name or old))
 
-        done = await self._each(ours, do)
+        done = await self._in_turn(ours, do)
         back = {outcome.seq for outcome in done if outcome.result is Result.APPLIED}
         await self._register(
             site, {site.classes[change.key]: change.key for change in ours if change.seq in back}, archived=False

@@ -1,0 +1,104 @@
+"""Classes and schools in a real Kolibri: names that people change, that meet and that go round; the archive."""
+
+from __future__ import annotations
+
+import pytest
+
+from homeroom.plan import Result
+
+from .kolibri_fixtures import Place, desired
+
+pytestmark = pytest.mark.integration
+
+PEOPLE = {"p-1": "Ann Li", "t-1": "Tom Day"}
+
+
+def names(place: Place) -> list[str]:
+    human = place.server.human()
+    return sorted(row["name"] for row in human.call("GET", "classroom/", parent=human.facility(place.id)))
+
+
+async def test_a_rename_by_hand_stays_and_one_by_the_records_wins(place: Place) -> None:
+    wanted = desired(school=place.id, people=PEOPLE, classes={"c-1": "7 A"}, learners={"c-1": ["p-1"]})
+    await place.sync(wanted)
+    place.server.human().rename_class("7 A", "The Foxes", facility=place.id)
+    view = await place.read(wanted)
+    assert view.classes == {"c-1": ("The Foxes", False)}
+    assert view.members.keys() == {("c-1", "p-1", "Learner")}
+    assert await place.sync(wanted) == []
+    await place.sync(desired(school=place.id, people=PEOPLE, classes={"c-1": "8 A"}, learners={"c-1": ["p-1"]}))
+    assert names(place) == ["8 A"]
+
+
+async def test_names_that_meet(place: Place) -> None:
+    await place.sync(desired(school=place.id, people={}))
+    place.server.human().create_class("Math", facility=place.id)
+    wanted = desired(school=place.id, people={}, classes={f"c-{n}": "Math" for n in range(3)} | {"c-3": "math"})
+    assert {outcome.result for outcome in await place.sync(wanted)} == {Result.APPLIED}
+    found = names(place)
+    assert len(set(found)) == 5
+    assert {name.casefold()[:4] for name in found} == {"math"}
+    assert await place.sync(wanted) == []
+
+
+async def test_names_that_go_round(place: Place) -> None:
+    classes = {f"c-{n}": f"Room {n}" for n in range(4)}
+    await place.sync(desired(school=place.id, people={}, classes=classes))
+    ids = {key: name for key, name in (await place.read()).classes.items()}
+    assert ids == {key: (name, False) for key, name in classes.items()}
+    turned = {"c-0": "Room 1", "c-1": "Room 2", "c-2": "Room 0", "c-3": "Room 3"}
+    wanted = desired(school=place.id, people={}, classes=turned)
+    assert {outcome.result for outcome in await place.sync(wanted)} == {Result.APPLIED}
+    assert (await place.read(wanted)).classes == {key: (name, False) for key, name in turned.items()}
+
+
+async def test_a_class_is_archived_with_nobody_in_it_and_comes_back(place: Place) -> None:
+    here = desired(
+        school=place.id, people=PEOPLE, classes={"c-1": "7 A"}, learners={"c-1": ["p-1"]}, coaches={"c-1": ["t-1"]}
+    )
+    await place.sync(here)
+    human = place.server.human()
+    room = human.classroom("7 A", facility=place.id)
+    gone = desired(school=place.id, people=PEOPLE, staff=["t-1"])
+    await place.sync(gone)
+    view = await place.read(gone)
+    assert view.classes == {"c-1": ("7 A", True)}
+    assert view.members.keys() == set()
+    assert names(place) == ["[archived] 7 A"]
+    assert await place.sync(gone) == []
+    human.create_class("7 A", facility=place.id)
+    await place.sync(here)
+    view = await place.read(here)
+    assert view.actual.classes.filter(key="c-1")["external_id"].to_list() == [room]
+    assert not view.classes["c-1"][1]
+    assert view.members.keys() == {("c-1", "p-1", "Learner"), ("c-1", "t-1", "Coach")}
+    assert await place.sync(here) == []
+
+
+async def test_a_class_that_was_deleted_by_hand_is_made_again(place: Place) -> None:
+    wanted = desired(school=place.id, people=PEOPLE, classes={"c-1": "7 A"}, learners={"c-1": ["p-1"]})
+    await place.sync(wanted)
+    human = place.server.human()
+    human.call("DELETE", f"classroom/{human.classroom('7 A', facility=place.id)}/")
+    await place.sync(wanted)
+    assert (await place.read(wanted)).members.keys() == {("c-1", "p-1", "Learner")}
+    assert await place.sync(wanted) == []
+
+
+async def test_a_school_keeps_its_settings_and_says_nothing_before_the_log_in(place: Place) -> None:
+    await place.sync(desired(school=place.id, people=PEOPLE, classes={"c-1": "7 A"}, learners={"c-1": ["p-1"]}))
+    (row,) = [row for row in place.server.human().call("GET", "facility/") if row["name"] == place.id]
+    dataset = row["dataset"]
+    assert dataset["preset"] == "formal"
+    assert dataset["learner_can_login_with_no_password"]
+    assert not any(dataset[f"learner_can_{what}"] for what in ("sign_up", "edit_password", "delete_account"))
+    told = str(dataset["extra_fields"])
+    assert not any(secret in told for secret in (place.id, place.owner, "c-1", "7 A", "p-1", "Ann"))
+    human = place.server.human()
+    human.call(
+        "PATCH", f"facilitydataset/{dataset['id']}/", {"extra_fields": {**dataset["extra_fields"], "pin_code": "1234"}}
+    )
+    await place.sync(desired(school=place.id, people=PEOPLE, classes={"c-1": "7 A", "c-2": "7 B"}, name="New name"))
+    (row,) = [row for row in human.call("GET", "facility/") if row["name"] == "New name"]
+    assert row["dataset"]["extra_fields"]["pin_code"] == "1234"
+    assert len(row["dataset"]["extra_fields"]["homeroom.dev/classes"]) == 2
