@@ -21,6 +21,7 @@ from homeroom.plan import Cause, Op
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import Decision, decide
 from homeroom.roster.diff import IDENTITY
+from homeroom.roster.shared import share
 
 NOTHING: Final = 0
 CHANGES: Final = 2
@@ -83,6 +84,8 @@ def command(
 async def _decide(inputs: Inputs, resources: Declared, *, owner_id: str, today: datetime | None) -> Decision:
     """Read the target, and decide as a run does."""
     app, store = inputs.app, inputs.store
+    roster, day = inputs.snapshot.roster, options.day(today, zone=inputs.district.spec.time_zone)
+    homeroom = inputs.district.spec.homeroom
     place = {"namespace": resources.namespace, "app": app.metadata.name}
     target = await Outside(owner_id=owner_id).target(app, resources.secrets, password=lambda _: None)
     with terminal.working(f"reading {app.metadata.name}"):
@@ -91,11 +94,12 @@ async def _decide(inputs: Inputs, resources: Declared, *, owner_id: str, today: 
                 app,
                 district=inputs.district,
                 rules=inputs.rules,
-                roster=inputs.snapshot.roster,
+                roster=roster,
+                shared=await asyncio.to_thread(share, roster, inputs.rules, homeroom=homeroom, today=day),
                 target=target,
                 stored=store.baseline(**place) if store else None,
                 known=store.known(**place) if store else records.nothing_known(),
-                today=options.day(today, zone=inputs.district.spec.time_zone),
+                today=day,
             )
 
 

@@ -14,7 +14,6 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from homeroom.api import District, Effect, LearningApp
-from homeroom.cli import options
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.files import read_export
 from homeroom.errors import DependencyNotReadyError, TerminalError
@@ -91,9 +90,8 @@ def nothing_known() -> Known:
 
 @contextmanager
 def opened(url: str | None, data: Path, *, needed: bool = True) -> Iterator[Store | None]:
-    """The store for the time of a command. Where it is not `needed`, and nobody named one, it may be absent."""
-    named = url is not None or data != options.DATA
-    if not needed and not named and not (data / "homeroom.db").is_file():
+    """The store for the time of a command; where it is not `needed`, and nobody named its --store, it may be absent."""
+    if not needed and url is None and not (data / "homeroom.db").is_file():
         yield None
         return
     store = open_store(url, data)

@@ -1,0 +1,96 @@
+"""How tests run a command, and a store with something in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from homeroom.cli import main
+from homeroom.plan import Cause, Change, Kind, Op, Outcome, Result, Role
+from homeroom.store import RunRow, Store
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+RECORDS = EXAMPLES / "lakeside-records"
+TREE = EXAMPLES / "lakeside"
+NOW = datetime.now(UTC)  # ages are shown against the real clock
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+Homeroom = Callable[..., Said]
+
+
+@pytest.fixture
+def homeroom(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Homeroom:
+    """Runs a command, far from any cluster and store."""
+    for name in ("KUBECONFIG", "HOMEROOM_NAMESPACE", "HOMEROOM_STORE", "HOMEROOM_OWNER_ID", "HOMEROOM_FILE_ROOT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HOMEROOM_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("TERMINAL_WIDTH", "200")
+
+    def run(*arguments: object) -> Said:
+        code = main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.err
+        return Said(code, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """The operator's files after two runs: u-1 came into class c-1, and a stranger was sent out of it."""
+    directory = tmp_path / "data"
+    directory.mkdir()
+    store = Store.open(f"sqlite:///{directory / 'homeroom.db'}", directory)
+    for kind, name, reason in (
+        ("District", "lakeside", "Succeeded"),
+        ("LearningApp", "kolibri", "TargetUnavailable"),
+        ("School", "lakeside-s-001-0a0a0a0a", "Succeeded"),
+    ):
+        row = RunRow(
+            started_at=NOW - timedelta(hours=2, minutes=6),
+            ended_at=NOW - timedelta(hours=2, minutes=5),
+            next_at=NOW + timedelta(days=1, hours=1, minutes=1),
+            read_at=NOW - timedelta(days=3, hours=1),
+            reason=reason,
+            message="21 classes\nand more",
+            summary={"classes": 21},
+        )
+        store.save_run(row, kind=kind, namespace="lakeside", name=name, epoch=1)
+    person, stranger = (
+        Change(
+            seq=number,
+            op=op,
+            kind=Kind.MEMBERSHIP,
+            school="s-001",
+            key=key,
+            class_key="c-1",
+            role=Role.LEARNER,
+            cause=cause,
+        )
+        for number, (op, key, cause) in enumerate(
+            ((Op.CREATE, "u-1", Cause.SOURCE_ADDED), (Op.REMOVE, "x-2", Cause.INTRUDER))
+        )
+    )
+    place = {"namespace": "lakeside", "app": "kolibri"}
+    for run, change, at in (
+        ("run-1", person, NOW - timedelta(days=9)),
+        ("run-2", stranger, NOW - timedelta(hours=1)),
+    ):
+        about = {"run": run, "generation": 1, "revision": "abc123", "plan": "d" * 64, "at": at, "epoch": 1}
+        batch = store.intend([change], **place, **about)  # type: ignore[arg-type]  # keywords by name
+        outcome = Outcome(seq=change.seq, result=Result.APPLIED)
+        store.conclude(batch, [change], [outcome], **place, at=at, epoch=1)
+    store.close()
+    return directory

@@ -1,0 +1,201 @@
+"""Commands on files: `validate`, `shared` and `why`, and where they and `plan` take resources from."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from homeroom.demo.district import generate
+
+from .conftest import RECORDS, TREE, Homeroom
+
+TODAY = ("--today", "2026-11-22")
+EXAMPLE = ("-f", TREE, "--records", RECORDS, *TODAY)
+RULE = """\
+apiVersion: homeroom.dev/v1alpha1
+kind: SharingRule
+metadata: {name: late, namespace: lakeside}
+spec:
+  appRef: {name: kolibri}
+  share: Sections
+  match: [{key: subject, operator: In, values: [astrology]}]
+"""
+
+
+def test_the_example_is_fine(homeroom: Homeroom) -> None:
+    said = homeroom("validate", TREE, "--export", RECORDS, *TODAY)
+    assert (said.code, said.err) == (0, "")
+    assert said.out == "5 files: 0 problems, 0 Run findings, 0 Record findings, 0 Value findings\n"
+
+
+def test_a_problem_has_its_place_and_what_to_do(homeroom: Homeroom, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(TREE, tree)
+    (tree / ".hidden").mkdir()
+    (tree / ".hidden" / "broken.yaml").write_text("}{")
+    app = tree / "learningapp.yaml"
+    app.write_text(
+        app.read_text().replace("interval: 1h", "intervall: 1h").replace("name: lakeside\n  t", "name: sea\n  t")
+    )
+    line = app.read_text().splitlines().index("  intervall: 1h") + 1
+    said = homeroom("validate", tree)
+    assert said.code == 1
+    assert f"{app}:{line}: spec.intervall: is not a field here (did you mean `interval`?)\n" in said.out
+    assert "there is no District 'sea' in these files" in said.out
+    assert "5 files: 2 problems" in said.out
+    problems = json.loads(homeroom("validate", tree, "-o", "json").out)["problems"]
+    assert {(problem["file"], problem["field"]) for problem in problems} == {
+        (str(app), "spec.districtRef.name"),
+        (str(app), "spec.intervall"),
+    }
+
+
+def test_standard_input_is_checked_like_a_file(
+    homeroom: Homeroom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("kind: District\napiVersion: homeroom.dev/v1alpha1\n"))
+    said = homeroom("validate", "-")
+    assert said.code == 1
+    assert "stdin:1: metadata: is missing" in said.out
+    said = homeroom("validate", tmp_path)
+    assert (said.code, said.out) == (1, "")
+    assert "holds no .yaml file" in said.err
+    (tmp_path / "latin.yaml").write_bytes(b"a: \xe9")
+    assert "save it as UTF-8" in homeroom("validate", tmp_path).err
+
+
+def test_an_export_is_judged_by_what_its_findings_cost(homeroom: Homeroom, tmp_path: Path) -> None:
+    export = tmp_path / "export"
+    shutil.copytree(RECORDS, export)
+    enrollments = export / "enrollments.csv"
+    whole = enrollments.read_text(encoding="utf-8")
+
+    columns = whole.splitlines()[0].split(",")
+    stray = dict.fromkeys(columns, "") | {"sourcedId": "stray", "userSourcedId": "nobody", "role": "student"}
+    stray |= {"classSourcedId": whole.splitlines()[1].split(",")[columns.index("classSourcedId")]}
+    enrollments.write_text(whole + ",".join(stray[column] for column in columns) + "\n", encoding="utf-8")
+    said = homeroom("validate", "--export", export)
+    assert said.code == 1
+    assert "Record: enrollments" in said.out
+    assert "1 Record findings" in said.out
+    finding = json.loads(homeroom("validate", "--export", export, "-o", "json").out)["findings"][0]
+    assert (finding["severity"], finding["id"]) == ("Record", "stray")
+    assert finding["todo"]
+
+    enrollments.unlink()
+    said = homeroom("validate", TREE, "--export", export)
+    assert said.code == 1
+    assert said.out.startswith("Run: ")
+    assert "1 Run findings" in said.out
+
+
+def test_many_findings_are_cut_and_counted(homeroom: Homeroom, tmp_path: Path) -> None:
+    export = tmp_path / "export"
+    shutil.copytree(RECORDS, export)
+    users = (export / "users.csv").read_text(encoding="utf-8").replace(",true,", ",maybe,")
+    (export / "users.csv").write_text(users, encoding="utf-8")
+    lines = homeroom("validate", "--export", export, "--limit", 3).out.splitlines()
+    assert len(lines) == 5
+    assert lines[3].startswith("... and ")
+    assert "--output json, shows all" in lines[3]
+
+
+def test_a_rule_that_selects_nobody_is_named(homeroom: Homeroom, tmp_path: Path) -> None:
+    shutil.copytree(TREE, tmp_path / "tree")
+    (tmp_path / "tree" / "late.yaml").write_text(RULE)
+    said = homeroom("validate", tmp_path / "tree", "--export", RECORDS, *TODAY)
+    assert said.code == 0
+    assert "SharingRule 'late' of 'kolibri' selects nobody in this export" in said.out
+
+
+def test_shared_counts_first_and_names_on_request(homeroom: Homeroom) -> None:
+    said = homeroom("shared", *EXAMPLE)
+    assert (said.code, said.err) == (0, "")
+    assert "shared: 21 sections, 209 students, 15 teachers, 6 staff" in said.out
+    assert "Rowan Hill Elementary School" in said.out
+    document = json.loads(homeroom("shared", *EXAMPLE, "--people", "-o", "json").out)
+    students = [person for person in document["people"] if "student" in person["role"]]
+    assert len({person["id"] for person in students}) == document["distinct"]["students"]
+    assert all(person["name"] for person in students)
+    assert sum(school["students"] for school in document["schools"]) == document["perSchoolSum"]["students"]
+    assert "people" not in json.loads(homeroom("shared", *EXAMPLE, "-o", "json").out)
+
+
+def test_shared_by_one_rule(homeroom: Homeroom) -> None:
+    said = homeroom("shared", "kolibri", *EXAMPLE, "--rule", "administrators", "--people")
+    assert "administrators   Include          0          0          0       6" in said.out
+    assert {line.split()[-2] for line in said.out.splitlines() if line.startswith("a-")} == {
+        "principal",
+        "siteAdministrator",
+    }
+    said = homeroom("shared", *EXAMPLE, "--rule", "nothing")
+    assert (said.code, said.out) == (1, "")
+    assert "there is administrators, homerooms, mathematics, no-kindergarten" in said.err
+
+
+def test_why_names_rule_class_record_and_what_withholds(homeroom: Homeroom) -> None:
+    people = json.loads(homeroom("shared", *EXAMPLE, "--people", "-o", "json").out)["people"]
+    pupil = next(person for person in people if person["role"] == "student")
+    said = homeroom("why", "kolibri", pupil["id"], *EXAMPLE)
+    assert said.out.startswith(f"{pupil['id']} {pupil['name']}\n")
+    assert "Learner in section " in said.out
+    assert "the record says student, rule homerooms shares HomeroomSections" in said.out
+
+    excluded = json.loads(homeroom("shared", *EXAMPLE, "--rule", "no-kindergarten", "--people", "-o", "json").out)[
+        "people"
+    ][0]["id"]
+    assert "WITHHELD by no-kindergarten" in homeroom("why", "kolibri", excluded, *EXAMPLE).out
+
+    principal = next(person["id"] for person in people if "staff" in person["role"])
+    reasons = json.loads(homeroom("why", "kolibri", principal, *EXAMPLE, "-o", "json").out)["reasons"]
+    assert "Administrator" in {reason["gives"] for reason in reasons}
+
+    said = homeroom("why", "kolibri", "nobody", *EXAMPLE)
+    assert (said.code, said.out) == (1, "")
+    assert "must be a source id" in said.err
+
+
+def test_why_of_somebody_who_is_gone(homeroom: Homeroom, data: Path) -> None:
+    said = homeroom("why", "kolibri", "x-2", *EXAMPLE, "--data", data)
+    assert said.code == 0
+    assert "is not in the records any more" in said.out
+    assert "Intruder" in said.out
+
+
+def test_resources_are_chosen_by_name_and_namespace(homeroom: Homeroom, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(TREE, tree)
+    other = (tree / "learningapp.yaml").read_text().replace("name: kolibri\n  namespace: lakeside", "name: moodle")
+    (tree / "other.yaml").write_text(other)
+    look = ("shared", "-f", tree, "--records", RECORDS)
+    said = homeroom(*look, "kolibri")
+    assert said.err == "error: the files declare several namespaces (default, lakeside): choose one with -n\n"
+    said = homeroom(*look, "-n", "lakeside")
+    assert "which LearningApp? name one" in said.err
+    assert "there is kolibri, moodle" in said.err
+    assert homeroom(*look, "-n", "lakeside", "kolibri").code == 0
+    said = homeroom(*look, "-n", "elsewhere")
+    assert "there is no District at all; another namespace (-n)?" in said.err
+    (tree / "rule.yaml").write_text(RULE.replace("Sections", "Everything"))
+    said = homeroom(*look, "-n", "lakeside", "kolibri")
+    assert "SharingRule 'late' is invalid: spec.share" in said.err
+
+
+def test_without_records_or_cluster_it_says_so(homeroom: Homeroom, data: Path) -> None:
+    said = homeroom("shared", "-f", TREE, "--data", data)
+    assert "District 'lakeside' has no accepted snapshot yet" in said.err
+    assert "there is no API server to log in to" in homeroom("shared", "--records", RECORDS).err
+    said = homeroom("shared", "-f", TREE, "--records", RECORDS / "nothing.zip")
+    assert said.code == 2
+
+
+def test_generated_districts_pass(homeroom: Homeroom, tmp_path: Path) -> None:
+
+    generate(tmp_path / "district", students=200, seed=5, today=date(2026, 11, 22), zip=True)
+    said = homeroom("validate", "--export", tmp_path / "district" / "export.zip")
+    assert said.code == 0, said.out

@@ -1,0 +1,206 @@
+"""`plan` and `check` with a target in memory, and how `operator` is put together from its options."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import polars as pl
+import pytest
+
+from homeroom.cli import operator
+from homeroom.errors import TransientError
+from homeroom.operator.runtime import Build, Settings
+from homeroom.plan import Change, Outcome
+from homeroom.reconcile.connect import Outside
+from homeroom.roster.state import ACTUAL_SCHEMAS, Actual
+from homeroom.targets import Capabilities, Hop, Known
+
+from .conftest import RECORDS, TREE, Homeroom
+
+LOOK = ("-f", TREE, "--records", RECORDS, "--today", "2026-11-22", "--owner-id", "us")
+
+
+class Shelf:
+    """A target that can be read and nothing else."""
+
+    capabilities = Capabilities()
+
+    def __init__(self) -> None:
+        frames = {name: pl.DataFrame(schema=schema) for name, schema in ACTUAL_SCHEMAS.items()}
+        self.actual = Actual(**frames)  # type: ignore[arg-type]  # all five are frames
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    async def read(self, known: Known) -> Actual:
+        assert known.schools
+        return self.actual
+
+    async def apply(self, batch: Sequence[Change]) -> Sequence[Outcome]:
+        raise AssertionError(f"a plan writes nothing, and was asked for {len(batch)} changes")
+
+    async def check(self) -> Sequence[Hop]:
+        return [Hop(name="name resolution", ok=True, text="found"), Hop(name="log-in", ok=False, text="shut\nknock")]
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """Stands behind every LearningApp."""
+    shelf = Shelf()
+
+    async def target(*_: object, **__: object) -> Shelf:
+        return shelf
+
+    monkeypatch.setattr(Outside, "target", target)
+    return shelf
+
+
+def tree(tmp_path: Path, old: str, new: str) -> Path:
+    """The example with one text replaced."""
+    for path in TREE.glob("*.yaml"):
+        (tmp_path / path.name).write_text(path.read_text().replace(old, new))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_plan_counts_first_and_lists_on_request(homeroom: Homeroom) -> None:
+    said = homeroom("plan", *LOOK)
+    assert (said.code, said.err) == (2, "")
+    lines = said.out.splitlines()
+    assert lines[0].startswith("learningapp/kolibri: + 3 School, + 230 Person")
+    assert lines[2].startswith("without the store nobody knows what was done before")
+    assert lines[4].split() == ["SCHOOL", "KIND", "CAUSE", "+", "^", "~", "-"]
+    rows = [line.split() for line in lines[5:]]
+    assert {row[2] for row in rows} == {"FirstSync"}
+    document = json.loads(homeroom("plan", *LOOK, "-o", "json", "--details").out)
+    assert sum(int(row[3]) for row in rows) == document["counts"]["changes"] == len(document["changes"])
+    details = homeroom("plan", *LOOK, "--details").out
+    assert "+ Create Membership s-001 " in details
+    assert details.count("(FirstSync)") == document["counts"]["changes"]
+
+
+@pytest.mark.usefixtures("shelf")
+def test_equal_plans_are_equal_texts(homeroom: Homeroom) -> None:
+    once, twice = (homeroom("plan", *LOOK, "-o", "json", "--details").out for _ in range(2))
+    assert once == twice
+
+
+@pytest.mark.usefixtures("shelf")
+def test_what_the_policy_keeps_back_is_said(homeroom: Homeroom, tmp_path: Path) -> None:
+    look = ("-f", tree(tmp_path, "policy: Sync", "policy: Observe\n  suspend: true"), *LOOK[2:])
+    said = homeroom("plan", *look)
+    assert said.code == 2
+    assert "kept back by the policy" in said.out
+    assert "suspended: the operator does nothing" in said.out
+    counts = json.loads(homeroom("plan", *look, "-o", "json").out)["counts"]
+    assert counts["keptBack"] == counts["changes"] > 0
+
+
+def test_what_stands_still_is_said(homeroom: Homeroom, shelf: Shelf) -> None:
+    shelf.actual = replace(
+        shelf.actual, complete=False, unsure=frozenset({"s-001"}), conflicts=frozenset({("s-002", "u-1")})
+    )
+    said = homeroom("plan", *LOOK)
+    assert said.code == 2
+    assert "the app did not prove that it answered in full: this plan removes nothing" in said.out
+    assert "could not be read, and stand still: s-001" in said.out
+    assert "1 people stand still" in said.out
+
+
+@pytest.mark.usefixtures("shelf")
+def test_without_rules_nothing_is_shared_and_nothing_removed(homeroom: Homeroom, tmp_path: Path) -> None:
+    look = ("-f", tree(tmp_path, "name: kolibri\n  t", "name: other\n  t"), *LOOK[2:])
+    for path in tmp_path.glob("*.yaml"):
+        path.write_text(path.read_text().replace("appRef:\n    name: kolibri", "appRef:\n    name: other"))
+    said = homeroom("plan", *look)
+    assert said.code == 0
+    assert "no SharingRule shares anything with it" in said.out
+    document = json.loads(homeroom("plan", *look, "-o", "json").out)
+    assert (document["result"], document["noSharingRules"]) == ("NothingToDo", True)
+
+
+def test_a_target_that_is_away_is_an_error(homeroom: Homeroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object, **__: object) -> Shelf:
+        raise TransientError("kolibri is away: wait", reason="TargetUnavailable")
+
+    monkeypatch.setattr(Outside, "target", away)
+    said = homeroom("plan", *LOOK)
+    assert (said.code, said.out, said.err) == (1, "", "error: kolibri is away: wait\n")
+
+
+def test_the_secret_is_taken_from_a_file(homeroom: Homeroom, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.yaml"
+    look = ("plan", *LOOK, "--secret", f"kolibri={secret}")
+    secret.write_text("kind: Secret\nstringData: {username: u, password: p}\n")
+    assert "the Secret lacks markKey" in homeroom(*look).err
+    secret.write_text("username: 5\n")
+    assert "must hold fields with text" in homeroom(*look).err
+    assert "--secret must be NAME=FILE" in homeroom("plan", *LOOK, "--secret", "kolibri").err
+    assert "or give it with --secret kolibri=FILE" in homeroom("plan", *LOOK).err
+
+
+@pytest.mark.usefixtures("shelf")
+def test_check_names_the_hop_that_fails(homeroom: Homeroom, tmp_path: Path) -> None:
+    (tmp_path / "files" / "lakeside").mkdir(parents=True)
+    (tmp_path / "files" / "lakeside" / "export.zip").touch()
+    look = ("check", "-f", TREE, "--file-root", tmp_path / "files")
+    said = homeroom(*look)
+    assert said.code == 1
+    assert [" ".join(line.split()) for line in said.out.splitlines()[1:]] == [
+        "district/lakeside file ok the export is there and can be read",
+        "learningapp/kolibri name resolution ok found",
+        "learningapp/kolibri log-in FAILS shut; knock",
+    ]
+    hops = json.loads(homeroom(*look, "-o", "json").out)
+    assert [hop["ok"] for hop in hops] == [True, True, False]
+    assert homeroom(*look, "district/lakeside").code == 0
+    assert "name district/NAME or learningapp/NAME" in homeroom(*look, "kolibri").err
+    assert "no District 'sea'" in homeroom(*look, "district/sea").err
+    assert "has nothing to check" in homeroom(*look, "-n", "elsewhere").err
+    said = homeroom("check", "-f", TREE, "district/lakeside")
+    assert said.code == 1
+    assert "--file-root" in said.out
+
+
+def test_the_operator_is_set_up_from_options_and_variables(
+    homeroom: Homeroom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[tuple[Settings, Build]] = []
+
+    def main(settings: Settings, *, build: Build, routes: object) -> int:
+        assert routes is not None
+        started.append((settings, build))
+        return 5
+
+    monkeypatch.setattr(operator, "main", main)
+    monkeypatch.setenv("HOMEROOM_OWNER_ID", "district-12")
+    monkeypatch.setenv("HOMEROOM_WORKERS", "3")
+    assert homeroom("operator", "--listen", "[::1]:9", "--lease-namespace", "ops").code == 5
+    assert homeroom("operator", "--no-lease").code == 5
+    (first, build), (second, _) = started
+    assert (first.owner_id, first.workers, first.host, first.port) == ("district-12", 3, "::1", 9)
+    assert (first.namespace, first.lease, second.lease) == ("ops", "homeroom", None)
+    for wrong in ("8080", "host:http", ":99999"):
+        assert homeroom("operator", "--listen", wrong).code == 2
+    monkeypatch.delenv("HOMEROOM_OWNER_ID")
+    assert "HOMEROOM_OWNER_ID" in homeroom("operator").err
+
+    async def lead() -> None:
+        nothing: Any = None
+        async with build(nothing, nothing, nothing) as reconcilers:
+            assert set(reconcilers.handlers) == {"District", "LearningApp", "School"}
+            assert await reconcilers.problems() == []
+
+    asyncio.run(lead())
+    assert (tmp_path / "data" / "homeroom.db").exists()
