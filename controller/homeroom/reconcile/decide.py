@@ -52,14 +52,17 @@ async def decide(
     district: District,
     rules: Sequence[Rule],
     roster: Roster,
+    shared: Shared,
     target: Target,
     stored: StoredBaseline | None,
     known: Known,
     today: date,
 ) -> Decision:
-    """Read the target and work out what is to change there; writes nothing. `target` is open."""
+    """Read the target, which is open, and work out what is to change there; writes nothing.
+
+    `shared`: what `rules` select of `roster` on the district's day `today`.
+    """
     homeroom = district.spec.homeroom
-    shared = await asyncio.to_thread(share, roster, rules, homeroom=homeroom, today=today)
     wanted = await asyncio.to_thread(desired_of, roster, shared)
     actual = await target.read(recognisable(known, wanted))
 

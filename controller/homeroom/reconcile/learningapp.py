@@ -28,6 +28,7 @@ from homeroom.api import (
     REVISION,
     ClassRemoval,
     Condition,
+    Counts,
     DeletionPolicy,
     District,
     LearningApp,
@@ -52,7 +53,7 @@ from homeroom.reconcile.outcome import gaps, left_to_do, outcome_of, plan_status
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
 from homeroom.roster.diff import Baseline, diff, expected
-from homeroom.roster.shared import Rule, Shared, rules_of
+from homeroom.roster.shared import Rule, Shared, rules_of, share
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired, Known
 from homeroom.sources import Snapshot, load
 from homeroom.store import Store, StoredBaseline
@@ -101,31 +102,35 @@ class LearningAppRoot:
         app = run.resource
         models = await self._rules(run)
         if not any(model.spec.effect.value == "Include" for model in models):
+            nothing = {"rules": (), "schools": (), "per_school_sum": Counts(), "distinct": Counts(), "plan": None}
             return Report(
-                status=app.status,
+                status=app.status.model_copy(update=nothing),
                 message="no SharingRule shares anything with this app: nothing is shared and nothing is removed",
                 reason=Reason.NO_SHARING_RULES,
                 ending=Ending.STALLED,
             )
         inputs = await self._gather(run, models)
+        now, roster, homeroom = run.clock.now(), inputs.snapshot.roster, inputs.district.spec.homeroom
+        today = now.astimezone(ZoneInfo(inputs.district.spec.time_zone)).date()
+        shared = await asyncio.to_thread(share, roster, inputs.rules, homeroom=homeroom, today=today)
+        await self._report_rules(run, models, shared)  # before the target: it may not be reachable
         passwords = dict(inputs.snapshot.credentials.iter_rows())
         target = await self.outside.target(app, run.cluster.secret, password=passwords.get)
-        now = run.clock.now()
         async with target:
             decision = await decide(
                 app,
                 district=inputs.district,
                 rules=inputs.rules,
-                roster=inputs.snapshot.roster,
+                roster=roster,
+                shared=shared,
                 target=target,
                 stored=inputs.stored,
                 known=inputs.known,
-                today=now.astimezone(ZoneInfo(inputs.district.spec.time_zone)).date(),
+                today=today,
             )
             self._count_planned(decision)
             applied = await self._apply(run, inputs, decision, target)
             lacking = gaps(app, target)
-        await self._report_rules(run, models, decision.shared)
         return self._report(run, inputs, decision, applied, lacking=lacking)
 
     # -- gather -------------------------------------------------------------------------------------------------
