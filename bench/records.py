@@ -1,0 +1,255 @@
+"""(a) A nightly run of a made-up district in which nothing has changed, beside two peers that do much less.
+
+Homeroom: load the last accepted roster, read and validate the export, apply the rules, say what the target should hold,
+load what it holds and what was applied last, compare. Beside it, in the same round: `polars.read_csv` of the four large
+files, all columns as text and nothing else, and DuckDB comparing enrollments.csv with the enrolments of last time.
+
+`python -m bench.records` prints a section for `bench/README.md`. Neighbour: `bench.run`, which writes it there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import polars as pl
+from bench.measure import Measured, Stopwatch, in_turns, loads, machine, median, megabytes, ratio, run, table, tell
+
+from homeroom.api import Effect, MatchKey, Operator, Removal, Share
+from homeroom.api.district import HomeroomDefinition
+from homeroom.demo.district import generate
+from homeroom.roster.desired import desired
+from homeroom.roster.diff import KEPT_SCHEMA, UNAPPLIED_SCHEMA, Baseline, diff
+from homeroom.roster.shared import Match, Rule, share
+from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Desired
+from homeroom.sources import load, write
+from homeroom.sources.oneroster import read_export
+from homeroom.sources.package import Limits
+
+SIZES: Final = (10_000, 100_000, 1_000_000)
+MOST_TIME: Final = 2.0  # times polars
+MOST_MEMORY: Final = 3e9
+_FILES: Final = ("users", "roles", "enrollments", "classes")
+_TODAY: Final = date(2026, 10, 1)
+_RULES: Final = (
+    Rule(name="all-sections", share=Share.SECTIONS, share_everything=True),
+    Rule(
+        name="no-kindergarten",
+        effect=Effect.EXCLUDE,
+        share=Share.SECTIONS,
+        match=(Match(MatchKey.GRADE, Operator.IN, ("KG",)),),
+    ),
+    Rule(name="staff", share=Share.STAFF, share_everything=True),
+)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Parts, each in a process of its own
+
+
+def prepare(place: Path, students: int) -> None:
+    """Make the export, its snapshot, and what the target holds after it was applied."""
+    watch = Stopwatch()
+    with watch.step("generate"):
+        counts = generate(place / "export", students=students, seed=1, today=_TODAY)
+    snapshot = read_export(place / "export", previous=None, limits=Limits(), scratch=place)
+    write(snapshot, place / "snapshots")
+    shared = share(snapshot.roster, _RULES, homeroom=HomeroomDefinition(), today=_TODAY)
+    wanted = desired(snapshot.roster, shared)
+    for part in fields(Desired):
+        frame: pl.DataFrame = getattr(wanted, part.name)
+        _write(frame, place / "desired" / f"{part.name}.parquet")
+        schema = ACTUAL_SCHEMAS[part.name]
+        # Whatever a target adds to what is wanted: its own ids, and marks that say "in use".
+        own = {
+            "external_id": pl.int_range(pl.len()).cast(pl.String),
+            "suspended": pl.lit(value=False),
+            "archived": pl.lit(value=False),
+        }
+        there = frame.with_columns(**{name: value for name, value in own.items() if name in schema})
+        _write(there.select(schema.names()).cast(schema), place / "actual" / f"{part.name}.parquet")
+    enrolled = pl.scan_csv(place / "export" / "enrollments.csv", infer_schema=False)
+    enrolled.select("classSourcedId", "userSourcedId", "role").sink_parquet(place / "enrolled.parquet")
+    watch.counts = {"rows": counts.total_rows, "memberships": wanted.memberships.height}
+    watch.report()
+
+
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    frame.write_parquet(path)
+
+
+def homeroom(place: Path) -> None:
+    """Everything from the export to an empty plan."""
+    watch = Stopwatch()
+    (accepted,) = (path.name for path in (place / "snapshots").iterdir())
+    with watch.step("load the last roster"):
+        previous = load(place / "snapshots", accepted).roster
+    with watch.step("read and validate"):
+        snapshot = read_export(place / "export", previous=previous, limits=Limits(), scratch=place)
+    del previous
+    with watch.step("rules"):
+        shared = share(snapshot.roster, _RULES, homeroom=HomeroomDefinition(), today=_TODAY)
+    with watch.step("desired"):
+        wanted = desired(snapshot.roster, shared)
+    with watch.step("load the target"):
+        there, before = _tables(place / "actual"), _tables(place / "desired")
+        actual = Actual(
+            schools=there["schools"],
+            people=there["people"],
+            classes=there["classes"],
+            memberships=there["memberships"],
+            rights=there["rights"],
+        )
+        baseline = Baseline(
+            desired=Desired(**before),
+            kept=pl.DataFrame(schema=KEPT_SCHEMA),
+            unapplied=pl.DataFrame(schema=UNAPPLIED_SCHEMA),
+        )
+    with watch.step("diff"):
+        plan = diff(wanted, actual, baseline=baseline, removal=Removal(), roster=snapshot.roster, today=_TODAY)
+    if not plan.empty or snapshot.digest != accepted or wanted.memberships.is_empty():
+        raise AssertionError("nothing has changed, so nothing must be planned, and something must be shared")
+    watch.report()
+
+
+def _tables(place: Path) -> dict[str, pl.DataFrame]:
+    return {part.name: pl.read_parquet(place / f"{part.name}.parquet") for part in fields(Desired)}
+
+
+def polars(place: Path) -> None:
+    """Parse the four large files, all columns as text (ids have leading zeros), and hold them."""
+    watch = Stopwatch()
+    with watch.step("read_csv"):
+        frames = [pl.read_csv(place / "export" / f"{name}.csv", infer_schema=False) for name in _FILES]
+    watch.counts = {"rows": sum(frame.height for frame in frames)}
+    watch.report()
+
+
+def duckdb_diff(place: Path) -> None:
+    """Compare the enrolments of the export with those of last time."""
+    watch = Stopwatch()
+    key = "classSourcedId, userSourcedId, role"
+    with watch.step("full join"), duckdb.connect() as database:
+        row = database.execute(
+            f"""
+            SELECT count(*) FILTER (WHERE new.role IS NULL OR old.role IS NULL), count(*)
+            FROM read_csv(?, header = true, all_varchar = true) AS new
+            FULL JOIN read_parquet(?) AS old USING ({key})
+            """,
+            [str(place / "export" / "enrollments.csv"), str(place / "enrolled.parquet")],
+        ).fetchone()
+    if row is None or row[0] != 0 or row[1] == 0:
+        raise AssertionError("nothing has changed, so nothing must differ")
+    watch.report()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The benchmark
+
+
+def section(sizes: Sequence[int], *, rounds: int) -> str:
+    """Measure all sizes; the section for the README."""
+    ratios, seconds = [], []
+    steps: dict[int, dict[str, float]] = {}
+    notes = []
+    for students in sizes:
+        with tempfile.TemporaryDirectory(prefix="homeroom-bench-") as directory:
+            place = Path(directory)
+            tell(f"records of {students:,} students: preparing")
+            prepared = run("records", "--part", "prepare", "--place", place, "--students", str(students))
+            parts = {name: partial(_part, name, place) for name in ("homeroom", "polars", "duckdb")}
+            runs = in_turns(parts, rounds=rounds)
+        ours, bare = runs["homeroom"], runs["polars"]
+        steps[students] = {name: median(ours, lambda one, name=name: one.steps[name]) for name in ours[0].steps}  # type: ignore[misc]  # a default binds the loop variable
+        seconds.append(
+            [f"{students:,}", f"{prepared.counts['rows']:,}"]
+            + [f"{median(runs[name], _wall):.2f} s" for name in parts]
+            + [megabytes(median(runs[name], _peak)) for name in parts]
+        )
+        ratios.append(
+            [
+                f"{students:,}",
+                f"**{ratio(ours, bare, _wall):.2f}**",
+                f"{ratio(ours, bare, _cpu):.2f}",
+                f"{ratio(ours, bare, _peak):.2f}",
+                f"{ratio(ours, runs['duckdb'], _wall):.2f}",
+                f"{ratio(ours, runs['duckdb'], _cpu):.2f}",
+            ]
+        )
+        notes.append(f"{students:,}: {loads(runs)}")
+    peers = ["Homeroom", "polars", "DuckDB"]
+    goals = (
+        f"Goals: at 1 million students at most {MOST_TIME:.1f} times the wall time of polars, at most "
+        f"{MOST_MEMORY / 1e9:.0f} GB, and no step that grows faster than linearly from 100 thousand to 1 million."
+    )
+    times = ["wall / polars", "CPU / polars", "memory / polars", "wall / DuckDB", "CPU / DuckDB"]
+    values = ["rows", *(f"{peer}, wall" for peer in peers), *(f"{peer}, peak" for peer in peers)]
+    remarks = (
+        f"Medians of {rounds} rounds; {machine('polars', 'duckdb')}. One-minute load while measuring: "
+        f"{'; '.join(notes)}."
+    )
+    return "\n\n".join(
+        [goals, table(["students", *times], ratios), table(["students", *values], seconds), _step_table(steps), remarks]
+    )
+
+
+def _step_table(steps: dict[int, dict[str, float]]) -> str:
+    """Seconds per step and size; the growth of the last two sizes in relation to their number of students."""
+    sizes = sorted(steps)
+    head = ["step, wall seconds", *(f"{students:,}" for students in sizes)]
+    rows = [[name, *(f"{steps[students][name]:.3f}" for students in sizes)] for name in steps[sizes[0]]]
+    if len(sizes) > 1:
+        small, large = sizes[-2:]
+        head.append(f"growth per {large / small:.0f} times the students")
+        for row in rows:
+            row.append(f"{steps[large][row[0]] / steps[small][row[0]]:.1f}")
+    return table(head, rows)
+
+
+def _part(name: str, place: Path) -> Measured:
+    return run("records", "--part", name, "--place", place)
+
+
+def _wall(one: Measured) -> float:
+    return one.wall
+
+
+def _cpu(one: Measured) -> float:
+    return one.cpu
+
+
+def _peak(one: Measured) -> float:
+    return one.peak
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.records", description=__doc__)
+    parser.add_argument("--students", default=",".join(map(str, SIZES)), help="sizes, separated by commas")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--part", choices=("prepare", "homeroom", "polars", "duckdb"), help="for the benchmark itself")
+    parser.add_argument("--place", type=Path)
+    chosen = parser.parse_args()
+    sizes = [int(size) for size in chosen.students.split(",")]
+    match chosen.part:
+        case None:
+            print(section(sizes, rounds=chosen.rounds))
+        case "prepare":
+            prepare(chosen.place, sizes[0])
+        case "homeroom":
+            homeroom(chosen.place)
+        case "polars":
+            polars(chosen.place)
+        case "duckdb":
+            duckdb_diff(chosen.place)
+
+
+if __name__ == "__main__":
+    _main()
