@@ -211,8 +211,8 @@ class Rule(StrEnum):
         "or-row-malformed",
         Severity.RECORD,
         (
-            "the row has too many or too few fields, so nobody can tell which record it is; until it is corrected, no record"
-            " of this file counts as removed"
+            "the row has too many or too few fields, so nobody can tell which record it is; until it is corrected,"
+            " no record of this file counts as removed"
         ),
         "look for a missing or stray comma or quotation mark",
     )
@@ -406,13 +406,7 @@ RULES: Final[dict[str, Rule]] = {rule.value: rule for rule in Rule}
 
 _IDS: Final[pl.DataType] = pl.Enum(list(RULES))
 SCHEMA: Final = pl.Schema(
-    {
-        "rule": pl.Enum([rule.value for rule in Rule]),
-        "file": pl.String,
-        "row": pl.UInt32,
-        "field": pl.String,
-        "id": pl.String,
-    }
+    {"rule": _IDS, "file": pl.String(), "row": pl.UInt32(), "field": pl.String(), "id": pl.String()}
 )
 
 

@@ -103,6 +103,8 @@ class _Rows:
     def cut(self, *fields: str) -> None:
         """Cut texts that are too long."""
         for field in fields:
+            if not (self.frame[field].str.len_bytes() > _LONGEST).any():
+                continue  # no text can have more characters than bytes
             long = pl.col(field).str.len_chars() > _LONGEST
             self.flag(Rule.TEXT_LONG, long, field=field)
             self.frame = self.frame.with_columns(pl.when(long).then(pl.col(field).str.head(_LONGEST)).otherwise(field))
@@ -156,7 +158,9 @@ class _Rows:
         if field not in self.frame.columns:
             self.set(**{to: pl.lit(None, dtype=pl.List(pl.String))})
             return
-        self.set(**{to: _list(field)})
+        meaning = self.frame.select(pl.col(field).unique()).with_columns(_list(field).alias("_list"))  # few differ
+        joined = self.frame.select(field).join(meaning, on=field, how="left", nulls_equal=True, maintain_order="left")
+        self.set(**{to: joined["_list"]})
 
 
 def _list(field: str) -> pl.Expr:
@@ -182,7 +186,7 @@ class _Reading:
         self._scratch = scratch
         self._findings: list[Findings] = [package.findings]
         self._version_read = self._check_manifest()
-        self._acceptance = Acceptance(previous=previous)
+        self._acceptance = Acceptance(previous=previous, roles_in_users=self._version_read is Version.V1_1)
         self._tables: dict[str, Table] = {}
 
     def snapshot(self) -> Snapshot:
@@ -373,6 +377,7 @@ class _Reading:
         rows.choose("classType", layout.CLASS_TYPES)
         self._read_studies("classes", rows, code="classCode")
         rows.lists("termSourcedIds", to="terms")
+        rows.flag(Rule.VALUE_MISSING, pl.col("terms").list.len() == 0, field="termSourcedIds")
         rows.set(type=pl.col("classType"), course=pl.col("courseSourcedId"), school=pl.col("schoolSourcedId"))
         self._accept("classes", rows, absent={"classCode": "code", "grades": "grades", "subjects": "subjects"})
 
@@ -409,7 +414,7 @@ class _Reading:
         rows.flag(Rule.NAME_MISSING, pl.col("given").is_null() & ~nameless, field="givenName")
         rows.flag(Rule.NAME_MISSING, pl.col("family").is_null() & ~nameless, field="familyName")
         rows.cut("given", "family", "username", "identifier", "email")
-        rows.set(enabled=_truth("enabledUser", layout.TRUE_AND_FALSE))
+        rows.set(enabled=_truth("enabledUser", layout.TRUE_AND_FALSE, exact=False))
         rows.flag(Rule.ENUM, pl.col("enabledUser").is_not_null() & pl.col("enabled").is_null(), field="enabledUser")
         odd = pl.col("enabled").is_not_null() & ~pl.col("enabledUser").is_in(layout.TRUE_AND_FALSE[:2])
         rows.flag(Rule.SPELLING, odd, field="enabledUser", first_only=True)
@@ -448,18 +453,14 @@ class _Reading:
         people = rows.frame.select("row", "id", "role", "orgs", "bad").join(
             users.rename({"n": "user"}), on="id", how="left"
         )
-        aside = people.join(accepted, left_on="user", right_on="n", how="anti")
         people = people.join(accepted, left_on="user", right_on="n", how="semi").unique("user")
         links = people.explode("orgs").join(
             self._acceptance.numbers("orgs").rename({"id": "orgs", "n": "org"}), on="orgs", how="left"
         )
-        # The roles of a record that was set aside are unreadable with it, so the earlier ones stay.
-        unreadable = aside.select("row", "user", bad=pl.lit(value=True))
-        frame = pl.concat([links.select("row", "id", "user", "org", "role", "bad"), unreadable], how="diagonal")
-        frame = frame.with_columns(
+        frame = links.select("row", "id", "user", "org", "role", "bad").with_columns(
             primary=pl.lit(value=True), begin=pl.lit(None, dtype=pl.Date), end=pl.lit(None, dtype=pl.Date)
         )
-        dangling = self._acceptance.links("roles", frame, frozen=rows.frozen)
+        dangling = self._acceptance.links("roles", frame, frozen=False)
         dangling = dangling.join(frame.select("row", "id").unique("row"), on="row", how="left")
         self._findings.append(Findings.of(Rule.DANGLING, dangling, file=rows.file, field="orgSourcedIds"))
 
@@ -479,7 +480,8 @@ class _Reading:
         rows.flag(Rule.DATE, pl.col("bad_begin"), field="beginDate")
         rows.flag(Rule.DATE, pl.col("bad_end"), field="endDate")
         rows.flag(Rule.END_BEFORE_BEGIN, pl.col("end") < pl.col("begin"), field="endDate")
-        rows.flag(Rule.PRIMARY, pl.col("odd_primary") & pl.col("primary").is_null(), field=primary)
+        required = pl.lit(primary in sheet.required)
+        rows.flag(Rule.PRIMARY, pl.col("primary").is_null() & (pl.col("odd_primary") | required), field=primary)
         rows.flag(Rule.SPELLING, pl.col("odd_primary") & pl.col("primary").is_not_null(), field=primary)
         rows.flag(Rule.SPELLING, pl.col("odd_role") & (pl.col("role") != "other"), field="role")
         rows.flag(Rule.SCHOOL_DIFFERS, pl.col("elsewhere"), field="schoolSourcedId")
@@ -508,26 +510,41 @@ class _Reading:
             )
         else:
             elsewhere = pl.lit(value=False)
-        return scan.select(
-            "row",
-            *REFERENCES[table],
-            role=_role("role", words),
-            primary=_truth(primary, primary_words),
-            begin=_date("beginDate"),
-            end=_date("endDate"),
-            bad=pl.lit(value=False),
-            hash=pl.col("sourcedId").hash(),
-            odd_id=~pl.col("sourcedId").str.contains(_STANDARD_ID).fill_null(value=False),
-            has_role=pl.col("role").is_not_null(),
-            odd_role=pl.col("role").cast(pl.Enum(words), strict=False).is_null() & pl.col("role").is_not_null(),
-            odd_primary=pl.col(primary).cast(pl.Enum(primary_words[:2]), strict=False).is_null()
-            & pl.col(primary).is_not_null(),
-            bad_begin=pl.col("beginDate").is_not_null() & _date("beginDate").is_null(),
-            bad_end=pl.col("endDate").is_not_null() & _date("endDate").is_null(),
-            stated=pl.col("status").is_not_null(),
-            stamped=pl.col("dateLastModified").is_not_null(),
-            elsewhere=elsewhere,
-        ).collect(engine="streaming")
+        # Exact words first, which cost least; only where there are others, good will in a second pass.
+        for exact in (True, False):
+            frame = (
+                scan.with_columns(
+                    _role=_role("role", words, exact=exact),
+                    _primary=_truth(primary, primary_words[:2] if exact else primary_words, exact=exact),
+                    begin=_date("beginDate"),
+                    end=_date("endDate"),
+                )
+                .select(
+                    "row",
+                    *REFERENCES[table],
+                    "begin",
+                    "end",
+                    role="_role",
+                    primary="_primary",
+                    bad=pl.lit(value=False),
+                    hash=pl.col("sourcedId").hash(),
+                    odd_id=~pl.col("sourcedId").str.contains(_STANDARD_ID).fill_null(value=False),
+                    has_role=pl.col("role").is_not_null(),
+                    odd_role=_is_odd("role", pl.col("_role"), pl.col("_role").cast(pl.String), exact=exact),
+                    odd_primary=_is_odd(
+                        primary, pl.col("_primary"), _word(pl.col("_primary"), primary_words), exact=exact
+                    ),
+                    bad_begin=pl.col("beginDate").is_not_null() & pl.col("begin").is_null(),
+                    bad_end=pl.col("endDate").is_not_null() & pl.col("end").is_null(),
+                    stated=pl.col("status").is_not_null(),
+                    stamped=pl.col("dateLastModified").is_not_null(),
+                    elsewhere=elsewhere,
+                )
+                .collect(engine="streaming")
+            )
+            if not (frame["odd_role"].any() or frame["odd_primary"].any()):
+                break
+        return frame
 
     def _judge_link_ids(self, table: str, rows: _Rows) -> None:
         """Links without a usable id, and links whose id occurs twice."""
@@ -562,18 +579,31 @@ class _Reading:
         return Findings(findings.frame.drop("id").join(ids, on="row", how="left").select(SCHEMA.names()))
 
 
-def _role(field: str, words: type[StrEnum]) -> pl.Expr:
-    """A role by its word in any letter case; every extension is `other`, which is itself no word of OneRoster."""
-    word = pl.col(field).str.strip_chars().str.to_lowercase()
-    word = pl.when(word.str.starts_with(layout.EXTENSION)).then(pl.lit(layout.EXTENSION)).otherwise(word)
-    given = pl.Enum([layout.EXTENSION if role == "other" else role.value.lower() for role in words])
+def _role(field: str, words: type[StrEnum], *, exact: bool) -> pl.Expr:
+    """A role by its word, if not `exact` in any letter case; each extension is `other`, itself no word of OneRoster."""
+    given = pl.Enum([layout.EXTENSION if role == "other" else role.value if exact else role.lower() for role in words])
+    word = pl.col(field)
+    if not exact:
+        word = word.str.strip_chars().str.to_lowercase()
+        word = pl.when(word.str.starts_with(layout.EXTENSION)).then(pl.lit(layout.EXTENSION)).otherwise(word)
     return word.cast(given, strict=False).to_physical().cat.to(pl.Enum(words))
 
 
-def _truth(field: str, words: tuple[str, ...]) -> pl.Expr:
+def _truth(field: str, words: tuple[str, ...], *, exact: bool) -> pl.Expr:
     """True for the words at even positions, False for those at odd ones, null for others."""
-    word = pl.col(field).str.strip_chars().str.to_lowercase().cast(pl.Enum(words), strict=False)
-    return word.to_physical() % 2 == 0
+    word = pl.col(field) if exact else pl.col(field).str.strip_chars().str.to_lowercase()
+    return word.cast(pl.Enum(words), strict=False).to_physical() % 2 == 0
+
+
+def _word(truth: pl.Expr, words: tuple[str, ...]) -> pl.Expr:
+    """OneRoster's own word for a truth."""
+    return pl.when(truth).then(pl.lit(words[0])).when(~truth).then(pl.lit(words[1]))
+
+
+def _is_odd(field: str, meaning: pl.Expr, spelling: pl.Expr, *, exact: bool) -> pl.Expr:
+    """Whether something is given that was not understood or, in the second pass, was not spelt like its meaning."""
+    given = pl.col(field).is_not_null()
+    return given & (meaning.is_null() if exact else spelling.ne_missing(pl.col(field)))
 
 
 def _credentials(roster: Roster, passwords: pl.DataFrame) -> pl.DataFrame:
