@@ -112,6 +112,8 @@ class Trivial:
         self.built = 0
         self.closed = 0
         self.cluster: Cluster | None = None
+        self.pauses: dict[str, asyncio.Event] = {}
+        """App -> what its runs wait for, between asking what is listed and listing it."""
         self.idle = False
         """Whether to leave the objects alone."""
         self.seen: list[tuple[str, int, bool]] = []
@@ -134,6 +136,8 @@ class Trivial:
             self.unlisted[key.name] = unlisted
             if obj is None:
                 return Verdict()
+            if key.name in self.pauses:
+                await self.pauses[key.name].wait()
             status = parse(obj).status
             assert isinstance(status, RootStatus)
             generation = obj["metadata"]["generation"]
@@ -361,16 +365,20 @@ class TestFaults:
         self, hands: Hands, trivial: Trivial, crd_files: dict[str, str], log: Callable[[], list[dict[str, Any]]]
     ) -> None:
         rules = [hands.rule(f"r{n}", "a") for n in range(30)]
-        await hands.apply(hands.app("a"), *rules)
+        slow = [hands.rule(f"s{n}", "slow") for n in range(10)]
+        trivial.pauses["slow"] = asyncio.Event()
+        await hands.apply(hands.app("a"), hands.app("slow"), *rules, *slow)
         async with running(trivial):
-            await until(lambda: trivial.rules.get("a") == 30)
+            await until(lambda: trivial.rules.get("a") == 30 and trivial.unlisted.get("slow") == [])
             trivial.seen.clear()
             await hands.kubectl("delete", "crd", "sharingrules.homeroom.dev")
             await until(lambda: trivial.unlisted["a"] == ["SharingRule"])
             assert trivial.seen == []
+            trivial.pauses["slow"].set()  # it began before
+            await until(lambda: trivial.rules.get("slow") == 10)
             await asyncio.to_thread(install, hands.plane, crd_files)
             await hands.apply(*rules[:20])
-            await until(lambda: trivial.rules["a"] == 20 and trivial.ready() == 1)
+            await until(lambda: trivial.rules["a"] == 20 and trivial.rules["slow"] == 0 and trivial.ready() == 2)
         assert errors(log()) == []
 
     async def test_a_right_taken_away_while_running(
@@ -397,19 +405,25 @@ class TestFaults:
     async def test_a_namespace_that_goes_away_loses_its_rules_unnoticed(self, hands: Hands, trivial: Trivial) -> None:
         keeper = hands.app("kept", finalizers=["test.homeroom.dev/wait"])
         await hands.apply(keeper, hands.app("a"), *(hands.rule(f"r{n}", "kept") for n in range(20)))
-        async with running(trivial):
+        key = Key("LearningApp", hands.namespace, "kept")
+        async with running(trivial) as operator:
             await until(lambda: trivial.rules.get("kept") == 20)
-            await hands.kubectl("delete", "namespace", hands.namespace, "--wait=false")
             cluster = trivial.cluster
             assert cluster is not None
-            await until(lambda: len(cluster.list("SharingRule", hands.namespace)) == 0)
-            key = Key("LearningApp", hands.namespace, "kept")
+            assert operator._leading is not None
+            kinds = operator._leading.kinds
+            await hands.kubectl("delete", "namespace", hands.namespace, "--wait=false")
+            await until(lambda: kinds.is_closing(hands.namespace))
             cluster.enqueue(key)
             await until(lambda: "deletionTimestamp" in (cluster.get(key) or {"metadata": {}})["metadata"])
-            assert {count for app, count, deleting in trivial.seen if app == "kept" and not deleting} == {20}
+            here = f"--namespace={hands.namespace}"
+            assert await hands.kubectl("get", "sharingrules", here, "--output=name") == ""
+            await until(lambda: any(deleting for _, _, deleting in trivial.seen))
+            assert {count for app, count, _ in trivial.seen if app == "kept"} == {20}
             free = '--patch={"metadata":{"finalizers":null}}'
-            await hands.kubectl("patch", "learningapp", "kept", f"--namespace={hands.namespace}", "--type=merge", free)
-            await until(lambda: cluster.list("LearningApp", hands.namespace) == [])
+            await hands.kubectl("patch", "learningapp", "kept", here, "--type=merge", free)
+            await until(lambda: all(cluster.list(kind, hands.namespace) == [] for kind in KINDS))
+            assert not kinds.is_closing(hands.namespace)
 
     async def test_an_api_server_that_is_away_for_a_while(
         self, hands: Hands, trivial: Trivial, log: Callable[[], list[dict[str, Any]]]

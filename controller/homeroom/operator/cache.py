@@ -102,14 +102,15 @@ class Cache:
             del self._objects[key.kind][key.namespace]
         self._on_change(old, None)
 
-    def complete(self, kind: str, objects: Sequence[Object], *, at: int) -> None:
-        """Take over a complete list of a kind, made at resourceVersion `at`: what it lacks and is not newer is gone."""
+    def complete(self, kind: str, objects: Sequence[Object], *, at: int) -> Sequence[Object]:
+        """Take over a complete list of a kind, made at resourceVersion `at`; gives what it lacks and is not newer.
+
+        That stays until it is forgotten: whether an absence counts is not for us to say.
+        """
         for obj in objects:
             self.observe(obj)
         uids = {obj["metadata"]["uid"] for obj in objects}
-        for obj in self.every(kind):
-            if obj["metadata"]["uid"] not in uids and version(obj) <= at:
-                self.forget(obj)
+        return [obj for obj in self.every(kind) if obj["metadata"]["uid"] not in uids and version(obj) <= at]
 
     def _bury(self, uid: str) -> None:
         self._gone[uid] = None

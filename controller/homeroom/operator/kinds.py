@@ -10,12 +10,14 @@ a complete list was taken over since that became so.
 A deletion is believed late: deleting a CRD deletes all its objects one by one while the kind is still served, and each
 of these looks like the deletion of a single rule. The CRD carries its deletionTimestamp before the first of them goes,
 so an object counts as gone only after the CRD, asked afterwards, turns out to be alive. The same holds for the
-namespace, which is then `closing`: nothing runs there any more but clean-up.
+namespace. While a kind is not listed, or a namespace is closing, what is cached of it stays as it is, also for runs
+that began before; a closed namespace goes as a whole.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -142,7 +144,7 @@ class Kinds:
         """Look again and again."""
         while True:
             self._wake.clear()
-            await asyncio.gather(*(self._look(kind) for kind in self._states), self._open_namespaces())
+            await asyncio.gather(*(self._look(kind) for kind in self._states), self._look_at_closing())
             self._looked_at = self._clock.monotonic()
             self._announce()
             self._ask_for_watches()
@@ -199,15 +201,18 @@ class Kinds:
         deletions, state.deletions = state.deletions, []
         try:
             problem = await self._problem(kind)
-            await self._close_namespaces(deletions)
+            if problem is None:
+                await self._look_at_namespaces({obj["metadata"]["namespace"] for obj in deletions})
         except TransientError:  # no answer: what was known stays true, and watches resume where they were
             state.deletions = deletions + state.deletions
             return
         if problem is not None:
             self._set(kind, problem)
+            return
         for obj in deletions:
-            self._cache.forget(obj)
-        if problem is None and (state.suspect or state.problem is not None):
+            if obj["metadata"]["namespace"] not in self._closing:
+                self._cache.forget(obj)
+        if state.suspect or state.problem is not None:
             await self._list(kind)
 
     async def _problem(self, kind: str) -> str | None:
@@ -244,11 +249,13 @@ class Kinds:
         """Ask for a complete list when ours was of another length two looks in a row."""
         state = self._states[kind]
         count = len(page["items"]) + page["metadata"].get("remainingItemCount", 0)
-        state.mismatches = 0 if count == len(self._cache.every(kind)) else state.mismatches + 1
+        is_equal = count == len(self._cache.every(kind)) or bool(self._closing)
+        state.mismatches = 0 if is_equal else state.mismatches + 1
         if state.mismatches >= 2:
             state.suspect, state.mismatches = True, 0
 
     async def _list(self, kind: str) -> None:
+        """Take over the complete list; the kind counts as listed once that lacks nothing that we have."""
         state = self._states[kind]
         state.suspect = False  # first, as the watch may raise it while we read
         try:
@@ -258,32 +265,38 @@ class Kinds:
             if isinstance(error, TerminalError):
                 self._set(kind, error.message)
             return
-        self._cache.complete(kind, objects, at=at)
-        self._set(kind, None)
+        absent = [
+            obj
+            for obj in self._cache.complete(kind, objects, at=at)
+            if obj["metadata"]["namespace"] not in self._closing
+        ]
+        if absent:
+            state.deletions += absent
+            self._wake.set()
+        else:
+            self._set(kind, None)
 
-    async def _close_namespaces(self, deletions: Sequence[Object]) -> None:
-        """Note the namespaces of these objects that are going away."""
-        for namespace in {obj["metadata"]["namespace"] for obj in deletions} - self._closing:
-            if await self._is_going(namespace):
-                self._closing.add(namespace)
-
-    async def _open_namespaces(self) -> None:
-        """Forget the closing namespaces that are gone with all they had, or are there anew."""
-        for namespace in sorted(self._closing):
+    async def _look_at_namespaces(self, namespaces: Iterable[str]) -> None:
+        """Note which of these are closing, and let go what closed ones had; raises UnavailableError."""
+        for namespace in sorted(namespaces):
             try:
-                going = await self._is_going(namespace)
-            except TransientError:
-                continue
-            if not going or not any(self._cache.list(kind, namespace) for kind in self._states):
+                found = await self._api.get(f"/api/v1/namespaces/{namespace}")
+            except NotFoundError:
                 self._closing.discard(namespace)
+                for kind in self._states:
+                    for obj in self._cache.list(kind, namespace):
+                        self._cache.forget(obj)
+                continue
+            except ForbiddenError as error:
+                _log.warning("cannot tell whether a namespace is being deleted", error=error.message)
+                continue
+            if "deletionTimestamp" in found["metadata"]:
+                self._closing.add(namespace)
+            elif namespace in self._closing:  # gone and made anew in between
+                self._closing.discard(namespace)
+                for state in self._states.values():
+                    state.suspect = True
 
-    async def _is_going(self, namespace: str) -> bool:
-        """Whether a namespace is being deleted, or is gone; raises UnavailableError."""
-        try:
-            found = await self._api.get(f"/api/v1/namespaces/{namespace}")
-        except NotFoundError:
-            return True
-        except ForbiddenError as error:
-            _log.warning("cannot tell whether a namespace is being deleted", error=error.message)
-            return False
-        return "deletionTimestamp" in found["metadata"]
+    async def _look_at_closing(self) -> None:
+        with contextlib.suppress(TransientError):  # no answer: they stay closing
+            await self._look_at_namespaces(self._closing)

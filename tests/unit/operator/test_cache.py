@@ -95,10 +95,12 @@ def test_the_truth_wins_in_any_order(history: History, data: st.DataObject) -> N
                 cache.observe(data.draw(st.sampled_from(history.streams[uid][:-1] or [history.streams[uid][0]])))
             case "list":
                 moment = data.draw(st.integers(0, history.last))
-                cache.complete("School", history.at(moment), at=moment)
+                for gone in cache.complete("School", history.at(moment), at=moment):
+                    cache.forget(gone)
             case _:
                 pass
-    cache.complete("School", history.at(history.last), at=history.last)
+    for gone in cache.complete("School", history.at(history.last), at=history.last):
+        cache.forget(gone)
     truth = {obj["metadata"]["name"]: obj for obj in history.at(history.last)}
     assert {obj["metadata"]["name"]: obj for obj in cache.list("School", "n")} == truth
     assert {key.name: obj for key, obj in known.items()} == truth
@@ -140,12 +142,12 @@ class TestChanges:
         cache.forget(thing("a", uid="1", at=4))
         assert [obj["metadata"]["uid"] for obj in cache.list("School", "n")] == ["2"]
 
-    def test_a_list_takes_away_what_it_lacks_but_not_what_is_newer(self) -> None:
+    def test_a_list_tells_what_it_lacks_but_not_what_is_newer(self) -> None:
         cache = Cache(lambda *_: None)
         cache.observe(thing("old", uid="1", at=5))
         cache.observe(thing("new", uid="2", at=11))
-        cache.complete("School", [], at=10)
-        assert [obj["metadata"]["name"] for obj in cache.list("School", "n")] == ["new"]
+        assert [obj["metadata"]["name"] for obj in cache.complete("School", [], at=10)] == ["old"]
+        assert [obj["metadata"]["name"] for obj in cache.list("School", "n")] == ["new", "old"]
 
     def test_lists_are_sorted_and_lean(self) -> None:
         cache = Cache(lambda *_: None)
