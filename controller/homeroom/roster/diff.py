@@ -115,11 +115,12 @@ def diff(
         _membership_rows(compared.lacking, desired, Op.CREATE),
         _right_rows(compared.lacking_rights, desired, Op.CREATE),
     ]
+    still = _still(actual)
     if baseline is not None and actual.complete:
         known = _known_schools(baseline)
-        leaving = _leaving(actual, compared, removal=removal, baseline=baseline)
+        leaving = _leaving(actual, compared, still, removal=removal, baseline=baseline)
         parts += [part.filter(pl.col("school").is_in(known.implode())) for part in leaving]
-    rows = pl.concat(parts, how="diagonal_relaxed").pipe(_moving, _still(actual, compared))
+    rows = pl.concat(parts, how="diagonal_relaxed").pipe(_moving, still)
     if rows.is_empty():
         return Plan.of(rows.select("kind", "op", "school", "key"))
     over = _over(rows, roster, today) if roster is not None and today is not None else None
@@ -217,26 +218,22 @@ class _Still:
     people: pl.DataFrame
 
 
-def _still(actual: Actual, compared: _Comparison) -> _Still:
-    schools = [*actual.unsure, *compared.schools.filter(pl.col("key").is_duplicated())["key"]]
-    there = compared.people.filter(pl.col("row_now").is_not_null())
-    twice = pl.concat(
-        [
-            there.filter(pl.col("row").is_not_null() & pl.col("row").is_duplicated()).select("school", "key"),
-            there.filter(pl.col("row").is_null())
-            .select("school", "key")
-            .filter(pl.struct("school", "key").is_duplicated()),
-        ]
-    )
+def _still(actual: Actual) -> _Still:
+    keys = actual.schools["key"].drop_nulls()
+    people = _named(actual.people, actual.schools).select("school", "key").drop_nulls()
+    twice = people.group_by("school", "key").len().filter(pl.col("len") > 1).select("school", "key")
     named = pl.DataFrame(sorted(actual.conflicts), schema={"school": pl.String, "key": pl.String}, orient="row")
+    schools = sorted({*actual.unsure, *keys.filter(keys.is_duplicated())})
     return _Still(
-        schools=pl.DataFrame({"school": schools}, schema={"school": pl.String}).unique(),
+        schools=pl.DataFrame({"school": schools}, schema={"school": pl.String}),
         people=pl.concat([named, twice]).unique(),
     )
 
 
 def _moving(rows: pl.DataFrame, still: _Still) -> pl.DataFrame:
     """`rows` of a plan without what stands still."""
+    if still.schools.is_empty() and still.people.is_empty():
+        return rows
     rows = rows.join(still.schools, on="school", how="anti")
     personal = pl.col("kind").is_in(_PERSONAL)
     return pl.concat(
@@ -347,7 +344,9 @@ def _known_schools(baseline: Baseline) -> pl.Series:
     return pl.concat([baseline.desired.schools["key"], baseline.kept["school"]]).unique()
 
 
-def _leaving(actual: Actual, compared: _Comparison, *, removal: Removal, baseline: Baseline) -> list[pl.DataFrame]:
+def _leaving(
+    actual: Actual, compared: _Comparison, still: _Still, *, removal: Removal, baseline: Baseline
+) -> list[pl.DataFrame]:
     """Everything that is there in managed classes and schools, and not desired.
 
     Rows of a plan; `spared`: goes only if it never had a reason (`_with_causes` knows).
@@ -359,22 +358,26 @@ def _leaving(actual: Actual, compared: _Comparison, *, removal: Removal, baselin
 
     extra = compared.extra
     extra = extra.filter(actual.classes["key"].is_not_null().gather(extra["class"]))
+    wanted_classes = classes.filter(pl.col("row").is_not_null())["row_now"].drop_nulls().implode()
+    going_on = extra["class"].is_in(wanted_classes)
+    spared = extra["person"].is_in(keep.implode()) & going_on  # archiving empties a class, and says so in the plan
     if removal.classes is ClassRemoval.KEEP:
         # The class stays as it is, but for the people who left: their treatment is about them, not about the class.
-        wanted_classes = classes.filter(pl.col("row").is_not_null())["row_now"].drop_nulls()
-        wanted_people = people.filter(pl.col("row").is_not_null())["row_now"].drop_nulls()
-        left = ours.gather(extra["person"]) & ~extra["person"].is_in(wanted_people.implode())
-        extra = extra.filter(left | extra["class"].is_in(wanted_classes.implode()))
-    memberships = _membership_rows(extra, actual, Op.REMOVE).with_columns(
-        extra["person"].is_in(keep.implode()).alias("spared")
-    )
+        wanted_people = people.filter(pl.col("row").is_not_null())["row_now"].drop_nulls().implode()
+        left = ours.gather(extra["person"]) & ~extra["person"].is_in(wanted_people)
+        spared |= extra["person"].is_in(keep.implode())
+        extra, spared = extra.filter(left | going_on), spared.filter(left | going_on)
+    memberships = _membership_rows(extra, actual, Op.REMOVE).with_columns(spared.alias("spared"))
 
     # Rights only of people with our mark: somebody's own administrator account is not ours.
     held = compared.extra_rights.filter(ours.gather(compared.extra_rights["person"]))
     rights = _right_rows(held, actual, Op.REMOVE).with_columns(
         pl.lit(removal.administrators is PersonRemoval.KEEP).alias("spared")
     )
-    gone = classes.filter(pl.col("row").is_null() & ~pl.col("archived"))
+    # Nor is a class archived, hence emptied, in which somebody stands still.
+    questioned = _named(actual.people, actual.schools).join(still.people, on=["school", "key"], how="semi")["row"]
+    held_open = actual.memberships.filter(pl.col("person").is_in(questioned.implode()))["class"]
+    gone = classes.filter(pl.col("row").is_null() & ~pl.col("archived") & ~pl.col("row_now").is_in(held_open.implode()))
     if removal.classes is ClassRemoval.KEEP:
         gone = gone.clear()
     suspended = leavers.filter(pl.col("policy") == PersonRemoval.SUSPEND.value)
@@ -440,6 +443,8 @@ def _lacking(rows: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
 
 def _in_state(rows: pl.DataFrame, state: Desired | Actual) -> pl.DataFrame:
     """`IDENTITY` of those of `rows` that `state` contains, distinct. Suspended and archived is not contained."""
+    if rows.is_empty():
+        return rows.select(IDENTITY)
     people = _named(state.people, state.schools).rename({"row": "person"})
     classes = _named(state.classes, state.schools).rename({"row": "class", "key": "class_key"})
     used = people if "suspended" not in people.columns else people.filter(~pl.col("suspended"))
@@ -512,7 +517,7 @@ def _with_causes(
         .then(pl.lit(Cause.LEFT_SOURCE.value))
         .when(update & said.is_in(edit))
         .then(said)
-        .when(update & (kind == Kind.PERSON.value) & (pl.col("name") == pl.col("name_before")))
+        .when(update & (kind == Kind.PERSON.value) & (pl.col("name") == pl.col("name_before")) & ~pl.col("unapplied"))
         .then(pl.lit(Cause.DRIFT.value))
         .when(update)
         .then(pl.lit(Cause.SOURCE_CHANGED.value))
@@ -599,8 +604,7 @@ def expected(desired: Desired, actual: Actual, plan: Plan, *, before: Baseline |
     old = _read(before) or Baseline(
         desired=_NOTHING, kept=_rows_of(KEPT_SCHEMA), unapplied=_rows_of(UNAPPLIED_SCHEMA), first=True
     )
-    compared = _compare(desired, actual)
-    still = _still(actual, compared)
+    still = _still(actual)
     unread, known = still.schools["school"].implode(), _known_schools(old).implode()
 
     keys = desired.schools["key"]
@@ -612,10 +616,11 @@ def expected(desired: Desired, actual: Actual, plan: Plan, *, before: Baseline |
         stays = old.desired.schools["key"].is_in(unread)
         state = _joined(_only(old.desired, stays), _only(desired, moved))
 
-    past = _compare(state, old.desired)
-    gone = [_marked(past, old.desired, people=_strongest(old.desired)), old.kept]
-    if actual.complete:
-        found = _marked(compared, actual, people=_seen(actual))
+    gone = [old.kept]
+    if not _equal(state, old.desired):
+        gone.insert(0, _marked(_compare(state, old.desired), old.desired, people=_strongest(old.desired)))
+    if actual.complete and not actual.schools["key"].drop_nulls().is_in(known).all():
+        found = _marked(_compare(desired, actual), actual, people=_seen(actual))
         gone.append(found.filter(~pl.col("school").is_in(known)))
     kept = pl.concat(gone).unique(IDENTITY, keep="first", maintain_order=True)
     kept = _lacking(kept, _in_state(kept, state))
@@ -638,7 +643,7 @@ def expected(desired: Desired, actual: Actual, plan: Plan, *, before: Baseline |
     parts = [
         coming,
         waiting.join(_in_state(waiting, state), on=list(IDENTITY), how="semi", nulls_equal=True),
-        _newcomers(state, old.desired, still),
+        _asked(state, old.desired, still),
     ]
     unapplied = pl.concat(parts).unique(IDENTITY, keep="first", maintain_order=True)
     return Baseline(
@@ -658,6 +663,11 @@ def _read(baseline: Baseline | None) -> Baseline | None:
 
 
 _NOTHING: Final = Desired(**{name: pl.DataFrame(schema=schema) for name, schema in DESIRED_SCHEMAS.items()})
+
+
+def _equal(one: Desired, other: Desired) -> bool:
+    """The same rows in the same order."""
+    return all(getattr(one, name).equals(getattr(other, name)) for name in DESIRED_SCHEMAS)
 
 
 def _marked(compared: _Comparison, there: Desired | Actual, *, people: pl.DataFrame) -> pl.DataFrame:
@@ -695,7 +705,7 @@ def _seen(actual: Actual) -> pl.DataFrame:
     )
 
 
-def _newcomers(state: Desired, before: Desired, still: _Still) -> pl.DataFrame:
+def _asked(state: Desired, before: Desired, still: _Still) -> pl.DataFrame:
     """What `state` newly wants of people who stand still: columns `UNAPPLIED_SCHEMA`."""
     people = _named(state.people, state.schools).join(still.people, on=["school", "key"], how="semi")
     rows = people["row"].implode()
@@ -704,9 +714,13 @@ def _newcomers(state: Desired, before: Desired, still: _Still) -> pl.DataFrame:
         _membership_rows(state.memberships.filter(pl.col("person").is_in(rows)), state, Op.CREATE),
         _right_rows(state.rights.filter(pl.col("person").is_in(rows)), state, Op.CREATE),
     ]
-    wanted = pl.concat(parts, how="diagonal_relaxed").with_columns(pl.lit(Cause.SOURCE_ADDED.value).alias("cause"))
-    wanted = _rows_of(UNAPPLIED_SCHEMA, wanted)
-    return _lacking(wanted, _in_state(wanted, before))
+    wanted = _rows_of(UNAPPLIED_SCHEMA, pl.concat(parts, how="diagonal_relaxed"))
+    new = _lacking(wanted, _in_state(wanted, before)).with_columns(pl.lit(Cause.SOURCE_ADDED.value).alias("cause"))
+    renamed = people.join(_named(before.people, before.schools), on=["school", "key"], suffix="_before").filter(
+        pl.col("name") != pl.col("name_before")
+    )
+    changed = _rows_of(UNAPPLIED_SCHEMA, _rows(renamed, Kind.PERSON, Op.UPDATE))
+    return pl.concat([new, changed.with_columns(pl.lit(Cause.SOURCE_CHANGED.value).alias("cause"))])
 
 
 def _rows_of(schema: pl.Schema, rows: pl.DataFrame | None = None) -> pl.DataFrame:

@@ -288,6 +288,8 @@ class Target:
         number = int(change.external_id)
         section = self.classes[number]
         assert section.key == change.key
+        if change.op is Op.ARCHIVE:  # a product empties the class: whoever is in it has to be in the plan
+            assert not {row for row in self.members if row[0] == number}
         name = change.name if change.name is not None else section.name
         self.classes[number] = replace(section, name=name, archived=change.op is Op.ARCHIVE)
 

@@ -364,6 +364,39 @@ def test_a_class_that_leaves_is_emptied_and_archived() -> None:
     ]
 
 
+def test_an_archived_class_is_empty_whoever_is_kept() -> None:
+    keep = Removal(students=KEEP, teachers=KEEP, administrators=KEEP)
+    old = world("7a: ann; 7b: bob tom*", rights=["tom"])
+    target = Target.of(old)
+    said, remembered = run(world("7a: ann"), target, baseline(old), removal=keep)
+    assert said == [
+        "Remove Membership 7b/bob Learner: LeftSource",
+        "Remove Membership 7b/tom Coach: LeftSource",
+        "Archive Class 7b: LeftSource",
+    ]
+    assert run(world("7a: ann"), target, remembered, removal=keep)[0] == []
+
+
+def test_a_class_in_which_somebody_stands_still_is_not_archived() -> None:
+    old, new = world("7a: ann; 7b: ann bob; 7c: bob"), world("7a: ann bob")
+    target = Target.of(old)
+    actual = target.actual(conflicts=[("s1", "ann")])
+    changes = plan(new, actual, old)
+    assert told(changes) == [
+        "Create Membership 7a/bob Learner: SourceAdded",
+        "Remove Membership 7b/bob Learner: LeftSource",
+        "Remove Membership 7c/bob Learner: LeftSource",
+        "Archive Class 7c: LeftSource",
+    ]
+    remembered = expected(desired(new), actual, changes, before=baseline(old)).settled(
+        changes, identity(target.apply(changes))
+    )
+    assert told(plan(new, target, remembered)) == [
+        "Remove Membership 7b/ann Learner: LeftSource",
+        "Archive Class 7b: LeftSource",
+    ]
+
+
 def test_a_class_that_is_kept_stays_as_it_is_but_for_people_who_left() -> None:
     keep = Removal(classes=ClassRemoval.KEEP)
     old, new = world("7a: ann; 7b: ann bob tom*"), world("7a: ann")
@@ -566,6 +599,16 @@ def test_a_conflict_stands_still_both_ways() -> None:
         "Suspend Person cid: LeftSource",
         "Suspend Person tom: LeftSource",
     ]
+
+
+def test_what_the_records_changed_during_a_conflict_is_no_drift_after_it() -> None:
+    old, new = world("7a: ann bob"), world("7a: ann bob", names="ann")
+    target = Target.of(old)
+    actual = target.actual(conflicts=[("s1", "ann")])
+    changes = plan(new, actual, old)
+    assert changes.empty
+    remembered = expected(desired(new), actual, changes, before=baseline(old))
+    assert told(plan(new, target, remembered)) == ["Update Person ann: SourceChanged"]
 
 
 @pytest.mark.parametrize("claimed", [True, False])
