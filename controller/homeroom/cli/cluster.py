@@ -1,7 +1,7 @@
 """The cluster as the caller sees it: resources and Secrets, read with the caller's own kubeconfig, nothing written.
 
 Unlike the operator (`homeroom.operator.api.log_in`), a person may name a context and may use log-in plug-ins, which
-all large clouds want. In a pod, its ServiceAccount is taken, as the operator does.
+all large clouds want. Without a kubeconfig, in a pod, its ServiceAccount is taken, as the operator does.
 """
 
 from __future__ import annotations

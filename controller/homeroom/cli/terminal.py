@@ -18,7 +18,10 @@ from rich.text import Text
 
 def say(text: str = "", *, style: str = "") -> None:
     """Print one or more lines."""
-    _console(sys.stdout).print(Text(text, style=style), soft_wrap=True)
+    if sys.stdout.isatty():
+        _console(sys.stdout).print(Text(text, style=style), soft_wrap=True)
+    else:  # a large plan is a hundred thousand lines, which the console would take its time for
+        sys.stdout.write(f"{text}\n")
 
 
 def error(text: str) -> None:

@@ -1,17 +1,23 @@
-"""How tests run a command, and a store with something in it."""
+"""How tests run a command; a store with something in it; a target in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
+import polars as pl
 import pytest
 
 from homeroom.cli import main
 from homeroom.plan import Cause, Change, Kind, Op, Outcome, Result, Role
+from homeroom.reconcile.connect import Outside
+from homeroom.roster.state import ACTUAL_SCHEMAS, Actual
 from homeroom.store import RunRow, Store
+from homeroom.targets import Capabilities, Hop, Known
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 RECORDS = EXAMPLES / "lakeside-records"
@@ -94,3 +100,43 @@ def data(tmp_path: Path) -> Path:
         store.conclude(batch, [change], [outcome], **place, at=at, epoch=1)
     store.close()
     return directory
+
+
+class Shelf:
+    """A target that can be read and nothing else."""
+
+    capabilities = Capabilities()
+
+    def __init__(self) -> None:
+        frames = {name: pl.DataFrame(schema=schema) for name, schema in ACTUAL_SCHEMAS.items()}
+        self.actual = Actual(**frames)  # type: ignore[arg-type]  # all five are frames
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    async def read(self, known: Known) -> Actual:
+        assert known.schools
+        return self.actual
+
+    async def apply(self, batch: Sequence[Change]) -> Sequence[Outcome]:
+        raise AssertionError(f"a plan writes nothing, and was asked for {len(batch)} changes")
+
+    async def check(self) -> Sequence[Hop]:
+        return [Hop(name="name resolution", ok=True, text="found"), Hop(name="log-in", ok=False, text="shut\nknock")]
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """Stands behind every LearningApp."""
+    shelf = Shelf()
+
+    async def target(*_: object, **__: object) -> Shelf:
+        return shelf
+
+    monkeypatch.setattr(Outside, "target", target)
+    return shelf

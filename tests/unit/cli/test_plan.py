@@ -4,66 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-import polars as pl
 import pytest
 
 from homeroom.cli import operator
 from homeroom.errors import TransientError
 from homeroom.operator.runtime import Build, Settings
-from homeroom.plan import Change, Outcome
 from homeroom.reconcile.connect import Outside
-from homeroom.roster.state import ACTUAL_SCHEMAS, Actual
-from homeroom.targets import Capabilities, Hop, Known
 
-from .conftest import RECORDS, TREE, Homeroom
+from .conftest import RECORDS, TREE, Homeroom, Shelf
 
 LOOK = ("-f", TREE, "--records", RECORDS, "--today", "2026-11-22", "--owner-id", "us")
-
-
-class Shelf:
-    """A target that can be read and nothing else."""
-
-    capabilities = Capabilities()
-
-    def __init__(self) -> None:
-        frames = {name: pl.DataFrame(schema=schema) for name, schema in ACTUAL_SCHEMAS.items()}
-        self.actual = Actual(**frames)  # type: ignore[arg-type]  # all five are frames
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-    async def read(self, known: Known) -> Actual:
-        assert known.schools
-        return self.actual
-
-    async def apply(self, batch: Sequence[Change]) -> Sequence[Outcome]:
-        raise AssertionError(f"a plan writes nothing, and was asked for {len(batch)} changes")
-
-    async def check(self) -> Sequence[Hop]:
-        return [Hop(name="name resolution", ok=True, text="found"), Hop(name="log-in", ok=False, text="shut\nknock")]
-
-
-@pytest.fixture
-def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
-    """Stands behind every LearningApp."""
-    shelf = Shelf()
-
-    async def target(*_: object, **__: object) -> Shelf:
-        return shelf
-
-    monkeypatch.setattr(Outside, "target", target)
-    return shelf
 
 
 def tree(tmp_path: Path, old: str, new: str) -> Path:
