@@ -26,7 +26,7 @@ def test_every_metric_is_listed_and_no_other() -> None:
 
 def settings() -> dict[str, Any]:
     """Each setting with its default, those within a setting by their path."""
-    found = {}
+    found: dict[str, Any] = {}
     whole = Settings(owner_id="x")
     for field in fields(whole):
         value = getattr(whole, field.name)
