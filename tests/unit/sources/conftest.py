@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -187,6 +187,6 @@ def read(tmp_path: Path) -> Reader:
 
 
 @pytest.fixture
-def names() -> Iterator[tuple[str, ...]]:
+def names() -> tuple[str, ...]:
     """Names of people in the export."""
-    yield NAMES
+    return NAMES

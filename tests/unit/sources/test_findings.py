@@ -251,9 +251,10 @@ CASES: list[tuple[Rule, str, Make]] = [
 
 @pytest.mark.parametrize(("rule", "make"), [pytest.param(r, m, id=f"{r} {t}") for r, t, m in CASES])
 def test_bad_input_gives_its_finding_and_removes_nothing(
-    rule: Rule, make: Make, export: Export, read: Reader, tmp_path: Path, names: tuple[str, ...]
+    *, rule: Rule, make: Make, export: Export, read: Reader, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
     before = None if rule is Rule.ONLY_MANIFEST else read(export).roster
+    tables = {} if before is None else dict(before.tables())
     made = make(export, tmp_path)
     limits = None
     if isinstance(made, tuple):
@@ -261,6 +262,7 @@ def test_bad_input_gives_its_finding_and_removes_nothing(
     if rule.severity is Severity.RUN:
         with pytest.raises((ExportInvalidError, ExportIncompleteError)) as caught:
             read(made, previous=before, limits=limits)
+        assert isinstance(caught.value, ExportInvalidError | ExportIncompleteError)
         findings: Findings = caught.value.findings
         assert caught.value.reason == rule.reason
         words = caught.value.message
@@ -268,7 +270,7 @@ def test_bad_input_gives_its_finding_and_removes_nothing(
         snapshot = read(made, previous=before)
         findings = snapshot.findings
         words = ""
-        for table, old in before.tables():
+        for table, old in tables.items():
             new = dict(snapshot.roster.tables())[table]
             if "id" in old.columns:
                 assert set(old["id"]) <= set(new["id"])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Reader = Any
 
 READ = ("academicSessions.csv", "orgs.csv", "courses.csv", "classes.csv", "users.csv", "roles.csv", "enrollments.csv")
+UNREAD = ("userIds", "middleName", "sms", "phone", "agentSourcedIds", "userMasterIdentifier", "primaryOrgSourcedId")
 GARBAGE = (
     "",
     "???",
@@ -73,7 +74,9 @@ def test_no_spoilt_cell_removes_anybody_or_gives_anybody_a_new_place(file: str, 
     """Every cell is spoilt in some ways, every column in all ways."""
     before = read(export).roster
     table = export.table(file)
-    for (row, (at, column)), turn in product(product(range(1, len(table)), enumerate(table[0])), range(3)):
+    for (row, (at, column)), turn in product(product(range(1, len(table)), enumerate(table[0])), range(2)):
+        if turn and column in UNREAD:
+            continue
         value = GARBAGE[(at + 5 * row + 5 * turn) % len(GARBAGE)]
         changed = type(export)().set(file, row + 1, column, value)
         try:
