@@ -7,6 +7,7 @@ pages' calls. What is asserted is what Kolibri and the API server hold afterward
 from __future__ import annotations
 
 import io
+import json
 import random
 import zipfile
 from collections.abc import Callable
@@ -236,3 +237,53 @@ def test_killed_at_random_points_of_the_first_sync_it_ends_the_same(make_stage: 
     stage.wait_ready("learningapp", "kolibri")
     assert held(stage) == wanted
     assert (len(accounts(stage)), rows(stage)) == (people, total)
+
+
+def test_a_session_that_expires_in_the_middle_of_runs_removes_nothing(stage: Stage) -> None:
+    synced(stage)
+    tables = stage.kolibri.tables()
+    for _ in range(5):
+        last = stage.last_run("LearningApp", "kolibri")
+        stage.ask("learningapp", "kolibri")
+        while stage.last_run("LearningApp", "kolibri") == last:
+            stage.kolibri.expire_sessions()  # reads then answer 200 with an empty list
+        assert stage.kolibri.tables() == tables
+    app = stage.run("learningapp", "kolibri")  # not the next try by itself: that one waits longer with each failure
+    assert condition(app["status"], "Ready") == "True", message(app)
+    assert stage.kolibri.tables() == tables
+
+
+def test_rules_whose_kind_goes_away_while_running_remove_nothing(stage: Stage, controlplane: ControlPlane) -> None:
+    synced(stage)
+    tables = stage.kolibri.tables()
+    controlplane.kubectl("delete", "crd", "sharingrules.homeroom.dev")
+    told(stage, "KindNotServed")
+    assert stage.kolibri.tables() == tables
+    stage.install()
+    stage.declare()
+    stage.wait_ready("learningapp", "kolibri")
+    assert stage.kolibri.tables() == tables
+
+
+def test_rights_that_are_taken_away_while_running_remove_nothing(stage: Stage, controlplane: ControlPlane) -> None:
+    synced(stage)
+    tables = stage.kolibri.tables()
+    role = json.loads(controlplane.kubectl("get", "clusterrole", "homeroom", "-o", "json"))
+    for rule in role["rules"]:
+        rule["resources"] = [name for name in rule["resources"] if name != "sharingrules"] or ["nothing"]
+    controlplane.kubectl("replace", "-f", "-", stdin=json.dumps(role))
+    told(stage, "KindNotServed")
+    assert stage.kolibri.tables() == tables
+    stage.install()
+    stage.wait_ready("learningapp", "kolibri")
+    assert stage.kolibri.tables() == tables
+
+
+def told(stage: Stage, reason: str) -> None:
+    """Wait until a run of the app has ended with this reason."""
+
+    def said() -> bool:
+        stage.ask("learningapp", "kolibri")
+        return message(stage.get("learningapp", "kolibri")).startswith(f"{reason}: ")
+
+    wait_for(f"{reason} on the app", said)
