@@ -46,7 +46,7 @@ def desired(
     classes, learners, coaches = classes or {}, learners or {}, coaches or {}
     keys, class_keys = list(people), list(classes)
     teaching = {person for members in coaches.values() for person in members} | {*administrators, *staff}
-    rows = [
+    members: list[tuple[object, ...]] = [
         (class_keys.index(one), keys.index(person), role)
         for role, wanted in (("Learner", learners), ("Coach", coaches))
         for one, members in wanted.items()
@@ -56,7 +56,7 @@ def desired(
         "schools": [(school, name or school)],
         "people": [(0, key, people[key], (usernames or {}).get(key), key in teaching, True) for key in keys],
         "classes": [(0, key, classes[key]) for key in class_keys],
-        "memberships": rows,
+        "memberships": members,
         "rights": [(keys.index(person),) for person in administrators],
     }
     return Desired(

@@ -44,8 +44,7 @@ async def test_names_that_meet(place: Place) -> None:
 async def test_names_that_go_round(place: Place) -> None:
     classes = {f"c-{n}": f"Room {n}" for n in range(4)}
     await place.sync(desired(school=place.id, people={}, classes=classes))
-    ids = {key: name for key, name in (await place.read()).classes.items()}
-    assert ids == {key: (name, False) for key, name in classes.items()}
+    assert (await place.read()).classes == {key: (name, False) for key, name in classes.items()}
     turned = {"c-0": "Room 1", "c-1": "Room 2", "c-2": "Room 0", "c-3": "Room 3"}
     wanted = desired(school=place.id, people={}, classes=turned)
     assert {outcome.result for outcome in await place.sync(wanted)} == {Result.APPLIED}

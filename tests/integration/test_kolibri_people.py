@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import aiohttp
 import pytest
 
@@ -12,12 +14,10 @@ from .kolibri_fixtures import Place, desired
 
 pytestmark = pytest.mark.integration
 
-LEARNER = {
-    "people": {"p-1": "Ann Li", "p-2": "Bo Ek"},
-    "classes": {"c-1": "Art"},
-    "learners": {"c-1": ["p-1", "p-2"]},
-}
-TEACHER = {"people": {"t-1": "Tom Day"}, "classes": {"c-1": "Art"}, "coaches": {"c-1": ["t-1"]}}
+PUPILS = {"p-1": "Ann Li", "p-2": "Bo Ek"}
+ART = {"c-1": "Art"}
+learning = partial(desired, people=PUPILS, classes=ART, learners={"c-1": ["p-1", "p-2"]})
+teaching = partial(desired, people={"t-1": "Tom Day"}, classes=ART, coaches={"c-1": ["t-1"]})
 
 
 def account(place: Place, user: str) -> dict[str, object]:
@@ -72,8 +72,10 @@ async def test_where_no_learner_may_enter_without_a_password_none_is_left_open(p
 async def test_who_leaves_and_returns_has_the_same_account(place: Place) -> None:
     here = desired(
         school=place.id,
-        people={**LEARNER["people"], **TEACHER["people"]},
-        **{"classes": LEARNER["classes"], "learners": LEARNER["learners"], "coaches": TEACHER["coaches"]},
+        people={**PUPILS, "t-1": "Tom Day"},
+        classes=ART,
+        learners={"c-1": ["p-1", "p-2"]},
+        coaches={"c-1": ["t-1"]},
     )
     await place.sync(here)
     before = (await place.read(here)).ids
@@ -103,7 +105,7 @@ async def test_who_leaves_and_returns_has_the_same_account(place: Place) -> None
 
 
 async def test_an_intruder_goes_and_what_people_made_stays(place: Place) -> None:
-    wanted = desired(school=place.id, **LEARNER)
+    wanted = learning(school=place.id)
     await place.sync(wanted)
     human = place.server.human()
     guest = human.create_user("guest", facility=place.id)
@@ -128,31 +130,25 @@ async def test_an_intruder_goes_and_what_people_made_stays(place: Place) -> None
 
 
 async def test_a_learner_who_becomes_a_teacher_gets_a_password_and_no_open_session(place: Place) -> None:
-    await place.sync(desired(school=place.id, **LEARNER))
+    await place.sync(learning(school=place.id))
     facility = place.server.human().facility(place.id)
     somebody = place.server.human("ann_li", "", facility)  # anybody can
     user = somebody.me["user_id"]
     assert somebody.call("PUT", "session/current/", {})["user_id"] == user
-    teaching = desired(
-        school=place.id,
-        people=LEARNER["people"],
-        classes=LEARNER["classes"],
-        learners={"c-1": ["p-2"]},
-        coaches={"c-1": ["p-1"]},
-    )
-    await place.sync(teaching)
+    promoted = desired(school=place.id, people=PUPILS, classes=ART, learners={"c-1": ["p-2"]}, coaches={"c-1": ["p-1"]})
+    await place.sync(promoted)
     assert somebody.call("PUT", "session/current/", {})["user_id"] is None
     assert not may_enter(place, "ann_li", "")
-    assert await place.sync(teaching) == []
+    assert await place.sync(promoted) == []
 
-    await place.sync(desired(school=place.id, **LEARNER))
+    await place.sync(learning(school=place.id))
     assert roles(place, user) == set(), "a learner again, in all respects"
     assert may_enter(place, "ann_li", "")
 
 
 async def test_staff_without_a_class_stay_shut(place: Place) -> None:
-    await place.sync(desired(school=place.id, **TEACHER))
-    wanted = desired(school=place.id, people=TEACHER["people"], classes=TEACHER["classes"], staff=["t-1"])
+    await place.sync(teaching(school=place.id))
+    wanted = desired(school=place.id, people={"t-1": "Tom Day"}, classes=ART, staff=["t-1"])
     await place.sync(wanted)
     assert (await place.read(wanted)).members.keys() == set()
     assert not may_enter(place, "tom_day", "")
@@ -194,7 +190,7 @@ async def test_an_administrator_who_returns_as_a_teacher_is_at_no_moment_one(pla
 
 
 async def test_an_account_that_was_deleted_by_hand_comes_back(place: Place) -> None:
-    wanted = desired(school=place.id, **LEARNER)
+    wanted = learning(school=place.id)
     await place.sync(wanted)
     before = (await place.read(wanted)).ids
     place.server.human().delete_user("ann_li", facility=place.id)
@@ -209,7 +205,7 @@ async def test_an_account_that_was_deleted_by_hand_comes_back(place: Place) -> N
 
 
 async def test_a_deleted_account_whose_name_is_taken_fails_alone(place: Place) -> None:
-    wanted = desired(school=place.id, **LEARNER)
+    wanted = learning(school=place.id)
     await place.sync(wanted)
     human = place.server.human()
     human.delete_user("ann_li", facility=place.id)
@@ -241,7 +237,7 @@ async def test_a_learner_who_tampers_with_the_own_account_stands_still_alone(pla
     tamper(1, {"id_number": "p-5"})  # to be somebody else
     tamper(2, {"id_number": "p-5", "extra_demographics": marks["p-5"]})  # with the other's mark
     tamper(3, {"extra_demographics": {}})
-    tamper(4, {"extra_demographics": None, "id_number": "", "full_name": "Nobody"})
+    tamper(4, {"extra_demographics": {}, "id_number": "", "full_name": "Nobody"})
     view = await place.read(wanted)
     assert {key for _, key in view.actual.conflicts} == {"p-1", "p-2", "p-3", "p-4"}
     assert view.ids["p-5"] == ids["p-5"], "whom they wanted to be is not touched by it"
@@ -304,7 +300,7 @@ async def test_an_account_that_people_made_is_not_taken_over(place: Place) -> No
     human = place.server.human()
     theirs = human.create_user("ann_li", facility=place.id, id_number="p-1", full_name="Ann Li")
     before = account(place, theirs)
-    wanted = desired(school=place.id, **LEARNER)
+    wanted = learning(school=place.id)
     assert {outcome.result for outcome in await place.sync(wanted)} == {Result.APPLIED}
     view = await place.read(wanted)
     assert view.ids["p-1"] != theirs

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 (letters that look alike are what this is about)
 """User names: always acceptable, always the same, and readable where that is possible."""
 
 from __future__ import annotations

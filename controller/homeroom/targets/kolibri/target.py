@@ -250,10 +250,6 @@ class KolibriTarget:
         """One outcome per change, some at a time; what Kolibri refuses fails alone."""
         return await _gathered(partial(self._tried, change, do) for change in changes)
 
-    async def _in_turn(self, changes: Iterable[Change], do: Callable[[Change], Awaitable[Outcome]]) -> list[Outcome]:
-        """As `_each`, one after the other: Kolibri lets two names through that are given at once, and are the same."""
-        return [await self._tried(change, do) for change in changes]
-
     async def _tried(self, change: Change, do: Callable[[Change], Awaitable[Outcome]]) -> Outcome:
         try:
             return await do(change)
@@ -547,25 +543,25 @@ class KolibriTarget:
 
         outcomes = {outcome.seq: outcome for outcome in await self._each(batch, make)}
         made = [change for change in batch if outcomes[change.seq].result is Result.APPLIED]
-        await self._register(site, {ids[change.key]: change.key for change in made}, archived=False)
         for change in made:
             site.classes[change.key] = ids[change.key]
             site.all_classes.add(ids[change.key])
+        await self._register(site, [change.key for change in made], archived=False)
         names = {id_: name for name, id_ in by_name.items()}
         fresh = [
             change
             for change in made
             if names[ids[change.key]] == self._marks.temporary_class(school=site.key, key=change.key)
         ]
-        outcomes |= {outcome.seq: outcome for outcome in await self._in_turn(fresh, partial(self._name_class, site))}
+        outcomes |= {outcome.seq: outcome for outcome in await self._name_classes(site, fresh)}
         return list(outcomes.values())
 
-    async def _register(self, site: Site, classes: Mapping[str, str], *, archived: bool) -> None:
-        """Write classes (Kolibri id to source id) into the facility's registry, when they are not there like that."""
+    async def _register(self, site: Site, keys: Iterable[str], *, archived: bool) -> None:
+        """Write these classes into the facility's registry, when they are not there like that."""
         entries = {}
-        for id_, key in classes.items():
+        for key in keys:
             entry = m.ClassEntry(token=self._marks.class_token(school=site.key, key=key), archived=archived)
-            entries[id_] = self._marks.class_entry(entry, class_id=id_)
+            entries[site.classes[key]] = self._marks.class_entry(entry, class_id=site.classes[key])
         if not entries.items() <= self._registry(site).items():
             await self._claim(site)  # the whole JSON is replaced: read it as late as possible
             await self._set_extra(site, {**site.extra, m.CLASSES: {**self._registry(site), **entries}})
@@ -575,19 +571,32 @@ class KolibriTarget:
         registry = site.extra.get(m.CLASSES)
         return registry if isinstance(registry, Mapping) else {}
 
-    async def _name_class(self, site: Site, change: Change, *, prefix: str = "") -> Outcome:
-        """Name a class as wished; with a digest of its source id behind where another class has that name."""
-        id_ = site.classes[change.key]
-        suffix = f" ({self._marks.class_token(school=site.key, key=change.key)[:6]})"
-        for ending in ("", suffix):
-            name = fit(prefix + _name(change), NAME - len(ending)) + ending
-            try:
-                await self._api.write("PATCH", f"classroom/{id_}/", {"name": name})
-                break
-            except RefusedCallError as error:
-                if error.code != "UNIQUE" or ending:
-                    raise
-        return _applied(change, id_)
+    async def _name_classes(self, site: Site, changes: Sequence[Change], *, prefix: str = "") -> list[Outcome]:
+        """Name classes as wished; with a digest of the source id behind where another class has that name.
+
+        One after the other, as Kolibri lets two equal names through that are given at once; and those with a digest
+        once more, as names may go round in a circle.
+        """
+        crowded: list[Change] = []
+
+        async def do(change: Change) -> Outcome:
+            id_ = site.classes[change.key]
+            suffix = f" ({self._marks.class_token(school=site.key, key=change.key)[:6]})"
+            for ending in ("", suffix):
+                name = fit(prefix + _name(change), NAME - len(ending)) + ending
+                try:
+                    await self._api.write("PATCH", f"classroom/{id_}/", {"name": name})
+                    break
+                except RefusedCallError as error:
+                    if error.code != "UNIQUE" or ending:
+                        raise
+                    crowded.append(change)
+            return _applied(change, id_)
+
+        outcomes = {change.seq: await self._tried(change, do) for change in changes}
+        for change in crowded[:]:
+            outcomes[change.seq] = await self._tried(change, do)
+        return list(outcomes.values())
 
     def _managed(self, site: Site, batch: Sequence[Change]) -> tuple[list[Change], list[Outcome]]:
         """Those changes whose class still is in the registry, and outcomes for the others."""
@@ -603,57 +612,40 @@ class KolibriTarget:
 
     async def _rename_classes(self, site: Site, batch: Sequence[Change]) -> list[Outcome]:
         ours, outcomes = self._managed(site, batch)
-        names = {row["id"]: row["name"] for row in await self._api.fetch("classroom/", parent=site.id)}
-        wishes = {site.classes[change.key]: _name(change) for change in ours}
-        # Names may go round in a circle: whoever holds a name that another one gets steps aside first.
-        leaving = {names.get(id_): id_ for id_, wish in wishes.items() if names.get(id_) != wish}
-        aside = [change for change in ours if site.classes[change.key] in {leaving.get(w) for w in wishes.values()}]
-
-        async def step_aside(change: Change) -> Outcome:
-            name = self._marks.temporary_class(school=site.key, key=change.key)
-            await self._api.write("PATCH", f"classroom/{site.classes[change.key]}/", {"name": name})
-            return _applied(change)
-
-        await self._each(aside, step_aside)
-        return outcomes + await self._in_turn(ours, partial(self._name_class, site))
+        return outcomes + await self._name_classes(site, ours)
 
     async def _archive_classes(self, site: Site, batch: Sequence[Change]) -> list[Outcome]:
         """Everybody out, a name that tells, and last the registry."""
         ours, outcomes = self._managed(site, batch)
         names = {row["id"]: row["name"] for row in await self._api.fetch("classroom/", parent=site.id)}
 
-        async def do(change: Change) -> Outcome:
+        async def empty(change: Change) -> Outcome:
             id_ = site.classes[change.key]
-            if id_ not in names:
-                return _applied(change, id_)  # somebody has deleted it
-            await self._api.delete("role/", [row["id"] for row in await self._api.fetch("role/", collection=id_)])
-            members = await self._api.fetch("membership/", collection=id_)
-            await self._api.delete("membership/", [row["id"] for row in members])
-            if names[id_].startswith(ARCHIVED):
-                return _applied(change, id_)
-            return await self._name_class(site, replace(change, name=names[id_]), prefix=ARCHIVED)
+            if id_ in names:  # or somebody has deleted it
+                await self._api.delete("role/", [row["id"] for row in await self._api.fetch("role/", collection=id_)])
+                members = await self._api.fetch("membership/", collection=id_)
+                await self._api.delete("membership/", [row["id"] for row in members])
+            return _applied(change, id_)
 
-        done = await self._in_turn(ours, do)
-        gone = {outcome.seq for outcome in done if outcome.result is Result.APPLIED}
-        await self._register(
-            site, {site.classes[change.key]: change.key for change in ours if change.seq in gone}, archived=True
-        )
-        return outcomes + done
+        done = {outcome.seq: outcome for outcome in await self._each(ours, empty)}
+        plain = [
+            replace(change, name=name)
+            for change in ours
+            if done[change.seq].result is Result.APPLIED
+            and not (name := names.get(site.classes[change.key], ARCHIVED)).startswith(ARCHIVED)
+        ]
+        done |= {outcome.seq: outcome for outcome in await self._name_classes(site, plain, prefix=ARCHIVED)}
+        gone = [change.key for change in ours if done[change.seq].result is Result.APPLIED]
+        await self._register(site, gone, archived=True)
+        return [*outcomes, *done.values()]
 
     async def _restore_classes(self, site: Site, batch: Sequence[Change]) -> list[Outcome]:
+        """The name first, and last the registry."""
         ours, outcomes = self._managed(site, batch)
-        names = {row["id"]: row["name"] for row in await self._api.fetch("classroom/", parent=site.id)}
-
-        async def do(change: Change) -> Outcome:
-            old = names.get(site.classes[change.key], "").removeprefix(ARCHIVED)
-            return await self._name_class(site, replace(change, name=change.name or old))
-
-        done = await self._in_turn(ours, do)
-        back = {outcome.seq for outcome in done if outcome.result is Result.APPLIED}
-        await self._register(
-            site, {site.classes[change.key]: change.key for change in ours if change.seq in back}, archived=False
-        )
-        return outcomes + done
+        done = {outcome.seq: outcome for outcome in await self._name_classes(site, ours)}
+        back = [change.key for change in ours if done[change.seq].result is Result.APPLIED]
+        await self._register(site, back, archived=False)
+        return [*outcomes, *done.values()]
 
     # Memberships and rights
 
