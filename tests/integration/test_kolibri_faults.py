@@ -15,6 +15,7 @@ from homeroom.demo.kolibri import Kolibri
 from homeroom.errors import IncompleteReadError, TerminalError, TransientError
 from homeroom.plan import Change, Kind, Op, Result, Role
 from homeroom.targets.kolibri import KolibriTarget
+from homeroom.targets.kolibri.writing import Writer
 
 from .kolibri_fixtures import MARK_KEY, Place, View, desired
 
@@ -213,13 +214,12 @@ async def test_one_bad_row_fails_alone(place: Place) -> None:
     before = desired(school=place.id, people=people, classes={"c-1": "Art"})
     await place.sync(before)
     async with place.target() as target:
-        assert isinstance(target, KolibriTarget)
         await target.read(place.known(before))
         site = target._sites[place.id]
         rows = [{"user": user, "collection": site.classes["c-1"]} for user in site.people.values()]
         rows[5] = {**rows[5], "user": "0" * 32}
         rows[9] = {**rows[9], "collection": site.id}
-        refused = await target._add("membership/", rows)
+        refused = await Writer(target._api, target._marks).add("membership/", rows)
     assert refused.keys() == {5, 9}
     assert all("pupil" not in text.casefold() for text in refused.values())
     assert len((await place.read(before)).members) == 10

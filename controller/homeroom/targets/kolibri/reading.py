@@ -1,6 +1,7 @@
 """From what Kolibri lists to what is there: whose each facility, account and class is. Pure.
 
-Only what bears a valid mark is ours (`marks`). `Site` is what a run has to remember of one school to change it.
+Only what bears a valid mark is ours (`marks`). `Site` is what a run has to remember of one school to change it: the
+modules that make changes keep it up to date.
 
 Whose an account is, in this order:
 
@@ -35,7 +36,9 @@ ARCHIVED: Final = "[archived] "
 COACH: Final = "coach"
 ADMINISTRATOR: Final = "admin"
 LOCK: Final = "classroom assignable coach"
-"""The facility role without any right that keeps an account from being entered without a password; see `target`."""
+"""The facility role without any right that keeps an account from being entered without a password; see `door`."""
+
+NO_PASSWORD: Final = "NOT_SPECIFIED"  # noqa: S105 (Kolibri's word for an account without one)
 
 NAME: Final = 100
 """The longest name of a facility or a class."""
@@ -48,7 +51,7 @@ _CONTROL: Final = dict.fromkeys([*range(32), 127], " ")
 
 @dataclass(slots=True, kw_only=True)
 class Site:
-    """One school of ours as a run knows it; `target` keeps it up to date while it changes things.
+    """One school of ours as a run knows it.
 
     `people`, `classes`: Kolibri ids by source id, finished ones only. `deleted`: accounts that somebody deleted by
     hand, `unfinished`: such as a crash left, both by source id. `taken`: user names in use, also by deleted accounts,
