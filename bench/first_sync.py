@@ -41,7 +41,6 @@ from homeroom.sources.oneroster import read_export
 from homeroom.sources.package import Limits
 from homeroom.store import Store
 from homeroom.targets.kolibri import KolibriTarget
-from homeroom.targets.kolibri.target import PARALLEL
 
 SIZES: Final = (1_000, 3_000)
 LEAST_RATE: Final = 0.9  # of the raw rate
@@ -135,6 +134,7 @@ class _Tape:
         body = request.body
         call: dict[str, Any] = {
             "phase": self._phase,
+            "in_flight": self._in_flight + 1,
             "method": request.method,
             "path": request.url.raw_path_qs,
             "body": (await body.as_bytes()).decode() if isinstance(body, aiohttp.Payload) and body.size else None,
@@ -156,7 +156,7 @@ async def raw(place: Path, url: str) -> None:
     for call in calls:
         phases.setdefault(call["phase"], []).append(call)
     ids: dict[str, str] = {}
-    gate = asyncio.Semaphore(PARALLEL)
+    gate = asyncio.Semaphore(max(call["in_flight"] for call in calls))
     watch = Stopwatch()
     with watch.step("calls"):
         async with aiohttp.ClientSession(url, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:

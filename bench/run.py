@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--students", help="sizes of `records`, separated by commas")
     parser.add_argument("--people", help="sizes of `kolibri`, separated by commas")
     parser.add_argument("--rules", help="sharing rules of `operator`")
+    parser.add_argument("--rounds", help="how often `records` and `kolibri` are measured")
     chosen = parser.parse_args()
     sizes = {"records": ("students", chosen.students), "kolibri": ("people", chosen.people)}
     sizes["operator"] = ("rules", chosen.rules)
@@ -33,6 +34,8 @@ def main() -> None:
             continue
         option, size = sizes[name]
         arguments = [] if size is None else [f"--{option}", size]
+        if chosen.rounds is not None and name != "operator":
+            arguments += ["--rounds", chosen.rounds]
         command = [sys.executable, "-m", f"bench.{module}", *arguments]
         section = subprocess.run(command, cwd=_REPOSITORY, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
         print(section, flush=True)
