@@ -56,6 +56,7 @@ def homeroom(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """The operator's files after two runs: u-1 came into class c-1, and a stranger was sent out of it."""
+    now = datetime.now(UTC)  # ages are shown against the real clock: each is half a unit away from the next word
     directory = tmp_path / "data"
     directory.mkdir()
     store = Store.open(f"sqlite:///{directory / 'homeroom.db'}", directory)
@@ -65,10 +66,10 @@ def data(tmp_path: Path) -> Path:
         ("School", "lakeside-s-001-0a0a0a0a", "Succeeded"),
     ):
         row = RunRow(
-            started_at=NOW - timedelta(hours=2, minutes=6),
-            ended_at=NOW - timedelta(hours=2, minutes=5),
-            next_at=NOW + timedelta(days=1, hours=1, minutes=1),
-            read_at=NOW - timedelta(days=3, hours=1),
+            started_at=now - timedelta(hours=2, minutes=6),
+            ended_at=now - timedelta(hours=2, minutes=5, seconds=10),
+            next_at=now + timedelta(days=1, hours=1, minutes=30),
+            read_at=now - timedelta(days=3, hours=1, minutes=30),
             reason=reason,
             message="21 classes\nand more",
             summary={"classes": 21},
@@ -91,8 +92,8 @@ def data(tmp_path: Path) -> Path:
     )
     place = {"namespace": "lakeside", "app": "kolibri"}
     for run, change, at in (
-        ("run-1", person, NOW - timedelta(days=9)),
-        ("run-2", stranger, NOW - timedelta(hours=1)),
+        ("run-1", person, now - timedelta(days=9)),
+        ("run-2", stranger, now - timedelta(hours=1)),
     ):
         about = {"run": run, "generation": 1, "revision": "abc123", "plan": "d" * 64, "at": at, "epoch": 1}
         batch = store.intend([change], **place, **about)  # type: ignore[arg-type]  # keywords by name
