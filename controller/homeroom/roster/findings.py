@@ -219,7 +219,10 @@ class Rule(StrEnum):
     ID_MISSING = (
         "or-id-missing",
         Severity.RECORD,
-        "the record has no sourcedId; until it has one no record of this file counts as removed",
+        (
+            "the record has no sourcedId, so nobody can tell which one it is; until it has one, none of those that"
+            " it might be counts as removed"
+        ),
         "give the record its sourcedId",
     )
     ID_INVALID = (
@@ -227,7 +230,7 @@ class Rule(StrEnum):
         Severity.RECORD,
         (
             "the sourcedId is longer than 255 characters, or holds a space, comma, quotation mark or control character;"
-            " until it is corrected no record of this file counts as removed"
+            " until it is corrected, none of the records that it might be counts as removed"
         ),
         "correct the sourcedId",
     )

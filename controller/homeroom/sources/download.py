@@ -231,16 +231,21 @@ class Download:
             raise InvalidSpecError("the address of the source has to begin with https:// or file:")
         if url.user or url.password:
             raise InvalidSpecError("the address of the source holds a password; put it into the Secret of secretRef")
-        try:
-            admitted = self.addresses.admit(url.host)
-        except ValueError:
-            admitted = True  # a name; the connector's resolver judges it
-            if self.proxy is not None:
-                admitted = await self._judge_name(url.host)
-        if not admitted:
+        proxy = URL(self.proxy).host if self.proxy is not None else None
+        for host in (url.host, proxy):
+            if host is not None and not self._is_admitted_number(host):
+                raise _refused()
+        if proxy is not None and not await self._is_admitted_name(url.host):
             raise _refused()
 
-    async def _judge_name(self, host: str) -> bool:
+    def _is_admitted_number(self, host: str) -> bool:
+        """Numeric addresses are not resolved, hence judged here; names are judged by the connector's resolver."""
+        try:
+            return self.addresses.admit(host)
+        except ValueError:
+            return True
+
+    async def _is_admitted_name(self, host: str) -> bool:
         """Behind a proxy the proxy resolves names. What we can resolve ourselves is judged all the same."""
         loop = asyncio.get_running_loop()
         try:

@@ -168,8 +168,17 @@ def _list(field: str) -> pl.Expr:
     return parts.list.eval(pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != ""))
 
 
+def _impossible(identity: pl.Expr) -> pl.Expr:
+    """Ids that cannot stand in a list of ids, or that hold what no id does: a text in the wrong column, perhaps."""
+    return identity.str.contains(_IMPOSSIBLE_ID) | (identity.str.len_chars() > _LONGEST)
+
+
+def _any_date(field: str) -> pl.Expr:
+    return pl.col(field).str.to_date("%Y-%m-%d", strict=False)
+
+
 def _date(field: str) -> pl.Expr:
-    day = pl.col(field).str.to_date("%Y-%m-%d", strict=False)
+    day = _any_date(field)
     return pl.when(day.is_between(_FIRST_DAY, _LAST_DAY)).then(day)
 
 
@@ -294,6 +303,8 @@ class _Reading:
             usable, lost = self._judge_ids(odd, table, sheet)
             frame = pl.concat([frame, usable])
             frozen |= lost.height > 0
+        if frame.is_empty() and not frozen:
+            raise refuse(Rule.NO_ROWS, file=sheet.file)
         frame = frame.with_columns(id=identity, bad=pl.lit(value=False))
         return _Rows(file=sheet.file, frame=frame, findings=self._findings, frozen=frozen)
 
@@ -311,7 +322,7 @@ class _Reading:
             empty = full.filter(pl.all_horizontal(pl.exclude("row").is_null()))
             nameless = nameless.join(empty, on="row", how="anti")
             self._findings.append(Findings.of(Rule.ROW_EMPTY, empty, file=sheet.file, first_only=True))
-        impossible = identity.str.contains(_IMPOSSIBLE_ID) | (identity.str.len_chars() > _LONGEST)
+        impossible = _impossible(identity)
         invalid = odd.filter(identity.is_not_null() & impossible)
         usable = odd.filter(identity.is_not_null() & ~impossible)
         # What stands in an impossible id may be anything, a name perhaps: it is not repeated.
@@ -475,6 +486,8 @@ class _Reading:
             self._judge_state(frame.filter("stamped"), "dateLastModified", file=sheet.file)
         rows = _Rows(file=sheet.file, frame=frame, findings=[])
         self._judge_link_ids(table, rows)
+        if rows.frame.is_empty() and not self._tables[table].malformed:
+            raise refuse(Rule.NO_ROWS, file=sheet.file)
         rows.flag(Rule.VALUE_MISSING, pl.col("role").is_null() & ~pl.col("has_role"), field="role")
         rows.flag(Rule.ENUM, pl.col("role").is_null() & pl.col("has_role"), field="role")
         rows.flag(Rule.DATE, pl.col("bad_begin"), field="beginDate")
@@ -499,52 +512,64 @@ class _Reading:
         scan = self._tables[table].scan
         lacking = [name for name in SHEETS[table].read if name not in self._tables[table].columns]
         scan = scan.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in lacking)
-        for column, target in REFERENCES[table].items():
-            numbers = self._acceptance.numbers(target).rename({"n": column})
-            if target == "classes":
-                numbers = numbers.join(self._acceptance.schools_of_classes(), on=column, how="left")
-            scan = scan.join(numbers.lazy(), left_on=f"{column}SourcedId", right_on="id", how="left")
-        if table == "enrollments":
-            elsewhere = pl.col("class_school").is_not_null() & pl.col("schoolSourcedId").ne_missing(
-                pl.col("class_school")
-            )
-        else:
-            elsewhere = pl.lit(value=False)
+        keys = [f"{column}SourcedId" for column in REFERENCES[table]]
         # Exact words first, which cost least; only where there are others, good will in a second pass.
         for exact in (True, False):
-            frame = (
-                scan.with_columns(
-                    _role=_role("role", words, exact=exact),
-                    _primary=_truth(primary, primary_words[:2] if exact else primary_words, exact=exact),
-                    begin=_date("beginDate"),
-                    end=_date("endDate"),
-                )
-                .select(
-                    "row",
-                    *REFERENCES[table],
-                    "begin",
-                    "end",
-                    role="_role",
-                    primary="_primary",
-                    bad=pl.lit(value=False),
-                    hash=pl.col("sourcedId").hash(),
-                    odd_id=~pl.col("sourcedId").str.contains(_STANDARD_ID).fill_null(value=False),
-                    has_role=pl.col("role").is_not_null(),
-                    odd_role=_is_odd("role", pl.col("_role"), pl.col("_role").cast(pl.String), exact=exact),
-                    odd_primary=_is_odd(
-                        primary, pl.col("_primary"), _word(pl.col("_primary"), primary_words), exact=exact
-                    ),
-                    bad_begin=pl.col("beginDate").is_not_null() & pl.col("begin").is_null(),
-                    bad_end=pl.col("endDate").is_not_null() & pl.col("end").is_null(),
-                    stated=pl.col("status").is_not_null(),
-                    stamped=pl.col("dateLastModified").is_not_null(),
-                    elsewhere=elsewhere,
-                )
-                .collect(engine="streaming")
+            judged = scan.with_columns(
+                _role=_role("role", words, exact=exact),
+                _primary=_truth(primary, primary_words[:2] if exact else primary_words, exact=exact),
+                begin=_any_date("beginDate"),
+                end=_any_date("endDate"),
+            ).select(
+                "row",
+                "begin",
+                "end",
+                *keys,
+                *(["schoolSourcedId"] if table == "enrollments" else []),
+                role="_role",
+                primary="_primary",
+                bad=pl.lit(value=False),
+                hash=pl.col("sourcedId").hash(),
+                # The id of a link is no key of anything, so only those matter that are none at all.
+                odd_id=(pl.col("sourcedId").str.len_bytes() > _LONGEST).fill_null(value=True),
+                has_role=pl.col("role").is_not_null(),
+                odd_role=_is_odd("role", pl.col("_role"), pl.col("_role").cast(pl.String), exact=exact),
+                odd_primary=_is_odd(primary, pl.col("_primary"), _word(pl.col("_primary"), primary_words), exact=exact),
+                bad_begin=pl.col("beginDate").is_not_null() & pl.col("begin").is_null(),
+                bad_end=pl.col("endDate").is_not_null() & pl.col("end").is_null(),
+                stated=pl.col("status").is_not_null(),
+                stamped=pl.col("dateLastModified").is_not_null(),
             )
+            frame = self._join_ends(table, judged).collect(engine="streaming")
             if not (frame["odd_role"].any() or frame["odd_primary"].any()):
                 break
+        for date_, bad in (("begin", "bad_begin"), ("end", "bad_end")):
+            first, last = frame.select(pl.col(date_).min(), last=pl.col(date_).max()).row(0)
+            if first is not None and not _FIRST_DAY <= first <= last <= _LAST_DAY:
+                possible = pl.col(date_).is_between(_FIRST_DAY, _LAST_DAY)
+                frame = frame.with_columns(
+                    pl.when(possible).then(date_).alias(date_),
+                    (pl.col(bad) | ~possible).fill_null(pl.col(bad)).alias(bad),
+                )
         return frame
+
+    def _join_ends(self, table: str, scan: pl.LazyFrame) -> pl.LazyFrame:
+        """Numbers for the source ids of both ends. A join copies what it passes on: texts leave early."""
+        if table == "enrollments":
+            numbers = self._acceptance.numbers("classes").rename({"n": "class"})
+            numbers = numbers.join(self._acceptance.schools_of_classes(), on="class", how="left")
+            school = pl.col("class_school")
+            scan = (
+                scan.join(numbers.lazy(), left_on="classSourcedId", right_on="id", how="left")
+                .with_columns(elsewhere=school.is_not_null() & pl.col("schoolSourcedId").ne_missing(school))
+                .drop("classSourcedId", "schoolSourcedId", "class_school")
+            )
+        else:
+            numbers = self._acceptance.numbers("orgs").rename({"n": "org"})
+            scan = scan.join(numbers.lazy(), left_on="orgSourcedId", right_on="id", how="left")
+            scan = scan.with_columns(elsewhere=pl.lit(value=False)).drop("orgSourcedId")
+        users = self._acceptance.numbers("users").rename({"n": "user"})
+        return scan.join(users.lazy(), left_on="userSourcedId", right_on="id", how="left").drop("userSourcedId")
 
     def _judge_link_ids(self, table: str, rows: _Rows) -> None:
         """Links without a usable id, and links whose id occurs twice."""
@@ -574,8 +599,7 @@ class _Reading:
         if findings.frame.is_empty():
             return findings
         ids = self._again(table, findings.frame.select("row").unique(), "sourcedId")
-        impossible = pl.col("sourcedId").str.contains(_IMPOSSIBLE_ID) | (pl.col("sourcedId").str.len_chars() > _LONGEST)
-        ids = ids.select("row", id=pl.when(~impossible).then("sourcedId"))
+        ids = ids.select("row", id=pl.when(~_impossible(pl.col("sourcedId"))).then("sourcedId"))
         return Findings(findings.frame.drop("id").join(ids, on="row", how="left").select(SCHEMA.names()))
 
 

@@ -134,7 +134,7 @@ def _check_header(header: list[str], names: list[str | None], *, separator: str,
 def _lines_are_regular(path: Path, *, width: int, separator: str, file: str) -> int | None:
     """The number of lines when each of them is one row of `width` fields, else None. A streaming pass, no copy."""
     field = rf'(?:[^"{separator}\r\x00]*|"(?:[^"\r\x00]|"")*")'
-    row = rf"^{field}(?:{separator}{field}){{{width - 1}}}\r?$"
+    row = rf"^(?:{field}(?:{separator}{field}){{{width - 1}}})?\r?$"  # a blank line is a row without values
     try:
         lines, odd = (
             pl.scan_lines(path)

@@ -142,9 +142,14 @@ def _encoded(encoding: str) -> Make:
     return make
 
 
-def _header_only(export: Export, _: Path) -> Export:
-    export.files["enrollments.csv"] = export.text("enrollments.csv").splitlines()[0] + "\n"
-    return export
+def _nothing_but(file: str, rows: str) -> Make:
+    """The header, and these rows."""
+
+    def make(export: Export, _: Path) -> Export:
+        export.files[file] = export.text(file).splitlines()[0] + "\n" + rows
+        return export
+
+    return make
 
 
 def _cut_row(export: Export, _: Path) -> Export:
@@ -178,7 +183,9 @@ CASES: list[tuple[Rule, str, Make]] = [
     (Rule.FILE_PROMISED, "promised and missing", _without("roles.csv")),
     (Rule.FILE_PROMISED, "an unread file promised", _swap("manifest.csv", "demographics,absent", "demographics,bulk")),
     (Rule.FILE_REQUIRED, "no manifest, no users", _without("manifest.csv", "users.csv")),
-    (Rule.NO_ROWS, "header only", _header_only),
+    (Rule.NO_ROWS, "header only", _nothing_but("enrollments.csv", "")),
+    (Rule.NO_ROWS, "empty users only", _nothing_but("users.csv", "," * 21 + "\n")),
+    (Rule.NO_ROWS, "empty enrollments only", _nothing_but("enrollments.csv", "," * 9 + "\n\n")),
     (Rule.NO_ROWS, "nothing at all", lambda export, _: export.files.update({"orgs.csv": ""}) or export),
     (Rule.ROW_CUT, "cut in a row", _cut_row),
     (Rule.QUOTE_OPEN, "an open quotation mark", _swap("roles.csv", "r-5,,,u-1", 'r-5,,,"u-1')),
@@ -223,6 +230,7 @@ CASES: list[tuple[Rule, str, Make]] = [
     (Rule.ROW_REPEATED, "a user", _add("users.csv", "u-5,,,true,aa,,Zephirine,Quorvaldsen,,,,,,,01,,,,,,s-1,\n")),
     (Rule.ROW_REPEATED, "an enrollment", _add("enrollments.csv", "e-8,,,c-3,s-1,u-5,student,,,\n")),
     (Rule.ROW_EMPTY, "a user", _add("users.csv", "," * 21 + "\n")),
+    (Rule.ROW_EMPTY, "blank lines", _add("users.csv", "\n\n")),
     (Rule.ROW_EMPTY, "an enrollment", _add("enrollments.csv", "," * 9 + "\n")),
     (Rule.LINE_BREAK, "in a title", _set("classes.csv", 2, "title", "1a\nmornings")),
     (Rule.ID_CHARACTERS, "a user", _add("users.csv", "u{6},,,true,bb,,Zephirine,Quorvaldsen,,,,,,,01,,,,,,s-1,\n")),
