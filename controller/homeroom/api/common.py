@@ -378,7 +378,7 @@ class Counts(Model):
     teachers: Count = 0
     """Teachers."""
     staff: Count = 0
-    """Staff, who receive administrator rights."""
+    """Staff: people with another role in a school; principals and the like become administrators."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,8 @@ class Kolibri(Model):
     url: HttpUrl
     """Address of the server."""
     secret_ref: SecretReference
-    """Secret with `username` and `password` of a device administrator (superuser)."""
+    """Secret with `username` and `password` of a device administrator (superuser), and `markKey`: a random text of at
+    least 16 characters, by which what Homeroom owns is marked; never change it."""
 
 
 class Target(Model):

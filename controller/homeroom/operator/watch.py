@@ -216,7 +216,12 @@ class Watch:
 
         try:
             await kopf.operator(
-                registry=registry, settings=_settings(), standalone=True, clusterwide=True, stop_flag=stop
+                registry=registry,
+                settings=_settings(),
+                identity="homeroom",  # else kopf asks who runs it, and a uid without a name ends it
+                standalone=True,
+                clusterwide=True,
+                stop_flag=stop,
             )
         finally:
             for http in sessions:  # kopf closes them, but not when it is cut off
