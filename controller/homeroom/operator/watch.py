@@ -218,7 +218,8 @@ class Watch:
             await kopf.operator(
                 registry=registry,
                 settings=_settings(),
-                identity="homeroom",  # else kopf asks who runs it, and a uid without a name ends it
+                # Else kopf asks who runs it, and a uid without a name ends it.
+                identity="homeroom",  # type: ignore[arg-type]  # a NewType that kopf keeps to itself
                 standalone=True,
                 clusterwide=True,
                 stop_flag=stop,
