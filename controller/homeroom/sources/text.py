@@ -184,16 +184,18 @@ def _mend(path: Path, to: Path, *, width: int, separator: str, file: str) -> tup
     with path.open(encoding="utf-8-sig", newline="") as stream, to.open("w", encoding="utf-8", newline="") as mended:
         lines = _Lines(stream)
         writer = csv.writer(mended, lineterminator="\n")
-        for line, cells in _records(lines, separator=separator, file=file):
+        for line, last, cells in _records(lines, separator=separator, file=file):
             if line == 1 or cells == []:  # the header; blank lines mean nothing
                 continue
-            if cells is None or len(cells) != width or any(_holds_a_row(cell, separator, width) for cell in cells):
+            if cells is not None and len(cells) == width and line == last:
+                writer.writerow([line, *cells])
+            elif cells is None or len(cells) != width or any(_holds_a_row(cell, separator, width) for cell in cells):
                 malformed.append(line)
                 cut = cells is not None and len(cells) < width and not lines.ended
                 continue
-            if any("\n" in cell or "\r" in cell for cell in cells):
+            else:
                 broken.append(line)
-            writer.writerow([line, *(re.sub(r"[\r\n]+", " ", cell) for cell in cells)])
+                writer.writerow([line, *(re.sub(r"[\r\n]+", " ", cell) for cell in cells)])
             rows += 1
     if cut:
         raise refuse(Rule.ROW_CUT, file=file, row=malformed[-1])
@@ -209,8 +211,8 @@ def _holds_a_row(cell: str, separator: str, width: int) -> bool:
     return "\n" in cell and cell.count(separator) >= width - 1
 
 
-def _records(lines: _Lines, *, separator: str, file: str) -> Iterator[tuple[int, list[str] | None]]:
-    """Line number and fields of each record; None where its quotation marks make no sense."""
+def _records(lines: _Lines, *, separator: str, file: str) -> Iterator[tuple[int, int, list[str] | None]]:
+    """First and last line and the fields of each record; None where its quotation marks make no sense."""
     reader = csv.reader(lines, delimiter=separator, strict=True)
     while True:
         line = reader.line_num + 1
@@ -223,4 +225,4 @@ def _records(lines: _Lines, *, separator: str, file: str) -> Iterator[tuple[int,
             if "unexpected end" in str(error) or "larger than" in str(error):
                 raise refuse(Rule.QUOTE_OPEN, file=file, row=line) from error
             cells = None
-        yield line, cells
+        yield line, reader.line_num, cells
