@@ -29,46 +29,48 @@ REPOSITORY: Final = Path(__file__).parents[1]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One run of a part. `wall`, `cpu`: seconds of all steps; `steps`: wall seconds by name; `peak`: bytes.
+    """One run of a part. `walls`, `cpus`: seconds by step, on the clock and of processor time; `peak`: bytes.
 
     `load`: how many processes wanted a core in the last minute, ours included. `counts`: what the part counted.
     """
 
-    wall: float
-    cpu: float
+    walls: Mapping[str, float]
+    cpus: Mapping[str, float]
     peak: int
     load: float
-    steps: Mapping[str, float]
     counts: Mapping[str, int]
+
+    @property
+    def wall(self) -> float:
+        """Seconds of all steps."""
+        return sum(self.walls.values())
+
+    @property
+    def cpu(self) -> float:
+        """Processor seconds of all steps."""
+        return sum(self.cpus.values())
 
 
 @dataclass(slots=True, kw_only=True)
 class Stopwatch:
     """Used inside a part: times steps, then prints what `run` reads."""
 
-    steps: dict[str, float] = field(default_factory=dict)
+    walls: dict[str, float] = field(default_factory=dict)
+    cpus: dict[str, float] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
-    _cpu: float = 0.0
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Time what happens within."""
         wall, cpu = time.perf_counter(), time.process_time()
         yield
-        self.steps[name] = time.perf_counter() - wall
-        self._cpu += time.process_time() - cpu
+        self.walls[name] = time.perf_counter() - wall
+        self.cpus[name] = time.process_time() - cpu
 
     def report(self) -> None:
         """Print the measurements; the last line of the process."""
-        values = {
-            "wall": sum(self.steps.values()),
-            "cpu": self._cpu,
-            "peak": peak_memory(),
-            "load": os.getloadavg()[0],
-            "steps": self.steps,
-            "counts": self.counts,
-        }
-        print(json.dumps(values))
+        values = {"walls": self.walls, "cpus": self.cpus, "counts": self.counts}
+        print(json.dumps({**values, "peak": peak_memory(), "load": os.getloadavg()[0]}))
 
 
 def peak_memory(pid: int | None = None) -> int:

@@ -11,8 +11,9 @@ with the enrolments of last time.
 from __future__ import annotations
 
 import argparse
+import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import date
 from functools import partial
@@ -190,7 +191,7 @@ def duckdb_diff(place: Path) -> None:
 def section(sizes: Sequence[int], *, rounds: int) -> str:
     """Measure all sizes; the section for the README."""
     ratios, seconds = [], []
-    steps: dict[int, dict[str, float]] = {}
+    steps: dict[int, list[Measured]] = {}
     notes = []
     for students in sizes:
         with tempfile.TemporaryDirectory(prefix="homeroom-bench-") as directory:
@@ -200,7 +201,7 @@ def section(sizes: Sequence[int], *, rounds: int) -> str:
             parts = {name: partial(_part, name, place) for name in ("homeroom", "polars", "inferring", "duckdb")}
             runs = in_turns(parts, rounds=rounds)
         ours, bare = runs["homeroom"], runs["polars"]
-        steps[students] = {name: median(ours, lambda one, name=name: one.steps[name]) for name in ours[0].steps}  # type: ignore[misc]  # a default binds the loop variable
+        steps[students] = ours
         seconds.append(
             [f"{students:,}", f"{prepared.counts['rows']:,}"]
             + [f"{median(runs[name], _wall):.2f} s" for name in parts]
@@ -241,17 +242,34 @@ def section(sizes: Sequence[int], *, rounds: int) -> str:
     )
 
 
-def _step_table(steps: dict[int, dict[str, float]]) -> str:
-    """Seconds per step and size; the growth of the last two sizes in relation to their number of students."""
-    sizes = sorted(steps)
-    head = ["step, wall seconds", *(f"{students:,}" for students in sizes)]
-    rows = [[name, *(f"{steps[students][name]:.3f}" for students in sizes)] for name in steps[sizes[0]]]
+def _step_table(runs: Mapping[int, Sequence[Measured]]) -> str:
+    """Seconds per step and size, and how the last two sizes compare: 10 is linear growth where one is 10 times larger.
+
+    Processor time is what a busy machine changes least.
+    """
+    sizes = sorted(runs)
+    walls, cpus = _seconds(runs, lambda one: one.walls), _seconds(runs, lambda one: one.cpus)
+    steps = list(runs[sizes[0]][0].walls)
+    head = ["step, wall (CPU) seconds", *(f"{students:,}" for students in sizes)]
+    rows = [[step, *(f"{walls[step, size]:.3f} ({cpus[step, size]:.3f})" for size in sizes)] for step in steps]
     if len(sizes) > 1:
         small, large = sizes[-2:]
-        head.append(f"growth per {large / small:.0f} times the students")
-        for row in rows:
-            row.append(f"{steps[large][row[0]] / steps[small][row[0]]:.1f}")
+        head.append(f"growth for {large / small:.0f} times the students")
+        for row, step in zip(rows, steps, strict=True):
+            grown = (walls[step, large] / walls[step, small], cpus[step, large] / cpus[step, small])
+            row.append(f"{grown[0]:.1f} ({grown[1]:.1f})")
     return table(head, rows)
+
+
+def _seconds(
+    runs: Mapping[int, Sequence[Measured]], of: Callable[[Measured], Mapping[str, float]]
+) -> dict[tuple[str, int], float]:
+    """Medians by step and size."""
+    return {
+        (step, size): statistics.median(of(one)[step] for one in some)
+        for size, some in runs.items()
+        for step in of(some[0])
+    }
 
 
 def _part(name: str, place: Path) -> Measured:
