@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from homeroom.demo.kolibri import Kolibri, default_cache, installed
-from homeroom.plan import Cause, Change, Kind, Op, Outcome, Plan, Role
+from homeroom.plan import Cause, Kind, Op, Outcome, Plan, Role
 from homeroom.reconcile.executor import BATCH_SIZES
 from homeroom.roster.state import ACTUAL_SCHEMAS, DESIRED_SCHEMAS, Actual, Desired
 from homeroom.targets import Known
@@ -171,22 +171,22 @@ class Place:
 
     async def sync(self, wanted: Desired, *middlewares: aiohttp.ClientMiddlewareType) -> list[Outcome]:
         """One run: read, plan, apply, remember; the outcomes."""
-        outcomes: list[Outcome] = []
         async with self.target(*middlewares) as target:
-            plan = self.plan(wanted, await target.read(self.known(wanted)))
-            for batch in plan.batches(BATCH_SIZES):
-                done = await target.apply(batch)
-                self.remember(batch, done)
-                outcomes += done
+            outcomes = await self.carry_out(self.plan(wanted, await target.read(self.known(wanted))), target)
         self.before = wanted
         return outcomes
 
-    def remember(self, batch: Sequence[Change], done: Sequence[Outcome]) -> None:
-        """Keep the user names that were given out, as the ledger does."""
-        assert [change.seq for change in batch] == [outcome.seq for outcome in done]
-        for change, outcome in zip(batch, done, strict=True):
-            if change.kind is Kind.PERSON and outcome.username is not None:
-                self.usernames[change.school, change.key] = outcome.username
+    async def carry_out(self, plan: Plan, target: KolibriTarget) -> list[Outcome]:
+        """Apply a plan, and keep the user names that were given out, as the ledger does."""
+        outcomes: list[Outcome] = []
+        for batch in plan.batches(BATCH_SIZES):
+            done = await target.apply(batch)
+            assert [change.seq for change in batch] == [outcome.seq for outcome in done]
+            for change, outcome in zip(batch, done, strict=True):
+                if change.kind is Kind.PERSON and outcome.username is not None:
+                    self.usernames[change.school, change.key] = outcome.username
+            outcomes += done
+        return outcomes
 
     async def read(self, wanted: Desired | None = None) -> View:
         """What is there now."""

@@ -10,11 +10,11 @@ from typing import Any, Final, TypeVar
 from homeroom.errors import TerminalError
 from homeroom.plan import Change, Outcome, Result
 from homeroom.targets.kolibri import marks as m
-from homeroom.targets.kolibri.api import IDS_PER_CALL, Api, RefusedCallError
+from homeroom.targets.kolibri.api import IDS_PER_CALL, ROWS_PER_CALL, Api, RefusedCallError
 from homeroom.targets.kolibri.reading import Row, Site
 
 PARALLEL: Final = 4
-"""Calls in flight. Kolibri is one process with one interpreter lock: more only queue there."""
+"""Calls in flight. Kolibri is one process with one interpreter lock: this keeps it busy, and more only queue there."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -88,7 +88,7 @@ class Writer:
         async def post(part: range) -> None:
             await self.api.write("POST", path, [rows[at] for at in part])
 
-        return await _halving(len(rows), post)
+        return await _halving(len(rows), post, at_once=ROWS_PER_CALL)
 
     async def remove(self, path: str, ids: Sequence[str]) -> dict[str, str]:
         """Remove memberships or roles; the refused ids, with why. What is gone already is no error."""
@@ -96,13 +96,13 @@ class Writer:
         async def delete(part: range) -> None:
             await self.api.delete(path, [ids[at] for at in part])
 
-        return {ids[at]: error for at, error in (await _halving(len(ids), delete)).items()}
+        return {ids[at]: error for at, error in (await _halving(len(ids), delete, at_once=IDS_PER_CALL)).items()}
 
 
-async def _halving(size: int, do: Callable[[range], Awaitable[None]]) -> dict[int, str]:
+async def _halving(size: int, do: Callable[[range], Awaitable[None]], *, at_once: int) -> dict[int, str]:
     """Do all by lists, which Kolibri takes whole or not at all; a refused one is halved until the bad row is alone."""
     refused: dict[int, str] = {}
-    parts = [range(at, min(at + IDS_PER_CALL, size)) for at in range(0, size, IDS_PER_CALL)]
+    parts = [range(at, min(at + at_once, size)) for at in range(0, size, at_once)]
     while parts:
         part = parts.pop()
         try:
