@@ -2,7 +2,9 @@
 
 Homeroom: rules, reading the target, planning, and the executor with its journal, from an accepted snapshot to the last
 call. Beside it `raw`: plain aiohttp sends what Homeroom sent to another fresh Kolibri: the same calls in the same order
-and number in flight, with Kolibri's new ids in place of the old. Both Kolibris must end up alike.
+and number in flight, with Kolibri's new ids in place of the old. Both Kolibris must end up alike. What is to be sent is
+recorded in a sync before; then both run at the same time, so that whatever else the machine does slows both alike (one
+after the other they may differ by half on a busy one, for no reason of their own).
 
 `python -m bench.first_sync` prints a section for `bench/README.md`. Neighbour: `bench.run`, which writes it there.
 """
@@ -22,7 +24,7 @@ from typing import Any, Final
 
 import aiohttp
 import polars as pl
-from bench.measure import Measured, Stopwatch, loads, machine, median, megabytes, ratio, run, table, tell
+from bench.measure import Measured, Stopwatch, loads, machine, median, megabytes, ratio, run, run_together, table, tell
 
 from homeroom.api import Removal, Share, Template
 from homeroom.api.district import HomeroomDefinition
@@ -212,21 +214,27 @@ def section(sizes: Sequence[int], *, rounds: int) -> str:
     """Measure all sizes; the section for the README."""
     rows, notes, memory = [], [], []
     for people in sizes:
-        ours: list[Measured] = []
-        bare: list[Measured] = []
+        ours, bare = list[Measured](), list[Measured]()
         with tempfile.TemporaryDirectory(prefix="homeroom-bench-") as directory:
             place = Path(directory)
             tell(f"first sync of {people:,} people: preparing")
             run("first_sync", "--part", "prepare", "--place", place, "--people", str(people))
-            for number in range(rounds):
-                held = []
-                for part, runs in (("homeroom", ours), ("raw", bare)):
-                    with Kolibri(installed(default_cache()), place / f"{part}-{number}") as kolibri:
-                        runs.append(run("first_sync", "--part", part, "--place", place, "--url", kolibri.url))
-                        held.append({name: len(content) for name, content in kolibri.tables().items()})
-                    tell(f"round {number + 1}, {part}: {runs[-1].wall:.1f} s, load {runs[-1].load:.1f}")
-                if held[0] != held[1]:
-                    raise AssertionError(f"the two Kolibris differ: {held}")
+            for number in range(rounds + 1):
+                with (
+                    Kolibri(installed(default_cache()), place / f"homeroom-{number}") as ours_at,
+                    Kolibri(installed(default_cache()), place / f"raw-{number}") as raw_at,
+                ):
+                    sync: list[str | Path] = ["--part", "homeroom", "--place", place, "--url", ours_at.url]
+                    if number == 0:  # only to record the calls
+                        run("first_sync", *sync)
+                        continue
+                    replay: list[str | Path] = ["--part", "raw", "--place", place, "--url", raw_at.url]
+                    one, other = run_together("first_sync", sync, replay)
+                    if _held(ours_at) != _held(raw_at) or one.counts["calls"] != other.counts["calls"]:
+                        raise AssertionError(f"the two Kolibris differ: {_held(ours_at)}, {_held(raw_at)}")
+                ours.append(one)
+                bare.append(other)
+                tell(f"round {number}: Homeroom {one.wall:.1f} s, raw {other.wall:.1f} s, load {one.load:.1f}")
         counts = ours[0].counts
         rows.append(
             [
@@ -252,6 +260,11 @@ def section(sizes: Sequence[int], *, rounds: int) -> str:
         f"{megabytes(max(memory))}. One-minute load while measuring: {'; '.join(notes)}."
     )
     return "\n\n".join([f"Goal: at least {LEAST_RATE:.0%} of the raw rate.", table(head, rows), remarks])
+
+
+def _held(kolibri: Kolibri) -> dict[str, int]:
+    """Rows by table."""
+    return {name: len(content) for name, content in kolibri.tables().items()}
 
 
 def _wall(one: Measured) -> float:

@@ -7,6 +7,7 @@ is that of the process. Parts that are compared take turns, so that a busy machi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -86,9 +87,24 @@ def peak_memory(pid: int | None = None) -> int:
 
 def run(module: str, *arguments: str | Path) -> Measured:
     """Run a part to its end. Its stderr passes through; raises CalledProcessError when it fails."""
-    command = [sys.executable, "-m", f"bench.{module}", *map(str, arguments)]
-    done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+    (measured,) = run_together(module, arguments)
+    return measured
+
+
+def run_together(module: str, *parts: Sequence[str | Path]) -> list[Measured]:
+    """Run parts at the same time, as `run` does one."""
+    with contextlib.ExitStack() as stack:
+        started = []
+        for arguments in parts:
+            command = [sys.executable, "-m", f"bench.{module}", *map(str, arguments)]
+            part = stack.enter_context(subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True))
+            stack.callback(part.kill)
+            started.append(part)
+        told = [part.communicate()[0] for part in started]
+    for part in started:
+        if part.returncode:
+            raise subprocess.CalledProcessError(part.returncode, part.args)
+    return [Measured(**json.loads(text.splitlines()[-1])) for text in told]
 
 
 def in_turns(parts: Mapping[str, Callable[[], Measured]], *, rounds: int) -> dict[str, list[Measured]]:
