@@ -83,7 +83,7 @@ def _measure(stage: Stage, plane: ControlPlane, rules: int) -> str:
     tell(f"Ready after {ready:.0f} s; resting")
     revision, before, cpu = plane.etcd_revision(), _writes(stage), _cpu(operator)
     time.sleep(REST_SECONDS)
-    idle_cpu, memory = _cpu(operator) - cpu, operator.memory_full_info()
+    idle_cpu, memory = _cpu(operator) - cpu, operator.memory_info()
     written, idle = plane.written_since(revision), _writes(stage) - before
     if written:
         tell(f"written at rest: {written}")
@@ -101,7 +101,7 @@ def _measure(stage: Stage, plane: ControlPlane, rules: int) -> str:
         ["memory of the operator before, with one district", megabytes(alone)],
         ["memory of the operator, peak", megabytes(peak)],
         ["memory of the operator at rest (RSS)", f"**{megabytes(memory.rss)}**"],
-        ["of that its own; the rest is code of libraries on disk", megabytes(memory.uss)],
+        ["of that pages of files, such as code of libraries", megabytes(getattr(memory, "shared", 0))],  # Linux
         [f"CPU of the operator in {REST_SECONDS:.0f} s at rest", f"{idle_cpu:.2f} s"],
         ["objects written at rest, Leases and Events aside (etcd)", f"**{len(written)}**"],
         ["write requests at rest (API server)", _told(idle)],
