@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from alembic.util import CommandError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -102,7 +101,10 @@ def opened(url: str | None, data: Path, *, needed: bool = True) -> Iterator[Stor
 
 
 def open_store(url: str | None, data: Path, *, new: bool = False) -> Store:
-    """The store; only the operator makes a `new` one. Blocks. Raises StoreUnavailableError."""
+    """The store, to look at; the operator may make a `new` one, and write. Blocks.
+
+    Raises StoreUnavailableError, or RevisionError where it is of another release.
+    """
     try:
         address = make_url(url or f"sqlite:///{data / 'homeroom.db'}")
         file = Path(address.database or "") if address.get_backend_name() == "sqlite" else None
@@ -113,10 +115,10 @@ def open_store(url: str | None, data: Path, *, new: bool = False) -> Store:
             )
         if new:
             data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return Store.open(address.render_as_string(hide_password=False), data)
-    except (SQLAlchemyError, CommandError, ImportError) as error:
+        return Store.open(address.render_as_string(hide_password=False), data, read_only=not new)
+    except (SQLAlchemyError, ImportError) as error:
         # The driver's own words may repeat the address with its password.
         raise StoreUnavailableError(
-            f"the store cannot be opened ({type(error).__name__}): check --store and --data, that the database answers "
-            "and is of this release, and that its driver is installed (`homeroom[postgres]`)"
+            f"the store cannot be opened ({type(error).__name__}): check --store and --data, that the database "
+            "answers, and that its driver is installed (`homeroom[postgres]`)"
         ) from error

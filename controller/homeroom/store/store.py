@@ -15,17 +15,18 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
+from urllib.parse import quote
 
 import polars as pl
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
+from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from homeroom.errors import HomeroomError
 from homeroom.plan import Change, Kind, Outcome, Result
 from homeroom.roster.diff import Baseline
 from homeroom.roster.state import Desired, Known
-from homeroom.store import schema
+from homeroom.store import revision, schema
 
 _CHUNK: Final = 1000
 """Rows per upsert statement: SQLite allows 32,766 parameters, a row of the ledger has seven."""
@@ -95,17 +96,22 @@ class Store:
         self._directory = directory
 
     @classmethod
-    def open(cls, url: str, directory: Path) -> Self:
-        """Connect, bring the tables up to date, make the directory. `url` is SQLAlchemy's (`sqlite:///...`)."""
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        engine = sa.create_engine(url, pool_pre_ping=True)
-        if engine.dialect.name == "sqlite":
-            sa.event.listen(engine, "connect", _prepare_sqlite)
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+    def open(cls, url: str, directory: Path, *, read_only: bool = False) -> Self:
+        """Connect. `url` is SQLAlchemy's (`sqlite:///...`).
+
+        The operator makes tables and directory, or brings the tables up to date. Everybody else only looks
+        (`read_only`): then the database itself refuses to write. Raises RevisionError when the tables are of another
+        release, and what SQLAlchemy raises.
+        """
+        if not read_only:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        engine = _engine(url, read_only=read_only)
+        try:
+            with engine.begin() as connection:
+                (revision.demand if read_only else revision.bring_up_to_date)(connection)
+        except BaseException:
+            engine.dispose()
+            raise
         return cls(engine, directory)
 
     def close(self) -> None:
@@ -403,12 +409,30 @@ def _naive(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
 
-def _prepare_sqlite(connection: object, _record: object) -> None:
-    """Readers do not wait for the writer, writers wait for each other, and a crash loses no committed transaction."""
-    cursor = connection.cursor()  # type: ignore[attr-defined]  # SQLAlchemy types the DBAPI connection as object
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+def _engine(url: str, *, read_only: bool) -> sa.Engine:
+    """Connections to the database, each prepared by some statements when it is made."""
+    address = make_url(url)
+    if address.get_backend_name() != "sqlite":
+        statements = ["SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"] if read_only else []
+    elif read_only:
+        address = address.set(database=f"file:{quote(address.database or '')}")
+        address = address.update_query_dict({"mode": "ro", "uri": "true"})
+        statements = ["PRAGMA busy_timeout=10000"]
+    else:
+        # Readers do not wait for the writer, writers wait for each other, a crash loses no committed transaction.
+        pragmas = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON")
+        statements = [f"PRAGMA {pragma}" for pragma in pragmas]
+    engine = sa.create_engine(address, pool_pre_ping=True)
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: DBAPIConnection, _record: object) -> None:
+        cursor = connection.cursor()
+        for statement in statements:
+            cursor.execute(statement)
+        cursor.close()
+        connection.commit()
+
+    return engine
 
 
 def _upsert(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 from datetime import timedelta
 from pathlib import Path
 
@@ -62,6 +63,19 @@ def test_what_goes_wrong_is_said(homeroom: Homeroom, data: Path, arguments: tupl
     assert (said.code, said.out) == (1, "")
     assert words in said.err
     assert "secret" not in said.err
+
+
+@pytest.mark.parametrize("command", [("status",), ("history", "-n", "lakeside")])
+def test_a_store_of_another_release_is_left_alone(homeroom: Homeroom, data: Path, command: tuple[str, ...]) -> None:
+    with sqlite3.connect(data / "homeroom.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '0000'")
+    database.close()
+    before = (data / "homeroom.db").read_bytes()
+    said = homeroom(*command)
+    assert (said.code, said.out) == (1, "")
+    assert "the store is of an older release" in said.err
+    assert "upgrade the operator" in said.err
+    assert (data / "homeroom.db").read_bytes() == before
 
 
 def test_status_tells_moving_times(homeroom: Homeroom, data: Path) -> None:

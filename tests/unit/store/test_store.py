@@ -11,12 +11,22 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from homeroom.plan import Cause, Change, Kind, Op, Outcome, Result, Role
 from homeroom.roster.diff import Baseline
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired
-from homeroom.store import Accepted, JournalQuery, LostLeadershipError, RunRow, Store, StoredBaseline
-from homeroom.store.schema import metadata
+from homeroom.store import (
+    Accepted,
+    JournalQuery,
+    LostLeadershipError,
+    RevisionError,
+    RunRow,
+    Store,
+    StoredBaseline,
+    revision,
+)
+from homeroom.store.schema import leader, metadata
 
 NOW = datetime(2026, 9, 1, 2, 0, tzinfo=UTC)
 
@@ -37,12 +47,115 @@ def accepted(digest: str) -> Accepted:
     return Accepted(digest=digest, accepted_at=NOW, validator='"etag"', spec_digest="0" * 64)
 
 
-def test_migrations_lead_to_the_declared_tables(store: Store, url: str) -> None:
-    store.ping()
+def test_migrations_lead_to_the_declared_tables(url: str) -> None:
     engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        revision.migrate(connection)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        migrated = layout(connection)
+        assert revision.found(connection) == revision.CURRENT
     engine.dispose()
+    Store.open(f"{url}.new", Path(url).parent).close()
+    engine = sa.create_engine(f"{url}.new")
+    with engine.connect() as connection:
+        assert layout(connection) == migrated
+        assert revision.found(connection) == revision.CURRENT
+    engine.dispose()
+
+
+def layout(connection: sa.Connection) -> tuple[object, ...]:
+    """Tables with their columns, keys and indexes; and what they begin with."""
+    look = sa.inspect(connection)
+    tables = {
+        name: (
+            [{**column, "type": str(column["type"])} for column in look.get_columns(name)],
+            look.get_pk_constraint(name),
+            sorted(look.get_indexes(name), key=lambda index: str(index["name"])),
+        )
+        for name in sorted(look.get_table_names())
+    }
+    return tables, connection.execute(sa.select(leader)).all()
+
+
+def test_the_current_revision_is_the_last_migration_and_revisions_grow() -> None:
+    scripts = [script.revision for script in ScriptDirectory(str(revision.MIGRATIONS)).walk_revisions()]
+    assert scripts[0] == revision.CURRENT
+    assert scripts == sorted(scripts, reverse=True)
+
+
+def stamp(url: str, number: str) -> None:
+    """As if another release had made the tables."""
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = :number"), {"number": number})
+    engine.dispose()
+
+
+def content(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.rglob("*.db")}
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        ("0000", "is of an older release (revision 0000, this `homeroom` is of 0001): upgrade the operator"),
+        ("9999", "is of a newer release (revision 9999, this `homeroom` is of 0001): upgrade this `homeroom`"),
+    ],
+)
+def test_looking_does_not_touch_the_tables_of_another_release(
+    store: Store, url: str, tmp_path: Path, number: str, advice: str
+) -> None:
+    store.close()
+    stamp(url, number)
+    before = content(tmp_path)
+    with pytest.raises(RevisionError) as refused:
+        Store.open(url, tmp_path / "files", read_only=True)
+    assert advice in refused.value.message
+    assert content(tmp_path) == before
+
+
+def test_the_operator_does_not_work_on_tables_of_a_newer_release(store: Store, url: str, tmp_path: Path) -> None:
+    store.close()
+    stamp(url, "9999")
+    before = content(tmp_path)
+    with pytest.raises(RevisionError, match="is of a newer release"):
+        Store.open(url, tmp_path / "files")
+    assert content(tmp_path) == before
+
+
+def test_looking_reads_while_the_operator_works_and_cannot_write(store: Store, url: str, tmp_path: Path) -> None:
+    store.accept(accepted("a" * 64), namespace="n", district="d", epoch=1)
+    looking = Store.open(url, tmp_path / "files", read_only=True)
+    assert looking.accepted(namespace="n", district="d") == accepted("a" * 64)
+    with pytest.raises(sa.exc.OperationalError):
+        looking.accept(accepted("b" * 64), namespace="n", district="d", epoch=1)
+    looking.close()
+    assert store.accepted(namespace="n", district="d") == accepted("a" * 64)
+
+
+def test_looking_makes_nothing(url: str, tmp_path: Path) -> None:
+    with pytest.raises(sa.exc.OperationalError):
+        Store.open(url, tmp_path / "files", read_only=True)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "homeroom.db").touch()
+    with pytest.raises(RevisionError, match="no operator has used this store yet"):
+        Store.open(url, tmp_path / "files", read_only=True)
+    assert content(tmp_path) == {"homeroom.db": b""}
+
+
+def test_a_store_that_was_not_made_whole_is_made_whole(store: Store, url: str, tmp_path: Path) -> None:
+    """As when the process was killed while the tables were being made."""
+    store.close()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        for statement in ("DROP TABLE alembic_version", "DROP TABLE run", "DELETE FROM leader"):
+            connection.execute(sa.text(statement))
+    engine.dispose()
+    again = Store.open(url, tmp_path / "files")
+    assert again.runs().is_empty()
+    again.accept(accepted("a" * 64), namespace="n", district="d", epoch=1)
+    again.close()
 
 
 def test_opening_again_finds_everything(url: str, tmp_path: Path) -> None:

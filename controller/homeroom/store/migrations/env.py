@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that `Store.open` hands over."""
+"""Alembic's entry: runs on the connection that `revision.migrate` hands over."""
 
 from alembic import context
 
