@@ -287,12 +287,12 @@ async def test_check_tells_each_hop(place: Place) -> None:
         ("log-in", True),
         ("permissions", True),
     ]
-    assert "0.19.5" in good[1].text
-    assert "superuser" in good[3].text
+    assert "0.19.5" in good[1].words
+    assert "superuser" in good[3].words
     wrong = await hops(password="wrong").check()
     assert [(hop.name, hop.ok) for hop in wrong][2:] == [("log-in", False)]
     nobody = await hops(username="nobody").check()
-    assert "correct user name" in nobody[-1].text
+    assert "correct user name" in nobody[-1].words
     unknown = await hops(url="http://kolibri.invalid").check()
     assert [(hop.name, hop.ok) for hop in unknown] == [("name resolution", False)]
     closed = await hops(url="http://127.0.0.1:9").check()
@@ -300,7 +300,7 @@ async def test_check_tells_each_hop(place: Place) -> None:
     human = place.server.human()
     human.create_user(f"plain_{place.id[2:]}", facility="Kolibri", password="pupil")
     plain = await hops(username=f"plain_{place.id[2:]}", password="pupil").check()
-    assert "no administrator" in plain[-1].text
+    assert "no administrator" in plain[-1].words
 
 
 async def test_a_facility_administrator_can_do_all_but_make_schools(place: Place) -> None:
@@ -325,5 +325,5 @@ async def test_a_facility_administrator_can_do_all_but_make_schools(place: Place
         (outcome,) = await target.apply([create])
         assert outcome.result is Result.FAILED
         assert "superuser" in (outcome.error or "")
-        assert "administrator of facility" in (await target.check())[-1].text
+        assert "administrator of facility" in (await target.check())[-1].words
     assert place.plan(wanted, (await place.read(wanted)).actual).empty

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, NamedTuple
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
@@ -12,14 +13,8 @@ from homeroom.api import District, LearningApp
 from homeroom.cli import options, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.errors import HomeroomError, InvalidSpecError
+from homeroom.hop import Hop
 from homeroom.reconcile.connect import Outside
-
-
-class _Hop(NamedTuple):
-    resource: str
-    name: str
-    ok: bool
-    words: str
 
 
 def command(
@@ -44,22 +39,25 @@ def command(
     Exit codes: 0 all is well, 1 a hop fails.
     """
 
-    async def look() -> list[_Hop]:
+    async def look() -> list[tuple[str, Hop]]:
         outside = Outside(owner_id="check", file_root=file_root, allow_loopback=allow_loopback)
         async with declared(files=files, namespace=namespace, context=context, secret_files=secret) as found:
-            return [hop async for hop in _hops(found, _chosen(found, resources or []), outside)]
+            return [tried async for tried in _hops(found, _chosen(found, resources or []), outside)]
 
     with terminal.working("trying each hop"):
         hops = asyncio.run(look())
     if output == "json":
-        terminal.document([hop._asdict() for hop in hops])
+        terminal.document([{"resource": resource, **asdict(hop)} for resource, hop in hops])
     else:
         terminal.table(
             ("RESOURCE", "HOP", "", "WORDS"),
-            [(hop.resource, hop.name, "ok" if hop.ok else "FAILS", hop.words.replace("\n", "; ")) for hop in hops],
-            styles=["" if hop.ok else "red" for hop in hops],
+            [
+                (resource, hop.name, "ok" if hop.ok else "FAILS", hop.words.replace("\n", "; "))
+                for resource, hop in hops
+            ],
+            styles=["" if hop.ok else "red" for _, hop in hops],
         )
-    return 0 if all(hop.ok for hop in hops) else 1
+    return 0 if all(hop.ok for _, hop in hops) else 1
 
 
 def _chosen(found: Declared, wanted: Sequence[str]) -> list[District | LearningApp]:
@@ -82,16 +80,19 @@ def _chosen(found: Declared, wanted: Sequence[str]) -> list[District | LearningA
     return chosen
 
 
-async def _hops(found: Declared, chosen: Sequence[District | LearningApp], outside: Outside) -> AsyncIterator[_Hop]:
+async def _hops(
+    found: Declared, chosen: Sequence[District | LearningApp], outside: Outside
+) -> AsyncIterator[tuple[str, Hop]]:
+    """Resource and hop, in the order of the way."""
     for resource in chosen:
         name = f"{resource.kind.lower()}/{resource.metadata.name}"
         try:
             if isinstance(resource, District):
-                for hop in await (await outside.source(resource, found.secrets)).check():
-                    yield _Hop(name, hop.name, hop.ok, hop.words)
+                hops = await (await outside.source(resource, found.secrets)).check()
             else:
                 target = await outside.target(resource, found.secrets, password=lambda _: None)
-                for step in await target.check():
-                    yield _Hop(name, step.name, step.ok, step.text)
+                hops = await target.check()
         except HomeroomError as error:  # what is declared, or its Secret, does not even let us try
-            yield _Hop(name, "declaration", ok=False, words=error.message)
+            hops = [Hop(name="declaration", ok=False, words=error.message)]
+        for hop in hops:
+            yield name, hop

@@ -11,7 +11,6 @@ from homeroom.sources.base import (
     ExportIncompleteError,
     ExportInvalidError,
     Fetched,
-    Hop,
     Snapshot,
     Source,
 )
@@ -22,7 +21,6 @@ __all__ = [
     "ExportIncompleteError",
     "ExportInvalidError",
     "Fetched",
-    "Hop",
     "Snapshot",
     "Source",
     "load",

@@ -10,6 +10,7 @@ from typing import Protocol
 import polars as pl
 
 from homeroom.errors import IncompleteReadError, TerminalError
+from homeroom.hop import Hop
 from homeroom.roster.findings import RULES, Findings, Rule, Severity
 from homeroom.roster.tables import Roster
 
@@ -46,15 +47,6 @@ class Snapshot:
 
 CREDENTIALS = pl.Schema({"user": pl.String, "password": pl.String})
 """Columns of `Snapshot.credentials`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hop:
-    """One step on the way to a source, tried out: `ok`, and in plain words what was seen and what to do."""
-
-    name: str
-    ok: bool
-    words: str
 
 
 class Source(Protocol):

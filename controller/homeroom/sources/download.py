@@ -33,7 +33,8 @@ from homeroom.errors import (
     TerminalError,
     TransientError,
 )
-from homeroom.sources.base import Fetched, Hop
+from homeroom.hop import Hop
+from homeroom.sources.base import Fetched
 
 _CHUNK: Final = 1 << 20
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -182,9 +183,9 @@ class Download:
             async with self._answer({"Accept-Encoding": "identity"}) as answer:
                 size = answer.headers.get("Content-Length")
         except HomeroomError as error:
-            return [Hop("https", ok=False, words=error.message)]
+            return [Hop(name="https", ok=False, words=error.message)]
         words = "the address answers, the certificate is trusted, the credentials are accepted"
-        return [Hop("https", ok=True, words=words if size is None else f"{words}; the export has {size} bytes")]
+        return [Hop(name="https", ok=True, words=words if size is None else f"{words}; the export has {size} bytes")]
 
     @asynccontextmanager
     async def _answer(self, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from homeroom.errors import InvalidSpecError, RefusedError, TransientError
+from homeroom.hop import Hop
 from homeroom.roster.tables import Roster
-from homeroom.sources.base import Fetched, Hop, Snapshot
+from homeroom.sources.base import Fetched, Snapshot
 from homeroom.sources.download import Addresses, Download, SessionFactory, new_session
 from homeroom.sources.oneroster import read_export
 from homeroom.sources.package import Limits, fingerprint, holds_only_manifest
@@ -86,8 +87,8 @@ class OneRosterCSV:
         try:
             await asyncio.to_thread(self._look, None)
         except TransientError as error:
-            return [Hop("file", ok=False, words=error.message)]
-        return [Hop("file", ok=True, words="the export is there and can be read")]
+            return [Hop(name="file", ok=False, words=error.message)]
+        return [Hop(name="file", ok=True, words="the export is there and can be read")]
 
     def _look(self, previous: str | None) -> Fetched:
         assert self._file is not None

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+from homeroom.hop import Hop
 from homeroom.plan import Change, Outcome
 from homeroom.roster.state import Actual, Known
 
-__all__ = ["Capabilities", "Fields", "Hop", "Known", "Password", "Target"]
+__all__ = ["Capabilities", "Fields", "Known", "Password", "Target"]
 
 Password = Callable[[str], str | None]
 """The password that the records have for a person (source id), if any; asked only when a staff account is made."""
@@ -36,15 +37,6 @@ class Capabilities:
     def gaps(self) -> list[str]:
         """Names of what is missing, sorted."""
         return sorted(name for name in self.__dataclass_fields__ if not getattr(self, name))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hop:
-    """One step of the way to a product, for `homeroom check`: what was tried, how it went, what to do about it."""
-
-    name: str  # "name resolution", "proxy", "TLS", "log-in", "permissions"
-    ok: bool
-    text: str
 
 
 class Target(Protocol):

@@ -13,11 +13,12 @@ import polars as pl
 import pytest
 
 from homeroom.cli import main
+from homeroom.hop import Hop
 from homeroom.plan import Cause, Change, Kind, Op, Outcome, Result, Role
 from homeroom.reconcile.connect import Outside
 from homeroom.roster.state import ACTUAL_SCHEMAS, Actual
 from homeroom.store import RunRow, Store
-from homeroom.targets import Capabilities, Hop, Known
+from homeroom.targets import Capabilities, Known
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 RECORDS = EXAMPLES / "lakeside-records"
@@ -128,7 +129,7 @@ class Shelf:
         raise AssertionError(f"a plan writes nothing, and was asked for {len(batch)} changes")
 
     async def check(self) -> Sequence[Hop]:
-        return [Hop(name="name resolution", ok=True, text="found"), Hop(name="log-in", ok=False, text="shut\nknock")]
+        return [Hop(name="name resolution", ok=True, words="found"), Hop(name="log-in", ok=False, words="shut\nknock")]
 
 
 @pytest.fixture

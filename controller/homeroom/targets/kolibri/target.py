@@ -20,9 +20,10 @@ from typing import Final, Self
 import aiohttp
 
 from homeroom.errors import HomeroomError, IncompleteReadError, InvalidSpecError, TerminalError
+from homeroom.hop import Hop
 from homeroom.plan import Change, Kind, Op, Outcome
 from homeroom.roster.state import Actual
-from homeroom.targets import Capabilities, Fields, Hop, Known, Password
+from homeroom.targets import Capabilities, Fields, Known, Password
 from homeroom.targets.kolibri import marks as m
 from homeroom.targets.kolibri.api import Api
 from homeroom.targets.kolibri.classes import Classes
@@ -287,28 +288,28 @@ class KolibriTarget:
             try:
                 found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
             except OSError:
-                text = f"the name {host} is not known here: check the address, and the DNS of the cluster"
-                return [Hop(name="name resolution", ok=False, text=text)]
-            text = f"{host} is {', '.join(sorted({str(entry[4][0]) for entry in found}))}"
-            hops.append(Hop(name="name resolution", ok=True, text=text))
+                words = f"the name {host} is not known here: check the address, and the DNS of the cluster"
+                return [Hop(name="name resolution", ok=False, words=words)]
+            words = f"{host} is {', '.join(sorted({str(entry[4][0]) for entry in found}))}"
+            hops.append(Hop(name="name resolution", ok=True, words=words))
             try:
                 info = await api.info()
             except HomeroomError as error:
-                return [*hops, Hop(name="server", ok=False, text=error.message)]
+                return [*hops, Hop(name="server", ok=False, words=error.message)]
             version = str(info.get("kolibri_version"))
             good = info.get("application") == "kolibri" and version.startswith(_TESTED)
             advice = "" if good else f": Homeroom is tested with {_TESTED}x, other versions may answer differently"
-            hops.append(Hop(name="server", ok=good, text=f"Kolibri {version} answers{advice}"))
+            hops.append(Hop(name="server", ok=good, words=f"Kolibri {version} answers{advice}"))
             try:
                 me = await api.login()
                 stack.push_async_callback(api.logout)
             except HomeroomError as error:
-                return [*hops, Hop(name="log-in", ok=False, text=error.message)]
-            hops.append(Hop(name="log-in", ok=True, text="the account in the Secret can log in"))
+                return [*hops, Hop(name="log-in", ok=False, words=error.message)]
+            hops.append(Hop(name="log-in", ok=True, words="the account in the Secret can log in"))
             may = (
                 "a superuser: may make and manage all schools"
                 if me.superuser
                 else f"an administrator of facility {me.facility} only: may manage it, and make no schools"
             )
-            hops.append(Hop(name="permissions", ok=True, text=f"the account is {may}"))
+            hops.append(Hop(name="permissions", ok=True, words=f"the account is {may}"))
         return hops
