@@ -343,7 +343,7 @@ def _mapped(references: pl.Series, numbers: pl.Series) -> pl.Series:
 def _in_order(frame: pl.DataFrame, ends: list[str]) -> pl.DataFrame:
     """Sorted by all columns, the two references first. One integer sorts much faster than six columns."""
     first, second = (pl.col(name).cast(pl.UInt64) for name in frame.columns if name in ends)
-    packed = frame.with_columns(_key=first * 2**32 + second).sort("_key")
+    packed = frame.lazy().with_columns(_key=first * 2**32 + second).sort("_key").collect(engine="streaming")
     if (packed["_key"] == packed["_key"].shift()).any():
         return frame.sort(frame.columns)
     return packed.drop("_key")

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -20,9 +22,10 @@ from typing import Final
 import polars as pl
 
 from homeroom.roster.accept import INPUT, REFERENCES, Acceptance
+from homeroom.roster.digest import digest
 from homeroom.roster.findings import SCHEMA, Findings, Rule, Severity
 from homeroom.roster.tables import SCHEMAS, ClassRole, Roster, SchoolRole
-from homeroom.sources import layout, snapshots
+from homeroom.sources import layout
 from homeroom.sources.base import (
     CREDENTIALS,
     ExportIncompleteError,
@@ -71,7 +74,7 @@ def read_export(path: Path, *, previous: Roster | None, limits: Limits, scratch:
 def _snapshot(roster: Roster, findings: Findings, credentials: pl.DataFrame) -> Snapshot:
     counts = {**roster.counts(), "quarantined": findings.counts()[Severity.RECORD]}
     return Snapshot(
-        digest=snapshots.digest(roster), roster=roster, findings=findings, counts=counts, credentials=credentials
+        digest=digest(roster.tables()), roster=roster, findings=findings, counts=counts, credentials=credentials
     )
 
 
@@ -259,18 +262,27 @@ class _Reading:
 
     def _open_all(self, sheets: Mapping[str, Sheet]) -> None:
         """Prove every file, and say everything that is wrong at once."""
+        paths = {table: self._files.get(sheet.file.lower().removesuffix(".csv")) for table, sheet in sheets.items()}
+        with ThreadPoolExecutor() as pool:
+            opening = {
+                table: pool.submit(self._open, path, sheets[table]) for table, path in paths.items() if path is not None
+            }
         refused = []
         for table, sheet in sheets.items():
-            path = self._files.get(sheet.file.lower().removesuffix(".csv"))
-            if path is None:
+            if table not in opening:
                 refused.append(Findings.one(Rule.FILE_REQUIRED, file=sheet.file))
                 continue
             try:
-                self._tables[table] = self._open(path, sheet)
+                self._tables[table] = opening[table].result()
             except (ExportInvalidError, ExportIncompleteError) as error:
                 refused.append(error.findings)
         if refused:
             raise refusal(Findings.join(refused))
+        for table, sheet in sheets.items():
+            self._findings.append(self._tables[table].findings)
+            for name in sheet.optional:
+                if name not in self._tables[table].columns and name not in layout.SILENT:
+                    self._findings.append(Findings.one(Rule.COLUMN_ABSENT, file=sheet.file, field=name))
 
     def _open(self, path: Path, sheet: Sheet) -> Table:
         table = read_table(path, file=sheet.file, columns=sheet.known, scratch=self._scratch)
@@ -279,10 +291,6 @@ class _Reading:
             raise refusal(
                 Findings.join([Findings.one(Rule.COLUMN_REQUIRED, file=sheet.file, field=name) for name in lacking])
             )
-        self._findings.append(table.findings)
-        for name in sheet.optional:
-            if name not in table.columns and name not in layout.SILENT:
-                self._findings.append(Findings.one(Rule.COLUMN_ABSENT, file=sheet.file, field=name))
         return table
 
     # Records with ids
@@ -478,101 +486,84 @@ class _Reading:
     # Roles and enrollments: many rows, no text
 
     def _read_links(self, table: str, *, words: type[StrEnum], primary: str, primary_words: tuple[str, ...]) -> None:
-        sheet = SHEETS[table]
-        frame = self._scan_links(table, words=words, primary=primary, primary_words=primary_words)
-        if frame["stated"].any():
-            self._judge_state(frame.filter("stated"), "status", file=sheet.file)
-        if frame["stamped"].any():
-            self._judge_state(frame.filter("stamped"), "dateLastModified", file=sheet.file)
-        rows = _Rows(file=sheet.file, frame=frame, findings=[])
-        self._judge_link_ids(table, rows)
-        if rows.frame.is_empty() and not self._tables[table].malformed:
+        sheet, opened_table = SHEETS[table], self._tables[table]
+        lacking = [name for name in sheet.read if name not in opened_table.columns]
+        scan = opened_table.scan.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in lacking)
+        flaws = _flaws(primary, required=primary in sheet.required)
+        # Most exports are written as the standard says, which costs least to read; only the others need good will.
+        values = _values(words, primary, primary_words[:2], exact=True)
+        frame = self._join_ends(table, scan.with_columns(**values), odd=pl.any_horizontal(flaws.values()))
+        careful = bool(frame["odd"].any())
+        if careful:
+            values = _values(words, primary, primary_words, exact=False)
+            frame = self._join_ends(table, scan.with_columns(**values), **flaws, **_respelt(primary, primary_words))
+        rows = _Rows(file=sheet.file, frame=frame.with_columns(bad=pl.lit(value=False)), findings=[])
+        if careful:
+            for flag, name in (("stamped", "dateLastModified"), ("stated", "status")):
+                if frame[flag].any():
+                    self._judge_state(frame.filter(flag), name, file=sheet.file)
+            self._set_odd_ids_aside(table, rows)
+        self._judge_repeated_ids(table, rows)
+        if rows.frame.is_empty() and not opened_table.malformed:
             raise refuse(Rule.NO_ROWS, file=sheet.file)
-        rows.flag(Rule.VALUE_MISSING, pl.col("role").is_null() & ~pl.col("has_role"), field="role")
-        rows.flag(Rule.ENUM, pl.col("role").is_null() & pl.col("has_role"), field="role")
-        rows.flag(Rule.DATE, pl.col("bad_begin"), field="beginDate")
-        rows.flag(Rule.DATE, pl.col("bad_end"), field="endDate")
+        if careful:
+            for rule, flag, field in (
+                (Rule.VALUE_MISSING, "no_role", "role"),
+                (Rule.ENUM, "bad_role", "role"),
+                (Rule.DATE, "bad_begin", "beginDate"),
+                (Rule.DATE, "bad_end", "endDate"),
+                (Rule.PRIMARY, "bad_primary", primary),
+                (Rule.SPELLING, "respelt_primary", primary),
+                (Rule.SPELLING, "respelt_role", "role"),
+            ):
+                rows.flag(rule, pl.col(flag), field=field)
         rows.flag(Rule.END_BEFORE_BEGIN, pl.col("end") < pl.col("begin"), field="endDate")
-        required = pl.lit(primary in sheet.required)
-        rows.flag(Rule.PRIMARY, pl.col("primary").is_null() & (pl.col("odd_primary") | required), field=primary)
-        rows.flag(Rule.SPELLING, pl.col("odd_primary") & pl.col("primary").is_not_null(), field=primary)
-        rows.flag(Rule.SPELLING, pl.col("odd_role") & (pl.col("role") != "other"), field="role")
         rows.flag(Rule.SCHOOL_DIFFERS, pl.col("elsewhere"), field="schoolSourcedId")
         ours = {"beginDate": "begin", "endDate": "end", primary: "primary"}
-        absent = {ours[theirs] for theirs in ours.keys() - self._tables[table].columns}
-        dangling = self._acceptance.links(table, rows.frame, frozen=self._tables[table].malformed, absent=absent)
+        absent = {ours[theirs] for theirs in ours.keys() - opened_table.columns}
+        dangling = self._acceptance.links(table, rows.frame, frozen=opened_table.malformed, absent=absent)
         for (field,), loose in dangling.group_by("field"):
             rows.findings.append(Findings.of(Rule.DANGLING, loose, file=sheet.file, field=str(field)))
         self._findings.append(self._with_ids(table, Findings.join(rows.findings)))
 
-    def _scan_links(
-        self, table: str, *, words: type[StrEnum], primary: str, primary_words: tuple[str, ...]
-    ) -> pl.DataFrame:
-        """The streaming query: ids to numbers, words to values, and what is odd as flags."""
-        scan = self._tables[table].scan
-        lacking = [name for name in SHEETS[table].read if name not in self._tables[table].columns]
-        scan = scan.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in lacking)
-        keys = [f"{column}SourcedId" for column in REFERENCES[table]]
-        # Exact words first, which cost least; only where there are others, good will in a second pass.
-        for exact in (True, False):
-            judged = scan.with_columns(
-                _role=_role("role", words, exact=exact),
-                _primary=_truth(primary, primary_words[:2] if exact else primary_words, exact=exact),
-                begin=_any_date("beginDate"),
-                end=_any_date("endDate"),
-            ).select(
-                "row",
-                "begin",
-                "end",
-                *keys,
-                *(["schoolSourcedId"] if table == "enrollments" else []),
-                role="_role",
-                primary="_primary",
-                bad=pl.lit(value=False),
-                hash=pl.col("sourcedId").hash(),
-                # The id of a link is no key of anything, so only those matter that are none at all.
-                odd_id=(pl.col("sourcedId").str.len_bytes() > _LONGEST).fill_null(value=True),
-                has_role=pl.col("role").is_not_null(),
-                odd_role=_is_odd("role", pl.col("_role"), pl.col("_role").cast(pl.String), exact=exact),
-                odd_primary=_is_odd(primary, pl.col("_primary"), _word(pl.col("_primary"), primary_words), exact=exact),
-                bad_begin=pl.col("beginDate").is_not_null() & pl.col("begin").is_null(),
-                bad_end=pl.col("endDate").is_not_null() & pl.col("end").is_null(),
-                stated=pl.col("status").is_not_null(),
-                stamped=pl.col("dateLastModified").is_not_null(),
-            )
-            frame = self._join_ends(table, judged).collect(engine="streaming")
-            if not (frame["odd_role"].any() or frame["odd_primary"].any()):
-                break
-        for date_, bad in (("begin", "bad_begin"), ("end", "bad_end")):
-            first, last = frame.select(pl.col(date_).min(), last=pl.col(date_).max()).row(0)
-            if first is not None and not _FIRST_DAY <= first <= last <= _LAST_DAY:
-                possible = pl.col(date_).is_between(_FIRST_DAY, _LAST_DAY)
-                frame = frame.with_columns(
-                    pl.when(possible).then(date_).alias(date_),
-                    (pl.col(bad) | ~possible).fill_null(pl.col(bad)).alias(bad),
-                )
-        return frame
+    def _join_ends(self, table: str, scan: pl.LazyFrame, **flags: pl.Expr) -> pl.DataFrame:
+        """The streaming query: row, hash of the source id, values, `flags`, numbers of both ends, elsewhere.
 
-    def _join_ends(self, table: str, scan: pl.LazyFrame) -> pl.LazyFrame:
-        """Numbers for the source ids of both ends. A join copies what it passes on: texts leave early."""
+        Ids of ends are compared by their hashes, in a third of the time; no two known ids have the same (`_by_hash`).
+        A join copies what it passes on, so texts do not get that far. Rows come in no order.
+        """
+        theirs, elsewhere = pl.lit(None), pl.lit(value=False)
+        ends = {
+            column: self._acceptance.numbers(target).rename({"n": column})
+            for column, target in REFERENCES[table].items()
+        }
         if table == "enrollments":
-            numbers = self._acceptance.numbers("classes").rename({"n": "class"})
-            numbers = numbers.join(self._acceptance.schools_of_classes(), on="class", how="left")
             school = pl.col("class_school")
-            scan = (
-                scan.join(numbers.lazy(), left_on="classSourcedId", right_on="id", how="left")
-                .with_columns(elsewhere=school.is_not_null() & pl.col("schoolSourcedId").ne_missing(school))
-                .drop("classSourcedId", "schoolSourcedId", "class_school")
+            known = self._acceptance.schools_of_classes().with_columns(
+                pl.when(school.is_not_null()).then(school.hash())
             )
-        else:
-            numbers = self._acceptance.numbers("orgs").rename({"n": "org"})
-            scan = scan.join(numbers.lazy(), left_on="orgSourcedId", right_on="id", how="left")
-            scan = scan.with_columns(elsewhere=pl.lit(value=False)).drop("orgSourcedId")
-        users = self._acceptance.numbers("users").rename({"n": "user"})
-        return scan.join(users.lazy(), left_on="userSourcedId", right_on="id", how="left").drop("userSourcedId")
+            ends["class"] = ends["class"].join(known, on="class", how="left")
+            theirs = pl.col("schoolSourcedId").hash()
+            elsewhere = (pl.col("_theirs") != school).fill_null(value=False)
+        hashed = {column: _by_hash(ids) for column, ids in ends.items()}
+        query = scan.select(
+            "row",
+            "begin",
+            "end",
+            role="_role",
+            primary="_primary",
+            hash=pl.col("sourcedId").hash(),
+            _theirs=theirs,
+            **{f"_{column}": pl.col(f"{column}SourcedId").hash(seed) for column, (_, seed) in hashed.items()},
+            **flags,
+        )
+        for column, (numbers, _) in hashed.items():
+            query = query.join(numbers.lazy(), left_on=f"_{column}", right_on="hash", how="left").drop(f"_{column}")
+        query = query.with_columns(elsewhere=elsewhere)
+        return query.drop("_theirs", "class_school", strict=False).collect(engine="streaming")
 
-    def _judge_link_ids(self, table: str, rows: _Rows) -> None:
-        """Links without a usable id, and links whose id occurs twice."""
+    def _set_odd_ids_aside(self, table: str, rows: _Rows) -> None:
+        """Rows of links without a usable id: nobody can say which link is meant."""
         odd = rows.frame.filter("odd_id").select("row")
         if odd.height:
             text = self._again(table, odd, "sourcedId")
@@ -580,6 +571,8 @@ class _Reading:
             skipped = odd.join(usable, on="row", how="anti").join(lost, on="row", how="anti")
             rows.frame = rows.frame.join(skipped, on="row", how="anti")
             rows.set(bad=pl.col("row").is_in(lost["row"].implode()))
+
+    def _judge_repeated_ids(self, table: str, rows: _Rows) -> None:
         if rows.frame["hash"].n_unique() == rows.frame.height:
             return
         text = self._again(table, rows.frame.filter(pl.col("hash").is_duplicated()))
@@ -603,6 +596,48 @@ class _Reading:
         return Findings(findings.frame.drop("id").join(ids, on="row", how="left").select(SCHEMA.names()))
 
 
+def _values(words: type[StrEnum], primary: str, primary_words: tuple[str, ...], *, exact: bool) -> dict[str, pl.Expr]:
+    """What a link says besides its ends: _role, _primary, begin and end; null where it is empty or not understood."""
+    return {
+        "_role": _role("role", words, exact=exact),
+        "_primary": _truth(primary, primary_words, exact=exact),
+        "begin": _date("beginDate"),
+        "end": _date("endDate"),
+    }
+
+
+def _flaws(primary: str, *, required: bool) -> dict[str, pl.Expr]:
+    """What may be wrong with a link, beside its `_values`. With all of these false, values read exactly are all."""
+    return {
+        # The id of a link is no key of anything, so only those matter that are none at all.
+        "odd_id": (pl.col("sourcedId").str.len_bytes() > _LONGEST).fill_null(value=True),
+        "no_role": pl.col("role").is_null(),
+        "bad_role": pl.col("role").is_not_null() & pl.col("_role").is_null(),
+        "bad_primary": pl.col("_primary").is_null() & (pl.col(primary).is_not_null() | pl.lit(required)),
+        "bad_begin": pl.col("beginDate").is_not_null() & pl.col("begin").is_null(),
+        "bad_end": pl.col("endDate").is_not_null() & pl.col("end").is_null(),
+        "stated": pl.col("status").is_not_null(),
+        "stamped": pl.col("dateLastModified").is_not_null(),
+    }
+
+
+def _respelt(primary: str, primary_words: tuple[str, ...]) -> dict[str, pl.Expr]:
+    """What was understood and is not spelt like that in the standard."""
+    return {
+        "respelt_role": (pl.col("_role") != "other") & (pl.col("_role").cast(pl.String) != pl.col("role")),
+        "respelt_primary": _word(pl.col("_primary"), primary_words) != pl.col(primary),
+    }
+
+
+def _by_hash(numbers: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """`numbers` with the hash of each id in its place, and a seed with which no two of them have the same hash."""
+    for seed in count():
+        hashed = numbers.select(pl.col("id").hash(seed).alias("hash"), pl.exclude("id"))
+        if hashed["hash"].n_unique() == hashed.height:
+            return hashed, seed
+    raise AssertionError("there is always another seed")
+
+
 def _role(field: str, words: type[StrEnum], *, exact: bool) -> pl.Expr:
     """A role by its word, if not `exact` in any letter case; each extension is `other`, itself no word of OneRoster."""
     given = pl.Enum([layout.EXTENSION if role == "other" else role.value if exact else role.lower() for role in words])
@@ -622,12 +657,6 @@ def _truth(field: str, words: tuple[str, ...], *, exact: bool) -> pl.Expr:
 def _word(truth: pl.Expr, words: tuple[str, ...]) -> pl.Expr:
     """OneRoster's own word for a truth."""
     return pl.when(truth).then(pl.lit(words[0])).when(~truth).then(pl.lit(words[1]))
-
-
-def _is_odd(field: str, meaning: pl.Expr, spelling: pl.Expr, *, exact: bool) -> pl.Expr:
-    """Whether something is given that was not understood or, in the second pass, was not spelt like its meaning."""
-    given = pl.col(field).is_not_null()
-    return given & (meaning.is_null() if exact else spelling.ne_missing(pl.col(field)))
 
 
 def _credentials(roster: Roster, passwords: pl.DataFrame) -> pl.DataFrame:

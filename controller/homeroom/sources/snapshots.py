@@ -1,7 +1,8 @@
 """Snapshots as files: one Parquet file per table in a folder named by the digest, written once and never changed.
 
-A folder appears by a single rename when it is complete. Findings and counts lie beside the tables; passwords of staff
-have a file of their own, which only the operator's user may read.
+The digest is that of the tables (`homeroom.roster.digest`), whose rows are in canonical order: the same records give
+the same one, whatever the files looked like. A folder appears by a single rename when it is complete. Findings and
+counts lie beside the tables; passwords of staff have a file of their own, which only the operator's user may read.
 """
 
 from __future__ import annotations
@@ -26,36 +27,6 @@ _FINDINGS: Final = "findings"
 _CREDENTIALS: Final = "credentials"
 _COUNTS: Final = "counts.json"
 _CHECKSUMS: Final = "checksums.json"
-
-
-def digest(roster: Roster) -> str:
-    """The sha256 over a roster's content: each table as Arrow columns in which every value has one representation.
-
-    Dates and enums as numbers, lists joined by a character that no text has, nulls as a value that does not occur; rows
-    in canonical order, which `homeroom.roster.accept` gives. So the same records give the same digest, whatever the
-    files looked like. Another release of polars may write another frame around the columns: then the same roster gets
-    another digest once, and a plan that is empty.
-    """
-    total = sha256()
-    for name, frame in roster.tables():
-        columns = (_plain(column, kind) for column, kind in SCHEMAS[name].items())
-        content = frame.select(columns).rechunk().write_ipc(None, compat_level=pl.CompatLevel.oldest())
-        total.update(f"{name} {frame.height}\n".encode())
-        total.update(content.getbuffer())
-    return total.hexdigest()
-
-
-def _plain(column: str, kind: pl.DataType) -> pl.Expr:
-    values = pl.col(column)
-    if isinstance(kind, pl.List):
-        return values.cast(pl.List(pl.String)).list.join("\x1f").fill_null("\x00")
-    if kind == pl.String:
-        return values.fill_null("\x00")
-    if kind == pl.UInt32:
-        return values.fill_null(2**32 - 1)
-    if kind in {pl.Date, pl.Int16}:
-        return values.to_physical().cast(pl.Int32).fill_null(-(2**31))
-    return values.to_physical().cast(pl.UInt8).fill_null(2**8 - 1)  # booleans and enums
 
 
 def _checksums(place: Path) -> dict[str, str]:
@@ -95,15 +66,15 @@ def _write_reading(snapshot: Snapshot, place: Path) -> None:
         snapshot.credentials.write_parquet(file)
 
 
-def load(directory: Path, digest_: str) -> Snapshot:
+def load(directory: Path, digest: str) -> Snapshot:
     """The snapshot with this digest.
 
     Raises TransientError (SnapshotBroken) when it is missing or damaged.
     """
-    place = directory / digest_
+    place = directory / digest
     try:
         if _checksums(place) != json.loads((place / _CHECKSUMS).read_text(encoding="utf-8")):
-            raise _broken(digest_)
+            raise _broken(digest)
         roster = Roster(
             **{name: pl.read_parquet(place / f"{name}.parquet").cast(schema) for name, schema in SCHEMAS.items()}
         )
@@ -111,11 +82,11 @@ def load(directory: Path, digest_: str) -> Snapshot:
         credentials = pl.read_parquet(place / f"{_CREDENTIALS}.parquet").cast(CREDENTIALS)
         counts = json.loads((place / _COUNTS).read_text(encoding="utf-8"))
     except (OSError, PolarsError, ValueError) as error:
-        raise _broken(digest_) from error
-    return Snapshot(digest=digest_, roster=roster, findings=findings, counts=counts, credentials=credentials)
+        raise _broken(digest) from error
+    return Snapshot(digest=digest, roster=roster, findings=findings, counts=counts, credentials=credentials)
 
 
-def _broken(digest_: str) -> TransientError:
+def _broken(digest: str) -> TransientError:
     return TransientError(
-        f"snapshot {digest_[:12]} is missing or damaged; the source has to be read again", reason="SnapshotBroken"
+        f"snapshot {digest[:12]} is missing or damaged; the source has to be read again", reason="SnapshotBroken"
     )

@@ -1,9 +1,10 @@
 """From a text file to rows that can be trusted: header, separator, encoding, and a proof that each row is whole.
 
-A regular file (each line is one row with as many fields as the header) is proven so by one streaming pass of a regular
-expression, and then scanned as it lies. Only an irregular one goes through Python's csv reader, which understands line
-breaks in values, and is written anew: whole rows with their line numbers, while malformed ones are reported. So the
-streaming reader never has to guess, and a swallowed row is never taken for a removed one.
+A regular file (each line is one row with as many fields as the header) is proven so by one pass over its bytes or,
+where it has quotation marks, of a regular expression, and then scanned as it lies. Only an irregular one goes through
+Python's csv reader, which understands line breaks in values, and is written anew: whole rows with their line numbers,
+while malformed ones are reported. So the streaming reader never has to guess, and a swallowed row is never taken for a
+removed one.
 """
 
 from __future__ import annotations
@@ -132,19 +133,63 @@ def _check_header(header: list[str], names: list[str | None], *, separator: str,
 
 
 def _lines_are_regular(path: Path, *, width: int, separator: str, file: str) -> int | None:
-    """The number of lines when each of them is one row of `width` fields, else None. A streaming pass, no copy."""
+    """The number of lines when each of them is one row of `width` fields, else None. No copy is made of the file."""
+    try:
+        lines = _plain_lines(path, width=width, separator=separator)
+        return _quoted_lines(path, width=width, separator=separator) if lines is None else lines
+    except (UnicodeDecodeError, ComputeError) as error:
+        raise refuse(Rule.ENCODING, file=file, row=_first_bad_line(path)) from error
+
+
+def _plain_lines(path: Path, *, width: int, separator: str) -> int | None:
+    """The same for files without quotation marks, in a quarter of the time; None for all others.
+
+    There, separators and line ends alone make rows: without all other bytes, each line has to look like the first.
+    """
+    structure = f'{separator}"\r\n\0'.encode()
+    others = bytes(byte for byte in range(256) if byte not in structure)
+    shape = b""
+    lines = 0
+    for chunk in _whole_lines(path):
+        if not chunk.isascii():
+            chunk.decode()
+        bare = chunk.translate(None, others)
+        if not shape:
+            shape = separator.encode() * (width - 1) + (b"\r\n" if bare[:width].endswith(b"\r") else b"\n")
+        if not chunk.endswith(b"\n"):  # the last line may lack its end
+            bare = bare.removesuffix(b"\r") + shape[width - 1 :]
+        rows = len(bare) // len(shape)
+        if bare != shape * rows:
+            return None
+        lines += rows
+    return lines
+
+
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    """The bytes of a file in chunks that end where a line does."""
+    rest: list[bytes] = []
+    with path.open("rb", buffering=0) as stream:
+        while chunk := stream.read(_CHUNK):
+            end = chunk.rfind(b"\n") + 1
+            if end:
+                yield b"".join([*rest, chunk[:end]])
+                rest = []
+            rest.append(chunk[end:])
+    if last := b"".join(rest):
+        yield last
+
+
+def _quoted_lines(path: Path, *, width: int, separator: str) -> int | None:
+    """The same for all files, by a streaming regular expression."""
     field = rf'(?:[^"{separator}\r\x00]*|"(?:[^"\r\x00]|"")*")'
     row = rf"^(?:{field}(?:{separator}{field}){{{width - 1}}})?\r?$"  # a blank line is a row without values
-    try:
-        lines, odd = (
-            pl.scan_lines(path)
-            .select(regular=pl.first().str.contains(row))
-            .select(pl.len(), odd=(~pl.col("regular")).sum())
-            .collect(engine="streaming")
-            .row(0)
-        )
-    except ComputeError as error:
-        raise refuse(Rule.ENCODING, file=file, row=_first_bad_line(path)) from error
+    lines, odd = (
+        pl.scan_lines(path)
+        .select(regular=pl.first().str.contains(row))
+        .select(pl.len(), odd=(~pl.col("regular")).sum())
+        .collect(engine="streaming")
+        .row(0)
+    )
     return None if odd else lines
 
 
