@@ -10,23 +10,25 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from rich.console import Console
-from rich.text import Text
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def say(text: str = "", *, style: str = "") -> None:
     """Print one or more lines."""
     if sys.stdout.isatty():
-        _console(sys.stdout).print(Text(text, style=style), soft_wrap=True)
+        _console(sys.stdout).print(text, style=style, soft_wrap=True)
     else:  # a large plan is a hundred thousand lines, which the console would take its time for
         sys.stdout.write(f"{text}\n")
 
 
 def error(text: str) -> None:
     """Print what went wrong, and in further lines what to do."""
-    _console(sys.stderr).print(Text.assemble(("error: ", "bold red"), text), soft_wrap=True)
+    console = _console(sys.stderr)
+    console.print("error: ", style="bold red", end="")
+    console.print(text, soft_wrap=True)
 
 
 def document(value: object) -> None:
@@ -67,4 +69,6 @@ def working(on: str) -> Iterator[None]:
 
 def _console(stream: TextIO) -> Console:
     """Made anew each time: tests and shells change where the streams go."""
+    from rich.console import Console  # noqa: PLC0415 - 6 MB, which the operator never needs
+
     return Console(file=stream, highlight=False, emoji=False, markup=False)

@@ -16,7 +16,7 @@ from homeroom.cli import COMMANDS, cluster, main, terminal
 from homeroom.errors import RefusedError
 from homeroom.operator.api import LoginError
 
-from .conftest import Homeroom
+from .conftest import TREE, Homeroom
 
 
 def test_help_names_every_command(homeroom: Homeroom) -> None:
@@ -38,6 +38,27 @@ def test_help_comes_before_anything_heavy_is_loaded() -> None:
         "import sys; from homeroom.cli import main; main(['--help']);"
         "sys.exit(', '.join({'polars', 'kopf', 'aiohttp', 'sqlalchemy', 'pydantic'} & set(sys.modules)) or 0)"
     )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_operator_loads_nothing_that_only_people_need(tmp_path: Path) -> None:
+    """What a process loads it never gives back; see `Memory` in docs/operator.md."""
+    look = f"""
+import sys
+from pathlib import Path
+from homeroom.api import parse
+from homeroom.api.yaml import load_all
+from homeroom.cli import operator
+from homeroom.store import Store
+
+for document in load_all(Path({str(TREE / "district.yaml")!r}).read_text(), file="district.yaml"):
+    parse(document.data)  # with its rules between fields
+assert "cel" in sys.modules
+Store.open("sqlite:///{tmp_path}/homeroom.db", Path({str(tmp_path)!r})).close()
+loaded = {{name.split(".")[0] for name, module in sys.modules.items() if module is not None}}
+sys.exit(", ".join({{"alembic", "mako", "prompt_toolkit", "pygments", "rich"}} & loaded) or 0)
+"""
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
