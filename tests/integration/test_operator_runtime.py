@@ -402,7 +402,9 @@ class TestFaults:
             await until(lambda: trivial.rules["a"] == 2)
         assert errors(log()) == []
 
-    async def test_a_namespace_that_goes_away_loses_its_rules_unnoticed(self, hands: Hands, trivial: Trivial) -> None:
+    async def test_a_namespace_that_goes_away_loses_its_rules_unnoticed(
+        self, hands: Hands, trivial: Trivial, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         keeper = hands.app("kept", finalizers=["test.homeroom.dev/wait"])
         await hands.apply(keeper, hands.app("a"), *(hands.rule(f"r{n}", "kept") for n in range(20)))
         key = Key("LearningApp", hands.namespace, "kept")
@@ -412,13 +414,29 @@ class TestFaults:
             assert cluster is not None
             assert operator._leading is not None
             kinds = operator._leading.kinds
+            ended: set[str] = set()
+            believe = kinds.deleted
+
+            def deleted(obj: Object) -> None:
+                ended.add(obj["metadata"]["name"])
+                believe(obj)
+
+            monkeypatch.setattr(kinds, "deleted", deleted)
             await hands.kubectl("delete", "namespace", hands.namespace, "--wait=false")
             await until(lambda: kinds.is_closing(hands.namespace))
-            cluster.enqueue(key)
             await until(lambda: "deletionTimestamp" in (cluster.get(key) or {"metadata": {}})["metadata"])
+            # A namespace loses its kinds in any order, so the rules may go after the app that they are of.
+            await until(lambda: ended == {"a", *(f"r{n}" for n in range(20))})
             here = f"--namespace={hands.namespace}"
             assert await hands.kubectl("get", "sharingrules", here, "--output=name") == ""
-            await until(lambda: any(deleting for _, _, deleting in trivial.seen))
+            await until(lambda: not kinds._states["SharingRule"].deletions)  # a look has taken them up
+            looked = kinds._looked_at
+            await until(lambda: kinds._looked_at > looked)  # and is over
+            assert len(cluster.list("SharingRule", hands.namespace)) == 20
+            runs = len(trivial.seen)
+            cluster.enqueue(key)
+            await until(lambda: len(trivial.seen) > runs)
+            assert trivial.seen[-1] == ("kept", 20, True)
             assert {count for app, count, _ in trivial.seen if app == "kept"} == {20}
             free = '--patch={"metadata":{"finalizers":null}}'
             await hands.kubectl("patch", "learningapp", "kept", here, "--type=merge", free)

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from typing import Final
 
 import polars as pl
+
+_ROWS: Final = 200_000  # at a time: the same memory serves again, which takes half the time of one large piece
 
 
 def digest(tables: Iterable[tuple[str, pl.DataFrame]]) -> str:
@@ -23,9 +26,12 @@ def digest(tables: Iterable[tuple[str, pl.DataFrame]]) -> str:
 
 
 def _one(name: str, frame: pl.DataFrame) -> str:
-    columns = (_plain(column, kind) for column, kind in frame.schema.items())
-    content = frame.select(columns).rechunk().write_ipc(None, compat_level=pl.CompatLevel.oldest())
-    return f"{name} {frame.height} {sha256(content.getbuffer()).hexdigest()}\n"
+    columns = [_plain(column, kind) for column, kind in frame.schema.items()]
+    total = sha256()
+    for part in frame.iter_slices(_ROWS):
+        content = part.select(columns).rechunk().write_ipc(None, compat_level=pl.CompatLevel.oldest())
+        total.update(content.getbuffer())
+    return f"{name} {frame.height} {total.hexdigest()}\n"
 
 
 def _plain(column: str, kind: pl.DataType) -> pl.Expr:
