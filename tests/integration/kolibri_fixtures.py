@@ -54,7 +54,7 @@ def desired(
     ]
     frames: dict[str, list[tuple[object, ...]]] = {
         "schools": [(school, name or school)],
-        "people": [(0, key, people[key], (usernames or {}).get(key), key in teaching, True) for key in keys],
+        "people": [(0, key, people[key], (usernames or {}).get(key), key in teaching) for key in keys],
         "classes": [(0, key, classes[key]) for key in class_keys],
         "memberships": members,
         "rights": [(keys.index(person),) for person in administrators],

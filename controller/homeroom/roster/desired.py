@@ -26,7 +26,7 @@ def desired(roster: Roster, shared: Shared) -> Desired:
     """
     schools = roster.orgs.select("id", "name")[shared.schools["org"]]
     classes = roster.classes.select("id", "title")[shared.classes["class"]]
-    users = roster.users.select("id", "given", "family", "username", "enabled")[shared.people["user"]]
+    users = roster.users.select("id", "given", "family", "username")[shared.people["user"]]
     return Desired(
         schools=schools.select(key="id", name=_or_id(pl.col("name"))),
         people=users.select(
@@ -35,7 +35,6 @@ def desired(roster: Roster, shared: Shared) -> Desired:
             name=_or_id(FULL_NAME),
             username="username",
             staff=shared.people["personnel"],
-            enabled=pl.col("enabled").fill_null(value=True),  # unknown is not disabled: nobody is closed out by it
         ),
         classes=classes.select(shared.classes["school"], key="id", name=_or_id(pl.col("title"))),
         memberships=shared.memberships,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -30,6 +30,9 @@ from homeroom.roster.shared import (
 )
 from homeroom.roster.tables import ClassRole, Roster
 
+DISABLED: Final = "enabledUser=false"
+"""Withholds whom the records bar; no rule can have this name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reason:
@@ -46,7 +49,7 @@ class Reason:
     gives: Role | None
     """`Learner` or `Coach` of `section`, `Administrator` of `school`; None: an account there and no more."""
     withheld_by: tuple[str, ...]
-    """Names of the rules that exclude the person or the section: with any of them, nothing is given."""
+    """Names of the rules that exclude the person or the section, or `DISABLED`: with any of them, nothing is given."""
 
 
 def why(
@@ -64,6 +67,7 @@ def why(
     view = View(roster=roster, homeroom=homeroom, today=today)
     excludes = {rule.name: select(view, rule) for rule in rules if rule.effect is Effect.EXCLUDE}
     of_person = [name for name, found in excludes.items() if found.people["user"].index_of(row) is not None]
+    of_person += [DISABLED] if view.disabled[row] else []
     rights: list[int] = []
     if any(rule.share is Share.STAFF for rule in includes):
         rights = _administered(share(roster, includes, homeroom=homeroom, today=today), row)

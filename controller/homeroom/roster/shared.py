@@ -240,6 +240,11 @@ class View:
     today: date
 
     @cached_property
+    def disabled(self) -> pl.Series:
+        """Boolean per user: the records bar the person (`enabledUser`). The unknown bars nobody."""
+        return ~self.roster.users["enabled"].fill_null(value=True)
+
+    @cached_property
     def running(self) -> pl.Series:
         """Boolean per class: it belongs to a school, and today lies between its first begin and its last end.
 
@@ -366,13 +371,13 @@ def share(roster: Roster, rules: Iterable[Rule], *, homeroom: HomeroomDefinition
     view = View(roster=roster, homeroom=homeroom, today=today)
     selections = [(rule, select(view, rule)) for rule in sorted(rules, key=lambda rule: rule.name)]
     included = [(rule, found) for rule, found in selections if rule.effect is Effect.INCLUDE]
-    withheld, sections = _mark(roster.users.height), _mark(roster.classes.height)
+    withheld, sections = view.disabled, _mark(roster.classes.height)
     for _, found in included:
         sections |= found.sections
     for rule, found in selections:
         if rule.effect is Effect.EXCLUDE:
             sections &= ~found.sections
-            withheld |= _mark(roster.users.height, found.people["user"])
+            withheld = withheld | _mark(roster.users.height, found.people["user"])
 
     def picked(kind: Share) -> pl.DataFrame:
         people = pl.concat([_NOBODY, *(found.people for rule, found in included if rule.share is kind)])

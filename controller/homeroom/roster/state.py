@@ -21,14 +21,13 @@ _ROW: Final = pl.UInt32
 DESIRED_SCHEMAS: Final[dict[str, pl.Schema]] = schemas(
     {
         "schools": {"key": pl.String, "name": pl.String},
-        # staff: has a coach membership, a right or a non-student role in that school; enabled: the records' enabledUser
+        # staff: has a coach membership, a right or a non-student role in that school
         "people": {
             "school": _ROW,
             "key": pl.String,
             "name": pl.String,
             "username": pl.String,
             "staff": pl.Boolean,
-            "enabled": pl.Boolean,
         },
         "classes": {"school": _ROW, "key": pl.String, "name": pl.String},
         "memberships": {"class": _ROW, "person": _ROW, "role": pl.Enum(Role)},  # Learner or Coach

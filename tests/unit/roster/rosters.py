@@ -243,7 +243,9 @@ def records(draw: st.DrawFn) -> list[Record]:
         )
         for key in draw(st.lists(st.sampled_from(_CLASSES), unique=True, min_size=3))
     ]
-    found += [User(key, grades=draw(_texts("01", "01", "Other", "Other", None))) for key in _USERS]
+    enabled = st.sampled_from((*[True] * 8, False, None))
+    grades = _texts("01", "01", "Other", "Other", None)
+    found += [User(key, enabled=draw(enabled), grades=draw(grades)) for key in _USERS]
     found += draw(
         st.lists(
             st.builds(

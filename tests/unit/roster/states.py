@@ -98,7 +98,7 @@ def desired(w: World, seed: int | None = None) -> Desired:
     schools, people, classes = _shuffled(w.schools, seed), _shuffled(w.people, seed), _shuffled(w.classes, seed)
     rows: dict[str, list[tuple[object, ...]]] = {
         "schools": [(key, w.schools[key]) for key in schools],
-        "people": [(schools.index(p[0]), p[1], w.people[p], f"user-{p[1]}", p in w.staff, True) for p in people],
+        "people": [(schools.index(p[0]), p[1], w.people[p], f"user-{p[1]}", p in w.staff) for p in people],
         "classes": [(schools.index(c[0]), c[1], w.classes[c]) for c in classes],
         "memberships": [
             (classes.index((s, c)), people.index((s, p)), role) for s, c, p, role in _shuffled(w.members, seed)

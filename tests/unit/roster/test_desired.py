@@ -40,7 +40,7 @@ def test_people_classes_and_schools_have_their_names() -> None:
         Org("s-1", name="Hill"),
         Class("k-1", title=" 7a "),
         User("t-1", given="Ada", family="Hill", username="ada"),
-        User("u-1", given="Bo", family=None, enabled=False),
+        User("u-1", given="Bo", family=None),
         Enrolled("k-1", "t-1", "teacher"),
         Enrolled("k-1", "u-1"),
         Held("t-1", "principal"),
@@ -49,8 +49,8 @@ def test_people_classes_and_schools_have_their_names() -> None:
     assert state.schools.rows() == [("s-1", "Hill")]
     assert state.classes.rows() == [(0, "k-1", "7a")]
     assert state.people.rows() == [
-        (0, "t-1", "Ada Hill", "ada", True, True),
-        (0, "u-1", "Bo", None, False, False),
+        (0, "t-1", "Ada Hill", "ada", True),
+        (0, "u-1", "Bo", None, False),
     ]
     assert state.memberships.rows() == [(0, 0, "Coach"), (0, 1, "Learner")]
     assert state.rights.rows() == [(0,)]
@@ -60,12 +60,11 @@ def test_a_missing_name_is_the_id() -> None:
     found: list[Record] = [
         Org("s-1", name=None),
         Class("k-1", title=""),
-        User("u-1", given=" ", family=None, enabled=None),
+        User("u-1", given=" ", family=None),
         Enrolled("k-1", "u-1"),
     ]
     state = wanted(found, everything(Share.SECTIONS))
     assert (state.schools["name"][0], state.classes["name"][0], state.people["name"][0]) == ("s-1", "k-1", "u-1")
-    assert state.people["enabled"].to_list() == [True]
 
 
 def test_any_work_at_the_school_makes_somebody_staff_there() -> None:

@@ -21,7 +21,7 @@ from tests.unit.roster.rosters import (
 from homeroom.api.district import HomeroomDefinition
 from homeroom.api.sharingrule import Effect, MatchKey, Operator, Share
 from homeroom.plan import Role
-from homeroom.roster.explain import Reason, who, why
+from homeroom.roster.explain import DISABLED, Reason, who, why
 from homeroom.roster.shared import Match, Rule, share
 from homeroom.roster.tables import Roster
 
@@ -124,6 +124,13 @@ def test_why_names_rule_section_record_and_what_withholds_it() -> None:
         ("no-first-grade",),
         ("no-first-grade", "no-math"),
     ]
+
+
+def test_why_says_that_the_records_bar_somebody() -> None:
+    roster = roster_of(
+        *(User("u-1", enabled=False) if record == User("u-1", grades=("01",)) else record for record in FOUND)
+    )
+    assert [reason.withheld_by for reason in reasons(roster, [MATH, ARTISTS], "u-1")] == [(DISABLED,), (DISABLED,)]
 
 
 def test_why_tells_where_staff_get_their_rights() -> None:

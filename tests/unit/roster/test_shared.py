@@ -369,7 +369,7 @@ class Naive:
         result = Result(no_rules=all(r.effect is Effect.EXCLUDE for r in chosen))
         sections: set[str] = set()
         without: set[str] = set()
-        withheld: set[str] = set()
+        withheld = {key for key, user in self.users.items() if user.enabled is False}
         picked: list[tuple[Share | Template, Unit]] = []
         for r in chosen:
             found = self.sections(r, r.match) if r.share in ON_SECTIONS else set()
@@ -496,6 +496,21 @@ def test_what_an_exclude_matches_is_nowhere(found: list[Record], chosen: list[Ru
         withheld = {unit.user for unit in naive.people(exclude)}
         assert not {key for _, key in result.people | result.rights} & withheld
         assert not {key for _, _, key, _ in result.memberships} & withheld
+
+
+@unhurried
+@given(records(), rule_sets())
+def test_whom_the_records_bar_is_nowhere(found: list[Record], chosen: list[Rule]) -> None:
+    barred = {record.id for record in found if isinstance(record, User) and record.enabled is False}
+    result = shared(found, *chosen)
+    assert not {key for _, key in result.people | result.rights} & barred
+    assert not {key for _, _, key, _ in result.memberships} & barred
+
+
+def test_an_unreadable_enabled_user_bars_nobody() -> None:
+    for enabled, people in ((True, 1), (None, 1), (False, 0)):
+        found = (SCHOOL, User("u-1", enabled=enabled), Held("u-1"))
+        assert len(shared(found, EVERY[Share.STUDENTS]).people) == people
 
 
 @unhurried
