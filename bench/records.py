@@ -273,6 +273,11 @@ def _seconds(
 
 
 def _part(name: str, place: Path) -> Measured:
+    for file in place.rglob("*"):  # read from memory by everybody: the disk is not what is compared
+        if file.is_file():
+            with file.open("rb", buffering=0) as stream:
+                while stream.read(1 << 24):
+                    pass
     return run("records", "--part", name, "--place", place)
 
 
