@@ -71,6 +71,7 @@ from homeroom.api.learningapp import (
     Removal,
     RuleCounts,
     SchoolCounts,
+    SharingFindings,
     Target,
 )
 from homeroom.api.reasons import Reason
@@ -150,6 +151,7 @@ __all__ = [
     "SchoolStatus",
     "SecretReference",
     "Share",
+    "SharingFindings",
     "SharingRule",
     "SharingRuleSpec",
     "SharingRuleStatus",

@@ -157,6 +157,15 @@ class SchoolCounts(Counts):
     """Source id of the school."""
 
 
+class SharingFindings(Model):
+    """How often one thing about the rules was found that somebody may not expect."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64)]
+    """Id of the finding, as in `docs/sharing.md`."""
+    count: Count
+    """How many people or schools it is about; `homeroom shared` lists their source ids."""
+
+
 class PlanStatus(Model):
     """What the last complete comparison wanted to change; all zero when the target is as it should be."""
 
@@ -201,6 +210,14 @@ class LearningAppStatus(RootStatus):
     """The counts per school added up: who is in two schools counts twice."""
     distinct: Counts | None = None
     """The counts of the district: who is in two schools counts once."""
+    findings: Annotated[
+        tuple[SharingFindings, ...],
+        Field(
+            max_length=16,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
+        ),
+    ] = ()
+    """What the rules leave out though somebody may expect it, by finding. None of it stops anything."""
     plan: PlanStatus | None = None
     """What the last complete comparison wanted to change."""
     last_change_time: Time | None = None

@@ -18,7 +18,7 @@ from homeroom.cli.records import Inputs
 from homeroom.errors import InvalidSpecError
 from homeroom.roster.desired import FULL_NAME
 from homeroom.roster.explain import who
-from homeroom.roster.shared import share
+from homeroom.roster.shared import SharingFinding, share
 
 _COUNTED: Final = tuple(Counts.model_fields)
 
@@ -88,7 +88,11 @@ def _all(inputs: Inputs, day: date) -> dict[str, Any]:
         "schools": shared.per_school.join(names, on="id", how="left", maintain_order="left")
         .select("id", "name", *_COUNTED)
         .to_dicts(),
-        "findings": shared.findings.group_by("rule").len("count").sort("rule").to_dicts(),
+        "findings": [
+            {"rule": finding.value, "id": about, "text": finding.text, "todo": finding.todo}
+            for finding in SharingFinding
+            for about in shared.findings.filter(pl.col("rule") == finding.value)["id"]
+        ],
         "people": people.sort("school", "role", "id").to_dicts(),
     }
 

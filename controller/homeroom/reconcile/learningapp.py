@@ -38,6 +38,7 @@ from homeroom.api import (
     Removal,
     RuleCounts,
     SchoolCounts,
+    SharingFindings,
     SharingRule,
     SharingRuleStatus,
     conditions,
@@ -102,7 +103,14 @@ class LearningAppRoot:
         app = run.resource
         models = await self._rules(run)
         if not any(model.spec.effect.value == "Include" for model in models):
-            nothing = {"rules": (), "schools": (), "per_school_sum": Counts(), "distinct": Counts(), "plan": None}
+            nothing = {
+                "rules": (),
+                "schools": (),
+                "per_school_sum": Counts(),
+                "distinct": Counts(),
+                "findings": (),
+                "plan": None,
+            }
             return Report(
                 status=app.status.model_copy(update=nothing),
                 message="no SharingRule shares anything with this app: nothing is shared and nothing is removed",
@@ -306,6 +314,10 @@ class LearningAppRoot:
                 "schools": schools if len(schools) <= MAX_SCHOOLS_IN_STATUS else (),
                 "per_school_sum": shared.per_school_sum,
                 "distinct": shared.distinct,
+                "findings": tuple(
+                    SharingFindings(id=rule, count=number)
+                    for rule, number in shared.findings.group_by("rule").len().sort("rule").iter_rows()
+                ),
                 "plan": plan_status(left, decision.blocked),
             }
         )

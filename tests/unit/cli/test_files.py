@@ -116,7 +116,7 @@ def test_a_rule_that_selects_nobody_is_named(homeroom: Homeroom, tmp_path: Path)
 def test_shared_counts_first_and_names_on_request(homeroom: Homeroom) -> None:
     said = homeroom("shared", *EXAMPLE)
     assert (said.code, said.err) == (0, "")
-    assert "shared: 21 sections, 209 students, 15 teachers, 6 staff" in said.out
+    assert "shared: 21 sections, 208 students, 15 teachers, 6 staff" in said.out
     assert "Rowan Hill Elementary School" in said.out
     document = json.loads(homeroom("shared", *EXAMPLE, "--people", "-o", "json").out)
     students = [person for person in document["people"] if "student" in person["role"]]
@@ -124,6 +124,16 @@ def test_shared_counts_first_and_names_on_request(homeroom: Homeroom) -> None:
     assert all(person["name"] for person in students)
     assert sum(school["students"] for school in document["schools"]) == document["perSchoolSum"]["students"]
     assert "people" not in json.loads(homeroom("shared", *EXAMPLE, "-o", "json").out)
+
+
+def test_shared_says_what_the_rules_leave_out(homeroom: Homeroom, tmp_path: Path) -> None:
+    records = shutil.copytree(RECORDS, tmp_path / "records")
+    with (records / "roles.csv").open("a", newline="") as file:
+        file.write("r-x,,,a-2,secondary,student,,,s-001,\r\n")
+    said = homeroom("shared", "-f", TREE, "--records", records, *TODAY)
+    assert "sh-student-with-staff-role   a-2" in said.out
+    document = json.loads(homeroom("shared", "-f", TREE, "--records", records, *TODAY, "-o", "json").out)
+    assert [(found["rule"], found["id"]) for found in document["findings"]] == [("sh-student-with-staff-role", "a-2")]
 
 
 def test_shared_by_one_rule(homeroom: Homeroom) -> None:
