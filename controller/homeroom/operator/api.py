@@ -30,7 +30,8 @@ import yaml
 
 from homeroom.api import GROUP, KINDS, VERSION, Reason
 from homeroom.errors import TerminalError, TransientError
-from homeroom.reconcile.ports import Clock
+from homeroom.operator.cache import lean
+from homeroom.reconcile.ports import Clock, Object
 
 CLOSING_SECONDS = 0.25
 """How long an event loop should turn on after the last TLS connection was closed, as aiohttp asks for: the other side
@@ -163,16 +164,16 @@ class Api:
         """Read one object, or one page of a list."""
         return await self.request("GET", path, params=params)
 
-    async def list_all(self, kind: str) -> tuple[list[Json], int]:
-        """All objects of a kind of ours, and the resourceVersion at which that was all.
+    async def list_all(self, kind: str) -> tuple[list[Object], int]:
+        """All objects of a kind of ours, `lean`, and the resourceVersion at which that was all.
 
         Raises UnavailableError also when the list changed so much between two pages that it has to begin anew.
         """
-        items: list[Json] = []
+        items: list[Object] = []
         params = {"limit": str(_PAGE)}
         while True:
             page = await self.get(path_of(kind), **params)
-            items += page["items"]
+            items += map(lean, page["items"])
             if not page["metadata"].get("continue"):
                 return items, int(page["metadata"]["resourceVersion"])
             params["continue"] = page["metadata"]["continue"]

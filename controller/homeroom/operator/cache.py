@@ -11,6 +11,7 @@ our annotations differ. A write of a status changes none of them, so our own sta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from sys import intern
 from typing import Any
 
 from homeroom.api import GROUP
@@ -45,6 +46,15 @@ def lean(obj: Object) -> Object:
     """`obj` without `managedFields`: often half of it, and a write without them leaves them as they are."""
     metadata: dict[str, Any] = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
     return {**obj, "metadata": metadata}
+
+
+def _shared(value: Any) -> Any:
+    """The same JSON with equal texts kept once: names of fields, reasons and namespaces are half of every object."""
+    if isinstance(value, dict):
+        return {intern(name): _shared(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_shared(item) for item in value]
+    return intern(value) if isinstance(value, str) else value
 
 
 class Cache:
@@ -83,7 +93,7 @@ class Cache:
                 return
             if old["metadata"]["uid"] != uid:
                 self._bury(old["metadata"]["uid"])
-        obj = lean(obj)
+        obj = _shared(lean(obj))
         self._objects.setdefault(key.kind, {}).setdefault(key.namespace, {})[key.name] = obj
         if not quiet and (old is None or signature(old) != signature(obj)):
             self._on_change(old, obj)

@@ -142,18 +142,23 @@ async def test_a_token_is_read_again_every_minute() -> None:
 
 async def test_a_list_is_read_page_by_page_to_its_end() -> None:
     pages: dict[str | None, dict[str, Any]] = {
-        None: {"items": [{"n": 1}, {"n": 2}], "metadata": {"continue": "next", "resourceVersion": "7"}},
-        "next": {"items": [{"n": 3}], "metadata": {"continue": "", "resourceVersion": "7"}},
+        None: {"items": [item(1), item(2)], "metadata": {"continue": "next", "resourceVersion": "7"}},
+        "next": {"items": [item(3)], "metadata": {"continue": "", "resourceVersion": "7"}},
     }
     async with talking_to(lambda request: web.json_response(pages[request.query.get("continue")])) as api:
-        assert await api.list_all("School") == ([{"n": 1}, {"n": 2}, {"n": 3}], 7)
+        found, at = await api.list_all("School")
+    assert ([obj["metadata"] for obj in found], at) == ([{"uid": "1"}, {"uid": "2"}, {"uid": "3"}], 7)
+
+
+def item(number: int) -> dict[str, Any]:
+    return {"metadata": {"uid": str(number), "managedFields": [{"manager": "kubectl"}]}}
 
 
 async def test_a_list_that_breaks_off_is_none() -> None:
     def answer(request: web.Request) -> web.Response:
         if "continue" in request.query:
             return status(403, "no longer allowed")
-        return web.json_response({"items": [1], "metadata": {"continue": "next", "resourceVersion": "7"}})
+        return web.json_response({"items": [item(1)], "metadata": {"continue": "next", "resourceVersion": "7"}})
 
     async with talking_to(answer) as api:
         with pytest.raises(ForbiddenError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,6 +149,16 @@ class TestChanges:
         cache.observe(thing("new", uid="2", at=11))
         assert [obj["metadata"]["name"] for obj in cache.complete("School", [], at=10)] == ["old"]
         assert [obj["metadata"]["name"] for obj in cache.list("School", "n")] == ["new", "old"]
+
+    def test_what_objects_have_in_common_is_kept_once(self) -> None:
+        cache = Cache(lambda *_: None)
+        for name in "ab":
+            text = json.dumps(thing(name, uid=name, at=1, labels={"homeroom.dev/use": "some text"}))
+            cache.observe(json.loads(text))
+        first, second = (obj["metadata"]["labels"] for obj in cache.list("School", "n"))
+        assert first is not second
+        assert next(iter(first)) is next(iter(second))
+        assert first["homeroom.dev/use"] is second["homeroom.dev/use"]
 
     def test_lists_are_sorted_and_lean(self) -> None:
         cache = Cache(lambda *_: None)
