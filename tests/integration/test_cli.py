@@ -22,13 +22,12 @@ pytestmark = pytest.mark.integration
 Homeroom = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture
-def homeroom(stage: Stage, controlplane: ControlPlane) -> Homeroom:
+def homeroom_at(stage: Stage, plane: ControlPlane) -> Homeroom:
     """Runs `homeroom` as a person would where the store is; variables that are None are not set."""
 
     def run(*arguments: str, stdin: str = "", **variables: str | None) -> subprocess.CompletedProcess[str]:
         settings = {
-            "KUBECONFIG": str(controlplane.admin_kubeconfig),
+            "KUBECONFIG": str(plane.admin_kubeconfig),
             "HOMEROOM_NAMESPACE": stage.namespace,
             "HOMEROOM_STORE": f"sqlite:///{stage.database}",
             "HOMEROOM_DATA": str(stage.directory / "data"),
@@ -50,18 +49,14 @@ def homeroom(stage: Stage, controlplane: ControlPlane) -> Homeroom:
     return run
 
 
+@pytest.fixture
+def homeroom(stage: Stage, controlplane: ControlPlane) -> Homeroom:
+    return homeroom_at(stage, controlplane)
+
+
 def document(done: subprocess.CompletedProcess[str]) -> Any:
     assert done.stderr == ""
     return json.loads(done.stdout)
-
-
-def synced(stage: Stage) -> Records:
-    records = Records(RECORDS)
-    stage.publish(records)
-    stage.declare()
-    stage.start()
-    stage.wait_ready("learningapp", "kolibri")
-    return records
 
 
 def test_a_working_tree_is_planned_before_anything_is_applied(
@@ -99,10 +94,10 @@ def unlike_sessions(tables: dict[str, list[dict[str, Any]]]) -> dict[str, list[d
     return {name: rows for name, rows in tables.items() if "session" not in name and "log" not in name}
 
 
-def test_what_is_shown_of_a_running_installation(stage: Stage, homeroom: Homeroom, tmp_path: Path) -> None:
-    records = synced(stage)
-    _explains_itself(stage, homeroom, family_names(records))
-    _plans_drift(stage, homeroom, records)
+def test_what_is_shown_of_a_running_installation(synced: Stage, controlplane: ControlPlane, tmp_path: Path) -> None:
+    records, homeroom = Records(RECORDS), homeroom_at(synced, controlplane)
+    _explains_itself(synced, homeroom, family_names(records))
+    _plans_drift(synced, homeroom, records)
     _plans_what_the_guard_stops(homeroom, records, tmp_path)
 
 
@@ -149,7 +144,7 @@ def _explains_itself(stage: Stage, homeroom: Homeroom, names: set[str]) -> None:
 
     history = list(csv.DictReader(io.StringIO(homeroom("history", "--person", pupil, "-o", "csv").stdout)))
     assert {(row["op"], row["kind"], row["cause"]) for row in history} >= {("Create", "Person", "FirstSync")}
-    assert document(homeroom("history", "--cause", "Intruder", "-o", "json")) == []
+    assert document(homeroom("history", "--cause", "LeftSource", "-o", "json")) == []
 
 
 def _plans_drift(stage: Stage, homeroom: Homeroom, records: Records) -> None:

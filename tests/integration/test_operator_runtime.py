@@ -25,6 +25,7 @@ from homeroom.api import KINDS, Reason, RootStatus, crds, parse
 from homeroom.api.conditions import done, failed_retrying, violations
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.errors import TransientError
+from homeroom.operator import kinds as kinds_module
 from homeroom.operator import logs
 from homeroom.operator import watch as watch_module
 from homeroom.operator.api import ConflictError
@@ -179,28 +180,36 @@ def crd_files() -> dict[str, str]:
     return crds.render()
 
 
-@pytest.fixture
-def installed(controlplane: ControlPlane, crd_files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> ControlPlane:
-    """CRDs and rights as shipped, and the log-in of the operator's ServiceAccount in this process."""
+@pytest.fixture(scope="module")
+def kubeconfig(controlplane: ControlPlane, crd_files: dict[str, str]) -> Path:
+    """CRDs and rights as shipped, and the log-in of the operator's ServiceAccount."""
     install(controlplane, crd_files)
-    controlplane.kubectl("apply", "--filename", str(MANIFESTS / "namespace.yaml"))
-    controlplane.kubectl("apply", "--filename", str(MANIFESTS / "rbac.yaml"))
-    controlplane.kubectl("delete", "lease", "homeroom", f"--namespace={SYSTEM}", "--ignore-not-found")
-    monkeypatch.setenv("KUBECONFIG", str(controlplane.kubeconfig_for(SYSTEM, "homeroom")))
-    return controlplane
+    return controlplane.kubeconfig_for(SYSTEM, "homeroom")
+
+
+@pytest.fixture
+def mended(controlplane: ControlPlane, crd_files: dict[str, str], kubeconfig: Path) -> Iterator[None]:
+    """For who takes away what all tests need: it is back for the next one."""
+    assert kubeconfig
+    yield
+    install(controlplane, crd_files)
 
 
 def install(plane: ControlPlane, crd_files: dict[str, str]) -> None:
-    plane.kubectl("apply", "--server-side", "--filename=-", stdin="\n---\n".join(crd_files.values()))
+    base = [(MANIFESTS / name).read_text() for name in ("namespace.yaml", "rbac.yaml")]
+    everything = "\n---\n".join([*crd_files.values(), *base])
+    plane.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=everything)
     names = [f"crd/{model.plural}.homeroom.dev" for model in KINDS.values()]
     plane.kubectl("wait", "--for=condition=Established", *names)
 
 
 @pytest.fixture
-def hands(installed: ControlPlane, namespace: str) -> Hands:
+def hands(controlplane: ControlPlane, kubeconfig: Path, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Hands:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    controlplane.kubectl("delete", "lease", "homeroom", f"--namespace={SYSTEM}", "--ignore-not-found")
     tenant = ("--clusterrole=homeroom-tenant", f"--serviceaccount={SYSTEM}:homeroom", f"--namespace={namespace}")
-    installed.kubectl("create", "rolebinding", "homeroom", *tenant)
-    return Hands(installed, namespace)
+    controlplane.kubectl("create", "rolebinding", "homeroom", *tenant)
+    return Hands(controlplane, namespace)
 
 
 @pytest.fixture
@@ -343,9 +352,16 @@ def break_kopf(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 
 class TestFaults:
+    @pytest.mark.usefixtures("mended")
     async def test_a_kind_that_is_missing_at_start(
-        self, hands: Hands, trivial: Trivial, crd_files: dict[str, str], log: Callable[[], list[dict[str, Any]]]
+        self,
+        hands: Hands,
+        trivial: Trivial,
+        crd_files: dict[str, str],
+        log: Callable[[], list[dict[str, Any]]],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setattr(kinds_module, "_WATCH_SECONDS", 5.0)  # more often than not kopf has to look again
         await hands.apply(hands.app("a"))
         await hands.kubectl("delete", "crd", "sharingrules.homeroom.dev")
         async with running(trivial) as operator:
@@ -361,6 +377,7 @@ class TestFaults:
             assert await ask(operator, "/readyz") == (200, "ok\n")
         assert errors(log()) == []
 
+    @pytest.mark.usefixtures("mended")
     async def test_a_crd_deleted_while_running_looks_like_nobodys_deletion(
         self, hands: Hands, trivial: Trivial, crd_files: dict[str, str], log: Callable[[], list[dict[str, Any]]]
     ) -> None:
@@ -382,7 +399,7 @@ class TestFaults:
         assert errors(log()) == []
 
     async def test_a_right_taken_away_while_running(
-        self, hands: Hands, trivial: Trivial, log: Callable[[], list[dict[str, Any]]]
+        self, hands: Hands, trivial: Trivial, crd_files: dict[str, str], log: Callable[[], list[dict[str, Any]]]
     ) -> None:
         await hands.apply(hands.app("a"), hands.rule("r1", "a"), hands.rule("r2", "a"))
         role = json.loads(await hands.kubectl("get", "clusterrole", "homeroom", "--output=json"))
@@ -396,7 +413,7 @@ class TestFaults:
                 trivial.seen.clear()
                 await hands.delete("sharingrule", "r1")
             finally:
-                await hands.kubectl("apply", "--filename", str(MANIFESTS / "rbac.yaml"))
+                await asyncio.to_thread(install, hands.plane, crd_files)
             await until(lambda: trivial.ready() == 1 and trivial.rules["a"] == 1)
             await hands.apply(hands.rule("r3", "a"))
             await until(lambda: trivial.rules["a"] == 2)
@@ -418,7 +435,8 @@ class TestFaults:
             believe = kinds.deleted
 
             def deleted(obj: Object) -> None:
-                ended.add(obj["metadata"]["name"])
+                if obj["metadata"]["namespace"] == hands.namespace:  # those of other tests are going away, too
+                    ended.add(obj["metadata"]["name"])
                 believe(obj)
 
             monkeypatch.setattr(kinds, "deleted", deleted)

@@ -332,23 +332,31 @@ class ControlPlane:
         Leases and Events are left out: both are written by programs that have nothing to do. A namespace that is going
         away writes too, so where others use the same control plane, look for the keys of your own namespace.
         """
+        keys = {key for key, _ in self._writes_since(revision)}
+        return sorted(key for key in keys if not key.startswith(_IDLE_WRITES))
+
+    def stored_since(self, revision: int, prefix: str) -> list[dict[str, Any]]:
+        """Every version of the custom resources below a key (`/registry/homeroom.dev/`), written after `revision`.
+
+        Oldest first, and as they are stored: without a resourceVersion. A deletion is no version.
+        """
+        return [json.loads(value) for key, value in self._writes_since(revision) if value and key.startswith(prefix)]
+
+    def _writes_since(self, revision: int) -> Iterator[tuple[str, bytes]]:
+        """Key and value of every write after `revision`, oldest first; a deletion has no value."""
         now = self.etcd_revision()
         if now == revision:
-            return []
-        keys: set[str] = set()
+            return
         # A range does not show what was deleted. The watch has no end, but every revision has at least one event.
         request = {"key": _EVERY_KEY, "range_end": _EVERY_KEY, "start_revision": revision + 1}
         for answer in self._ask_etcd("/v3/watch", {"create_request": request}):
             if answer.get("canceled"):
                 raise ControlPlaneError(f"etcd has lost revision {revision}: {answer.get('cancel_reason')}")
             for event in answer.get("events", ()):
-                keys.add(base64.b64decode(event["kv"]["key"]).decode())
-                if int(event["kv"]["mod_revision"]) >= now:
-                    break
-            else:
-                continue
-            break
-        return sorted(key for key in keys if not key.startswith(_IDLE_WRITES))
+                written = event["kv"]
+                yield base64.b64decode(written["key"]).decode(), base64.b64decode(written.get("value", ""))
+                if int(written["mod_revision"]) >= now:
+                    return
 
     def _kill(self) -> None:
         os.killpg(self._guard.pid, signal.SIGKILL)

@@ -21,7 +21,7 @@ import time
 import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,8 +33,8 @@ EXAMPLE: Final = REPOSITORY / "examples" / "lakeside"
 RECORDS: Final = REPOSITORY / "examples" / "lakeside-records"
 SYSTEM: Final = "homeroom-system"
 OWNER: Final = "homeroom-demo"
-_START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 0.3  # each look is a kubectl, which takes a tenth of that
 
 Kubectl = Callable[..., str]
 """Runs kubectl as an administrator: `kubectl("get", "pods", stdin="")`; what it printed."""
@@ -47,13 +47,13 @@ class NotSoonEnoughError(TransientError):
         super().__init__(message, reason="DeadlineExceeded")
 
 
-def wait_for(what: str, condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
-    """Wait until `condition` holds. Raises NotSoonEnoughError, naming `what`."""
+def wait_for(what: str, condition: Callable[[], bool], *, seconds: float = 60.0, every: float = 0.1) -> None:
+    """Wait until `condition` holds, with a look `every` so many seconds. Raises NotSoonEnoughError, naming `what`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise NotSoonEnoughError(f"{what} did not happen within {seconds:.0f} s")
-        time.sleep(0.1)
+        time.sleep(every)
 
 
 class Records:
@@ -110,7 +110,6 @@ class Stage:
     namespace: str = "lakeside"
     options: tuple[str, ...] = ()
     operator: subprocess.Popen[bytes] | None = None
-    _requests: int = field(default=0)
 
     # -- the cluster --------------------------------------------------------------------------------------------
 
@@ -189,7 +188,7 @@ class Stage:
             status = self.get(kind, name).get("status", {})
             return status.get("lastHandledReconcileAt") == token and condition(status, "Ready") != "Unknown"
 
-        wait_for(f"the run of {kind}/{name}", handled, seconds=seconds)
+        wait_for(f"the run of {kind}/{name}", handled, seconds=seconds, every=_LOOK_SECONDS)
         return self.get(kind, name)
 
     def wait_ready(self, kind: str, name: str, *, seconds: float = 120.0) -> dict[str, Any]:
@@ -201,7 +200,7 @@ class Stage:
             current = status.get("observedGeneration") == found["metadata"]["generation"]
             return current and condition(status, "Ready") == "True"
 
-        wait_for(f"{kind}/{name} Ready", ready, seconds=seconds)
+        wait_for(f"{kind}/{name} Ready", ready, seconds=seconds, every=_LOOK_SECONDS)
         return self.get(kind, name)
 
     # -- the records --------------------------------------------------------------------------------------------
