@@ -40,7 +40,7 @@ _CREDENTIALS_SECONDS = 60.0
 _ATTEMPTS = 4
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 5.0
-_PAGE = 500
+_PAGE = 100
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 Json = dict[str, Any]

@@ -34,7 +34,7 @@ SERVER_SECONDS = 300
 _INACTIVITY_SECONDS = 70.0
 _REQUEST_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
-_CHUNK = 500
+_CHUNK = 100
 _HEARTBEAT_SECONDS = 1.0
 _RESTART_SECONDS = 1.0
 _RELOGIN_SECONDS = 10.0
@@ -282,5 +282,5 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.connect_timeout = _CONNECT_SECONDS
     settings.networking.error_backoffs = _Backoffs()
     settings.execution.default_backoff = _RELOGIN_SECONDS  # after a log-in that failed
-    settings.queueing.idle_timeout = 1.0  # a worker per object waits so long for the next event of its object
+    settings.queueing.idle_timeout = 0.1  # a worker per object waits so long for the next event of its object
     return settings
