@@ -7,7 +7,7 @@ who may see the answers is decided by whoever may read the records.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final, NamedTuple
 
@@ -70,7 +70,8 @@ def why(
     of_person += [DISABLED] if view.disabled[row] else []
     rights: list[int] = []
     if any(rule.share is Share.STAFF for rule in includes):
-        rights = _administered(share(roster, includes, homeroom=homeroom, today=today), row)
+        everybody = replace(roster, users=roster.users.with_columns(enabled=pl.lit(value=True)))
+        rights = _administered(share(everybody, includes, homeroom=homeroom, today=today), row)
     reasons = []
     for rule in includes:
         found = select(view, rule)

@@ -85,7 +85,7 @@ class Rule(StrEnum):
     TOO_LARGE = (
         "or-too-large",
         Severity.RUN,
-        "the export is larger, once unpacked, than Homeroom accepts, or suspiciously well packed",
+        "the export, or one line of it, is larger than Homeroom accepts, or suspiciously well packed",
         "check what the export contains; the limits are in the documentation",
         "SourceInvalid",
     )

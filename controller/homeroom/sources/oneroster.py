@@ -318,7 +318,7 @@ class _Reading:
 
     def _judge_state(self, rows: pl.DataFrame, name: str, *, file: str) -> None:
         if name == "status":
-            raise refuse(Rule.DELTA_ROWS, file=file, row=rows["row"].to_list()[0], field=name)
+            raise refuse(Rule.DELTA_ROWS, file=file, row=min(rows["row"]), field=name)
         self._findings.append(Findings.of(Rule.STAMPED, rows, file=file, field=name, first_only=True))
 
     def _judge_ids(self, odd: pl.DataFrame, table: str, sheet: Sheet) -> tuple[pl.DataFrame, pl.DataFrame]:

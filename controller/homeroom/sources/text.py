@@ -26,6 +26,7 @@ from homeroom.sources.package import refuse
 _SEPARATORS: Final = ",;\t"
 _LONGEST_HEADER: Final = 64 << 10
 _CHUNK: Final = 1 << 20
+_LONGEST_LINE: Final = 16 << 20  # bytes or characters: one that is longer would be held in memory several times
 _ROW: Final = "row"
 
 
@@ -63,6 +64,8 @@ def read_table(path: Path, *, file: str, columns: frozenset[str], scratch: Path)
             skip_lines=1,
             separator=separator,
             schema={str(number): pl.String for number in range(len(header))},
+            null_values="",  # or a quoted empty value is a text
+            missing_columns="insert",  # or a blank line below the header is an error
             row_index_name=_ROW,
             row_index_offset=2,
         )
@@ -78,6 +81,7 @@ def read_table(path: Path, *, file: str, columns: frozenset[str], scratch: Path)
             mended,
             has_header=False,
             schema={_ROW: pl.UInt32, **{str(number): pl.String for number in range(len(header))}},
+            null_values="",
         )
     if rows == 0 and not malformed:
         raise refuse(Rule.NO_ROWS, file=file)
@@ -136,7 +140,9 @@ def _lines_are_regular(path: Path, *, width: int, separator: str, file: str) -> 
     """The number of lines when each of them is one row of `width` fields, else None. No copy is made of the file."""
     try:
         lines = _plain_lines(path, width=width, separator=separator)
-        return _quoted_lines(path, width=width, separator=separator) if lines is None else lines
+        if lines is not None or any(len(chunk) > _LONGEST_LINE for chunk in _whole_lines(path)):
+            return lines
+        return _quoted_lines(path, width=width, separator=separator)
     except (UnicodeDecodeError, ComputeError) as error:
         raise refuse(Rule.ENCODING, file=file, row=_first_bad_line(path)) from error
 
@@ -151,26 +157,32 @@ def _plain_lines(path: Path, *, width: int, separator: str) -> int | None:
     shape = b""
     lines = 0
     for chunk in _whole_lines(path):
+        if len(chunk) > _LONGEST_LINE:
+            return None
         if not chunk.isascii():
             chunk.decode()
         bare = chunk.translate(None, others)
         if not shape:
             shape = separator.encode() * (width - 1) + (b"\r\n" if bare[:width].endswith(b"\r") else b"\n")
-        if not chunk.endswith(b"\n"):  # the last line may lack its end
-            bare = bare.removesuffix(b"\r") + shape[width - 1 :]
-        rows = len(bare) // len(shape)
-        if bare != shape * rows:
+        rows = ends = len(bare) // len(shape)
+        if not chunk.endswith(b"\n"):  # the last line may lack its end, or half of it
+            bare = (bare[:-1] if chunk.endswith(b"\r") else bare) + shape[width - 1 :]
+            rows = len(bare) // len(shape)
+            ends = rows - 1
+        if bare != shape * rows or (b"\r" in shape and chunk.count(b"\r\n") != ends):
             return None
         lines += rows
     return lines
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
-    """The bytes of a file in chunks that end where a line does."""
+    """The bytes of a file in chunks that end where a line does, or are longer than a line may be."""
     rest: list[bytes] = []
     with path.open("rb", buffering=0) as stream:
         while chunk := stream.read(_CHUNK):
             end = chunk.rfind(b"\n") + 1
+            if not end and len(rest) * _CHUNK > _LONGEST_LINE:
+                end = len(chunk)
             if end:
                 yield b"".join([*rest, chunk[:end]])
                 rest = []
@@ -182,7 +194,7 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 def _quoted_lines(path: Path, *, width: int, separator: str) -> int | None:
     """The same for all files, by a streaming regular expression."""
     field = rf'(?:[^"{separator}\r\x00]*|"(?:[^"\r\x00]|"")*")'
-    row = rf"^(?:{field}(?:{separator}{field}){{{width - 1}}})?\r?$"  # a blank line is a row without values
+    row = rf"^(?:{field}(?:{separator}{field}){{{width - 1}}})?$"  # a blank line is a row without values
     lines, odd = (
         pl.scan_lines(path)
         .select(regular=pl.first().str.contains(row))
@@ -209,14 +221,19 @@ def _first_bad_line(path: Path) -> int | None:
 
 @dataclass(slots=True)
 class _Lines:
-    """The lines of a stream; remembers whether the last one was ended."""
+    """The lines of a file; remembers whether the last one was ended. Raises ExportInvalidError for one without end."""
 
     stream: TextIO
+    file: str
     ended: bool = True
 
     def __iter__(self) -> Iterator[str]:
-        for line in self.stream:
+        number = 0
+        while line := self.stream.readline(_LONGEST_LINE):
+            number += 1
             self.ended = line.endswith(("\n", "\r"))
+            if not self.ended and len(line) == _LONGEST_LINE:
+                raise refuse(Rule.TOO_LARGE, file=self.file, row=number)
             yield line
 
 
@@ -227,7 +244,7 @@ def _mend(path: Path, to: Path, *, width: int, separator: str, file: str) -> tup
     rows = 0
     cut = False
     with path.open(encoding="utf-8-sig", newline="") as stream, to.open("w", encoding="utf-8", newline="") as mended:
-        lines = _Lines(stream)
+        lines = _Lines(stream, file)
         writer = csv.writer(mended, lineterminator="\n")
         for line, last, cells in _records(lines, separator=separator, file=file):
             if line == 1 or cells == []:  # the header; blank lines mean nothing

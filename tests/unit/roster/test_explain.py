@@ -133,6 +133,13 @@ def test_why_says_that_the_records_bar_somebody() -> None:
     assert [reason.withheld_by for reason in reasons(roster, [MATH, ARTISTS], "u-1")] == [(DISABLED,), (DISABLED,)]
 
 
+def test_why_says_what_somebody_would_have_whom_the_records_bar() -> None:
+    barred = User("p-1", given="Ada", family="Hill", enabled=False)
+    roster = roster_of(*(barred if record == User("p-1", given="Ada", family="Hill") else record for record in FOUND))
+    (reason,) = reasons(roster, [OFFICE, MATH], "p-1")
+    assert (reason.gives, reason.withheld_by) == (Role.ADMINISTRATOR, (DISABLED,))
+
+
 def test_why_tells_where_staff_get_their_rights() -> None:
     roster = roster_of(*FOUND)
     assert reasons(roster, [OFFICE], "p-1") == []

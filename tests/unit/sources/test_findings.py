@@ -164,6 +164,15 @@ def _swallowed(export: Export, _: Path) -> Export:
     )
 
 
+def _stray_line_end(export: Export, _: Path) -> Export:
+    """In a file whose lines end as on Windows, one ends in the middle, and not in the place of a field."""
+    text = export.text("enrollments.csv").replace("\n", "\r\n")
+    export.files["enrollments.csv"] = text.replace(
+        "e-4,,,c-1,s-1,u-4,student,,2026-08-01,2026-10-01\r\n", "e-4,,,c-1,s-1,u-4,student,,2026-08-01,2026\r-10-01\n"
+    )
+    return export
+
+
 def _no_column(file: str, column: str) -> Make:
     return lambda export, _: export.drop_column(file, column)
 
@@ -188,6 +197,11 @@ CASES: list[tuple[Rule, str, Make]] = [
     (Rule.NO_ROWS, "empty enrollments only", _nothing_but("enrollments.csv", "," * 9 + "\n\n")),
     (Rule.NO_ROWS, "nothing at all", lambda export, _: export.files.update({"orgs.csv": ""}) or export),
     (Rule.ROW_CUT, "cut in a row", _cut_row),
+    (Rule.ROW_CUT, "a stray line end in the last row", _add("orgs.csv", "s-9,,,Nowhere,school,b\rx")),
+    (Rule.TOO_LARGE, "no line ends", _add("orgs.csv", "x" * (17 << 20))),
+    (Rule.TOO_LARGE, "no line ends, and quotation marks", _add("orgs.csv", '"' + "x" * (17 << 20))),
+    (Rule.NO_ROWS, "blank lines only", _nothing_but("orgs.csv", "\n\n")),
+    (Rule.ROW_MALFORMED, "a stray line end", _stray_line_end),
     (Rule.QUOTE_OPEN, "an open quotation mark", _swap("roles.csv", "r-5,,,u-1", 'r-5,,,"u-1')),
     (Rule.DELTA, "by manifest", _swap("manifest.csv", "users,bulk", "users,delta")),
     (Rule.DELTA_ROWS, "by rows", _set("users.csv", 3, "status", "tobedeleted")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import stat
 from datetime import date
 from pathlib import Path
@@ -88,6 +90,13 @@ def test_the_digest_knows_records_not_files(export: Export, read: Reader, tmp_pa
     assert read(export.set("users.csv", 2, "email", "new@lakeside.example")).digest != first.digest
 
 
+def _quoted(text: str) -> str:
+    """As many systems write it: quotation marks around everything, nothing included."""
+    out = io.StringIO()
+    csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(csv.reader(io.StringIO(text)))
+    return out.getvalue()
+
+
 @pytest.mark.parametrize(
     ("file", "change"),
     [
@@ -104,6 +113,11 @@ def test_the_digest_knows_records_not_files(export: Export, read: Reader, tmp_pa
         pytest.param("orgs.csv", lambda text: text.replace("sourcedId", "SOURCEDID"), id="letter case of headers"),
         pytest.param("orgs.csv", lambda text: text.rstrip("\n"), id="no line end at the end"),
         pytest.param("orgs.csv", lambda text: text.replace("Sparrow Hill", '"Sparrow Hill"'), id="quotation marks"),
+        pytest.param("users.csv", _quoted, id="quotation marks around all people"),
+        pytest.param("enrollments.csv", _quoted, id="quotation marks around all links"),
+        pytest.param("users.csv", lambda text: text.replace("\n", "\n\n", 1), id="a blank line below the header"),
+        pytest.param("classes.csv", lambda text: text.replace("\n", "\r\r\n"), id="line ends converted twice"),
+        pytest.param("roles.csv", lambda text: text.replace("\n", "\r\n")[:-2] + "\r", id="half a line end at the end"),
     ],
 )
 def test_what_is_certain_is_read(file: str, change: Any, export: Export, read: Reader) -> None:
