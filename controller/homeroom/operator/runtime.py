@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import random
 import signal
@@ -55,6 +56,8 @@ _SILENCE_SECONDS = 180.0
 """By how much a watch may be late with its next request: kopf waits for answers, and after refusals."""
 _LOOK_SECONDS = 180.0
 """How long one look at all kinds may take while the API server hardly answers."""
+_M_MMAP_THRESHOLD = -3  # malloc.h of glibc
+_LARGE_BYTES = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +145,7 @@ class ShutdownError(HomeroomError):
 def main(settings: Settings, *, build: Build, routes: Routes) -> int:
     """Run the operator until SIGTERM or SIGINT; gives exit code 0. After any error, ends the process with code 1."""
     logs.configure(level=settings.log_level)
+    give_large_memory_back()
     runner = asyncio.Runner()
     try:
         runner.run(run(settings, build=build, routes=routes))
@@ -155,6 +159,18 @@ def main(settings: Settings, *, build: Build, routes: Routes) -> int:
         os._exit(1)
     runner.close()
     return 0
+
+
+def give_large_memory_back() -> None:
+    """Have glibc give back all large pieces of memory when they are free, at once.
+
+    It takes them from the system one by one, but only from a size on that it raises by itself, up to 32 MB, when it
+    sees large ones come and go. Smaller ones it keeps: after a district of 100,000 students 110 MB, until the process
+    ends. Told a size it stays with it; this is the one that it starts with. Elsewhere than on glibc nothing happens.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 async def run(settings: Settings, *, build: Build, routes: Routes, clock: Clock | None = None) -> None:
