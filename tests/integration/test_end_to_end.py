@@ -80,7 +80,9 @@ def test_no_name_of_a_person_leaves_kolibri_and_the_store(synced: Stage, control
     objects = controlplane.kubectl(
         "get", "districts,learningapps,sharingrules,schools,events", "-n", synced.namespace, "-o", "yaml"
     )
-    everything = objects + synced.log.read_text()
+    metrics = synced.metrics()
+    assert "homeroom_" in metrics
+    everything = objects + metrics + synced.log.read_text()
     found = [name for name in names if name in everything and name not in school_words]
     assert found == []
 

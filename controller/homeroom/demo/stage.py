@@ -18,6 +18,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import urllib.request
 import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -241,6 +242,13 @@ class Stage:
     def log(self) -> Path:
         """What the operator logs."""
         return self.directory / "operator.log"
+
+    def metrics(self) -> str:
+        """What the operator that runs now says at `/metrics`."""
+        lines = (json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{"))
+        port = [line["port"] for line in lines if "port" in line][-1]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return str(answer.read(), "utf-8")
 
     def stop(self) -> int:
         """Ask the operator to end, as the kubelet does; its exit code."""
