@@ -4,6 +4,10 @@ SHELL := /bin/bash
 PYTHON ?= python3
 V := .venv/bin
 WORKERS ?= 2
+# One more than cores: tests with servers wait half of their time.
+SERVER_WORKERS ?= 3
+# Tests start many processes; where bytecode is not kept, each of them would compile all of Homeroom.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -16,7 +20,7 @@ help:  ## what there is to make
 	$(V)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help .venv lint test unit integration demo bench crds lock
+.PHONY: help .venv lint servers test unit integration demo bench crds lock
 .venv: .venv/stamp  ## the virtual environment
 
 lint: .venv/stamp  ## style, types, layers
@@ -25,12 +29,15 @@ lint: .venv/stamp  ## style, types, layers
 	$(V)/mypy
 	$(V)/lint-imports
 
+servers: .venv/stamp  ## build the control plane and install Kolibri, unless that is done
+	$(V)/python -m homeroom.demo.controlplane build
+	$(V)/python -m homeroom.demo.kolibri install
+
 unit: .venv/stamp  ## tests without servers
 	$(V)/pytest tests/unit -n $(WORKERS)
 
-integration: .venv/stamp  ## tests against real servers
-	$(V)/python -m homeroom.demo.controlplane build
-	$(V)/pytest tests/integration -n $(WORKERS)
+integration: servers  ## tests against real servers
+	$(V)/pytest tests/integration -n $(SERVER_WORKERS)
 
 test: lint unit integration  ## everything that has to hold
 

@@ -29,7 +29,8 @@ from bench.measure import Measured, Stopwatch, loads, machine, median, megabytes
 from homeroom.api import Removal, Share, Template
 from homeroom.api.district import HomeroomDefinition
 from homeroom.demo.district import generate
-from homeroom.demo.kolibri import Kolibri, default_cache, installed
+from homeroom.demo.kolibri import Kolibri, installed
+from homeroom.demo.server import default_cache
 from homeroom.operator.runtime import SystemClock
 from homeroom.plan import Kind
 from homeroom.reconcile.decide import recognisable

@@ -23,8 +23,9 @@ import yaml
 from bench.measure import REPOSITORY, machine, megabytes, peak_memory, table, tell
 from prometheus_client.parser import text_string_to_metric_families
 
-from homeroom.demo.controlplane import ControlPlane, binaries, default_cache
+from homeroom.demo.controlplane import ControlPlane, binaries
 from homeroom.demo.kolibri import Kolibri, installed
+from homeroom.demo.server import default_cache
 from homeroom.demo.stage import EXAMPLE, RECORDS, SYSTEM, Records, Stage, condition, wait_for
 
 RULES: Final = 1_000

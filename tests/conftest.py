@@ -1,9 +1,41 @@
-"""What all tests share: how hypothesis behaves."""
+"""What all tests share: how hypothesis behaves, and which tests go to one worker of xdist."""
 
 from __future__ import annotations
 
+from typing import Final
+
+import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # A deadline per example fails on a busy machine and says nothing about the code; speed is measured in bench/.
 settings.register_profile("homeroom", deadline=None)
 settings.load_profile("homeroom")
+
+_GROUPS: Final = {
+    "a control plane": ("test_controlplane", "test_crds", "test_image", "test_manifests", "test_operator_runtime"),
+    "a Kolibri": ("test_kolibri_classes", "test_kolibri_faults", "test_kolibri_people", "test_kolibri_roster"),
+    "a synced district": ("test_cli", "test_cli_running", "test_end_to_end"),
+    "an undisturbed first sync": ("test_first_sync",),
+}
+"""Modules whose tests share what takes long to make; each group takes a minute or two."""
+
+_GROUP_OF: Final = {f"tests/integration/{module}.py": group for group, modules in _GROUPS.items() for module in modules}
+
+
+class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist publishes no types
+    """Groups go first, the largest before the others, each to one worker; then come all other tests, one by one.
+
+    So servers are started once or twice, not by every worker, and no worker is left alone with a long test at the end.
+    xdist has marks for that (`loadgroup`), which do nothing with this release of pytest.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _GROUP_OF.get(nodeid.partition("::")[0], nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """Asked by xdist; None leaves another `--dist` as it is."""
+    return _Scheduling(config, log) if config.getoption("dist") == "load" else None

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from homeroom.demo.controlplane import ControlPlane, binaries, default_cache
+from homeroom.demo.controlplane import ControlPlane, binaries
+from homeroom.demo.server import default_cache
 
 from .kolibri_fixtures import kolibri, place  # noqa: F401 (fixtures; tests are no package with a name)
-from .stage_fixtures import make_stage, stage, synced, synced_stages  # noqa: F401 (as above)
+from .stage_fixtures import stage, synced, synced_stages  # noqa: F401 (as above)
 
 
 @pytest.fixture(scope="session")

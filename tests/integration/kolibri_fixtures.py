@@ -13,7 +13,8 @@ import aiohttp
 import polars as pl
 import pytest
 
-from homeroom.demo.kolibri import Kolibri, default_cache, installed
+from homeroom.demo.kolibri import Kolibri, installed
+from homeroom.demo.server import default_cache
 from homeroom.plan import Cause, Kind, Op, Outcome, Plan, Role
 from homeroom.reconcile.executor import BATCH_SIZES
 from homeroom.roster.state import ACTUAL_SCHEMAS, DESIRED_SCHEMAS, Actual, Desired

@@ -10,6 +10,10 @@ Every status that is written in their namespaces has to meet the rules for condi
 from __future__ import annotations
 
 import contextlib
+import json
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,11 +25,13 @@ import pytest
 from homeroom.api import GROUP, KINDS
 from homeroom.api.conditions import violations
 from homeroom.demo.controlplane import ControlPlane
-from homeroom.demo.kolibri import Kolibri, default_cache, installed
-from homeroom.demo.stage import RECORDS, SYSTEM, Records, Stage, condition
+from homeroom.demo.kolibri import Kolibri, installed
+from homeroom.demo.server import default_cache
+from homeroom.demo.stage import OWNER, RECORDS, SYSTEM, Records, Stage, condition, wait_for
 from homeroom.errors import HomeroomError
 
-MakeStage = Callable[[], Stage]
+Homeroom = Callable[..., subprocess.CompletedProcess[str]]
+"""Runs a command of `homeroom` as a process, with variables of its environment as keywords."""
 
 State = dict[str, dict[str, set[tuple[str, str]]]]
 """Facility name -> class name -> (full name, role)."""
@@ -75,10 +81,13 @@ class Synced:
     @classmethod
     def from_empty(cls, stage: Stage) -> Synced:
         """Put the example district into a stage."""
-        stage.publish(Records(RECORDS))
+        records = Records(RECORDS)
+        stage.publish(records)
         stage.declare()
         stage.start()
         stage.wait_ready("learningapp", "kolibri")
+        rows = ["Synced" for _ in records.rows("orgs", type="school")]
+        wait_for("a row per school", lambda: [row["status"].get("summary") for row in stage.list("schools")] == rows)
         return cls(stage, held(stage), accounts(stage))
 
     def is_as_it_was(self) -> bool:
@@ -136,21 +145,20 @@ def broken(plane: ControlPlane, stage: Stage, *, since: int) -> list[str]:
 
 
 @pytest.fixture
-def make_stage(controlplane: ControlPlane, tmp_path: Path) -> Iterator[MakeStage]:
-    """Makes stages of this test's own."""
-    with contextlib.ExitStack() as stack:
-        yield lambda: stack.enter_context(staged(controlplane, tmp_path))
+def stage(controlplane: ControlPlane, tmp_path: Path) -> Iterator[Stage]:
+    """A stage of this test's own."""
+    with staged(controlplane, tmp_path) as stage:
+        yield stage
 
 
-@pytest.fixture
-def stage(make_stage: MakeStage) -> Stage:
-    """One stage."""
-    return make_stage()
+@pytest.fixture(scope="module")
+def synced_stages(
+    controlplane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], Stage]]:
+    """Gives a stage that holds the example district: the same one as before, unless a test has left it different.
 
-
-@pytest.fixture(scope="session")
-def synced_stages(controlplane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeStage]:
-    """Gives a stage that holds the example district: the same one as before, unless a test has left it different."""
+    Of a module, not of the session: its operator would have a look at the objects of all other tests.
+    """
     kept: Synced | None = None
     with contextlib.ExitStack() as stack:
 
@@ -159,17 +167,49 @@ def synced_stages(controlplane: ControlPlane, tmp_path_factory: pytest.TempPathF
             if kept is None or not kept.is_as_it_was():
                 kept = None
                 stack.close()
-                stage = stack.enter_context(staged(controlplane, tmp_path_factory.mktemp("synced")))
-                kept = Synced.from_empty(stage)
+                kept = Synced.from_empty(stack.enter_context(staged(controlplane, tmp_path_factory.mktemp("synced"))))
             return kept.stage
 
         yield give
 
 
 @pytest.fixture
-def synced(synced_stages: MakeStage, controlplane: ControlPlane) -> Iterator[Stage]:
+def synced(synced_stages: Callable[[], Stage], controlplane: ControlPlane) -> Iterator[Stage]:
     """A stage that holds the example district and runs. A test that leaves it as it was saves the next a first sync."""
     before = controlplane.etcd_revision()
     stage = synced_stages()
     yield stage
     assert broken(controlplane, stage, since=before) == []
+
+
+def homeroom_at(stage: Stage, plane: ControlPlane) -> Homeroom:
+    """What runs `homeroom` as a person would where the store is; variables that are None are not set."""
+
+    def run(*arguments: str, stdin: str = "", **variables: str | None) -> subprocess.CompletedProcess[str]:
+        settings = {
+            "KUBECONFIG": str(plane.admin_kubeconfig),
+            "HOMEROOM_NAMESPACE": stage.namespace,
+            "HOMEROOM_STORE": f"sqlite:///{stage.database}",
+            "HOMEROOM_DATA": str(stage.directory / "data"),
+            "HOMEROOM_FILE_ROOT": str(stage.directory / "files"),
+            "HOMEROOM_OWNER_ID": OWNER,
+            "HOME": str(stage.directory),
+            **variables,
+        }
+        return subprocess.run(
+            [sys.executable, "-m", "homeroom.cli", *arguments],
+            env={**os.environ, **{name: value for name, value in settings.items() if value is not None}},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def document(done: subprocess.CompletedProcess[str]) -> Any:
+    """The JSON that a command printed."""
+    assert done.stderr == ""
+    return json.loads(done.stdout)

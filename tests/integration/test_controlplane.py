@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from homeroom.demo import controlplane as module
-from homeroom.demo.controlplane import ControlPlane, ControlPlaneError, binaries
+from homeroom.demo.controlplane import ControlPlane, binaries
+from homeroom.demo.server import ServerError
 
 pytestmark = pytest.mark.integration
 
@@ -81,7 +82,7 @@ class TestServing:
         assert found == "configmap/a\n"
 
     def test_a_failing_kubectl_tells_why(self, controlplane: ControlPlane, namespace: str) -> None:
-        with pytest.raises(ControlPlaneError, match=r'configmaps "missing" not found'):
+        with pytest.raises(ServerError, match=r'configmaps "missing" not found'):
             controlplane.kubectl("get", "configmap", "missing", f"--namespace={namespace}")
 
     def test_a_rule_in_cel_is_enforced(self, controlplane: ControlPlane, namespace: str) -> None:
@@ -94,7 +95,7 @@ class TestServing:
         try:
             controlplane.kubectl("wait", "--for=condition=Established", f"crd/{CRD_NAME}")
             controlplane.kubectl("create", "--filename=-", stdin=timetable(8, 13))
-            with pytest.raises(ControlPlaneError, match="the day ends before it begins"):
+            with pytest.raises(ServerError, match="the day ends before it begins"):
                 controlplane.kubectl("create", "--filename=-", stdin=timetable(13, 8))
         finally:
             controlplane.kubectl("delete", "crd", CRD_NAME)
@@ -140,7 +141,7 @@ class TestRights:
         controlplane.kubectl("create", "serviceaccount", "reader", here)
         as_reader = f"--kubeconfig={controlplane.kubeconfig_for(namespace, 'reader')}"
         forbidden = f'User "system:serviceaccount:{namespace}:reader" cannot list resource "configmaps"'
-        with pytest.raises(ControlPlaneError, match=forbidden):
+        with pytest.raises(ServerError, match=forbidden):
             controlplane.kubectl(as_reader, "get", "configmaps", here)
 
         controlplane.kubectl("create", "role", "reader", "--verb=list", "--resource=configmaps", here)
@@ -151,13 +152,13 @@ class TestRights:
             # The authoriser watches bindings, and sees a new one a moment later.
             try:
                 controlplane.kubectl(as_reader, "get", "configmaps", here)
-            except ControlPlaneError:
+            except ServerError:
                 return False
             else:
                 return True
 
         wait_until(may_list)
-        with pytest.raises(ControlPlaneError, match="cannot create resource"):
+        with pytest.raises(ServerError, match="cannot create resource"):
             controlplane.kubectl(as_reader, "create", "configmap", "a", here)
 
 
@@ -200,7 +201,7 @@ class TestFaults:
         url = controlplane.url
         controlplane.stop_apiserver()
         try:
-            with pytest.raises(ControlPlaneError, match="refused"):
+            with pytest.raises(ServerError, match="refused"):
                 controlplane.kubectl("get", "configmap", "a", here)
         finally:
             controlplane.start_apiserver()
@@ -212,7 +213,7 @@ class TestFaults:
         broken.write_text("#!/bin/sh\necho no space left\nexit 3\n")
         broken.chmod(0o755)
         plane = ControlPlane(replace(controlplane.programs, etcd=broken), tmp_path / "plane")
-        with pytest.raises(ControlPlaneError, match=r"etcd ended with status 3(.|\n)*no space left"):
+        with pytest.raises(ServerError, match=r"etcd ended with status 3(.|\n)*no space left"):
             plane.start()
         plane.stop()
 
@@ -264,18 +265,18 @@ class TestBuild:
 
     def test_a_failed_or_killed_build_leaves_nothing(self, go: Path, tmp_path: Path) -> None:
         cache = tmp_path / "cache"
-        (cache / "building-killed" / "done").mkdir(parents=True)
+        (cache / "making-controlplane-killed" / "done").mkdir(parents=True)
         (tmp_path / "broken").touch()
-        with pytest.raises(ControlPlaneError, match="does not compile"):
+        with pytest.raises(ServerError, match="does not compile"):
             binaries(cache)
-        assert [path.name for path in cache.iterdir()] == ["build.lock"]
+        assert [path.name for path in cache.iterdir()] == ["controlplane.lock"]
         (tmp_path / "broken").unlink()
         assert binaries(cache).etcd.exists()
         assert len(go.read_text().splitlines()) == 1 + len(module._TOOLS)
 
     def test_given_programs_are_used_as_they_are(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
-        with pytest.raises(ControlPlaneError, match="etcd is missing"):
+        with pytest.raises(ServerError, match="etcd is missing"):
             binaries(tmp_path / "cache")
         for name in ("etcd", "kubectl", "kube-apiserver"):
             (tmp_path / name).touch()

@@ -14,7 +14,8 @@ import pytest
 from homeroom.api import KINDS, DistrictStatus, Reason, RecordCounts, SnapshotStatus, conditions, parse
 from homeroom.api.common import Status
 from homeroom.api.yaml import load_all
-from homeroom.demo.controlplane import ControlPlane, ControlPlaneError
+from homeroom.demo.controlplane import ControlPlane
+from homeroom.demo.server import ServerError
 
 pytestmark = pytest.mark.integration
 
@@ -125,7 +126,7 @@ def test_what_the_page_calls_refused_is_refused(controlplane: ControlPlane, name
     for row, (change, _) in enumerate(changes):
         spec = _merged(_sample(kind)["spec"], load_all(change, file=change)[0].data)
         documents.append({**_sample(kind), "metadata": {"name": f"row-{row}"}, "spec": spec})
-    with pytest.raises(ControlPlaneError) as caught:
+    with pytest.raises(ServerError) as caught:
         _create(controlplane, namespace, *documents)
     accepted = controlplane.kubectl("get", kind, f"--namespace={namespace}", "--output=name").split()
     assert [changes[int(name.rpartition("-")[2])] for name in accepted] == []
@@ -164,7 +165,7 @@ def test_metadata_that_we_call_wrong_is_refused(controlplane: ControlPlane, name
         {"name": "a\n"},
     ]
     for metadata in wrong:
-        with pytest.raises(ControlPlaneError, match=r"[mM]eta"):
+        with pytest.raises(ServerError, match=r"[mM]eta"):
             _create(controlplane, namespace, {**_sample("District"), "metadata": metadata})
     assert controlplane.kubectl("get", "districts", f"--namespace={namespace}", "--output=name") == ""
 
@@ -184,7 +185,7 @@ def test_what_must_not_change_cannot(
     sample = _sample(kind)
     _create(controlplane, namespace, sample)
     patch = json.dumps({"spec": change})
-    with pytest.raises(ControlPlaneError, match=words):
+    with pytest.raises(ServerError, match=words):
         controlplane.kubectl(
             "patch", kind, sample["metadata"]["name"], f"--namespace={namespace}", "--type=merge", f"--patch={patch}"
         )

@@ -7,7 +7,7 @@ from functools import partial
 import aiohttp
 import pytest
 
-from homeroom.demo.kolibri import KolibriError
+from homeroom.demo.server import ServerError
 from homeroom.plan import Result
 
 from .kolibri_fixtures import Place, desired
@@ -38,7 +38,7 @@ def may_enter(place: Place, username: str, password: str) -> bool:
     facility = place.server.human().facility(place.id)
     try:
         place.server.human(username, password, facility)
-    except KolibriError:
+    except ServerError:
         return False
     return True
 

