@@ -117,6 +117,8 @@ class Trivial:
         """App -> what its runs wait for, between asking what is listed and listing it."""
         self.idle = False
         """Whether to leave the objects alone."""
+        self.patient = True
+        """Whether to wait, after what could not be read, until somebody says that it can; the real ones try again."""
         self.seen: list[tuple[str, int, bool]] = []
         """What each run saw: its app, how many rules, and whether the app was being deleted."""
         self.statuses: list[tuple[Key, list[str]]] = []
@@ -158,7 +160,7 @@ class Trivial:
             written = cluster.get(key)
             if written is not None:
                 self.statuses.append((key, violations(written, final=True)))
-            return Verdict()
+            return Verdict(failed=bool(unlisted) and not self.patient)
 
         async def no_problems() -> Sequence[str]:
             return []
@@ -464,6 +466,7 @@ class TestFaults:
         self, hands: Hands, trivial: Trivial, log: Callable[[], list[dict[str, Any]]]
     ) -> None:
         await hands.apply(hands.app("a"))
+        trivial.patient = False  # nobody tells them that a kind was away for a moment
         async with running(trivial) as operator:
             await until(lambda: trivial.ready() == 1)
             await asyncio.to_thread(hands.plane.stop_apiserver)
@@ -483,6 +486,7 @@ class TestFaults:
         self, hands: Hands, trivial: Trivial, break_kopf: Callable[[int], None]
     ) -> None:
         await hands.apply(hands.app("a"))
+        trivial.patient = False  # nobody tells them that a watch was away for a moment
         operator, task = started(trivial)
         await until(lambda: operator._early is None and trivial.ready() == 1)
         assert operator._leading is not None
