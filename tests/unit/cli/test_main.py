@@ -132,8 +132,9 @@ def test_text_of_others_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_completion_is_offered() -> None:
+    # For the shell that calls; who runs the tests need not be one. Without the `exit`, bash would become the command.
     done = subprocess.run(
-        [sys.executable, "-m", "homeroom.cli", "--show-completion", "bash"],
+        ["bash", "-c", '"$0" -m homeroom.cli --show-completion; exit', sys.executable],
         capture_output=True,
         text=True,
         check=False,
