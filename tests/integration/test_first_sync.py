@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -21,10 +22,13 @@ from .stage_fixtures import Synced, accounts, held, staged
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(scope="module")
-def undisturbed(controlplane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synced]:
-    """A district after a first sync that nobody disturbed, and nothing since: its operator is down."""
-    with staged(controlplane, tmp_path_factory.mktemp("undisturbed")) as stage:
+@pytest.fixture
+def undisturbed(controlplane: ControlPlane, tmp_path: Path) -> Iterator[Synced]:
+    """A district after a first sync that nobody disturbed, and nothing since: its operator is down.
+
+    Of one test: the operator of another one would have a look at it.
+    """
+    with staged(controlplane, tmp_path) as stage:
         synced = Synced.from_empty(stage)
         assert stage.stop() == 0
         yield synced
