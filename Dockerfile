@@ -19,7 +19,8 @@ LABEL org.opencontainers.image.title="Homeroom" org.opencontainers.image.license
 COPY --from=build /opt/homeroom /opt/homeroom
 # Compiled files came with the installation; more of them could not be written. USER: kopf asks who it is, and the number
 # below (or another, that the cluster chooses) has no name.
-ENV PATH=/opt/homeroom/bin:$PATH HOME=/tmp USER=homeroom PYTHONDONTWRITEBYTECODE=1
+# POLARS_MAX_THREADS: as many as the node has cores otherwise, times three, and each of them keeps some memory.
+ENV PATH=/opt/homeroom/bin:$PATH HOME=/tmp USER=homeroom PYTHONDONTWRITEBYTECODE=1 POLARS_MAX_THREADS=4
 USER 65532:65532
 WORKDIR /tmp
 ENTRYPOINT ["homeroom"]
