@@ -282,7 +282,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.connect_timeout = _CONNECT_SECONDS
     settings.networking.error_backoffs = _Backoffs()
     settings.execution.default_backoff = _RELOGIN_SECONDS  # after a log-in that failed
-    # A worker per object waits so long for the next event of its object. Not less: kopf logs an error when it has to stop
-    # watching a kind in the moment in which it starts a worker.
+    # A worker per object waits so long for the next event of its object. Not less: kopf logs an error when it has to
+    # stop watching a kind in the moment in which it starts a worker.
     settings.queueing.idle_timeout = 1.0
     return settings
