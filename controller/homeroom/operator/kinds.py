@@ -43,6 +43,12 @@ _NOT_READ = "its first list is not complete"
 _NOT_WATCHED = "its watch is not open yet"
 
 
+def is_established(crd: Json) -> bool:
+    """Whether the CRD is served; one that was made a moment ago has `conditions: null` (Go's empty list)."""
+    conditions = (crd.get("status") or {}).get("conditions") or ()
+    return any(item["type"] == "Established" and item["status"] == "True" for item in conditions)
+
+
 @dataclass(slots=True)
 class _State:
     """What is known about one kind."""
@@ -233,8 +239,7 @@ class Kinds:
             state.suspect = True
         if crd["metadata"].get("deletionTimestamp"):
             return f"CustomResourceDefinition {name} is being deleted"
-        conditions = {item["type"]: item["status"] for item in crd.get("status", {}).get("conditions", ())}
-        if conditions.get("Established") != "True":
+        if not is_established(crd):
             return f"CustomResourceDefinition {name} is not established"
         try:
             page = await self._api.get(path_of(kind), limit="1")
