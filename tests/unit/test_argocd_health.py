@@ -75,7 +75,7 @@ def test_work_on_a_new_generation_is_progressing() -> None:
 
 
 def test_whatever_needs_a_person_is_degraded() -> None:
-    status = conditions.failed(DONE, generation=2, reason=Reason.TOO_MANY_REMOVALS, message="look", now=NOW)
+    status = conditions.failed(DONE, generation=2, reason=Reason.HELD_FOR_APPROVAL, message="look", now=NOW)
     assert health(resource(status)) == {"status": "Degraded", "message": "look"}
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from homeroom.api.approval import Approval, ApprovalSpec, ApprovalStatus, HoldingKind, HoldingReference
 from homeroom.api.common import (
     API_VERSION,
     CATEGORY,
@@ -22,6 +23,7 @@ from homeroom.api.common import (
     FINALIZER,
     FULL_RECONCILE_AT,
     GROUP,
+    MAX_HOLDS_IN_STATUS,
     RECONCILE_AT,
     REVISION,
     VERSION,
@@ -31,6 +33,8 @@ from homeroom.api.common import (
     Counts,
     Duration,
     DurationUnit,
+    HoldingStatus,
+    HoldStatus,
     Model,
     ObjectMeta,
     Path,
@@ -44,6 +48,7 @@ from homeroom.api.common import (
     field_path,
 )
 from homeroom.api.district import (
+    Denied,
     District,
     DistrictSpec,
     DistrictStatus,
@@ -53,6 +58,7 @@ from homeroom.api.district import (
     RecordCounts,
     SnapshotStatus,
     Source,
+    SourceGuards,
     Sync,
     SyncMode,
 )
@@ -61,6 +67,8 @@ from homeroom.api.learningapp import (
     MAX_SCHOOLS_IN_STATUS,
     ClassRemoval,
     DeletionPolicy,
+    FirstSync,
+    Guards,
     Kolibri,
     LearningApp,
     LearningAppSpec,
@@ -98,17 +106,22 @@ __all__ = [
     "FULL_RECONCILE_AT",
     "GROUP",
     "KINDS",
+    "MAX_HOLDS_IN_STATUS",
     "MAX_RULES_IN_STATUS",
     "MAX_SCHOOLS_IN_STATUS",
     "RECONCILE_AT",
     "REVISION",
     "VERSION",
+    "Approval",
+    "ApprovalSpec",
+    "ApprovalStatus",
     "ClassRemoval",
     "Column",
     "Condition",
     "ConditionStatus",
     "Counts",
     "DeletionPolicy",
+    "Denied",
     "District",
     "DistrictSpec",
     "DistrictStatus",
@@ -116,6 +129,12 @@ __all__ = [
     "DurationUnit",
     "Effect",
     "FindingCounts",
+    "FirstSync",
+    "Guards",
+    "HoldStatus",
+    "HoldingKind",
+    "HoldingReference",
+    "HoldingStatus",
     "HomeroomDefinition",
     "InvalidFieldsError",
     "InvalidSpecError",
@@ -157,6 +176,7 @@ __all__ = [
     "SharingRuleStatus",
     "SnapshotStatus",
     "Source",
+    "SourceGuards",
     "Status",
     "Sync",
     "SyncMode",
@@ -176,7 +196,7 @@ class InvalidFieldsError(InvalidSpecError):
 
 
 KINDS: Final[Mapping[str, type[Resource]]] = MappingProxyType(
-    {kind.__name__: kind for kind in (District, LearningApp, SharingRule, School)}
+    {kind.__name__: kind for kind in (District, LearningApp, SharingRule, School, Approval)}
 )
 """Every kind of the group: its model, which knows its ``plural``, ``short_names`` and printer ``columns``."""
 

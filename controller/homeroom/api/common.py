@@ -247,6 +247,12 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 Digest = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9:_-]+$")]
 """A content digest."""
 
+Percent = Annotated[str, Field(min_length=2, max_length=4, pattern=r"^(100|[1-9]?[0-9])%$")]
+"""A share like `10%`."""
+
+HoldId = Annotated[str, Field(min_length=11, max_length=11, pattern=r"^[0-9a-f]{6}-[0-9a-z]{4}$")]
+"""The id of a hold: digest of what it holds, and a part of chance."""
+
 HttpUrl = Annotated[str, Field(min_length=8, max_length=2048, pattern=r"^https?://[^\s/@?#]+([/?][^\s]*)?$")]
 """An http or https address without credentials in it: those belong into a Secret, Git cannot forget them."""
 
@@ -370,6 +376,48 @@ class RootStatus(Status):
     """The value of the annotation `homeroom.dev/reconcile-at` that was handled last."""
     last_handled_full_reconcile_at: Request | None = None
     """The value of the annotation `homeroom.dev/full-reconcile-at` that was handled last."""
+
+
+MAX_HOLDS_IN_STATUS = 100
+"""Above this many holds the status lists the oldest; its message has the number of all."""
+
+
+class HoldStatus(Model):
+    """Changes that a guard stopped, until an Approval names them or nobody plans them any more."""
+
+    id: HoldId
+    """What an Approval has to name."""
+    guard: Annotated[str, Field(min_length=1, max_length=32)]
+    """Which guard stopped them, as in `docs/holds.md`."""
+    scope: Annotated[str, Field(min_length=1, max_length=16)]
+    """How far they reach: `Class`, `School` or `District`."""
+    place: SourceId | None = None
+    """Source id of the class or school; none for a district."""
+    create: Count = 0
+    """Things to make."""
+    update: Count = 0
+    """Things to change."""
+    remove: Count = 0
+    """Things to remove."""
+    people: Count = 0
+    """How many people it is about."""
+    since: Time
+    """When these changes were first held."""
+    expires: Time
+    """Until when this id can be approved; then the same changes get a new one."""
+
+
+class HoldingStatus(RootStatus):
+    """What roots report that hold changes back."""
+
+    holds: Annotated[
+        tuple[HoldStatus, ...],
+        Field(
+            max_length=MAX_HOLDS_IN_STATUS,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
+        ),
+    ] = ()
+    """What waits for a person, the oldest first; at most 100."""
 
 
 class Counts(Model):

@@ -44,6 +44,8 @@ class ConditionType(StrEnum):
     """Negative, all kinds: a run is under way, or will be tried again."""
     STALLED = "Stalled"
     """Negative, all kinds: it will not get further by itself."""
+    HELD = "Held"
+    """Negative, District and LearningApp: changes wait for an Approval."""
     RECORDS_VALID = "RecordsValid"
     """Positive, District: no record is quarantined."""
     CAPABLE = "Capable"
@@ -120,6 +122,21 @@ def with_condition(
         now=now,
     )
     return status.model_copy(update={"conditions": conditions})
+
+
+def held(status: S, *, message: str | None, generation: int, now: datetime) -> S:
+    """`status` with `Held=True` when there is something to say about holds, else without; set it before the state."""
+    if message is None:
+        return status.model_copy(update={"conditions": without(status.conditions, ConditionType.HELD)})
+    return with_condition(
+        status,
+        type_=ConditionType.HELD,
+        value=True,
+        reason=Reason.HELD_FOR_APPROVAL,
+        message=message,
+        generation=generation,
+        now=now,
+    )
 
 
 def done(status: S, *, generation: int, message: str, now: datetime, reason: Reason = Reason.SUCCEEDED) -> S:

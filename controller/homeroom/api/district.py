@@ -19,13 +19,15 @@ from homeroom.api.common import (
     Column,
     Count,
     Digest,
+    HoldingStatus,
     Interval,
     Model,
+    Percent,
     Proxy,
     Resource,
-    RootStatus,
     Rule,
     SecretReference,
+    SourceId,
     Text,
     Time,
 )
@@ -133,6 +135,34 @@ class Sync(Model):
     """Time from one reading to the next."""
 
 
+class DenyScope(StrEnum):
+    """From what somebody is kept away: `All` of the district's apps."""
+
+    ALL = "All"
+
+
+class Denied(Model):
+    """Somebody who must be out at once: a court order, a dismissal."""
+
+    person: SourceId
+    """Source id of the person."""
+    scope: DenyScope = DenyScope.ALL
+    """From what: `All` apps of the district."""
+
+
+class SourceGuards(Model):
+    """From where on changes of the records need a person's word, see `docs/holds.md`."""
+
+    max_deletes: Percent = "10%"
+    """Share of a school's people, classes or enrolments, and of the district's, that may vanish within a week."""
+    max_updates: Percent = "75%"
+    """Share of a school's people or classes that one export may rewrite."""
+    max_identity_changes: Percent = "25%"
+    """Share of a district's people whose identity one export may put in question before all of it is held."""
+    ignore_below: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Fewer changes than this need nobody's word, unless they are the last ones of a class or school."""
+
+
 class DistrictSpec(Model):
     """One source of school records."""
 
@@ -156,6 +186,16 @@ class DistrictSpec(Model):
     """Which classes count as homerooms."""
     sync: Sync = Field(default_factory=lambda: Sync(mode=SyncMode.SCHEDULE, schedule="0 2 * * *"))
     """When the source is read; every night at two if nothing else is said."""
+    deny: Annotated[
+        tuple[Denied, ...],
+        Field(
+            max_length=1000,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["person"]},
+        ),
+    ] = ()
+    """Who is out of all apps at once, above every guard and hold."""
+    guard: SourceGuards = SourceGuards()
+    """From where on changes of the records need a person's word."""
     suspend: bool = False
     """Nothing outside is read or written while this is true."""
 
@@ -207,7 +247,7 @@ class SnapshotStatus(Model):
     """Findings of the validation."""
 
 
-class DistrictStatus(RootStatus):
+class DistrictStatus(HoldingStatus):
     """What is known about the records."""
 
     snapshot: SnapshotStatus | None = None

@@ -18,14 +18,15 @@ from homeroom.api.common import (
     Counts,
     Digest,
     Duration,
+    HoldingStatus,
     HttpUrl,
     Interval,
     Model,
     Name,
+    Percent,
     Proxy,
     Reference,
     Resource,
-    RootStatus,
     Rule,
     SecretReference,
     SourceId,
@@ -118,6 +119,31 @@ class Removal(Model):
     """Classes."""
 
 
+class FirstSync(StrEnum):
+    """Whether somebody looks at what a school is about to get for the first time.
+
+    `Review` holds it until an Approval; `Automatic` makes it at once. Administrators always need an Approval.
+    """
+
+    REVIEW = "Review"
+    AUTOMATIC = "Automatic"
+
+
+class Guards(Model):
+    """From where on changes need a person's word, see `docs/holds.md`."""
+
+    max_deletes: Percent = "10%"
+    """Share of a school's people, memberships or classes, and of the district's, that may go within a week."""
+    max_updates: Percent = "75%"
+    """Share of a school's people or classes whose name may change, or who may move to another class, in one run."""
+    max_class_shrink: Percent = "50%"
+    """Share of a class that may go within a week."""
+    max_additions: Percent = "25%"
+    """By how much an edit of rules in Git may let a school's people, memberships or classes grow."""
+    ignore_below: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Fewer changes than this need nobody's word, unless they are the last ones of a class or school."""
+
+
 class LearningAppSpec(Model):
     """A product that receives a shared roster."""
 
@@ -133,6 +159,10 @@ class LearningAppSpec(Model):
     """The product itself."""
     interval: Interval = Duration.parse("1h")
     """Time from one check of the target to the next, with some jitter; a new snapshot starts one as well."""
+    first_sync: FirstSync = FirstSync.REVIEW
+    """`Review`: what a school gets for the first time waits for an Approval; `Automatic`: it does not."""
+    guard: Guards = Guards()
+    """From where on changes need a person's word."""
     policy: Policy = Policy.SYNC
     """`Sync` adds, updates and removes; `UpsertOnly` never removes; `Observe` only plans and reports."""
     deletion_policy: DeletionPolicy = DeletionPolicy.ORPHAN
@@ -183,7 +213,7 @@ class PlanStatus(Model):
     """Digest of the plan."""
 
 
-class LearningAppStatus(RootStatus):
+class LearningAppStatus(HoldingStatus):
     """What is shared, and how the target compares."""
 
     snapshot_digest: Digest | None = None

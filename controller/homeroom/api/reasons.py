@@ -53,6 +53,21 @@ class Reason(StrEnum):
         "create a SharingRule",
     )
 
+    # Approvals
+    RELEASED = "Released", "the hold is released, and what was still planned of it is done"
+    HOLD_UNKNOWN = (
+        "HoldUnknown",
+        "the resource has no hold with this id",
+        "compare the id with `status.holds` of the resource",
+    )
+    HOLD_GONE = "HoldGone", "nothing of the hold is planned any more, so there is nothing to release"
+    HOLD_EXPIRED = (
+        "HoldExpired",
+        "the hold was not approved within 14 days, and its changes have a new id",
+        "look again, and approve the new id",
+    )
+    HOLD_USED = "HoldUsed", "another Approval has released this hold; a hold is released once"
+
     # The cluster
     KIND_NOT_SERVED = (
         "KindNotServed",
@@ -145,10 +160,14 @@ class Reason(StrEnum):
         "a person is claimed by two accounts of the target, or an account's mark and id disagree: they stand still",
         "`homeroom plan` names them; correct the account in the target",
     )
-    TOO_MANY_REMOVALS = (
-        "TooManyRemovals",
-        "the plan would remove more than a tenth of a school's memberships: nothing is removed there",
-        "check the export; `homeroom plan` shows the removals",
+    HELD_FOR_APPROVAL = (
+        "HeldForApproval",
+        "guards stopped changes that look wrong, or that somebody has to see first; all others are made",
+        "`homeroom plan --hold ID` shows them, `homeroom approve ID` writes the Approval to commit",
+    )
+    RULES_SETTLING = (
+        "RulesSettling",
+        "the sharing rules changed a moment ago: nothing is done before they have stood still for a minute",
     )
     DRIFT_REPAIRED = "DriftRepaired", "what somebody changed in the target by hand was put right"
     CAPABILITY_MISSING = (

@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from homeroom.api import API_VERSION, KINDS, District, LearningApp, Resource, SharingRule, parse
+from homeroom.api import API_VERSION, KINDS, Approval, District, LearningApp, Resource, SharingRule, parse
 from homeroom.api.yaml import load_all
 from homeroom.cli import cluster
 from homeroom.cli.files import texts
 from homeroom.errors import HomeroomError, InvalidSpecError, TransientError
 from homeroom.operator.api import Api
 from homeroom.operator.cluster import read_secret
+from homeroom.plan import Word
 from homeroom.reconcile.connect import Secrets
 from homeroom.reconcile.ports import Object
 
@@ -62,6 +64,14 @@ class Declared:
             and not obj["metadata"].get("deletionTimestamp")
         ]
         return [_parsed(obj, SharingRule) for obj in of_app]
+
+    def words(self, root: LearningApp | District) -> list[Word]:
+        """What the Approvals of a resource say. One in a file counts from now on, as if it were applied."""
+        return [
+            Word(name=one.metadata.name, hold=one.spec.hold, at=one.metadata.creation_timestamp or datetime.now(UTC))
+            for one in self.every(Approval)
+            if (one.spec.target_ref.kind.value, one.spec.target_ref.name) == (root.kind, root.metadata.name)
+        ]
 
     def district(self, app: LearningApp) -> District:
         """The district of an app."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from homeroom.cli import options, records
 from homeroom.operator.runtime import Build, Reconcilers, Settings, main
 from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.learningapp import SETTLE
 from homeroom.reconcile.ports import Clock, Cluster, Metrics
 from homeroom.reconcile.roots import handlers
 from homeroom.reconcile.routes import routes
@@ -56,6 +58,16 @@ def command(
             envvar="HOMEROOM_WORKERS", min=1, max=256, help="Runs at the same time; a tenant gets at most half of them."
         ),
     ] = 8,
+    settle: Annotated[
+        float,
+        typer.Option(
+            envvar="HOMEROOM_SETTLE",
+            min=0,
+            max=3600,
+            help="Seconds for which sharing rules must have stood still to count: who renames an Exclude deletes it "
+            "for a moment.",
+        ),
+    ] = SETTLE.total_seconds(),
     allow_loopback: options.AllowLoopback = False,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -80,7 +92,7 @@ def command(
         log_level=log_level,
     )
     outside = Outside(owner_id=owner_id, file_root=file_root, allow_loopback=allow_loopback)
-    return main(settings, build=_build(store, data, outside), routes=routes)
+    return main(settings, build=_build(store, data, outside, settle=timedelta(seconds=settle)), routes=routes)
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -92,7 +104,7 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _build(url: str | None, data: Path, outside: Outside) -> Build:
+def _build(url: str | None, data: Path, outside: Outside, *, settle: timedelta) -> Build:
     """Opens the store when we lead: whoever only stands by must not touch it."""
 
     @asynccontextmanager
@@ -100,7 +112,7 @@ def _build(url: str | None, data: Path, outside: Outside) -> Build:
         store = await asyncio.to_thread(records.open_store, url, data, new=True)
         try:
             yield Reconcilers(
-                handlers=handlers(cluster, clock, metrics, store=store, outside=outside),
+                handlers=handlers(cluster, clock, metrics, store=store, outside=outside, settle=settle),
                 problems=lambda: _problems(store),
             )
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
@@ -89,6 +89,12 @@ AllowLoopback = Annotated[
 Output = Annotated[Literal["text", "json"], typer.Option("--output", "-o", help="For people, or for programs.")]
 
 
+def moment(today: datetime | None, *, zone: str) -> datetime:
+    """The moment to reckon with: noon of the day that was asked for, else now; where the district is."""
+    here = ZoneInfo(zone)
+    return datetime.combine(today.date(), time(12), here) if today is not None else datetime.now(here)
+
+
 def day(today: datetime | None, *, zone: str) -> date:
     """The day to reckon with: as asked for, else today where the district is."""
-    return today.date() if today is not None else datetime.now(ZoneInfo(zone)).date()
+    return moment(today, zone=zone).date()

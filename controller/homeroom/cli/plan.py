@@ -17,10 +17,11 @@ import typer
 from homeroom.cli import options, records, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.records import Inputs
-from homeroom.plan import Cause, Op
+from homeroom.plan import CHANGE, Cause, Op, changes
+from homeroom.reconcile.approvals import in_words, people_in
 from homeroom.reconcile.connect import Outside
-from homeroom.reconcile.decide import Decision, decide
-from homeroom.roster.diff import IDENTITY
+from homeroom.reconcile.decide import Decision, Memory, decide
+from homeroom.reconcile.learningapp import remembered
 from homeroom.roster.shared import share
 
 NOTHING: Final = 0
@@ -28,7 +29,8 @@ CHANGES: Final = 2
 HELD: Final = 3
 
 _STYLES: Final = {"+": "green", "^": "cyan", "~": "yellow", "-": "red"}
-_GUARD: Final = "stopped by the guard"
+_HELD: Final = "held for approval"
+_WAITS: Final = "waits for something that is held"
 _POLICY: Final = "kept back by the policy"
 _ANYWHERE: Final = "(no school)"
 
@@ -58,7 +60,7 @@ def command(
 
     Symbols: + make, ^ give back, ~ change, - remove, archive or suspend.
 
-    Exit codes: 0 nothing to do, 1 an error, 2 there are changes, 3 the guard stops some of them.
+    Exit codes: 0 nothing to do, 1 an error, 2 there are changes, 3 some of them are held for approval.
 
     Before a commit: homeroom plan kolibri -f . --records export.zip
     """
@@ -84,7 +86,7 @@ def command(
 async def _decide(inputs: Inputs, resources: Declared, *, owner_id: str, today: datetime | None) -> Decision:
     """Read the target, and decide as a run does."""
     app, store = inputs.app, inputs.store
-    roster, day = inputs.snapshot.roster, options.day(today, zone=inputs.district.spec.time_zone)
+    roster, now = inputs.snapshot.roster, options.moment(today, zone=inputs.district.spec.time_zone)
     homeroom = inputs.district.spec.homeroom
     place = {"namespace": resources.namespace, "app": app.metadata.name}
     target = await Outside(owner_id=owner_id).target(app, resources.secrets, password=lambda _: None)
@@ -95,27 +97,43 @@ async def _decide(inputs: Inputs, resources: Declared, *, owner_id: str, today: 
                 district=inputs.district,
                 rules=inputs.rules,
                 roster=roster,
-                shared=await asyncio.to_thread(share, roster, inputs.rules, homeroom=homeroom, today=day),
+                shared=await asyncio.to_thread(share, roster, inputs.rules, homeroom=homeroom, today=now.date()),
                 target=target,
-                stored=store.baseline(**place) if store else None,
-                known=store.known(**place) if store else records.nothing_known(),
-                today=day,
+                memory=remembered(store, **place, words=resources.words(app), now=now)
+                if store
+                else Memory.nothing(records.nothing_known()),
+                now=now,
             )
 
 
 def _exit_code(decision: Decision | None) -> int:
     if decision is None or decision.plan.empty:
         return NOTHING
-    return CHANGES if decision.guarded.stopped.empty else HELD
+    return HELD if decision.reviewed.open else CHANGES
 
 
 def _noted(decision: Decision) -> pl.DataFrame:
     """All rows of the plan, with what becomes of them: the column `note` is empty for those that would be done."""
-    rest = decision.guarded.plan.changes.join(
-        decision.allowed.changes, on=["op", *IDENTITY], how="anti", nulls_equal=True, maintain_order="left"
+    everything = decision.plan.changes.with_columns(changes(decision.plan.changes))
+    nothing = pl.DataFrame(schema=dict.fromkeys(CHANGE, pl.String()))
+    held = pl.concat([nothing, *(hold.rows.select(CHANGE) for hold in decision.reviewed.open)])
+    held = held.with_columns(held=pl.lit(value=True))
+    done = changes(decision.allowed.changes).with_columns(done=pl.lit(value=True))
+    on = list(CHANGE)
+    return (
+        everything.join(held, on=on, how="left", nulls_equal=True, maintain_order="left")
+        .join(done, on=on, how="left", nulls_equal=True, maintain_order="left")
+        .with_columns(
+            note=pl.when("held")
+            .then(pl.lit(_HELD))
+            .when("done")
+            .then(pl.lit(""))
+            .when(pl.lit(bool(decision.reviewed.waiting)))
+            .then(pl.lit(_WAITS))
+            .otherwise(pl.lit(_POLICY))
+        )
+        .drop("held", "done")
     )
-    parts = {"": decision.allowed.changes, _POLICY: rest, _GUARD: decision.guarded.stopped.changes}
-    return pl.concat(rows.with_columns(note=pl.lit(note)) for note, rows in parts.items())
 
 
 def _summary(changes: pl.DataFrame) -> Iterator[dict[str, Any]]:
@@ -189,12 +207,10 @@ def _remarks(inputs: Inputs, decision: Decision) -> Iterator[str]:
         yield f"could not be read, and stand still: {', '.join(sorted(decision.actual.unsure))}"
     if decision.actual.conflicts:
         yield f"{len(decision.actual.conflicts)} people stand still: several accounts or records claim them"
-    for breach in decision.guarded.breaches.iter_rows(named=True):
-        thing = "memberships" if breach["kind"] == "Membership" else "people"
-        yield (
-            f"the guard: {breach['school']} would lose {breach['removed']} of {breach['size'] or 0} {thing}; "
-            "nothing is removed there. Check the export"
-        )
+    for hold in decision.reviewed.open:
+        # An id that was made a moment ago means nothing: the operator's will be another.
+        known = hold.id if hold.published < decision.now else "new"
+        yield f"held for approval ({known}): {in_words(hold)}"
 
 
 def _document(inputs: Inputs, decision: Decision | None, *, details: bool) -> dict[str, Any]:
@@ -222,10 +238,21 @@ def _document(inputs: Inputs, decision: Decision | None, *, details: bool) -> di
         "counts": {
             "changes": changes.height,
             "drift": drift,
-            "stopped": decision.guarded.stopped.changes.height,
-            "keptBack": decision.guarded.plan.changes.height - decision.allowed.changes.height,
+            "held": sum(hold.rows.height for hold in decision.reviewed.open),
+            "waiting": decision.reviewed.waiting,
+            "blocked": decision.blocked,
         },
-        "breaches": decision.guarded.breaches.to_dicts(),
+        "holds": [
+            {
+                "id": hold.id if hold.published < decision.now else None,
+                "guard": hold.guard.value,
+                "scope": hold.scope.value,
+                "place": hold.place or None,
+                "changes": hold.rows.height,
+                "people": people_in(hold),
+            }
+            for hold in decision.reviewed.open
+        ],
         "summary": [
             {
                 **{key: row[key] for key in ("school", "kind", "cause", "note")},

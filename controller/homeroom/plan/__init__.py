@@ -1,25 +1,72 @@
 """What shall be changed, as data: knows no school and no Kubernetes.
 
 `change` holds the words (operation, kind, cause) and a single change for the hands that carry it out; `plan` holds the
-whole plan as one frame, its order, its digest and the policies that narrow it. `homeroom.roster.diff` makes plans,
+whole plan as one frame, its order, its digest and the policies that narrow it; `guard` says what of it needs a person's
+word first, `hold` keeps that until the word is given. `homeroom.roster.diff` makes plans,
 `homeroom.reconcile.executor` carries them out.
 """
 
 from homeroom.plan.change import Cause, Change, Kind, Op, Outcome, Result, Role
-from homeroom.plan.guard import Guarded, guard
-from homeroom.plan.plan import PLAN_SCHEMA, Plan, Policy
+from homeroom.plan.guard import (
+    CHANGE,
+    HELD_SCHEMA,
+    RECENT_SCHEMA,
+    SIZES_SCHEMA,
+    WINDOW_DAYS,
+    Guard,
+    Judged,
+    Limits,
+    Scope,
+    Standing,
+    judge,
+)
+from homeroom.plan.hold import (
+    Hold,
+    Reviewed,
+    State,
+    Unseen,
+    Word,
+    changes,
+    first_synced,
+    is_exposing,
+    review,
+    rolled_over,
+    settled,
+)
+from homeroom.plan.plan import IDENTITY, PLAN_SCHEMA, Plan, Policy
 
 __all__ = [
+    "CHANGE",
+    "HELD_SCHEMA",
+    "IDENTITY",
     "PLAN_SCHEMA",
+    "RECENT_SCHEMA",
+    "SIZES_SCHEMA",
+    "WINDOW_DAYS",
     "Cause",
     "Change",
-    "Guarded",
+    "Guard",
+    "Hold",
+    "Judged",
     "Kind",
+    "Limits",
     "Op",
     "Outcome",
     "Plan",
     "Policy",
     "Result",
+    "Reviewed",
     "Role",
-    "guard",
+    "Scope",
+    "Standing",
+    "State",
+    "Unseen",
+    "Word",
+    "changes",
+    "first_synced",
+    "is_exposing",
+    "judge",
+    "review",
+    "rolled_over",
+    "settled",
 ]

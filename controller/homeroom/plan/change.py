@@ -50,7 +50,10 @@ class Cause(StrEnum):
     SOURCE_ADDED = "SourceAdded"  # the records gained it since the last applied plan
     SOURCE_CHANGED = "SourceChanged"  # the records changed a field of it
     LEFT_SOURCE = "LeftSource"  # the records no longer have it
+    MOVED = "Moved"  # the same, and the person gets another place of the same kind in the same plan
     TERM_ENDED = "TermEnded"  # the records have it, and its dates are over
+    ROLLED_OVER = "RolledOver"  # the same, and the whole school year is over
+    DENIED = "Denied"  # `spec.deny` of the district puts this person out at once
     SHARING_CHANGED = "SharingChanged"  # an edit of the rules in Git brought it in, or put it out
     SPEC_CHANGED = "SpecChanged"  # an edit of the app in Git asks for it
     DRIFT = "Drift"  # somebody changed in the target what we had applied: put back
@@ -85,6 +88,7 @@ class Change:
     staff: bool = False
     external_id: str | None = None  # of the object itself, where it exists already
     cause: Cause = Cause.SOURCE_ADDED
+    hold: str | None = None  # id of the hold that an approval released it from
 
 
 class Result(StrEnum):

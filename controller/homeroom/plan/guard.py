@@ -1,60 +1,418 @@
-"""The simplest guard: a school that would lose too much of itself in one run loses nothing.
+r"""Which changes of a plan may be made now, and which need a person's word first (DESIGN.md section 6).
 
-Until holds and approvals arrive this is the only stop: the scope's removals stay out of the plan and the resource says
-so. Intruders are never counted and never stopped (invariant 7): whoever never had a reason goes out at once.
+::
+
+    Plan --> lanes (what kind of danger) --> breaches per class, school, district --> held rows
+                                                                                 \-> what depends on them waits
+    everything else --> the plan that may be applied
+
+Pure and columnar. `homeroom.plan.hold` keeps what is held here until it is approved or no longer planned; `released`
+and `sticky` are its memory. Intruders, repairs and additions of the records are never judged (invariant 7).
+
+=================  ==========================================================================================
+guard              what it judges, and against what
+=================  ==========================================================================================
+`Deletes`          removals: per school and per kind of thing, then what is left of them in the whole district
+`ClassShrink`      removals of members, per class
+`Moves`            removals of members who get another class in the same plan, per school
+`Updates`          renames that the records ask for, per school and kind
+`ScopeEdit`        removals that follow from an edit in Git: above the floor always
+`Exposure`         additions that follow from an edit in Git: new schools, new kinds of people and whom an Exclude
+                   had covered always, others by percentage
+`Administrators`   every gain of administrator rights, per school
+`RollOver`         what ends with its school year, once for the whole district
+`FirstSync`        everything that comes to a school for the first time
+=================  ==========================================================================================
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 import polars as pl
 
 from homeroom.plan.change import Cause, Kind, Op
-from homeroom.plan.plan import Plan
+from homeroom.plan.plan import IDENTITY, Plan
 
-MAX_REMOVED_PERCENT: Final = 10
-"""Share of a school's memberships, or of its people, that one run may take away: Clever's own line for deletions."""
 
-_TAKING: Final = [Op.REMOVE.value, Op.ARCHIVE.value, Op.SUSPEND.value]
+class Guard(StrEnum):
+    """Which guard stopped a change; see the table above. A closed list: it stands in conditions."""
+
+    DELETES = "Deletes"
+    CLASS_SHRINK = "ClassShrink"
+    MOVES = "Moves"
+    UPDATES = "Updates"
+    SCOPE_EDIT = "ScopeEdit"
+    EXPOSURE = "Exposure"
+    ADMINISTRATORS = "Administrators"
+    ROLL_OVER = "RollOver"
+    FIRST_SYNC = "FirstSync"
+
+
+class Scope(StrEnum):
+    """How far a hold reaches."""
+
+    DISTRICT = "District"
+    SCHOOL = "School"
+    CLASS = "Class"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Guarded:
-    """`plan` may be applied. `stopped` may not: the removals of schools over the line, as in the plan they came from.
+class Limits:
+    """Percentages of a scope that may change without a person, and the number of changes below which none asks.
 
-    `breaches`: [school, kind, removed, size], one row per line that was crossed, `size` without intruders.
+    Clever's own lines for deletes and updates; a class shrinks by half at most as at code.org (`rostering.md` 6.1).
+    """
+
+    deletes: int = 10
+    updates: int = 75
+    class_shrink: int = 50
+    additions: int = 25
+    ignore_below: int = 5
+
+
+CHANGE: Final = ("op", *IDENTITY)
+"""What makes two rows of two plans the same change."""
+HELD_SCHEMA: Final = pl.Schema(dict.fromkeys((*CHANGE, "cause", "guard", "scope", "place"), pl.String()))
+"""A change that is stopped, by which `guard`; `scope` and `place` (source id of the school or class; empty for a
+district) say how far that reaches. All text."""
+SIZES_SCHEMA: Final = pl.Schema({"kind": pl.String, "school": pl.String, "class_key": pl.String, "size": pl.Int64})
+"""How many of a kind a school has now; for memberships per class as well (`class_key` set), intruders' among them."""
+RECENT_SCHEMA: Final = pl.Schema(
+    {
+        "kind": pl.String,
+        "school": pl.String,
+        "class_key": pl.String,
+        "op": pl.String,
+        "cause": pl.String,
+        "approved": pl.Boolean,
+        "changes": pl.Int64,
+    }
+)
+"""What was applied in the last `WINDOW_DAYS`, counted; `class_key` only of memberships."""
+WINDOW_DAYS: Final = 7
+
+_LEAVING: Final = [Op.REMOVE.value, Op.ARCHIVE.value, Op.SUSPEND.value]
+_COMING: Final = [Op.CREATE.value, Op.RESTORE.value]
+_EDITS: Final = [Cause.SHARING_CHANGED.value, Cause.SPEC_CHANGED.value]
+_AT_ONCE: Final = [Cause.INTRUDER.value, Cause.DENIED.value]
+_LEVELS: Final = {
+    Scope.CLASS: ["kind", "school", "class_key"],
+    Scope.SCHOOL: ["kind", "school"],
+    Scope.DISTRICT: ["kind"],
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the guards compare a plan with.
+
+    `sizes`, `recent`: columns `SIZES_SCHEMA`, `RECENT_SCHEMA`. `reviewed`: schools to which something may come without
+    a first-sync review; None where nobody wants to review. `known`: schools that were ever shared with the app.
+    `kinds`: of people (`staff` or not) that it had before. `covered`: rows (`IDENTITY`) that an Exclude kept away
+    before the last edit. `rolled_over`: this school year's roll-over was approved. `exposing`: what the last edit adds
+    waits for a word already. `starting`: schools whose first sync does.
+    """
+
+    sizes: pl.DataFrame
+    recent: pl.DataFrame
+    reviewed: Collection[str] | None
+    known: Collection[str]
+    kinds: Collection[bool]
+    covered: pl.DataFrame
+    rolled_over: bool = False
+    exposing: bool = False
+    starting: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """`plan` may be applied, its approved rows marked with their hold. `held`: columns `HELD_SCHEMA`.
+
+    `waiting`: how many more rows cannot be applied because something that they need is held.
     """
 
     plan: Plan
-    stopped: Plan
-    breaches: pl.DataFrame
+    held: pl.DataFrame
+    waiting: int
 
 
-def guard(plan: Plan, sizes: pl.DataFrame) -> Guarded:
-    """Judge the removals of each school against what the target holds there now.
+def judge(plan: Plan, standing: Standing, limits: Limits, *, released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
+    """Judge every row once.
 
-    `sizes`: [school: String, kind: String, size]; how many memberships (in managed classes, intruders' among them) and
-    how many people of ours a school has in the target. What is not listed has size 0.
+    `released`: [*CHANGE, hold], changes that a person approved: they pass. `sticky`: columns `HELD_SCHEMA`, changes
+    that are held already: they stay so, and do not count again.
     """
-    intruder = pl.col("cause").cast(pl.String) == Cause.INTRUDER.value
-    taking = pl.col("op").cast(pl.String).is_in(_TAKING) & ~intruder
-    kind = pl.col("kind").cast(pl.String)
-    # Intruders are no part of the base either: 200 strangers in a class must not make room for losing 20 members.
-    counted = (
-        plan.changes.filter(kind.is_in([Kind.MEMBERSHIP.value, Kind.PERSON.value]))
-        .group_by("school", kind)
-        .agg(taking.sum().cast(pl.Int64).alias("removed"), intruder.sum().cast(pl.Int64).alias("intruders"))
+    rows = _laned(plan, standing, released=released, sticky=sticky)
+    if rows.is_empty():
+        return Judged(plan=plan, held=pl.DataFrame(schema=HELD_SCHEMA), waiting=0)
+    breached = [
+        _by_level(rows, standing, Guard.DELETES, percent=limits.deletes, limits=limits),
+        _edits(rows, standing, limits),
+        _exposure(rows, standing, limits),
+        _in_school(rows, standing, Guard.MOVES, percent=limits.updates, floor=limits.ignore_below),
+        _in_school(rows, standing, Guard.UPDATES, percent=limits.updates, floor=limits.ignore_below),
+        _always(rows, Guard.ADMINISTRATORS, Scope.SCHOOL),
+        _stopped(_first(rows, standing), Guard.FIRST_SYNC, Scope.SCHOOL),
+        _always(rows, Guard.ROLL_OVER, Scope.DISTRICT),
+    ]
+    held = pl.concat(breached)
+    rows = rows.join(held, on="n", how="left", maintain_order="left")
+    rows = _tied(rows)
+    stopped = pl.col("guard").is_not_null() | pl.col("sticky")
+    later = [Guard.FIRST_SYNC.value, *([Guard.EXPOSURE.value] if standing.exposing else [])]
+    late = pl.col("guard").is_null() & pl.col("lane").is_in(later).fill_null(value=False)
+    waits = _waiting(rows.with_columns(stopped.alias("stopped"), late.alias("late")))
+    passing = rows.filter(~stopped & ~pl.col("n").is_in(waits.implode())).select("n", "hold")
+    return Judged(
+        plan=Plan(plan.changes[passing["n"]].with_columns(passing["hold"])),
+        held=rows.filter(pl.col("guard").is_not_null()).select(HELD_SCHEMA.names()),
+        waiting=waits.len(),
     )
-    breaches = (
-        counted.join(sizes, on=["school", "kind"], how="left")
-        .with_columns(pl.col("size").cast(pl.Int64).fill_null(0) - pl.col("intruders"))
-        .filter((pl.col("removed") > 0) & (pl.col("removed") * 100 > pl.col("size") * MAX_REMOVED_PERCENT))
-        .select("school", "kind", "removed", "size")
-        .sort("school", "kind")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What kind of danger
+
+
+def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl.DataFrame) -> pl.DataFrame:
+    """The plan's rows with `n` (their position), `hold`, `sticky` and `lane` (the guard that judges them, or null)."""
+    texts = [pl.col(name).cast(pl.String) for name in (*CHANGE, "cause")]
+    rows = plan.changes.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("n"), *texts, "staff")
+    known = rows.select(CHANGE)
+    rows = rows.with_columns(
+        _found(known, released.unique(CHANGE), "hold"),
+        _found(known, sticky.select(CHANGE).unique().with_columns(sticky=pl.lit(value=True)), "sticky").fill_null(
+            value=False
+        ),
     )
-    stopped = taking & pl.col("school").is_in(breaches["school"].implode())
-    return Guarded(
-        plan=Plan(plan.changes.filter(~stopped)), stopped=Plan(plan.changes.filter(stopped)), breaches=breaches
+    op, kind, cause = pl.col("op"), pl.col("kind"), pl.col("cause")
+    leaving, coming = op.is_in(_LEAVING), op.is_in(_COMING)
+    reviewed = pl.lit(value=True) if standing.reviewed is None else pl.col("school").is_in(list(standing.reviewed))
+    lane = (
+        pl.when(pl.col("hold").is_not_null() | pl.col("sticky") | cause.is_in(_AT_ONCE))
+        .then(None)
+        .when(coming & (kind == Kind.RIGHT.value))
+        .then(pl.lit(Guard.ADMINISTRATORS.value))
+        .when(coming & ~reviewed)
+        .then(pl.lit(Guard.FIRST_SYNC.value))
+        .when(leaving & (cause == Cause.ROLLED_OVER.value) & (not standing.rolled_over))
+        .then(pl.lit(Guard.ROLL_OVER.value))
+        .when(leaving & cause.is_in([Cause.ROLLED_OVER.value, Cause.TERM_ENDED.value]))
+        .then(None)
+        .when(leaving & cause.is_in(_EDITS))
+        .then(pl.lit(Guard.SCOPE_EDIT.value))
+        .when(leaving & (cause == Cause.MOVED.value))
+        .then(pl.lit(Guard.MOVES.value))
+        .when(leaving)
+        .then(pl.lit(Guard.DELETES.value))
+        .when((op == Op.UPDATE.value) & (cause == Cause.SOURCE_CHANGED.value))
+        .then(pl.lit(Guard.UPDATES.value))
+        .when(coming & cause.is_in(_EDITS))
+        .then(pl.lit(Guard.EXPOSURE.value))
     )
+    return rows.with_columns(lane.alias("lane"))
+
+
+def _found(rows: pl.DataFrame, there: pl.DataFrame, column: str) -> pl.Series:
+    """`column` of the row of `there` that is the same as the row in `rows` (all of its columns), or null."""
+    on = rows.columns
+    return rows.join(there.select(*on, column), on=on, how="left", nulls_equal=True, maintain_order="left")[column]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# How much is too much
+
+_BREACH: Final = pl.Schema({"n": pl.UInt32, "guard": pl.String, "scope": pl.String, "place": pl.String})
+
+
+def _stopped(rows: pl.DataFrame, guard: Guard, scope: Scope) -> pl.DataFrame:
+    """`rows` as stopped by a guard: columns `_BREACH`."""
+    place = {Scope.DISTRICT: pl.lit(""), Scope.SCHOOL: pl.col("school"), Scope.CLASS: pl.col("class_key")}[scope]
+    return rows.select(
+        "n", pl.lit(guard.value).alias("guard"), pl.lit(scope.value).alias("scope"), place.alias("place")
+    )
+
+
+def _always(rows: pl.DataFrame, guard: Guard, scope: Scope) -> pl.DataFrame:
+    return _stopped(rows.filter(pl.col("lane") == guard.value), guard, scope)
+
+
+def _first(rows: pl.DataFrame, standing: Standing) -> pl.DataFrame:
+    """What comes to schools for the first time; where that was published already, what else comes waits for it."""
+    return rows.filter((pl.col("lane") == Guard.FIRST_SYNC.value) & ~pl.col("school").is_in(list(standing.starting)))
+
+
+def _too_many(
+    guard: Guard, rows: pl.DataFrame, standing: Standing, scope: Scope, *, percent: int, floor: int
+) -> pl.DataFrame:
+    """The places of a scope (its columns of `_LEVELS`) where the removals that `guard` judges are too many, or all.
+
+    What counts is what is planned and what went without approval in the last days, against what was there before these
+    days: neither small steps nor additions in between dissolve a guard (safety row 3). Intruders count nowhere.
+    """
+    by = _LEVELS[scope]
+    per_class = scope is Scope.CLASS
+    judged = rows.filter(pl.col("lane") == guard.value)
+    if per_class:
+        judged = judged.filter(pl.col("kind") == Kind.MEMBERSHIP.value)
+    leaving, coming = pl.col("op").is_in(_LEAVING), pl.col("op").is_in(_COMING)
+    intruder = pl.col("cause") == Cause.INTRUDER.value
+    counted = pl.col("cause").is_in(_EDITS if guard is Guard.SCOPE_EDIT else [Cause.LEFT_SOURCE.value])
+    sizes = standing.sizes.filter(pl.col("class_key").is_not_null() == per_class).group_by(by).agg(pl.col("size").sum())
+    past = standing.recent.group_by(by).agg(
+        pl.col("changes").filter(leaving & counted & ~pl.col("approved")).sum().alias("gone"),
+        (pl.col("changes").filter(leaving & ~intruder).sum() - pl.col("changes").filter(coming).sum()).alias("shrunk"),
+    )
+    planned = rows.group_by(by).agg(
+        (leaving & ~intruder).sum().cast(pl.Int64).alias("leaving"),
+        (coming & pl.col("lane").is_null() & ~pl.col("sticky")).sum().cast(pl.Int64).alias("coming"),
+        (leaving & intruder).sum().cast(pl.Int64).alias("intruders"),
+    )
+    now = pl.col("size") - pl.col("intruders")
+    total = pl.col("planned") + pl.col("gone")
+    return (
+        judged.group_by(by)
+        .agg(pl.len().cast(pl.Int64).alias("planned"))
+        .join(planned, on=by, how="left", nulls_equal=True)
+        .join(sizes, on=by, how="left", nulls_equal=True)
+        .join(past, on=by, how="left", nulls_equal=True)
+        .with_columns(pl.col("size", "gone", "shrunk").fill_null(0))
+        .filter(
+            ((total * 100 > (now + pl.col("shrunk")) * percent) & (total >= floor))
+            | (pl.col("leaving") >= now + pl.col("coming"))
+        )
+        .select(by)
+    )
+
+
+def _by_level(rows: pl.DataFrame, standing: Standing, guard: Guard, *, percent: int, limits: Limits) -> pl.DataFrame:
+    """A school that loses too much loses nothing; of the others no class, and then not the district as a whole.
+
+    One bad school stops no other (invariant 13), so what a school or class holds does not count in the district.
+    """
+    found = []
+    for scope, share in ((Scope.SCHOOL, percent), (Scope.CLASS, limits.class_shrink), (Scope.DISTRICT, percent)):
+        places = _too_many(guard, rows, standing, scope, percent=share, floor=limits.ignore_below)
+        if places.is_empty():
+            continue
+        by = [column for column in _LEVELS[scope] if column != "kind"]
+        judged = rows.filter(pl.col("lane") == guard.value)
+        stopped = judged.join(places.select(by).unique(), on=by, how="semi") if by else judged
+        found.append(_stopped(stopped, Guard.CLASS_SHRINK if scope is Scope.CLASS else guard, scope))
+        left = pl.when(~pl.col("n").is_in(stopped["n"].implode())).then("lane")
+        rows = rows.with_columns(left.alias("lane"))
+    return pl.concat([pl.DataFrame(schema=_BREACH), *found])
+
+
+def _in_school(rows: pl.DataFrame, standing: Standing, guard: Guard, *, percent: int, floor: int) -> pl.DataFrame:
+    """Changes that take nothing away on the whole: too many of one kind in one school."""
+    judged = rows.filter(pl.col("lane") == guard.value)
+    by = _LEVELS[Scope.SCHOOL]
+    sizes = standing.sizes.filter(pl.col("class_key").is_null())
+    places = (
+        judged.group_by(by)
+        .agg(pl.len().cast(pl.Int64).alias("planned"))
+        .join(sizes, on=by, how="left")
+        .filter((pl.col("planned") * 100 > pl.col("size").fill_null(0) * percent) & (pl.col("planned") >= floor))
+    )
+    return _stopped(judged.join(places, on=by, how="semi"), guard, Scope.SCHOOL)
+
+
+def _edits(rows: pl.DataFrame, standing: Standing, limits: Limits) -> pl.DataFrame:
+    """One edit, one question: all that it removes, unless that is below the floor and leaves something everywhere."""
+    judged = rows.filter(pl.col("lane") == Guard.SCOPE_EDIT.value)
+    is_too_much = any(
+        not _too_many(Guard.SCOPE_EDIT, rows, standing, scope, percent=0, floor=limits.ignore_below).is_empty()
+        for scope in Scope
+    )
+    return _stopped(judged if is_too_much else judged.clear(), Guard.SCOPE_EDIT, Scope.DISTRICT)
+
+
+def _exposure(rows: pl.DataFrame, standing: Standing, limits: Limits) -> pl.DataFrame:
+    """One edit, one question: all that it adds, if any of it was never meant to be seen before (safety row 4)."""
+    judged = rows.filter(pl.lit(not standing.exposing) & (pl.col("lane") == Guard.EXPOSURE.value))
+    person = pl.col("kind") == Kind.PERSON.value
+    is_new = ~pl.col("school").is_in(list(standing.known)) | (
+        person & ~pl.col("staff").fill_null(value=False).is_in(list(standing.kinds))
+    )
+    is_strange = (
+        not judged.filter(is_new).is_empty()
+        or not judged.join(standing.covered, on=list(IDENTITY), how="semi", nulls_equal=True).is_empty()
+    )
+    many = _in_school(rows, standing, Guard.EXPOSURE, percent=limits.additions, floor=limits.ignore_below)
+    stopped = judged if is_strange or not many.is_empty() else judged.clear()
+    return _stopped(stopped, Guard.EXPOSURE, Scope.DISTRICT)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What hangs together
+
+
+def _tied(rows: pl.DataFrame) -> pl.DataFrame:
+    """A class is not archived, nor an account closed, while a membership in it is held: both would end it anyway."""
+    held = rows.filter(pl.col("guard").is_not_null() & (pl.col("kind") == Kind.MEMBERSHIP.value))
+    if held.is_empty():
+        return rows
+    where = ["guard", "scope", "place"]
+    ties = pl.concat(
+        [
+            held.select(pl.lit(Kind.CLASS.value).alias("kind"), "school", pl.col("class_key").alias("key"), *where),
+            held.select(pl.lit(Kind.PERSON.value).alias("kind"), "school", "key", *where),
+        ]
+    ).unique(["kind", "school", "key"], keep="first", maintain_order=True)
+    found = rows.select("kind", "school", "key").join(
+        ties, on=["kind", "school", "key"], how="left", maintain_order="left"
+    )
+    free = (
+        pl.col("op").is_in([Op.ARCHIVE.value, Op.SUSPEND.value])
+        & pl.col("guard").is_null()
+        & pl.col("hold").is_null()
+        & ~pl.col("sticky")
+        & ~pl.col("cause").is_in(_AT_ONCE)
+    )
+    return rows.with_columns(pl.when(free).then(found[name]).otherwise(name).alias(name) for name in where)
+
+
+def _waiting(rows: pl.DataFrame) -> pl.Series:
+    """Positions (`n`) of rows that are not stopped themselves, but need, or complete, something that is."""
+    stopped, late = rows.filter("stopped"), rows.filter("late")
+    if stopped.is_empty() and late.is_empty():
+        return rows["n"].clear()
+    free = rows.filter(~pl.col("stopped") & ~pl.col("late"))
+    coming = pl.col("op").is_in(_COMING)
+    parents = pl.concat([stopped.filter(coming), late])
+    schools = parents.filter(pl.col("kind") == Kind.SCHOOL.value).select("school")
+    people = parents.filter(pl.col("kind") == Kind.PERSON.value).select("school", "key")
+    classes = parents.filter(pl.col("kind") == Kind.CLASS.value).select("school", class_key="key")
+    added = free.filter(coming)
+    orphans = pl.concat(
+        [
+            added.join(schools, on="school", how="semi"),
+            added.join(people, on=["school", "key"], how="semi"),
+            added.join(classes, on=["school", "class_key"], how="semi"),
+        ]
+    )["n"]
+    # Whoever moves keeps the old place until there is a new one.
+    blocked = pl.concat([parents, added.filter(pl.col("n").is_in(orphans.implode()))])
+    arriving = added.filter(~pl.col("n").is_in(orphans.implode()))
+    waits_for = ["kind", "key", "role"]
+    stuck = blocked.join(arriving, on=waits_for, how="anti", nulls_equal=True)
+    movers = free.filter(pl.col("lane") == Guard.MOVES.value).join(stuck, on=waits_for, how="semi", nulls_equal=True)[
+        "n"
+    ]
+    # An account or class with a held membership in it stays, whoever approved its end.
+    kept = stopped.filter(pl.col("op").is_in(_LEAVING) & (pl.col("kind") == Kind.MEMBERSHIP.value))
+    ending = free.filter(pl.col("op").is_in([Op.ARCHIVE.value, Op.SUSPEND.value]) & ~pl.col("cause").is_in(_AT_ONCE))
+    closed = pl.concat(
+        [
+            ending.filter(pl.col("kind") == Kind.PERSON.value).join(kept, on=["school", "key"], how="semi"),
+            ending.filter(pl.col("kind") == Kind.CLASS.value).join(
+                kept, left_on=["school", "key"], right_on=["school", "class_key"], how="semi"
+            ),
+        ]
+    )["n"]
+    return pl.concat([late["n"], orphans, movers, closed]).unique()

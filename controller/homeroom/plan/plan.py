@@ -28,8 +28,12 @@ _COLUMNS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "staff": pl.Boolean,
     "external_id": pl.String,
     "cause": pl.Enum(Cause),
+    "hold": pl.String,
 }
 PLAN_SCHEMA: Final = pl.Schema(_COLUMNS)
+
+IDENTITY: Final = ("kind", "school", "key", "class_key", "role")
+"""What makes two rows of a plan the same thing."""
 
 # Parents before children, additions before removals (a mover is never without a class), rights go before the
 # memberships that carried them, classes before people (a target may refuse to archive a person who is in a class).
@@ -131,6 +135,7 @@ class Plan:
                         staff=bool(row["staff"]),
                         external_id=row["external_id"],
                         cause=Cause(row["cause"]),
+                        hold=row["hold"],
                     )
                     for i, row in enumerate(part.iter_rows(named=True))
                 ]

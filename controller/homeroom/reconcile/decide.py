@@ -7,38 +7,90 @@ would be done. Neighbours: `homeroom.roster` (all decisions), `homeroom.plan.gua
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import datetime
+from functools import partial
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from homeroom.api import District, Effect, LearningApp, MatchKey, Operator, Share, Template
-from homeroom.plan import Guarded, Plan, Policy, guard
+from homeroom.api import District, Effect, FirstSync, Guards, LearningApp, MatchKey, Operator, Share, Template
+from homeroom.plan import (
+    IDENTITY,
+    RECENT_SCHEMA,
+    Guard,
+    Hold,
+    Judged,
+    Limits,
+    Plan,
+    Policy,
+    Reviewed,
+    Standing,
+    State,
+    Word,
+    first_synced,
+    is_exposing,
+    judge,
+    review,
+    rolled_over,
+)
 from homeroom.roster.desired import desired as desired_of
-from homeroom.roster.diff import diff, sizes
+from homeroom.roster.diff import diff, identity, in_state, sizes, unseen
 from homeroom.roster.shared import Match, Rule, Shared, share
 from homeroom.roster.state import Actual, Desired, Known
 from homeroom.roster.tables import Roster
 from homeroom.store import StoredBaseline
 from homeroom.targets import Target
 
+Salt = Callable[[], bytes]
+"""16 fresh random bytes, for the ids of holds."""
+
+SALT: Salt = partial(secrets.token_bytes, 16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What the store and the commits say about an app.
+
+    `recent`: columns `homeroom.plan.RECENT_SCHEMA`, what was applied in the last week. `holds`: all of this app.
+    """
+
+    stored: StoredBaseline | None
+    known: Known
+    recent: pl.DataFrame
+    holds: Sequence[Hold]
+    words: Sequence[Word]
+
+    @classmethod
+    def nothing(cls, known: Known) -> Memory:
+        """Without a store."""
+        return cls(stored=None, known=known, recent=pl.DataFrame(schema=RECENT_SCHEMA), holds=(), words=())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What one look at records and target says.
 
-    `plan`: everything that differs. `guarded`: what of it may be done and what the guard stopped. `allowed`: what the
-    policy lets through of that.
+    `plan`: everything that differs. `reviewed`: what of that the policy allows, after the guards. `rules`: those whose
+    effect nobody has to approve any more, canonical. `now`: when this was decided.
     """
 
     shared: Shared
     desired: Desired
     actual: Actual
     plan: Plan
-    guarded: Guarded
-    allowed: Plan
+    reviewed: Reviewed
+    rules: str
+    now: datetime
+
+    @property
+    def allowed(self) -> Plan:
+        """What may be done now."""
+        return self.reviewed.plan
 
     @property
     def blocked(self) -> int:
@@ -54,24 +106,28 @@ async def decide(
     roster: Roster,
     shared: Shared,
     target: Target,
-    stored: StoredBaseline | None,
-    known: Known,
-    today: date,
+    memory: Memory,
+    now: datetime,
+    salt: Salt = SALT,
 ) -> Decision:
     """Read the target, which is open, and work out what is to change there; writes nothing.
 
-    `shared`: what `rules` select of `roster` on the district's day `today`.
+    `shared`: what `rules` select of `roster` on the district's day.
     """
-    homeroom = district.spec.homeroom
+    homeroom, today = district.spec.homeroom, now.astimezone(ZoneInfo(district.spec.time_zone)).date()
+    stored, known = memory.stored, memory.known
     wanted = await asyncio.to_thread(desired_of, roster, shared)
     actual = await target.read(recognisable(known, wanted))
+    declared = canonical(rules)
+    context = hashlib.sha256(declared.encode()).hexdigest()
 
-    def compare() -> Plan:
-        intermediate = None
-        if stored is not None and stored.rules != canonical(rules):
-            before = share(roster, rules_from(stored.rules), homeroom=homeroom, today=today)
-            intermediate = desired_of(roster, before)
-        return diff(
+    def made_by(old: Sequence[Rule]) -> Desired:
+        return desired_of(roster, share(roster, old, homeroom=homeroom, today=today))
+
+    def compare() -> Decision:
+        before = rules_from(stored.rules) if stored is not None and stored.rules != declared else None
+        intermediate = made_by(before) if before is not None else None
+        plan = diff(
             wanted,
             actual,
             baseline=stored.baseline if stored else None,
@@ -80,17 +136,67 @@ async def decide(
             today=today,
             intermediate=intermediate,
         )
+        covered = pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String()))
+        if intermediate is not None and before is not None and any(rule.effect is Effect.EXCLUDE for rule in before):
+            open_wide = made_by([rule for rule in before if rule.effect is Effect.INCLUDE])
+            rows = in_state(identity(plan.changes), open_wide)
+            covered = rows.join(in_state(rows, intermediate), on=list(IDENTITY), how="anti", nulls_equal=True)
+        before_it = intermediate or (stored.baseline.desired if stored is not None else wanted)
 
-    plan = await asyncio.to_thread(compare)
-    guarded = guard(plan, sizes(actual))
-    return Decision(
-        shared=shared,
-        desired=wanted,
-        actual=actual,
-        plan=plan,
-        guarded=guarded,
-        allowed=guarded.plan.under(Policy(app.spec.policy.value)),
+        def judged(holds: Sequence[Hold], released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
+            is_reviewing = app.spec.first_sync is FirstSync.REVIEW
+            standing = Standing(
+                sizes=sizes(actual),
+                recent=memory.recent,
+                reviewed={*known.schools, *first_synced(holds)} if is_reviewing else None,
+                known=known.schools,
+                kinds=set(before_it.people["staff"].unique().to_list()),
+                covered=covered,
+                rolled_over=rolled_over(holds, now=now),
+                exposing=is_exposing(holds, context=context),
+                starting={hold.place for hold in holds if hold.guard is Guard.FIRST_SYNC and hold.state is State.OPEN},
+            )
+            permitted = plan.under(Policy(app.spec.policy.value))
+            return judge(permitted, standing, limits_of(app.spec.guard), released=released, sticky=sticky)
+
+        reviewed = review(
+            plan,
+            memory.holds,
+            memory.words,
+            judged,
+            unseen=unseen(actual),
+            context=context,
+            now=now,
+            salt=salt,
+        )
+        is_open = stored is not None and any(hold.guard is Guard.EXPOSURE for hold in reviewed.open)
+        return Decision(
+            shared=shared,
+            desired=wanted,
+            actual=actual,
+            plan=plan,
+            reviewed=reviewed,
+            # What an edit exposes is new, whenever it comes, until somebody has seen the edit.
+            rules=stored.rules if stored is not None and is_open else declared,
+            now=now,
+        )
+
+    return await asyncio.to_thread(compare)
+
+
+def limits_of(guards: Guards) -> Limits:
+    """The guards' numbers."""
+    return Limits(
+        deletes=_percent(guards.max_deletes),
+        updates=_percent(guards.max_updates),
+        class_shrink=_percent(guards.max_class_shrink),
+        additions=_percent(guards.max_additions),
+        ignore_below=guards.ignore_below,
     )
+
+
+def _percent(text: str) -> int:
+    return int(text.removesuffix("%"))
 
 
 def canonical(rules: Sequence[Rule]) -> str:

@@ -16,9 +16,8 @@ import polars as pl
 import structlog
 
 from homeroom.errors import TerminalError, TransientError
-from homeroom.plan import Change, Kind, Op, Outcome, Plan, Result
+from homeroom.plan import IDENTITY, Cause, Change, Kind, Op, Outcome, Plan, Result
 from homeroom.reconcile.ports import Clock
-from homeroom.roster.diff import IDENTITY
 from homeroom.store import Store
 from homeroom.targets import Target
 
@@ -77,11 +76,15 @@ class Executor:
         errors: dict[str, None] = {}
         lost: set[str] = set()
         failed_schools: set[str] = set()
+        late: set[str] = set()  # who did not get what was to come
         failed = 0
         stopped: str | None = None
         broken: TransientError | None = None
-        for batch in plan.batches(BATCH_SIZES):
-            if batch[0].school in lost:
+        for whole in plan.batches(BATCH_SIZES):
+            # Whoever moves keeps the old place until there is a new one.
+            batch = [one for one in whole if one.cause is not Cause.MOVED or one.key not in late]
+            if not batch or batch[0].school in lost:
+                late |= {one.key for one in whole}
                 continue
             stopped = interrupted() or ("ten minutes are over" if self.clock.monotonic() > until else None)
             if stopped is not None:
@@ -97,6 +100,7 @@ class Executor:
                 log.warning("school refused", namespace=self.namespace, app=self.app, reason=error.reason)
                 errors.setdefault(error.message)
                 lost.add(batch[0].school)
+                late |= {one.key for one in batch}
                 failed += len(batch)
                 continue
             done += [outcome.seq for outcome in outcomes if outcome.result is Result.APPLIED]
@@ -104,6 +108,7 @@ class Executor:
                 if outcome.result is not Result.APPLIED:
                     failed += 1
                     failed_schools.add(change.school)
+                    late.add(change.key)
                     errors.setdefault(outcome.error or "unknown")
         rest = plan.changes.with_row_index("seq").filter(~pl.col("seq").is_in(done))
         return Applied(

@@ -3,8 +3,9 @@
 ::
 
     snapshot --rules--> shared --> desired --+
-    target --read live--> actual ------------+--> plan --> guard --> policy --> executor --> status, School rows
-    store --> baseline (what had a reason) --+
+    target --read live--> actual ------------+--> plan --> policy --> guards --> executor --> status, School rows
+    store --> baseline (what had a reason) --+                          |
+    commits --> Approvals ----------------------------------------------+--> holds
 
 Neighbours: `decide` (the way to the plan), `executor` (the only hands), `outcome` (what to say), `district` (the
 snapshot), `school` (its rows).
@@ -15,9 +16,10 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -45,9 +47,22 @@ from homeroom.api import (
     parse,
 )
 from homeroom.errors import DependencyNotReadyError, HomeroomError, InvalidSpecError
-from homeroom.plan import Cause, Kind, Op, Result
+from homeroom.plan import (
+    IDENTITY,
+    WINDOW_DAYS,
+    Cause,
+    Hold,
+    Kind,
+    Op,
+    Result,
+    State,
+    Word,
+    changes,
+    settled,
+)
+from homeroom.reconcile import approvals
 from homeroom.reconcile.connect import Outside
-from homeroom.reconcile.decide import Decision, canonical, decide, recognisable
+from homeroom.reconcile.decide import SALT, Decision, Memory, Salt, canonical, decide, recognisable
 from homeroom.reconcile.district import school_name
 from homeroom.reconcile.executor import Applied, Executor
 from homeroom.reconcile.outcome import gaps, left_to_do, outcome_of, plan_status, school_rows
@@ -55,7 +70,7 @@ from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
 from homeroom.roster.diff import Baseline, diff, expected
 from homeroom.roster.shared import Rule, Shared, rules_of, share
-from homeroom.roster.state import DESIRED_SCHEMAS, Desired, Known
+from homeroom.roster.state import DESIRED_SCHEMAS, Desired
 from homeroom.sources import Snapshot, load
 from homeroom.store import Store, StoredBaseline
 from homeroom.targets import Target
@@ -70,23 +85,30 @@ class _Inputs:
     models: tuple[SharingRule, ...]
     snapshot: Snapshot
     digest: str
-    stored: StoredBaseline | None
-    known: Known
+    memory: Memory
+
+
+SETTLE: Final = timedelta(minutes=1)
+"""How long sharing rules must have stood still until they count: whoever renames an Exclude deletes it for a moment,
+and what it covers must not be shared in between (safety row 4)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningAppRoot:
-    """The work of one run of a LearningApp."""
+    """The work of one run of a LearningApp. `settle`: as `SETTLE`. `salt`: randomness for the ids of holds."""
 
     store: Store
     outside: Outside
     metrics: Metrics
     clock: Clock
+    settle: timedelta = SETTLE
+    salt: Salt = SALT
+    _seen: dict[Key, tuple[str, float]] = field(default_factory=dict)  # rules of an app, and since when we know them
 
     @property
     def reads(self) -> tuple[str, ...]:
         """A missing kind must never look like "no rules" (safety row 20)."""
-        return ("District", "SharingRule", "School")
+        return ("District", "SharingRule", "School", "Approval")
 
     def needs_cleanup(self, resource: LearningApp) -> bool:
         """Only `deletionPolicy: Archive` has anything to do outside."""
@@ -97,6 +119,7 @@ class LearningAppRoot:
         message = f"LearningApp '{key.name}' is missing"
         for raw in _rules_of_app(cluster, key):
             await _refuse_rule(self.clock.now(), cluster, raw, reason=Reason.DEPENDENCY_NOT_READY, message=message)
+        await approvals.refuse(cluster, key, now=self.clock.now())
 
     async def reconcile(self, run: Run[LearningApp]) -> Report[LearningAppStatus]:
         """One run: gather, decide, apply, report."""
@@ -118,6 +141,15 @@ class LearningAppRoot:
                 ending=Ending.STALLED,
             )
         inputs = await self._gather(run, models)
+        wait = self._still_settling(run.key, inputs)
+        if wait is not None:
+            return Report(
+                status=app.status,
+                message="the sharing rules have changed; they count once they have stood still for a while",
+                reason=Reason.RULES_SETTLING,
+                ending=Ending.UNFINISHED,
+                again=wait,
+            )
         now, roster, homeroom = run.clock.now(), inputs.snapshot.roster, inputs.district.spec.homeroom
         today = now.astimezone(ZoneInfo(inputs.district.spec.time_zone)).date()
         shared = await asyncio.to_thread(share, roster, inputs.rules, homeroom=homeroom, today=today)
@@ -132,13 +164,22 @@ class LearningAppRoot:
                 roster=roster,
                 shared=shared,
                 target=target,
-                stored=inputs.stored,
-                known=inputs.known,
-                today=today,
+                memory=inputs.memory,
+                now=now,
+                salt=self.salt,
             )
             self._count_planned(decision)
+            await self._save_holds(run, decision.reviewed.holds, before=inputs.memory.holds)
             applied = await self._apply(run, inputs, decision, target)
             lacking = gaps(app, target)
+        holds = decision.reviewed.holds
+        if applied is not None:
+            done = changes(decision.allowed.changes).join(
+                applied.undone, on=list(IDENTITY), how="anti", nulls_equal=True
+            )
+            holds = settled(holds, done)
+            await self._save_holds(run, holds, before=decision.reviewed.holds)
+        await approvals.answer(run.cluster, run.key, holds, now=run.clock.now())
         return self._report(run, inputs, decision, applied, lacking=lacking)
 
     # -- gather -------------------------------------------------------------------------------------------------
@@ -178,9 +219,28 @@ class LearningAppRoot:
             models=models,
             snapshot=await asyncio.to_thread(load, directory, accepted.digest),
             digest=accepted.digest,
-            stored=await asyncio.to_thread(self.store.baseline, namespace=namespace, app=name),
-            known=await asyncio.to_thread(self.store.known, namespace=namespace, app=name),
+            memory=await asyncio.to_thread(
+                remembered,
+                self.store,
+                namespace=namespace,
+                app=name,
+                words=approvals.words_of(run.cluster, run.key),
+                now=run.clock.now(),
+            ),
         )
+
+    def _still_settling(self, key: Key, inputs: _Inputs) -> timedelta | None:
+        """How long to wait until rules that nothing was done by yet have stood still; None: they have."""
+        declared, stored, now = canonical(inputs.rules), inputs.memory.stored, self.clock.monotonic()
+        if stored is not None and stored.rules == declared:
+            self._seen.pop(key, None)
+            return None
+        seen, since = self._seen.get(key, (None, now))
+        if seen != declared:
+            self._seen[key] = (declared, now)
+            since = now
+        left = self.settle - timedelta(seconds=now - since)
+        return left if left > timedelta() else None
 
     # -- apply --------------------------------------------------------------------------------------------------
 
@@ -192,27 +252,38 @@ class LearningAppRoot:
         The baseline is written before the first change and again after the last one: whatever happens in between, what
         was wanted once had a reason, so nobody who was let in is later taken for an intruder (invariant 7).
         """
-        stored, plan = inputs.stored, decision.allowed
+        stored, plan = inputs.memory.stored, decision.allowed
         if (
             stored is not None
             and decision.plan.empty
             and not stored.baseline.first
-            and (stored.rules, stored.sharing) == (canonical(inputs.rules), decision.shared.digest)
+            and (stored.rules, stored.sharing) == (decision.rules, decision.shared.digest)
         ):
             return None
         before = stored.baseline if stored else None
         baseline = await asyncio.to_thread(expected, decision.desired, decision.actual, decision.plan, before=before)
-        await self._save(run, inputs, decision, baseline)
+        await self._save(run, decision, baseline)
         if plan.empty:
             return None
         applied = await self._executor(run).apply(plan, target, interrupted=run.interrupted, progress=run.progress)
-        await self._save(run, inputs, decision, await asyncio.to_thread(baseline.settled, plan, applied.undone))
+        await self._save(run, decision, await asyncio.to_thread(baseline.settled, plan, applied.undone))
         return applied
 
-    async def _save(self, run: Run[LearningApp], inputs: _Inputs, decision: Decision, baseline: Baseline) -> None:
+    async def _save_holds(self, run: Run[LearningApp], holds: Sequence[Hold], *, before: Sequence[Hold]) -> None:
+        await asyncio.to_thread(
+            self.store.save_holds,
+            holds,
+            before=before,
+            namespace=run.key.namespace,
+            kind=run.key.kind,
+            name=run.key.name,
+            epoch=run.cluster.epoch,
+        )
+
+    async def _save(self, run: Run[LearningApp], decision: Decision, baseline: Baseline) -> None:
         await asyncio.to_thread(
             self.store.save_baseline,
-            StoredBaseline(baseline=baseline, rules=canonical(inputs.rules), sharing=decision.shared.digest),
+            StoredBaseline(baseline=baseline, rules=decision.rules, sharing=decision.shared.digest),
             namespace=run.key.namespace,
             app=run.key.name,
             epoch=run.cluster.epoch,
@@ -319,7 +390,15 @@ class LearningAppRoot:
                     for rule, number in shared.findings.group_by("rule").len().sort("rule").iter_rows()
                 ),
                 "plan": plan_status(left, decision.blocked),
+                "holds": approvals.hold_statuses(decision.reviewed.open),
             }
+        )
+        waiting = decision.reviewed.open
+        status = conditions.held(
+            status,
+            message=approvals.held_message(waiting, contact=inputs.district.spec.contact) if waiting else None,
+            generation=app.metadata.generation,
+            now=run.clock.now(),
         )
         status = conditions.with_condition(
             status,
@@ -344,6 +423,24 @@ class LearningAppRoot:
             schools=rows,
             wakes=_changed_schools(run, rows),
         )
+
+
+def remembered(store: Store, *, namespace: str, app: str, words: Sequence[Word], now: datetime) -> Memory:
+    """What the store knows about an app. Blocks.
+
+    What was made under an approved hold counts as made, even if we died before we could note that in the hold.
+    """
+    holds = store.holds(namespace=namespace, kind="LearningApp", name=app)
+    for hold in holds:
+        if hold.state is State.APPROVED:
+            holds = list(settled(holds, store.released(namespace=namespace, app=app, hold=hold.id)))
+    return Memory(
+        stored=store.baseline(namespace=namespace, app=app),
+        known=store.known(namespace=namespace, app=app),
+        recent=store.recent(namespace=namespace, app=app, since=now - timedelta(days=WINDOW_DAYS)),
+        holds=holds,
+        words=words,
+    )
 
 
 async def _silent(_message: str) -> None:

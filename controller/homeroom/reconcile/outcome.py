@@ -10,11 +10,12 @@ from typing import Final
 import polars as pl
 
 from homeroom.api import ClassRemoval, District, LearningApp, PersonRemoval, PlanStatus, Reason, SchoolState
-from homeroom.plan import Cause, Kind, Op, Plan
+from homeroom.plan import IDENTITY, Cause, Kind, Op, Plan
+from homeroom.reconcile.approvals import held_message
 from homeroom.reconcile.decide import Decision
 from homeroom.reconcile.executor import Applied
 from homeroom.reconcile.run import Ending
-from homeroom.roster.diff import IDENTITY, identity
+from homeroom.roster.diff import identity
 from homeroom.targets import Target
 
 
@@ -60,7 +61,7 @@ def gaps(app: LearningApp, target: Target) -> list[str]:
 
 def school_rows(decision: Decision, applied: Applied | None, left: pl.DataFrame) -> dict[str, object]:
     """How each school stands in this app, for its School object: {school id: {state, ready, synced}}."""
-    held = set(decision.guarded.breaches["school"].to_list())
+    held = {school for hold in decision.reviewed.open for school in hold.rows["school"].unique().to_list()}
     failing = set(decision.actual.unsure) | (set(applied.failed_schools) if applied is not None else set())
     open_rows = left.group_by("school").agg(
         (pl.col("kind").cast(pl.String) == Kind.CLASS.value).and_(_MISSING).sum().alias("sections"),
@@ -101,7 +102,6 @@ def outcome_of(
 ) -> tuple[Reason, str, Ending]:
     """Reason, message and how it ended; the weightiest comes first."""
     contact = f"; {district.spec.contact}" if district.spec.contact else ""
-    breaches = decision.guarded.breaches
     if applied is not None and applied.broken is not None:
         words = f"{applied.applied} changes made, then: {applied.broken.message}"
         return _BY_WORD[applied.broken.reason], words, Ending.RETRY
@@ -113,15 +113,9 @@ def outcome_of(
     if decision.actual.unsure:
         words = f"{len(decision.actual.unsure)} schools could not be read in the target; nothing is changed in them"
         return Reason.TARGET_INCOMPLETE, words, Ending.RETRY
-    if breaches.height:
-        first = breaches.row(0, named=True)
-        more = f" (and {breaches.height - 1} more)" if breaches.height > 1 else ""
-        what = "memberships" if first["kind"] == Kind.MEMBERSHIP.value else "people"
-        words = (
-            f"school '{first['school']}' would lose {first['removed']} of {first['size'] or 0} {what}{more}: "
-            f"nothing is removed there, everything else is done{contact}"
-        )
-        return Reason.TOO_MANY_REMOVALS, words, Ending.STALLED
+    if decision.reviewed.open:
+        words = held_message(decision.reviewed.open, contact=district.spec.contact)
+        return Reason.HELD_FOR_APPROVAL, words, Ending.STALLED
     if decision.actual.conflicts:
         words = (
             f"{len(decision.actual.conflicts)} people are claimed by two accounts, or their account has a wrong mark: "

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.district import DistrictRoot
-from homeroom.reconcile.learningapp import LearningAppRoot
+from homeroom.reconcile.learningapp import SETTLE, LearningAppRoot
 from homeroom.reconcile.ports import Clock, Cluster, Handler, Metrics
 from homeroom.reconcile.run import Shell
 from homeroom.reconcile.school import SchoolRoot
@@ -15,15 +16,17 @@ from homeroom.store import Store
 
 
 def handlers(
-    cluster: Cluster, clock: Clock, metrics: Metrics, *, store: Store, outside: Outside
+    cluster: Cluster, clock: Clock, metrics: Metrics, *, store: Store, outside: Outside, settle: timedelta = SETTLE
 ) -> Mapping[str, Handler]:
-    """The handler of each kind that is a root."""
+    """The handler of each kind that is a root. `settle`: how long sharing rules must have stood still to count."""
 
     def shell(root: Any) -> Handler:  # each root names its own kind and status; the shell only passes them through
         return Shell(root, cluster=cluster, store=store, clock=clock)
 
     return {
         "District": shell(DistrictRoot(store=store, outside=outside, metrics=metrics)),
-        "LearningApp": shell(LearningAppRoot(store=store, outside=outside, metrics=metrics, clock=clock)),
+        "LearningApp": shell(
+            LearningAppRoot(store=store, outside=outside, metrics=metrics, clock=clock, settle=settle)
+        ),
         "School": shell(SchoolRoot(store=store)),
     }

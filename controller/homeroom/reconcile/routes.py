@@ -17,6 +17,10 @@ def _roots(cluster: Cluster, obj: Object) -> Iterator[Key]:
     if kind == "SharingRule":
         yield Key("LearningApp", namespace, (spec.get("appRef") or {}).get("name", ""))
         return
+    if kind == "Approval":
+        reference = spec.get("targetRef") or {}
+        yield Key(reference.get("kind", ""), namespace, reference.get("name", ""))
+        return
     yield key_of(obj)
     if kind == "District":
         for app in cluster.list("LearningApp", namespace):

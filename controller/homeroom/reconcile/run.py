@@ -44,7 +44,7 @@ class Ending(StrEnum):
     DONE = "Done"
     STALLED = "Stalled"  # a person is needed; routine runs go on
     RETRY = "Retry"  # some of it failed; come back soon
-    UNFINISHED = "Unfinished"  # there is more to do; come back at once
+    UNFINISHED = "Unfinished"  # there is more to do; come back at once, or after `again`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +253,7 @@ class Shell(Generic[R, S]):
             reason, message = result.reason, result.message
             again = result.again.total_seconds() if result.again is not None else None
             unfinished = result.ending is Ending.UNFINISHED
-            verdict = Verdict(again=0 if unfinished else again, failed=result.ending is Ending.RETRY)
+            verdict = Verdict(again=(again or 0) if unfinished else again, failed=result.ending is Ending.RETRY)
             new = _in_state(result, generation=generation, now=now)
         else:
             reason, message = _BY_WORD[result.reason], result.message
@@ -343,7 +343,7 @@ _NOTABLE: Final = frozenset(
         Reason.SOURCE_INVALID,
         Reason.DELTA_NOT_SUPPORTED,
         Reason.OWNED_ELSEWHERE,
-        Reason.TOO_MANY_REMOVALS,
+        Reason.HELD_FOR_APPROVAL,
         Reason.CREDENTIALS_INVALID,
         Reason.KIND_NOT_SERVED,
     }

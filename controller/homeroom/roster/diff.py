@@ -30,12 +30,9 @@ from typing import Final
 import polars as pl
 
 from homeroom.api import ClassRemoval, PersonRemoval, Removal
-from homeroom.plan import Cause, Kind, Op, Plan, Role
+from homeroom.plan import IDENTITY, SIZES_SCHEMA, Cause, Kind, Op, Plan, Role, Unseen
 from homeroom.roster.state import DESIRED_SCHEMAS, Actual, Desired
 from homeroom.roster.tables import ClassRole, Roster
-
-IDENTITY: Final = ("kind", "school", "key", "class_key", "role")
-"""What makes two rows of a plan the same thing."""
 
 UNAPPLIED_SCHEMA: Final = pl.Schema(dict.fromkeys((*IDENTITY, "cause"), pl.String()))
 """`cause`: the one it was planned with."""
@@ -43,6 +40,7 @@ KEPT_SCHEMA: Final = pl.Schema({**UNAPPLIED_SCHEMA, "was": pl.String()})
 """`cause`: as above, null where it was not planned. `was`: the strongest `Role` that a person had, if known."""
 
 _PERSONAL: Final = [Kind.PERSON.value, Kind.MEMBERSHIP.value, Kind.RIGHT.value]
+_COMING: Final = [Op.CREATE.value, Op.RESTORE.value]
 _LEAVING: Final = [Op.REMOVE.value, Op.ARCHIVE.value, Op.SUSPEND.value]
 _ROW: Final = pl.UInt32
 
@@ -76,18 +74,37 @@ def identity(changes: pl.DataFrame) -> pl.DataFrame:
 
 
 def sizes(actual: Actual) -> pl.DataFrame:
-    """[school, kind, size] for `homeroom.plan.guard`: memberships of managed classes, and our people in use."""
+    """How much of ours a target holds: columns `SIZES_SCHEMA`, for `homeroom.plan.guard`.
+
+    People and classes in use, memberships of managed classes (per school and per class, intruders' among them), rights.
+    """
     people = _named(actual.people, actual.schools).filter(pl.col("key").is_not_null() & ~pl.col("suspended"))
     classes = _named(actual.classes, actual.schools).filter(pl.col("key").is_not_null())
-    members = actual.memberships.group_by(pl.col("class").alias("row")).agg(pl.len().alias("size"))
-    parts = {
-        Kind.MEMBERSHIP: classes.join(members, on="row").group_by("school").agg(pl.col("size").sum().cast(pl.Int64)),
-        Kind.PERSON: people.group_by("school").agg(pl.len().cast(pl.Int64).alias("size")),
-    }
-    return pl.concat(
-        part.drop_nulls("school").select("school", pl.lit(kind.value).alias("kind"), "size")
-        for kind, part in parts.items()
-    ).sort("school", "kind")
+    rights = people.filter(pl.col("row").is_in(actual.rights["person"].implode()))
+    members = (
+        actual.memberships.group_by(pl.col("class").alias("row"))
+        .agg(pl.len().alias("size"))
+        .join(classes, on="row")
+        .select("school", "size", class_key="key")
+    )
+    each = [
+        members.with_columns(kind=pl.lit(Kind.MEMBERSHIP.value)),
+        members.group_by("school").agg(pl.col("size").sum()).with_columns(kind=pl.lit(Kind.MEMBERSHIP.value)),
+    ]
+    for kind, rows in (
+        (Kind.PERSON, people),
+        (Kind.CLASS, classes.filter(~pl.col("archived"))),
+        (Kind.RIGHT, rights),
+        (Kind.SCHOOL, actual.schools.select(school="key")),
+    ):
+        each.append(rows.group_by("school").agg(pl.len().alias("size")).with_columns(kind=pl.lit(kind.value)))
+    return _rows_of(SIZES_SCHEMA, pl.concat(each, how="diagonal_relaxed")).drop_nulls("school")
+
+
+def unseen(actual: Actual) -> Unseen:
+    """What a plan from this reading cannot tell anything about."""
+    still = _still(actual)
+    return Unseen(complete=actual.complete, schools=still.schools["school"].to_list(), people=still.people)
 
 
 def diff(
@@ -455,7 +472,7 @@ def _lacking(rows: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
     return rows.join(other, on=list(IDENTITY), how="anti", nulls_equal=True)
 
 
-def _in_state(rows: pl.DataFrame, state: Desired | Actual) -> pl.DataFrame:
+def in_state(rows: pl.DataFrame, state: Desired | Actual) -> pl.DataFrame:
     """`IDENTITY` of those of `rows` that `state` contains, distinct. Suspended and archived is not contained."""
     if rows.is_empty():
         return rows.select(IDENTITY)
@@ -503,13 +520,14 @@ def _with_causes(
     updates = keys.select("school", "key")
     names = names.join(updates, on=["school", "key"], how="semi")
     known = rows.with_columns(
-        has(_in_state(keys, baseline.desired)).alias("before"),
+        has(in_state(keys, baseline.desired)).alias("before"),
         has(baseline.kept.select(IDENTITY)).alias("kept"),
         has(baseline.unapplied.select(IDENTITY)).alias("unapplied"),
         _looked_up(keys, baseline.kept, "cause").alias("kept_cause"),
         _looked_up(keys, baseline.unapplied, "cause").alias("unapplied_cause"),
-        has(_in_state(keys, intermediate) if intermediate else None).alias("by_old_rules"),
-        has(over).alias("over"),
+        has(in_state(keys, intermediate) if intermediate else None).alias("by_old_rules"),
+        (_looked_up(keys, over, "cause") if over is not None else pl.lit(None, pl.String)).alias("over"),
+        _moves(rows).alias("moves"),
         updates.join(names, on=["school", "key"], how="left", maintain_order="left")["name_before"],
         (~pl.col("school").is_in(_known_schools(baseline).implode())).alias("new"),
     )
@@ -526,8 +544,10 @@ def _with_causes(
         .then("kept_cause")
         .when(leaving & pl.col("by_old_rules"))
         .then(pl.lit(Cause.SHARING_CHANGED.value))
-        .when(leaving & pl.col("over"))
-        .then(pl.lit(Cause.TERM_ENDED.value))
+        .when(leaving & pl.col("over").is_not_null())
+        .then("over")
+        .when(leaving & pl.col("moves"))
+        .then(pl.lit(Cause.MOVED.value))
         .when(leaving)
         .then(pl.lit(Cause.LEFT_SOURCE.value))
         .when(update & said.is_in(edit))
@@ -549,6 +569,22 @@ def _with_causes(
     return known.with_columns(cause.alias("cause")).filter(~(pl.col("spared") & reason)).select(*rows.columns, "cause")
 
 
+def _moves(rows: pl.DataFrame) -> pl.Series:
+    """Whether somebody loses a class, or an account, and gets another one in the same plan: then nobody is lost."""
+    place = ["kind", "key", "role"]
+    arriving = rows.filter(
+        pl.col("op").is_in(_COMING) & pl.col("kind").is_in([Kind.MEMBERSHIP.value, Kind.PERSON.value])
+    ).select(place)
+    found = rows.select(place).join(
+        arriving.unique().with_columns(moves=pl.lit(value=True)),
+        on=place,
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
+    )
+    return found["moves"].fill_null(value=False)
+
+
 def _with_identity(rows: pl.DataFrame) -> pl.DataFrame:
     """`rows` of a plan with all columns that `_with_causes` looks at."""
     absent = {**dict.fromkeys((*IDENTITY, "name"), pl.String()), "spared": pl.Boolean()}
@@ -565,15 +601,24 @@ def _looked_up(keys: pl.DataFrame, found: pl.DataFrame, column: str) -> pl.Serie
 
 
 def _over(rows: pl.DataFrame, roster: Roster, today: date) -> pl.DataFrame:
-    """`IDENTITY` of the memberships, classes and people in `rows` that the records have, with dates that are over."""
-    places = _named(roster.classes.select("id", "terms", "school"), roster.orgs.select(key="id"))
-    ends = places.select("row", "terms").explode("terms", empty_as_null=True)
-    last = ends.filter(pl.col("terms").is_not_null()).select(
-        "row", (roster.sessions["end"] <= today).fill_null(value=False).gather(ends["terms"].drop_nulls()).alias("over")
+    """Those memberships, classes and people in `rows` that the records have, with dates that are over.
+
+    Columns `IDENTITY` and `cause`: `RolledOver` where the whole school year of a class is over, else `TermEnded`.
+    """
+    sessions = roster.sessions.select(
+        (pl.col("end") <= today).fill_null(value=False).alias("over"),
+        (pl.col("end").max().over("school_year") <= today).fill_null(value=False).alias("rolled")
+        & pl.col("school_year").is_not_null(),
     )
-    ended = last.group_by("row").agg(pl.col("over").all())
+    places = _named(roster.classes.select("id", "terms", "school"), roster.orgs.select(key="id"))
+    terms = places.select("row", "terms").explode("terms", empty_as_null=True).drop_nulls("terms")
+    ended = (
+        pl.concat([terms.select("row"), sessions[terms["terms"]]], how="horizontal")
+        .group_by("row")
+        .agg(pl.col("over").all(), pl.col("rolled").all())
+    )
     classes = places.join(ended, on="row", how="left").select(
-        "school", "row", pl.col("id").alias("class_key"), pl.col("over").fill_null(value=False)
+        "school", "row", pl.col("id").alias("class_key"), pl.col("over", "rolled").fill_null(value=False)
     )
     users = roster.users.select(pl.col("id").alias("key"), pl.int_range(pl.len(), dtype=_ROW).alias("user"))
     concerned = rows.select("key").unique().join(users, on="key")
@@ -587,22 +632,22 @@ def _over(rows: pl.DataFrame, roster: Roster, today: date) -> pl.DataFrame:
             "class_key",
             pl.col("role").cast(pl.String).replace_strict(played, default=None, return_dtype=pl.String),
             (pl.col("over") | (pl.col("end") <= today).fill_null(value=False)).alias("over"),
+            "rolled",
         )
         .drop_nulls("role")
     )
     by_member, by_person = ["school", "key", "class_key", "role"], ["school", "key"]
-    past = enrolled.group_by(by_member).agg(pl.col("over").all()).filter("over")
-    gone = enrolled.group_by(by_person).agg(pl.col("over").all()).filter("over")
+    ends = [pl.col("over").all(), pl.col("rolled").any()]
     rows = identity(_with_identity(rows))
-    return pl.concat(
-        [
-            rows.filter(pl.col("kind") == Kind.MEMBERSHIP.value).join(past, on=by_member, how="semi"),
-            rows.filter(pl.col("kind") == Kind.PERSON.value).join(gone, on=by_person, how="semi"),
-            rows.filter(pl.col("kind") == Kind.CLASS.value).join(
-                classes.filter("over"), left_on=by_person, right_on=["school", "class_key"], how="semi"
-            ),
-        ]
-    ).unique()
+    of = {kind: rows.filter(pl.col("kind") == kind.value) for kind in (Kind.MEMBERSHIP, Kind.PERSON, Kind.CLASS)}
+    found = [
+        of[Kind.MEMBERSHIP].join(enrolled.group_by(by_member).agg(ends), on=by_member),
+        of[Kind.PERSON].join(enrolled.group_by(by_person).agg(ends), on=by_person),
+        of[Kind.CLASS].join(classes, left_on=by_person, right_on=["school", "class_key"]),
+    ]
+    cause = pl.when("rolled").then(pl.lit(Cause.ROLLED_OVER.value)).otherwise(pl.lit(Cause.TERM_ENDED.value))
+    over = [part.filter("over").select(*IDENTITY, cause.alias("cause")) for part in found]
+    return pl.concat(over).unique(IDENTITY)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -638,14 +683,14 @@ def expected(desired: Desired, actual: Actual, plan: Plan, *, before: Baseline |
         found = _marked(_compare(desired, actual), actual, people=_seen(actual))
         gone.append(found.filter(~pl.col("school").is_in(known)))
     kept = pl.concat(gone).unique(IDENTITY, keep="first", maintain_order=True)
-    kept = _lacking(kept, _in_state(kept, state))
+    kept = _lacking(kept, in_state(kept, state))
     if actual.complete:
         # What the target no longer has is over, but only where we can believe our eyes.
         visible = _moving(kept, still)
         kept = pl.concat(
             [
                 _lacking(kept, visible),
-                visible.join(_in_state(visible, actual), on=list(IDENTITY), how="semi", nulls_equal=True),
+                visible.join(in_state(visible, actual), on=list(IDENTITY), how="semi", nulls_equal=True),
             ]
         )
 
@@ -657,7 +702,7 @@ def expected(desired: Desired, actual: Actual, plan: Plan, *, before: Baseline |
     waiting = _lacking(old.unapplied, _moving(old.unapplied, still))
     parts = [
         coming,
-        waiting.join(_in_state(waiting, state), on=list(IDENTITY), how="semi", nulls_equal=True),
+        waiting.join(in_state(waiting, state), on=list(IDENTITY), how="semi", nulls_equal=True),
         _asked(state, old.desired, still),
     ]
     unapplied = pl.concat(parts).unique(IDENTITY, keep="first", maintain_order=True)
@@ -730,7 +775,7 @@ def _asked(state: Desired, before: Desired, still: _Still) -> pl.DataFrame:
         _right_rows(state.rights.filter(pl.col("person").is_in(rows)), state, Op.CREATE),
     ]
     wanted = _rows_of(UNAPPLIED_SCHEMA, pl.concat(parts, how="diagonal_relaxed"))
-    new = _lacking(wanted, _in_state(wanted, before)).with_columns(pl.lit(Cause.SOURCE_ADDED.value).alias("cause"))
+    new = _lacking(wanted, in_state(wanted, before)).with_columns(pl.lit(Cause.SOURCE_ADDED.value).alias("cause"))
     renamed = people.join(_named(before.people, before.schools), on=["school", "key"], suffix="_before").filter(
         pl.col("name") != pl.col("name_before")
     )

@@ -81,7 +81,9 @@ journal = sa.Table(
     sa.Column("cause", sa.String(32), nullable=False),
     sa.Column("result", sa.String(16), nullable=False),
     sa.Column("error", sa.Text),
+    sa.Column("hold", sa.String(16)),
     sa.Index(None, "namespace", "app", "key"),
+    sa.Index(None, "namespace", "app", "at"),
     sa.Index(None, "batch"),
     comment="every change that was tried, with its cause and what became of it",
 )
@@ -101,6 +103,30 @@ batch = sa.Table(
     sa.Column("concluded_at", sa.DateTime),
     sa.Index(None, "namespace", "app"),
     comment="the intent before a batch is written outside, and when its outcome was known (null: died between)",
+)
+
+hold = sa.Table(
+    "hold",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("kind", sa.String(32), primary_key=True),
+    sa.Column("name", NAME, primary_key=True),
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("guard", sa.String(32), nullable=False),
+    sa.Column("scope", sa.String(16), nullable=False),
+    sa.Column("place", SOURCE_ID, nullable=False),
+    sa.Column("since", sa.DateTime, nullable=False),
+    sa.Column("published", sa.DateTime, nullable=False),
+    sa.Column("rows", sa.LargeBinary, nullable=False),
+    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("approval", NAME),
+    sa.Column("approved_at", sa.DateTime),
+    sa.Column("struck", sa.Integer, nullable=False),
+    sa.Column("successor", sa.String(16)),
+    sa.Column("context", sa.Text, nullable=False),
+    comment="changes that a guard stopped (homeroom.plan.hold.Hold), as Parquet; used ones stay, so that none is "
+    "used twice",
 )
 
 run = sa.Table(

@@ -6,6 +6,7 @@ leadership without noticing cannot write any more (DESIGN.md section 7).
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import uuid
@@ -23,10 +24,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from homeroom.errors import HomeroomError
-from homeroom.plan import Change, Kind, Outcome, Result
+from homeroom.plan import CHANGE, RECENT_SCHEMA, Change, Guard, Hold, Kind, Outcome, Result, Scope, State
 from homeroom.roster.diff import Baseline
 from homeroom.roster.state import Desired, Known
 from homeroom.store import revision, schema
+
+_TOLD: Final = ("app", "op", "kind", "school", "key", "class_key", "role", "cause", "hold", "result", "error")
+"""Columns of the journal that `history` tells."""
 
 _CHUNK: Final = 1000
 """Rows per upsert statement: SQLite allows 32,766 parameters, a row of the ledger has seven."""
@@ -286,6 +290,7 @@ class Store:
                 "class_key": change.class_key,
                 "role": change.role.value if change.role else None,
                 "cause": change.cause.value,
+                "hold": change.hold,
                 "result": outcome.result.value,
                 "error": outcome.error,
             }
@@ -320,10 +325,7 @@ class Store:
                 batch.c.run,
                 batch.c.revision,
                 batch.c.generation,
-                *(
-                    journal.c[name]
-                    for name in ("app", "op", "kind", "school", "key", "class_key", "role", "cause", "result", "error")
-                ),
+                *(journal.c[name] for name in _TOLD),
             )
             .join(batch, batch.c.id == journal.c.batch)
             .where(journal.c.namespace == query.namespace)
@@ -352,6 +354,107 @@ class Store:
             rows = [tuple(row) for row in result]
         texts = dict.fromkeys(names, pl.String())
         return pl.DataFrame(rows, schema={**texts, "at": pl.Datetime("us"), "generation": pl.Int64}, orient="row")
+
+    def recent(self, *, namespace: str, app: str, since: datetime) -> pl.DataFrame:
+        """What was applied in an app since a moment, counted: columns `homeroom.plan.RECENT_SCHEMA`."""
+        journal = schema.journal
+        by = [journal.c[name] for name in ("kind", "school", "class_key", "op", "cause")]
+        approved = journal.c.hold.is_not(None)
+        query = (
+            sa.select(*by, approved, sa.func.count())
+            .where(
+                journal.c.namespace == namespace,
+                journal.c.app == app,
+                journal.c.at >= _naive(since),
+                journal.c.result == Result.APPLIED.value,
+            )
+            .group_by(*by, approved)
+        )
+        with self._engine.connect() as connection:
+            rows = [tuple(row) for row in connection.execute(query)]
+        return pl.DataFrame(rows, schema={**RECENT_SCHEMA, "approved": pl.Int8}, orient="row", strict=False).cast(
+            RECENT_SCHEMA
+        )
+
+    def released(self, *, namespace: str, app: str, hold: str) -> pl.DataFrame:
+        """The changes of an app that were made under a hold: columns `homeroom.plan.CHANGE`."""
+        journal = schema.journal
+        query = (
+            sa.select(*(journal.c[name] for name in CHANGE))
+            .where(journal.c.namespace == namespace, journal.c.app == app, journal.c.hold == hold)
+            .where(journal.c.result == Result.APPLIED.value)
+        )
+        with self._engine.connect() as connection:
+            rows = [tuple(row) for row in connection.execute(query)]
+        return pl.DataFrame(rows, schema=dict.fromkeys(CHANGE, pl.String()), orient="row")
+
+    # -- holds --------------------------------------------------------------------------------------------------
+
+    def holds(self, *, namespace: str, kind: str, name: str) -> list[Hold]:
+        """All holds of a District or LearningApp, the oldest first; used ones too."""
+        table = schema.hold
+        query = (
+            sa.select(table)
+            .where(table.c.namespace == namespace, table.c.kind == kind, table.c.name == name)
+            .order_by(table.c.published, table.c.id)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        return [
+            Hold(
+                id=row.id,
+                guard=Guard(row.guard),
+                scope=Scope(row.scope),
+                place=row.place,
+                since=row.since.replace(tzinfo=UTC),
+                published=row.published.replace(tzinfo=UTC),
+                rows=pl.read_parquet(io.BytesIO(row.rows)),
+                total=row.total,
+                state=State(row.state),
+                approval=row.approval,
+                approved_at=row.approved_at.replace(tzinfo=UTC) if row.approved_at else None,
+                struck=row.struck,
+                successor=row.successor,
+                context=row.context,
+            )
+            for row in rows
+        ]
+
+    def save_holds(
+        self, holds: Sequence[Hold], *, before: Sequence[Hold], namespace: str, kind: str, name: str, epoch: int
+    ) -> None:
+        """Write the holds that are not as they were `before`; a run that changed none writes nothing."""
+        old = {hold.id: hold for hold in before}
+        changed = [hold for hold in holds if old.get(hold.id) is not hold]
+        if not changed:
+            return
+        rows = []
+        for hold in changed:
+            buffer = io.BytesIO()
+            hold.rows.write_parquet(buffer)
+            rows.append(
+                {
+                    "namespace": namespace,
+                    "kind": kind,
+                    "name": name,
+                    "id": hold.id,
+                    "guard": hold.guard.value,
+                    "scope": hold.scope.value,
+                    "place": hold.place,
+                    "since": _naive(hold.since),
+                    "published": _naive(hold.published),
+                    "rows": buffer.getvalue(),
+                    "total": hold.total,
+                    "state": hold.state.value,
+                    "approval": hold.approval,
+                    "approved_at": _naive(hold.approved_at) if hold.approved_at else None,
+                    "struck": hold.struck,
+                    "successor": hold.successor,
+                    "context": hold.context,
+                }
+            )
+        with self._writing(epoch) as connection:
+            _upsert(connection, schema.hold, rows)
 
     # -- all roots ----------------------------------------------------------------------------------------------
 

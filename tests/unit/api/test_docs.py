@@ -61,8 +61,8 @@ def test_every_reason_is_documented_in_the_words_of_the_catalogue() -> None:
 
 
 def test_every_condition_type_is_documented_with_its_polarity() -> None:
-    negative = {ConditionType.RECONCILING, ConditionType.STALLED}
-    everywhere = {ConditionType.READY, *negative}
+    everywhere = {ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED}
+    negative = {ConditionType.RECONCILING, ConditionType.STALLED, ConditionType.HELD}
     found = {kind: {row[0].strip("`"): row[1] for row in _table(page, "Conditions")} for kind, page in PAGES.items()}
     assert set().union(*found.values()) == set(ConditionType)
     for kind in KINDS:

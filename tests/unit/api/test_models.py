@@ -58,6 +58,10 @@ _VALID: dict[str, Document] = {
         {"appRef": {"name": "kolibri"}, "share": "Sections", "match": [{"key": "grade", "operator": "Exists"}]},
     ),
     "School": _object("School", {"districtRef": {"name": "lakeside"}, "sourcedId": "s-001"}),
+    "Approval": _object(
+        "Approval",
+        {"targetRef": {"kind": "LearningApp", "name": "kolibri"}, "hold": "9f3c1a-7k2m", "reason": "school 3 closed"},
+    ),
 }  # fmt: skip
 
 

@@ -1,111 +1,360 @@
-"""A school that would lose more than a tenth of itself loses nothing."""
+"""Which changes pass, which are held, which wait: the guards of DESIGN.md section 6, and invariants 4, 7, 8 and 11."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.plan.rows import Row, Rows, adding, expand, plan, taking
 
-from homeroom.plan import Cause, Kind, Op, Plan, guard
+from homeroom.plan import (
+    CHANGE,
+    HELD_SCHEMA,
+    IDENTITY,
+    RECENT_SCHEMA,
+    SIZES_SCHEMA,
+    Cause,
+    Guard,
+    Judged,
+    Kind,
+    Limits,
+    Op,
+    Plan,
+    Role,
+    Standing,
+    changes,
+    judge,
+)
 
-SIZES_SCHEMA = {"school": pl.String, "kind": pl.String, "size": pl.UInt32}
-TAKING = {Kind.MEMBERSHIP: Op.REMOVE, Kind.PERSON: Op.SUSPEND, Kind.RIGHT: Op.REMOVE, Kind.CLASS: Op.ARCHIVE}
-COLUMNS = ["school", "kind", "op", "cause", "key"]
-
-Row = tuple[str, str, str, str, str]
-
-
-def taking(kind: Kind, n: int, *, school: str = "s1", cause: Cause = Cause.LEFT_SOURCE) -> list[Row]:
-    return [(school, kind.value, TAKING[kind].value, cause.value, f"{cause}-{i:03}") for i in range(n)]
-
-
-def adding(kind: Kind, n: int, *, school: str = "s1") -> list[Row]:
-    return [(school, kind.value, Op.CREATE.value, Cause.SOURCE_ADDED.value, f"new-{i:03}") for i in range(n)]
-
-
-def plan(*rows: list[Row]) -> Plan:
-    return Plan.of(pl.DataFrame([r for part in rows for r in part], schema=COLUMNS, orient="row"))
-
-
-def sizes(*rows: tuple[str, Kind, int]) -> pl.DataFrame:
-    return pl.DataFrame([(s, k.value, n) for s, k, n in rows], schema=SIZES_SCHEMA, orient="row")
-
-
-@pytest.mark.parametrize("kind", [Kind.MEMBERSHIP, Kind.PERSON])
-def test_a_tenth_passes_and_more_does_not(kind: Kind) -> None:
-    tenth, more = plan(taking(kind, 10)), plan(taking(kind, 11), adding(kind, 5))
-    assert guard(tenth, sizes(("s1", kind, 100))).plan.digest() == tenth.digest()
-    guarded = guard(more, sizes(("s1", kind, 100)))
-    assert guarded.plan.digest() == plan(adding(kind, 5)).digest()
-    assert guarded.stopped.digest() == plan(taking(kind, 11)).digest()
-    assert guarded.breaches.rows() == [("s1", kind.value, 11, 100)]
+NOTHING = Standing(
+    sizes=pl.DataFrame(schema=SIZES_SCHEMA),
+    recent=pl.DataFrame(schema=RECENT_SCHEMA),
+    reviewed=None,
+    known=["s1", "s2", "s3"],
+    kinds=[False, True],
+    covered=pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String())),
+)
 
 
-def test_nothing_to_judge() -> None:
-    nothing = guard(plan(), sizes())
-    assert nothing.plan.empty
-    assert nothing.stopped.empty
-    assert nothing.breaches.columns == ["school", "kind", "removed", "size"]
+def standing(*sizes: tuple[Kind, str, int], classes: dict[str, int] | None = None) -> Standing:
+    """Sizes per school, and of classes, written as `school/class`."""
+    rows: list[tuple[str, str, str | None, int]] = [(kind.value, where, None, n) for kind, where, n in sizes]
+    rows += [(Kind.MEMBERSHIP.value, *name.split("/"), n) for name, n in (classes or {}).items()]  # type: ignore[list-item]  # mypy does not count what `split` gives
+    return replace(NOTHING, sizes=pl.DataFrame(rows, schema=SIZES_SCHEMA, orient="row"))
 
 
-def test_a_school_over_the_line_keeps_rights_and_classes_too_and_the_others_are_let_alone() -> None:
-    going = [part for kind in TAKING for part in taking(kind, 5)]
-    other = taking(Kind.MEMBERSHIP, 5, school="s2")
-    guarded = guard(
-        plan(going, other, adding(Kind.PERSON, 3)),
-        sizes(("s1", Kind.MEMBERSHIP, 20), ("s1", Kind.PERSON, 500), ("s2", Kind.MEMBERSHIP, 50)),
+def recent(*rows: tuple[Kind, str, str | None, Op, Cause, bool, int]) -> pl.DataFrame:
+    plain = [(k.value, s, c, o.value, why.value, ok, n) for k, s, c, o, why, ok, n in rows]
+    return pl.DataFrame(plain, schema=RECENT_SCHEMA, orient="row")
+
+
+def judged(rows: Rows, stands: Standing, *, released: Rows = (), sticky: Rows = ()) -> Judged:
+    kept = changes(plan(sticky).changes).with_columns(
+        pl.lit("").alias(name) for name in HELD_SCHEMA if name not in CHANGE
     )
-    assert guarded.stopped.digest() == plan(going).digest()
-    assert guarded.plan.digest() == plan(other, adding(Kind.PERSON, 3)).digest()
+    return judge(
+        plan(rows),
+        stands,
+        Limits(),
+        released=changes(plan(released).changes).with_columns(hold=pl.lit("h")),
+        sticky=kept.select(HELD_SCHEMA.names()),
+    )
+
+
+def passed(result: Judged) -> set[tuple[str, ...]]:
+    return set(changes(result.plan.changes).rows())
+
+
+def rows_of(rows: Rows) -> set[tuple[str, ...]]:
+    return set(changes(plan(rows).changes).rows())
+
+
+def stops(result: Judged) -> dict[tuple[str, str, str], int]:
+    counted = result.held.group_by("guard", "scope", "place").len().rows()
+    return {(guard, scope, place): n for guard, scope, place, n in counted}
+
+
+# -- how much is too much ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Kind.MEMBERSHIP, Kind.PERSON, Kind.CLASS])
+def test_a_tenth_of_a_school_passes_and_more_does_not(kind: Kind) -> None:
+    tenth, more, new = taking(kind, 10), taking(kind, 11), adding(Kind.PERSON, 5)
+    stands = standing((kind, "s1", 100), classes={"s1/c0": 100})
+    assert passed(judged(tenth, stands)) == rows_of(tenth)
+    result = judged([*more, *new], stands)
+    assert passed(result) == rows_of(new)
+    assert stops(result) == {("Deletes", "School", "s1"): 11}
+
+
+def test_one_bad_school_stops_no_other() -> None:
+    lost = [*taking(Kind.PERSON, 200, school="s1"), *taking(Kind.MEMBERSHIP, 400, school="s1")]
+    fine = taking(Kind.PERSON, 3, school="s2")
+    sizes = standing(
+        (Kind.PERSON, "s1", 200), (Kind.MEMBERSHIP, "s1", 400), (Kind.PERSON, "s2", 100), (Kind.PERSON, "s3", 100)
+    )
+    result = judged([*lost, *fine], sizes)
+    assert passed(result) == rows_of(fine)
+    assert stops(result) == {("Deletes", "School", "s1"): 600}
+
+
+def test_many_small_losses_are_a_big_one() -> None:
+    sizes = standing(*((Kind.PERSON, f"t{n}", 40) for n in range(20)))
+    little = [row for n in range(20) for row in taking(Kind.PERSON, 4, school=f"t{n}")]
+    assert stops(judged(little, sizes)) == {}
+    much = [*little, *taking(Kind.CLASS, 1, school="t0")]
+    tight = replace(sizes, recent=recent((Kind.PERSON, "t3", None, Op.SUSPEND, Cause.LEFT_SOURCE, False, 40)))
+    assert stops(judged(much, tight))[("Deletes", "School", "t3")] == 4
+    assert sum(stops(judged([*little, *taking(Kind.PERSON, 4, school="t20")], sizes)).values()) == 4
+
+
+def test_a_class_that_shrinks_by_more_than_half_keeps_everybody_and_stays_open() -> None:
+    classes = {"s1/7a": 25, "s1/7b": 25}
+    sizes = standing((Kind.MEMBERSHIP, "s1", 600), (Kind.PERSON, "s1", 400), (Kind.CLASS, "s1", 24), classes=classes)
+    half = taking(Kind.MEMBERSHIP, 12, of="7a")
+    assert passed(judged(half, sizes)) == rows_of(half)
+    gone = [*taking(Kind.MEMBERSHIP, 25, of="7a"), ("s1", "Class", "Archive", "LeftSource", "7a", None, None)]
+    other = taking(Kind.MEMBERSHIP, 3, of="7b")
+    result = judged([*gone, *other], sizes)
+    assert passed(result) == rows_of(other)
+    assert stops(result) == {("ClassShrink", "Class", "7a"): 26}
+
+
+def test_an_account_is_not_closed_while_a_place_of_its_is_held() -> None:
+    sizes = standing((Kind.MEMBERSHIP, "s1", 600), (Kind.PERSON, "s1", 400), classes={"s1/7a": 25})
+    gone = [*taking(Kind.MEMBERSHIP, 25, of="7a"), *taking(Kind.PERSON, 25)]
+    result = judged(gone, sizes)
+    assert passed(result) == set()
+    assert stops(result) == {("ClassShrink", "Class", "7a"): 50}
+
+
+@pytest.mark.parametrize(("size", "is_held"), [(1, True), (4, True), (5, False)])
+def test_small_numbers_pass_unless_they_are_the_last_ones(size: int, *, is_held: bool) -> None:
+    rows = taking(Kind.MEMBERSHIP, min(size, 4), of="7a")
+    sizes = standing((Kind.MEMBERSHIP, "s1", 600), classes={"s1/7a": size})
+    assert bool(stops(judged(rows, sizes))) is is_held
 
 
 def test_where_nothing_is_counted_nothing_is_removed() -> None:
-    going = plan(taking(Kind.MEMBERSHIP, 1))
-    assert guard(going, sizes()).stopped.digest() == going.digest()
-    assert guard(plan(adding(Kind.MEMBERSHIP, 1)), sizes()).breaches.is_empty()
+    assert stops(judged(taking(Kind.MEMBERSHIP, 1), NOTHING)) == {("Deletes", "School", "s1"): 1}
+
+
+# -- the window of seven days (safety row 3) --------------------------------------------------------------------------
+
+
+def test_small_steps_do_not_add_up_to_a_big_one() -> None:
+    before = recent((Kind.PERSON, "s1", None, Op.SUSPEND, Cause.LEFT_SOURCE, False, 9))
+    stands = replace(standing((Kind.PERSON, "s1", 91)), recent=before)
+    assert stops(judged(taking(Kind.PERSON, 1), stands)) == {}
+    assert stops(judged(taking(Kind.PERSON, 2), stands)) == {("Deletes", "School", "s1"): 2}
+
+
+def test_what_was_approved_does_not_count_and_was_there_before() -> None:
+    before = recent((Kind.PERSON, "s1", None, Op.SUSPEND, Cause.LEFT_SOURCE, True, 138))
+    stands = replace(standing((Kind.PERSON, "s1", 262)), recent=before)
+    assert stops(judged(taking(Kind.PERSON, 1), stands)) == {}
+
+
+def test_additions_in_between_do_not_dissolve_a_guard() -> None:
+    before = recent((Kind.PERSON, "s1", None, Op.CREATE, Cause.SOURCE_ADDED, False, 100))
+    stands = replace(standing((Kind.PERSON, "s1", 200)), recent=before)
+    assert stops(judged(taking(Kind.PERSON, 11), stands)) == {("Deletes", "School", "s1"): 11}
+
+
+# -- what is never judged ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("strangers", [1, 25, 200])
 def test_intruders_always_go_and_never_make_room(strangers: int) -> None:
-    out = taking(Kind.MEMBERSHIP, strangers, cause=Cause.INTRUDER)
-    guarded = guard(plan(out, taking(Kind.MEMBERSHIP, 3)), sizes(("s1", Kind.MEMBERSHIP, 25 + strangers)))
-    assert guarded.plan.digest() == plan(out).digest()
-    assert guarded.breaches.rows() == [("s1", "Membership", 3, 25)]
-    assert guard(plan(out), sizes(("s1", Kind.MEMBERSHIP, 25 + strangers))).breaches.is_empty()
-    assert guard(plan(out), sizes()).plan.digest() == plan(out).digest()
+    out = taking(Kind.MEMBERSHIP, strangers, cause=Cause.INTRUDER, of="7a")
+    stands = standing((Kind.MEMBERSHIP, "s1", 25 + strangers), classes={"s1/7a": 25 + strangers})
+    result = judged([*out, *taking(Kind.MEMBERSHIP, 13, of="7a")], stands)
+    assert passed(result) == rows_of(out)
+    assert sum(stops(result).values()) == 13
+    assert passed(judged(out, stands)) == rows_of(out)
+    assert passed(judged(out, NOTHING)) == rows_of(out)
 
 
-@st.composite
-def situations(draw: st.DrawFn) -> tuple[Plan, pl.DataFrame]:
-    rows: list[Row] = []
-    counts: list[tuple[str, Kind, int]] = []
-    for school in ("s1", "s2", "s3"):
-        for kind in (Kind.MEMBERSHIP, Kind.PERSON):
-            leaving, strangers, staying = (draw(st.integers(0, 40)) for _ in range(3))
-            rows += taking(kind, leaving, school=school) + adding(kind, draw(st.integers(0, 5)), school=school)
-            if kind is Kind.MEMBERSHIP:
-                rows += taking(kind, strangers, school=school, cause=Cause.INTRUDER)
-                staying += strangers
-            counts.append((school, kind, leaving + staying))
-        rows += taking(Kind.CLASS, draw(st.integers(0, 2)), school=school)
-    return plan(rows), sizes(*counts)
+def test_who_is_denied_goes_at_once_whatever_is_held() -> None:
+    denied = [expand("s1", Kind.PERSON, Op.SUSPEND, Cause.DENIED, 900)]
+    lost = taking(Kind.PERSON, 50)
+    result = judged([*denied, *lost], standing((Kind.PERSON, "s1", 100)), sticky=lost)
+    assert passed(result) == rows_of(denied)
 
 
-@given(situations())
-def test_no_school_loses_more_than_a_tenth_but_for_intruders(situation: tuple[Plan, pl.DataFrame]) -> None:
-    whole, size = situation
-    guarded = guard(whole, size)
-    assert Plan.of(pl.concat([guarded.plan.changes, guarded.stopped.changes])).digest() == whole.digest()
-    stopped = set(guarded.stopped.changes["school"])
-    assert stopped <= set(guarded.breaches["school"])
-    lookup = {(s, k): n for s, k, n in size.rows()}
-    rows = guarded.plan.changes.with_columns(pl.col("op", "kind", "cause").cast(pl.String))
-    for (school, kind), n in lookup.items():
-        here = rows.filter(
-            (pl.col("school") == school) & (pl.col("kind") == kind) & pl.col("op").is_in(list(TAKING.values()))
+def test_the_end_of_a_term_is_outside_the_percentages() -> None:
+    over = taking(Kind.MEMBERSHIP, 90, cause=Cause.TERM_ENDED, of="7a")
+    stands = standing((Kind.MEMBERSHIP, "s1", 100), classes={"s1/7a": 90})
+    assert passed(judged(over, stands)) == rows_of(over)
+
+
+def test_the_end_of_a_school_year_is_reviewed_once() -> None:
+    over = [row for s in ("s1", "s2") for row in taking(Kind.MEMBERSHIP, 90, cause=Cause.ROLLED_OVER, school=s)]
+    assert stops(judged(over, NOTHING)) == {("RollOver", "District", ""): 180}
+    assert passed(judged(over, replace(NOTHING, rolled_over=True))) == rows_of(over)
+
+
+# -- moves ------------------------------------------------------------------------------------------------------------
+
+
+def moving(n: int, *, to: str = "7b") -> tuple[list[Row], list[Row]]:
+    keys = [f"p{i}" for i in range(n)]
+    learner = Role.LEARNER.value
+    return (
+        [("s1", "Membership", "Create", "SourceAdded", key, to, learner) for key in keys],
+        [("s1", "Membership", "Remove", "Moved", key, "7a", learner) for key in keys],
+    )
+
+
+def test_moves_are_counted_apart() -> None:
+    come, go = moving(60)
+    stands = standing((Kind.MEMBERSHIP, "s1", 100), classes={"s1/7a": 60, "s1/7b": 40})
+    assert passed(judged([*come, *go], stands)) == rows_of([*come, *go])
+    come, go = moving(80)
+    assert stops(judged([*come, *go], stands)) == {("Moves", "School", "s1"): 80}
+
+
+def test_who_moves_keeps_the_old_place_until_there_is_a_new_one() -> None:
+    come, go = moving(3)
+    stands = standing((Kind.MEMBERSHIP, "s1", 100), classes={"s1/7a": 60})
+    result = judged([*come, *go], stands, sticky=come[:1])
+    assert passed(result) == rows_of([*come[1:], *go[1:]])
+    assert result.waiting == 1
+
+
+# -- edits in Git (invariant 11, safety row 4) ------------------------------------------------------------------------
+
+
+def test_what_an_edit_removes_is_one_question_apart_from_who_left() -> None:
+    edited = [row for s in ("s1", "s2") for row in taking(Kind.MEMBERSHIP, 3, cause=Cause.SHARING_CHANGED, school=s)]
+    left = [expand("s1", Kind.PERSON, Op.SUSPEND, Cause.LEFT_SOURCE, 900)]
+    stands = standing(
+        (Kind.MEMBERSHIP, "s1", 900),
+        (Kind.MEMBERSHIP, "s2", 900),
+        (Kind.PERSON, "s1", 900),
+        classes={"s1/c0": 30, "s2/c0": 30},
+    )
+    result = judged([*edited, *left], stands)
+    assert passed(result) == rows_of(left)
+    assert stops(result) == {("ScopeEdit", "District", ""): 6}
+    assert passed(judged(edited[:4], stands)) == rows_of(edited[:4])  # below the floor
+
+
+def test_an_edit_that_shares_a_little_more_passes() -> None:
+    more = adding(Kind.PERSON, 25, cause=Cause.SHARING_CHANGED)
+    assert passed(judged(more, standing((Kind.PERSON, "s1", 100)))) == rows_of(more)
+    much = adding(Kind.PERSON, 26, cause=Cause.SHARING_CHANGED)
+    assert stops(judged(much, standing((Kind.PERSON, "s1", 100)))) == {("Exposure", "District", ""): 26}
+
+
+def test_a_new_school_a_new_kind_of_person_and_whom_an_exclude_covered_are_always_asked_about() -> None:
+    stands = standing((Kind.PERSON, "s1", 100))
+    one = adding(Kind.PERSON, 1, cause=Cause.SHARING_CHANGED)
+    assert stops(judged(one, stands)) == {}
+    exposed = {("Exposure", "District", ""): 1}
+    assert stops(judged(one, replace(stands, known=["s2"]))) == exposed
+    assert stops(judged(one, replace(stands, kinds=[True]))) == exposed
+    covered = changes(plan(one).changes).select(IDENTITY)
+    assert stops(judged(one, replace(stands, covered=covered))) == exposed
+
+
+def test_what_comes_to_an_edit_that_waits_waits_too() -> None:
+    held, late = (
+        adding(Kind.PERSON, 30, cause=Cause.SHARING_CHANGED),
+        adding(Kind.PERSON, 31, cause=Cause.SHARING_CHANGED),
+    )
+    stands = replace(standing((Kind.PERSON, "s1", 100)), exposing=True)
+    result = judged(late, stands, sticky=held)
+    assert (passed(result), stops(result), result.waiting) == (set(), {}, 1)
+
+
+# -- rights (invariant 8) and the first sync --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cause", [Cause.SOURCE_ADDED, Cause.FIRST_SYNC, Cause.SHARING_CHANGED, Cause.DRIFT])
+def test_every_gain_of_administrator_rights_waits_for_a_word(cause: Cause) -> None:
+    rights = [("s1", "Right", "Create", cause.value, "a1", None, Role.ADMINISTRATOR.value)]
+    account = adding(Kind.PERSON, 1)
+    result = judged([*rights, *account], NOTHING)
+    assert passed(result) == rows_of(account)
+    assert stops(result) == {("Administrators", "School", "s1"): 1}
+
+
+def test_the_first_sync_is_reviewed_per_school_and_the_administrators_apart() -> None:
+    new = [
+        row
+        for school in ("s1", "s2")
+        for row in (
+            (school, "School", "Create", "FirstSync", school, None, None),
+            *adding(Kind.PERSON, 40, cause=Cause.FIRST_SYNC, school=school),
+            (school, "Right", "Create", "FirstSync", "a1", None, Role.ADMINISTRATOR.value),
         )
-        strangers = here.filter(pl.col("cause") == Cause.INTRUDER.value).height
-        assert (here.height - strangers) * 10 <= n - strangers
-    passed = rows.filter(pl.col("cause") == Cause.INTRUDER.value).height
-    assert passed == whole.changes.filter(pl.col("cause").cast(pl.String) == Cause.INTRUDER.value).height
+    ]
+    stands = replace(NOTHING, reviewed=["s3"], known=[])
+    assert stops(judged(new, stands)) == {
+        ("FirstSync", "School", "s1"): 41,
+        ("FirstSync", "School", "s2"): 41,
+        ("Administrators", "School", "s1"): 1,
+        ("Administrators", "School", "s2"): 1,
+    }
+    late = judged(
+        [*new, *adding(Kind.PERSON, 41, school="s1")[40:]], replace(stands, starting=["s1", "s2"]), sticky=new
+    )
+    assert (passed(late), stops(late), late.waiting) == (set(), {}, 1)
+    after = judged([*new, *adding(Kind.PERSON, 41, school="s1")], replace(stands, reviewed=["s1"], starting=["s2"]))
+    assert {row[2] for row in passed(after)} == {"s1"}
+
+
+def test_nothing_comes_below_what_is_held() -> None:
+    parent = [("s1", "Class", "Create", "SharingChanged", "7z", None, None)]
+    child = [("s1", "Membership", "Create", "SourceAdded", "p1", "7z", Role.LEARNER.value)]
+    result = judged([*parent, *child], NOTHING, sticky=parent)
+    assert (passed(result), result.waiting) == (set(), 1)
+
+
+# -- approvals --------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_approved_passes_marked_and_the_rest_is_judged_by_itself() -> None:
+    lost = taking(Kind.PERSON, 41)
+    result = judged(lost, standing((Kind.PERSON, "s1", 100)), released=lost[:40])
+    assert passed(result) == rows_of(lost)
+    assert result.plan.changes["hold"].to_list().count("h") == 40
+
+
+def test_what_is_held_stays_so_when_the_line_moves() -> None:
+    held = taking(Kind.PERSON, 7)
+    result = judged(held, standing((Kind.PERSON, "s1", 1000)), sticky=held)
+    assert (passed(result), stops(result)) == (set(), {})
+
+
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from(["s1", "s2"]),
+            st.sampled_from([(Kind.PERSON, Op.SUSPEND), (Kind.MEMBERSHIP, Op.REMOVE), (Kind.PERSON, Op.CREATE)]),
+            st.sampled_from(
+                [Cause.LEFT_SOURCE, Cause.INTRUDER, Cause.SHARING_CHANGED, Cause.ROLLED_OVER, Cause.DENIED]
+            ),
+            st.integers(0, 30),
+        ),
+        max_size=60,
+    ),
+    size=st.integers(0, 60),
+)
+def test_every_row_passes_is_held_or_waits(rows: list[tuple[str, tuple[Kind, Op], Cause, int]], size: int) -> None:
+    plain = list({(s, what, n): expand(s, *what, cause, n) for s, what, cause, n in rows}.values())
+    stands = standing(
+        *((kind, s, size) for kind in Kind for s in ("s1", "s2")), classes={f"{s}/c0": size for s in ("s1", "s2")}
+    )
+    result = judged(plain, stands)
+    held = set(result.held.select(CHANGE).rows())
+    assert passed(result) | held <= rows_of(plain)
+    assert not passed(result) & held
+    assert len(passed(result)) + len(held) + result.waiting == len(rows_of(plain))
+    assert isinstance(result.plan, Plan)
+    for guard in result.held["guard"].unique():
+        assert guard in set(Guard)

@@ -1,0 +1,165 @@
+"""Approvals and holds as resources show them: commits in, statuses out.
+
+Neighbours: `homeroom.plan.hold` (what they mean), `learningapp` and `district` (the two doors).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from homeroom.api import (
+    MAX_HOLDS_IN_STATUS,
+    Approval,
+    ApprovalStatus,
+    HoldStatus,
+    InvalidSpecError,
+    Reason,
+    conditions,
+    parse,
+)
+from homeroom.plan import Guard, Hold, Kind, Op, State, Word
+from homeroom.plan.hold import VALID
+from homeroom.reconcile.ports import Cluster, Key, Object
+
+
+def words_of(cluster: Cluster, root: Key) -> list[Word]:
+    """What commits say about the holds of a root; an Approval that is being deleted says nothing."""
+    return [
+        Word(name=raw["metadata"]["name"], hold=approval.spec.hold, at=approval.metadata.creation_timestamp)
+        for raw, approval in _of(cluster, root)
+        if approval.metadata.creation_timestamp is not None and approval.metadata.deletion_timestamp is None
+    ]
+
+
+async def answer(cluster: Cluster, root: Key, holds: Sequence[Hold], *, now: datetime) -> None:
+    """Write into each Approval of a root what came of it."""
+    known = {hold.id: hold for hold in holds}
+    for raw, approval in _of(cluster, root):
+        status = _status(approval, known.get(approval.spec.hold), now=now)
+        await cluster.write_status(raw, status.document())
+
+
+async def refuse(cluster: Cluster, root: Key, *, now: datetime) -> None:
+    """There is no such root: tell the Approvals that name it."""
+    for raw, approval in _of(cluster, root):
+        status = conditions.failed(
+            approval.status,
+            generation=approval.metadata.generation,
+            reason=Reason.DEPENDENCY_NOT_READY,
+            message=f"{root.kind} '{root.name}' is missing",
+            now=now,
+        )
+        await cluster.write_status(raw, status.document())
+
+
+def _of(cluster: Cluster, root: Key) -> list[tuple[Object, Approval]]:
+    found = []
+    for raw in cluster.list("Approval", root.namespace):
+        reference = raw["spec"].get("targetRef") or {}
+        if (reference.get("kind"), reference.get("name")) != (root.kind, root.name):
+            continue
+        try:
+            approval = parse(raw)
+        except InvalidSpecError:  # stored under an older CRD: it releases nothing
+            continue
+        assert isinstance(approval, Approval)
+        found.append((raw, approval))
+    return found
+
+
+def _status(approval: Approval, hold: Hold | None, *, now: datetime) -> ApprovalStatus:
+    generation, name = approval.metadata.generation, approval.metadata.name
+
+    def refused(reason: Reason, message: str) -> ApprovalStatus:
+        return conditions.failed(approval.status, generation=generation, reason=reason, message=message, now=now)
+
+    if hold is None:
+        return refused(Reason.HOLD_UNKNOWN, f"there is no hold '{approval.spec.hold}'")
+    if hold.state is State.EXPIRED:
+        return refused(Reason.HOLD_EXPIRED, f"the hold was not approved in time; it is '{hold.successor}' now")
+    if hold.approval is not None and hold.approval != name:
+        return refused(Reason.HOLD_USED, f"Approval '{hold.approval}' has released this hold")
+    if hold.state is State.GONE:
+        return refused(Reason.HOLD_GONE, "nothing of the hold is planned any more")
+    if hold.state is State.OPEN:
+        return refused(Reason.HOLD_EXPIRED, f"the hold could be approved until {_day(hold.published + VALID)}")
+    pending = hold.rows.height
+    released = hold.total - hold.struck - pending
+    status = approval.status.model_copy(update={"released": released, "pending": pending, "struck": hold.struck})
+    message = f"{released} of {hold.total} changes released and made"
+    if hold.struck:
+        message += f"; {hold.struck} were no longer planned and are not released by this"
+    if pending:
+        message += f"; {pending} to go"
+        return conditions.working(status, generation=generation, message=message, now=now)
+    return conditions.done(status, generation=generation, reason=Reason.RELEASED, message=message, now=now)
+
+
+def _day(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M UTC")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What a root says of its holds
+
+
+def hold_statuses(holds: Iterable[Hold]) -> tuple[HoldStatus, ...]:
+    """The open ones, for `status.holds`."""
+    return tuple(
+        HoldStatus(
+            id=hold.id,
+            guard=hold.guard.value,
+            scope=hold.scope.value,
+            place=hold.place or None,
+            create=hold.rows.filter(pl.col("op").is_in(_MAKING)).height,
+            update=hold.rows.filter(pl.col("op") == Op.UPDATE.value).height,
+            remove=hold.rows.filter(pl.col("op").is_in(_TAKING)).height,
+            people=people_in(hold),
+            since=hold.since,
+            expires=hold.published + VALID,
+        )
+        for hold in list(holds)[:MAX_HOLDS_IN_STATUS]
+    )
+
+
+def people_in(hold: Hold) -> int:
+    """How many people a hold is about."""
+    personal = pl.col("kind").is_in([Kind.PERSON.value, Kind.MEMBERSHIP.value, Kind.RIGHT.value])
+    return int(hold.rows.filter(personal)["key"].n_unique())
+
+
+def in_words(hold: Hold) -> str:
+    """What a hold is about, in counts."""
+    changes, people = _counted(hold.rows.height, "change"), _counted(people_in(hold), "person", "people")
+    place = f"{hold.scope.value.lower()} '{hold.place}'" if hold.place else "the district"
+    return _WORDS[hold.guard].format(place=place, changes=changes, people=people)
+
+
+def _counted(number: int, one: str, several: str | None = None) -> str:
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
+def held_message(holds: Sequence[Hold], *, contact: str | None) -> str:
+    """What waits for a person; the oldest holds first."""
+    told = "; ".join(f"{hold.id}: {in_words(hold)}" for hold in holds[:3])
+    more = f"; and {len(holds) - 3} more holds" if len(holds) > 3 else ""
+    return f"held for approval: {told}{more}; everything else is done{'; ' + contact if contact else ''}"
+
+
+_MAKING: Final = [Op.CREATE.value, Op.RESTORE.value]
+_TAKING: Final = [Op.REMOVE.value, Op.ARCHIVE.value, Op.SUSPEND.value]
+_WORDS: Final = {
+    Guard.DELETES: "{place} would lose {people} ({changes})",
+    Guard.CLASS_SHRINK: "{place} would lose {people}",
+    Guard.MOVES: "in {place} {people} would change classes",
+    Guard.UPDATES: "in {place} {changes} of names",
+    Guard.SCOPE_EDIT: "an edit in Git would take away {people} ({changes})",
+    Guard.EXPOSURE: "an edit in Git would share {people} more ({changes})",
+    Guard.ADMINISTRATORS: "in {place} {people} would become administrators",
+    Guard.ROLL_OVER: "the school year is over for {people} ({changes})",
+    Guard.FIRST_SYNC: "{place} is shared for the first time: {people} ({changes})",
+}

@@ -1,0 +1,378 @@
+"""Holds and approvals over time: the worked example of DESIGN.md section 6 day by day, and random histories.
+
+Histories check what invariant 4 and section 6 promise: nothing above a threshold goes without approval, no struck or
+new change rides on an old approval, every approved change is made in the end, and everything converges, whatever joins,
+leaves, returns, breaks, crashes, and comes late, early, twice or for the wrong hold.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.plan.rows import Row, plan
+
+from homeroom.plan import (
+    CHANGE,
+    HELD_SCHEMA,
+    IDENTITY,
+    RECENT_SCHEMA,
+    SIZES_SCHEMA,
+    WINDOW_DAYS,
+    Hold,
+    Judged,
+    Kind,
+    Limits,
+    Op,
+    Reviewed,
+    Standing,
+    State,
+    Unseen,
+    Word,
+    changes,
+    judge,
+    review,
+    settled,
+)
+from homeroom.plan.hold import VALID
+
+MONDAY = datetime(2026, 9, 7, 2, 0, tzinfo=UTC)
+CAUSES = {Op.SUSPEND: "LeftSource", Op.CREATE: "SourceAdded"}
+Person = tuple[str, str]  # school, key
+
+
+@dataclass
+class District:
+    """Records, a target, and what is remembered between runs: people in schools, nothing else."""
+
+    records: set[Person]
+    target: set[Person]
+    now: datetime = MONDAY
+    holds: tuple[Hold, ...] = ()
+    words: list[Word] = field(default_factory=list)
+    journal: list[tuple[datetime, Op, Person, str | None]] = field(default_factory=list)
+    salts: Iterable[int] = field(default_factory=lambda: itertools.count(1))
+
+    def planned(self, *, complete: bool = True) -> list[Row]:
+        leaving = sorted(self.target - self.records) if complete else []
+        coming = sorted(self.records - self.target)
+        return [(s, "Person", "Suspend", "LeftSource", key, None, None) for s, key in leaving] + [
+            (s, "Person", "Create", "SourceAdded", key, None, None) for s, key in coming
+        ]
+
+    def _judge(self, rows: Sequence[Row], released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
+        sizes = [(Kind.PERSON.value, s, None, n) for s, n in self.sizes().items()]
+        since = self.now - timedelta(days=WINDOW_DAYS)
+        recent = [
+            (
+                Kind.PERSON.value,
+                school,
+                None,
+                op.value,
+                "LeftSource" if op is Op.SUSPEND else "SourceAdded",
+                bool(hold),
+                1,
+            )
+            for at, op, (school, _), hold in self.journal
+            if at >= since
+        ]
+        standing = Standing(
+            sizes=pl.DataFrame(sizes, schema=SIZES_SCHEMA, orient="row"),
+            recent=pl.DataFrame(recent, schema=RECENT_SCHEMA, orient="row"),
+            reviewed=None,
+            known=sorted(self.sizes()),
+            kinds=[False],
+            covered=pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String())),
+        )
+        return judge(plan(rows), standing, Limits(), released=released, sticky=sticky)
+
+    def sizes(self) -> dict[str, int]:
+        schools = {school for school, _ in self.target | self.records}
+        return {school: sum(s == school for s, _ in self.target) for school in sorted(schools)}
+
+    def run(self, *, complete: bool = True, dies_after: int | None = None) -> Reviewed:
+        """One run; it dies after so many changes, before it can note what it did in its holds."""
+        made = {hold.id: self._made(hold.id) for hold in self.holds if hold.state is State.APPROVED}
+        for done in made.values():
+            self.holds = settled(self.holds, done)
+        rows = self.planned(complete=complete)
+        reviewed = review(
+            plan(rows),
+            self.holds,
+            self.words,
+            lambda _, released, sticky: self._judge(rows, released, sticky),
+            unseen=Unseen(complete=complete),
+            now=self.now,
+            salt=lambda: next(iter(self.salts)).to_bytes(16),
+        )
+        self.holds = reviewed.holds
+        todo = reviewed.plan.changes.select("op", "school", "key", "hold").rows()
+        for op, school, key, hold in todo[:dies_after]:
+            if op == "Create":
+                self.target.add((school, key))
+            else:
+                self.target.remove((school, key))
+            self.journal.append((self.now, Op(op), (school, key), hold))
+        if dies_after is None:
+            self.holds = settled(self.holds, changes(reviewed.plan.changes))
+        return reviewed
+
+    def _made(self, hold: str) -> pl.DataFrame:
+        rows = [("Suspend", "Person", *person, None, None) for _, _, person, by in self.journal if by == hold]
+        return pl.DataFrame(rows, schema=dict.fromkeys(CHANGE, pl.String()), orient="row")
+
+    def approve(self, hold: str, name: str = "yes") -> None:
+        self.words.append(Word(name=name, hold=hold, at=self.now))
+
+    def hold(self, identifier: str) -> Hold:
+        return next(hold for hold in self.holds if hold.id == identifier)
+
+    def removed(self, hold: str | None = None) -> int:
+        return sum(op is Op.SUSPEND and by == hold for _, op, _, by in self.journal)
+
+
+def people(school: str, numbers: Iterable[int]) -> set[Person]:
+    return {(school, f"u{n:03}") for n in numbers}
+
+
+def test_the_worked_example_day_by_day() -> None:
+    everybody = people("s-001", range(400)) | people("s-002", range(400))
+    lost, joined = people("s-002", range(140)), people("s-002", range(400, 409))
+    district = District(records=(everybody - lost) | joined, target=set(everybody))
+
+    # Monday: school s-002 loses 140 of 400; nine joins apply.
+    district.run()
+    assert district.target == everybody | joined
+    (hold,) = district.holds
+    assert (hold.guard, hold.scope, hold.place, hold.total) == ("Deletes", "School", "s-002", 140)
+
+    # Tuesday: two return, one more leaves; a commit approves; the operator dies after 70 of what it may do.
+    district.now += timedelta(days=1)
+    returned, extra = people("s-002", [0, 1]), ("s-002", "u399")
+    district.records = (district.records | returned) - {extra}
+    district.approve(hold.id)
+    district.run(dies_after=70)
+    assert len(district.target) == len(everybody | joined) - 70
+    assert district.hold(hold.id).rows.height == 138
+
+    # Wednesday: the rest goes, the extra leaver among it, by itself.
+    district.now += timedelta(days=1)
+    district.run()
+    assert district.target == district.records
+    assert (district.removed(hold.id), district.removed(None)) == (138, 1)
+    done = district.hold(hold.id)
+    assert (done.state, done.struck, done.total - done.struck) == (State.USED, 2, 138)
+
+    # Friday: one who had returned leaves: an ordinary removal, not by the approval.
+    district.now += timedelta(days=2)
+    district.records -= people("s-002", [0])
+    district.run()
+    assert district.target == district.records
+    assert (district.removed(hold.id), district.removed(None)) == (138, 2)
+
+    # In November the same 140 vanish, who had come back in between: a new id, the old approval does nothing.
+    district.records |= lost
+    district.run()
+    district.now += timedelta(days=60)
+    district.records -= lost
+    district.run()
+    assert district.target >= lost
+    (new,) = (one for one in district.holds if one.state is State.OPEN)
+    assert new.id != hold.id
+    assert new.total == 140
+
+
+def lossy() -> District:
+    """Forty people of whom ten vanished: one hold."""
+    everybody = people("s1", range(40))
+    district = District(records=everybody - people("s1", range(10)), target=everybody)
+    district.run()
+    return district
+
+
+def test_a_hold_that_nobody_plans_any_more_goes_away_by_itself() -> None:
+    district = lossy()
+    district.records |= people("s1", range(10))
+    assert district.run().open == ()
+    assert [hold.state for hold in district.holds] == [State.GONE]
+
+
+def test_an_incomplete_reading_neither_shrinks_a_hold_nor_publishes_one() -> None:
+    district = lossy()
+    (hold,) = district.holds
+    district.run(complete=False)
+    assert district.holds == (hold,)
+    unseen = Unseen(schools=["s1"])
+    seen = review(plan([]), district.holds, [], _nothing, unseen=unseen, now=district.now, salt=lambda: b"")
+    assert seen.holds == (hold,)
+    one = Unseen(people=pl.DataFrame({"school": ["s1"], "key": ["u003"]}))
+    seen = review(plan([]), district.holds, [], _nothing, unseen=one, now=district.now, salt=lambda: b"")
+    assert seen.holds[0].rows["key"].to_list() == ["u003"]
+
+
+def _nothing(_holds: Sequence[Hold], _released: pl.DataFrame, _sticky: pl.DataFrame) -> Judged:
+    return Judged(plan=plan([]), held=pl.DataFrame(schema=HELD_SCHEMA), waiting=0)
+
+
+def test_a_hold_can_be_approved_for_fourteen_days_and_then_has_a_new_id() -> None:
+    district = lossy()
+    (old,) = district.holds
+    district.now += VALID
+    district.run()
+    expired, new = district.holds
+    assert (expired.id, expired.state, expired.successor) == (old.id, State.EXPIRED, new.id)
+    assert (new.state, new.since, new.total) == (State.OPEN, old.since, 10)
+    district.approve(old.id)
+    district.run()
+    assert len(district.target) == 40
+    district.approve(new.id)
+    district.run()
+    assert len(district.target) == 30
+
+
+def test_a_word_that_came_in_time_counts_even_if_nobody_ran_then() -> None:
+    district = lossy()
+    (hold,) = district.holds
+    district.approve(hold.id)
+    district.now += timedelta(days=30)
+    district.run()
+    assert len(district.target) == 30
+    assert district.hold(hold.id).approval == "yes"
+
+
+def test_a_used_hold_stays_used_and_the_first_word_counts() -> None:
+    district = lossy()
+    (hold,) = district.holds
+    district.approve(hold.id, "second")
+    district.words.insert(0, Word(name="first", hold=hold.id, at=district.now - timedelta(hours=1)))
+    district.run()
+    assert district.hold(hold.id).approval == "first"
+    district.now += timedelta(days=30)
+    district.records |= people("s1", range(10))
+    district.run()
+    district.records -= people("s1", range(10))
+    district.run()
+    assert len(district.target) == 40
+
+
+def test_ids_do_not_tell_who_is_meant() -> None:
+    one, other = lossy(), replace(lossy(), salts=itertools.count(7))
+    (hold,) = one.holds
+    other.holds = ()
+    other.run()
+    assert hold.rows.equals(other.holds[0].rows)
+    assert hold.id.split("-")[0] != other.holds[0].id.split("-")[0]
+
+
+# -- random histories -------------------------------------------------------------------------------------------------
+
+SIZE = 30
+NUMBERS = st.sets(st.integers(0, SIZE - 1), max_size=SIZE)
+STEP = st.tuples(
+    st.sampled_from(["leave", "join", "return", "nothing"]),
+    st.sampled_from(["s1", "s2"]),
+    NUMBERS,
+    st.sampled_from([0, 1, 1, 3, 8, 20]),  # days until then
+    st.booleans(),  # the reading is complete
+    st.one_of(st.none(), st.integers(0, 12)),  # the run dies after so many changes
+    st.lists(st.integers(0, 9), max_size=2),  # holds that are approved, by their number; also used and unknown ones
+)
+HISTORIES = int(os.environ.get("HOMEROOM_HISTORIES", "1000"))
+PARTS = 4
+
+
+@dataclass
+class Witness:
+    """Knows what may be released, by the words of DESIGN.md and not by the code that is tested."""
+
+    published: dict[str, set[Person]] = field(default_factory=dict)
+    approved: dict[str, datetime] = field(default_factory=dict)
+
+    def look(self, district: District, *, complete: bool) -> None:
+        """Before a run: what is no longer planned is struck from all sets."""
+        if complete:
+            planned = district.target - district.records
+            self.published = {hold: left & planned for hold, left in self.published.items()}
+
+    def learn(self, district: District) -> None:
+        """After a run: which holds there are now."""
+        for hold in district.holds:
+            rows = {(school, key) for school, key in hold.rows.select("school", "key").rows()}
+            self.published.setdefault(hold.id, rows)
+
+
+def unapproved_removals_are_few(district: District, before: dict[tuple[datetime, str], int]) -> bool:
+    """In no school and no seven days went more than the threshold of what was there at their start (safety row 3)."""
+    for (start, school), size in before.items():
+        gone = sum(
+            op is Op.SUSPEND and hold is None and where == school and start <= at < start + timedelta(days=WINDOW_DAYS)
+            for at, op, (where, _), hold in district.journal
+        )
+        if gone >= Limits().ignore_below and gone * 100 > size * Limits().deletes:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@settings(max_examples=-(-HISTORIES // PARTS), deadline=None)
+@given(steps=st.lists(STEP, min_size=2, max_size=10))
+def test_random_histories(part: int, steps: list[tuple[str, str, set[int], int, bool, int | None, list[int]]]) -> None:
+    assert part < PARTS  # four at a time, on as many workers
+    everybody = people("s1", range(SIZE)) | people("s2", range(SIZE))
+    district, witness = District(records=set(everybody), target=set(everybody)), Witness()
+    sizes: dict[tuple[datetime, str], int] = {}
+    for what, school, numbers, days, complete, dies_after, approvals in steps:
+        district.now += timedelta(days=days, minutes=1)
+        chosen = people(school, numbers)
+        if what == "leave":
+            district.records -= chosen
+        elif what == "return":
+            district.records |= chosen & everybody
+        elif what == "join":
+            district.records |= {(school, key + "n") for school, key in chosen}
+        for number in approvals:
+            known = list(district.holds)
+            district.approve(known[number].id if number < len(known) else "000000-0000", f"word-{number}")
+        _checked_run(district, witness, sizes, complete=complete, dies_after=dies_after)
+    for _ in range(3):  # somebody approves what is left: it converges
+        district.now += timedelta(minutes=1)
+        for hold in district.holds:
+            if hold.state is State.OPEN:
+                district.approve(hold.id, "last")
+        _checked_run(district, witness, sizes, complete=True, dies_after=None)
+    assert district.target == district.records
+    assert all(hold.state not in (State.OPEN, State.APPROVED) for hold in district.holds)
+
+
+def _checked_run(
+    district: District,
+    witness: Witness,
+    sizes: dict[tuple[datetime, str], int],
+    *,
+    complete: bool,
+    dies_after: int | None,
+) -> None:
+    witness.look(district, complete=complete)
+    sizes |= {(district.now, school): size for school, size in district.sizes().items()}
+    words = {word.hold: word for word in district.words}
+    seen = len(district.journal)
+    additions = district.records - district.target
+    district.run(complete=complete, dies_after=dies_after)
+    for _, op, person, hold in district.journal[seen:]:
+        if hold is not None:
+            assert op is Op.SUSPEND
+            assert hold in words, "nobody approved this"
+            assert person in witness.published[hold], "not in the set, or struck from it"
+    if dies_after is None:
+        assert additions <= district.target, "additions pass whatever is held"
+    assert unapproved_removals_are_few(district, sizes)
+    left = {school for school, _ in district.target}
+    assert left == {"s1", "s2"} or any(hold is not None for *_, hold in district.journal), "nothing is emptied"
+    witness.learn(district)
