@@ -57,6 +57,7 @@ from homeroom.api.district import (
     SyncMode,
 )
 from homeroom.api.learningapp import (
+    MAX_IDS_IN_STATUS,
     MAX_RULES_IN_STATUS,
     MAX_SCHOOLS_IN_STATUS,
     ClassRemoval,
@@ -65,6 +66,7 @@ from homeroom.api.learningapp import (
     LearningApp,
     LearningAppSpec,
     LearningAppStatus,
+    PeopleOfSchools,
     PersonRemoval,
     PlanStatus,
     Policy,
@@ -72,6 +74,10 @@ from homeroom.api.learningapp import (
     RuleCounts,
     SchoolCounts,
     SharingFindings,
+    SubscribedParts,
+    SubscribedPeople,
+    Subscription,
+    SubscriptionStatus,
     Target,
 )
 from homeroom.api.reasons import Reason
@@ -98,6 +104,7 @@ __all__ = [
     "FULL_RECONCILE_AT",
     "GROUP",
     "KINDS",
+    "MAX_IDS_IN_STATUS",
     "MAX_RULES_IN_STATUS",
     "MAX_SCHOOLS_IN_STATUS",
     "RECONCILE_AT",
@@ -131,6 +138,7 @@ __all__ = [
     "Operator",
     "Path",
     "PeopleCounts",
+    "PeopleOfSchools",
     "PersonRemoval",
     "PlanStatus",
     "Policy",
@@ -158,6 +166,10 @@ __all__ = [
     "SnapshotStatus",
     "Source",
     "Status",
+    "SubscribedParts",
+    "SubscribedPeople",
+    "Subscription",
+    "SubscriptionStatus",
     "Sync",
     "SyncMode",
     "Target",
