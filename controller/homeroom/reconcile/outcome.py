@@ -80,7 +80,7 @@ def school_rows(
     """
     held = set(decision.guarded.breaches["school"].to_list())
     failing = set(decision.actual.unsure) | (set(applied.failed_schools) if applied is not None else set())
-    waiting = set(left["school"].to_list())
+    waiting = set(left["school"].unique().to_list())
     ready = {row.pop("school"): row for row in _ready(decision.shared).iter_rows(named=True)}
     missing = {row.pop("school"): row for row in _missing(decision, left).iter_rows(named=True)}
     nobody = dict.fromkeys(_COUNTED, 0)
@@ -117,8 +117,11 @@ def _missing(decision: Decision, left: pl.DataFrame) -> pl.DataFrame:
 
     Who is to be made says the plan, and what they are the shared roster, whose people are those of `desired`.
     """
-    kind = pl.col("kind").cast(pl.String)
-    made = left.filter(pl.col("op").cast(pl.String).is_in([Op.CREATE.value, Op.RESTORE.value]))
+    kind = pl.col("kind")
+    made = left.filter(
+        kind != Kind.MEMBERSHIP.value,  # most of a plan, and nobody's absence
+        pl.col("op").is_in([Op.CREATE.value, Op.RESTORE.value]),
+    )
     wanted = decision.desired
     people = decision.shared.people.select(
         wanted.schools["key"].gather(wanted.people["school"]).alias("school"),
