@@ -242,7 +242,7 @@ def _day(value: object) -> object:
             pass  # no such day: said below
     elif isinstance(value, date) and not isinstance(value, datetime):
         return value
-    raise ValueError(f"must be a date like '2026-09-01', not '{value}'")
+    raise ValueError(f"must be a date like '2026-09-01', not '{str(value)[:20]}'")
 
 
 Date = Annotated[date, BeforeValidator(_day)]
