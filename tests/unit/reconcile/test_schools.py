@@ -46,11 +46,11 @@ RECORDS: list[Record] = [
     Held("u-2", "aide"),  # works there, and learns there
 ]
 ROSTER = roster_of(*RECORDS)
+DAY: Any = {"homeroom": HomeroomDefinition(), "today": TODAY}
 SHARED = share(
     ROSTER,
     [Rule(name=what, share=what, share_everything=True) for what in (Share.SECTIONS, Share.STAFF)],
-    homeroom=HomeroomDefinition(),
-    today=TODAY,
+    **DAY,
 )
 WANTED = desired(ROSTER, SHARED)
 NOTHING = Actual(**{name: pl.DataFrame(schema=schema) for name, schema in ACTUAL_SCHEMAS.items()})  # type: ignore[arg-type]  # all five are frames
@@ -114,6 +114,18 @@ def test_what_is_missing_is_counted_as_what_it_is(lacking: str, kinds: list[Kind
 def test_a_membership_that_is_missing_is_nobody_missing() -> None:
     found = rows("u-1", kinds=[Kind.MEMBERSHIP])
     assert found["s-1"] == {"state": "Pending", "ready": NORTH, "synced": NORTH}
+
+
+def test_without_administrators_there_are_none() -> None:
+    shared = share(ROSTER, [Rule(name="sections", share=Share.SECTIONS, share_everything=True)], **DAY)
+    decision: Any = SimpleNamespace(
+        shared=shared,
+        desired=desired(ROSTER, shared),
+        actual=SimpleNamespace(unsure=frozenset()),
+        guarded=SimpleNamespace(breaches=pl.DataFrame(schema={"school": pl.String})),
+    )
+    found = school_rows(decision, None, FIRST.changes.clear(), bought=None)
+    assert {school: row["synced"]["administrators"] for school, row in found.items()} == {"s-1": 0, "s-2": 0}
 
 
 def test_the_worst_counts() -> None:
