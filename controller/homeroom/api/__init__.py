@@ -63,6 +63,7 @@ from homeroom.api.district import (
     SyncMode,
 )
 from homeroom.api.learningapp import (
+    MAX_IDS_IN_STATUS,
     MAX_RULES_IN_STATUS,
     MAX_SCHOOLS_IN_STATUS,
     ClassRemoval,
@@ -73,6 +74,7 @@ from homeroom.api.learningapp import (
     LearningApp,
     LearningAppSpec,
     LearningAppStatus,
+    PeopleOfSchools,
     PersonRemoval,
     PlanStatus,
     Policy,
@@ -80,6 +82,10 @@ from homeroom.api.learningapp import (
     RuleCounts,
     SchoolCounts,
     SharingFindings,
+    SubscribedParts,
+    SubscribedPeople,
+    Subscription,
+    SubscriptionStatus,
     Target,
 )
 from homeroom.api.reasons import Reason
@@ -107,6 +113,7 @@ __all__ = [
     "GROUP",
     "KINDS",
     "MAX_HOLDS_IN_STATUS",
+    "MAX_IDS_IN_STATUS",
     "MAX_RULES_IN_STATUS",
     "MAX_SCHOOLS_IN_STATUS",
     "RECONCILE_AT",
@@ -150,6 +157,7 @@ __all__ = [
     "Operator",
     "Path",
     "PeopleCounts",
+    "PeopleOfSchools",
     "PersonRemoval",
     "PlanStatus",
     "Policy",
@@ -178,6 +186,10 @@ __all__ = [
     "Source",
     "SourceGuards",
     "Status",
+    "SubscribedParts",
+    "SubscribedPeople",
+    "Subscription",
+    "SubscriptionStatus",
     "Sync",
     "SyncMode",
     "Target",

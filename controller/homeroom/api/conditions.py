@@ -50,6 +50,8 @@ class ConditionType(StrEnum):
     """Positive, District: no record is quarantined."""
     CAPABLE = "Capable"
     """Positive, LearningApp: the target can do all that is declared."""
+    SUBSCRIBED = "Subscribed"
+    """Positive, LearningApp with a subscription: what is shared was bought."""
 
 
 NEGATIVE = (ConditionType.STALLED, ConditionType.RECONCILING)

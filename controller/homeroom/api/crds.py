@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from inspect import cleandoc
 from typing import Annotated, Final, Union, get_args, get_origin
@@ -137,6 +137,8 @@ def _of(annotation: object, *, defaults: bool) -> Schema:
         return {"type": "string", "maxLength": Duration.MAX_LENGTH, "pattern": Duration.PATTERN}
     if issubclass(annotation, datetime | AwareDatetime):
         return {"type": "string", "format": "date-time"}
+    if issubclass(annotation, date):
+        return {"type": "string", "format": "date", "maxLength": len("2026-09-01")}
     simple: Mapping[type, Schema] = {
         str: {"type": "string"},
         bool: {"type": "boolean"},

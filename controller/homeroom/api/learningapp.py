@@ -9,13 +9,14 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from homeroom.api.common import (
     CaBundle,
     Column,
     Count,
     Counts,
+    Date,
     Digest,
     Duration,
     HoldingStatus,
@@ -36,6 +37,8 @@ from homeroom.api.common import (
 MAX_SCHOOLS_IN_STATUS = 1000
 """Above this many schools a LearningApp reports totals only: status is for people, and bounded."""
 MAX_RULES_IN_STATUS = 1000
+MAX_IDS_IN_STATUS = 100
+"""Of schools or grades that were not bought, or not shared; `homeroom shared` shows all."""
 
 
 class Kolibri(Model):
@@ -144,6 +147,39 @@ class Guards(Model):
     """Fewer changes than this need nobody's word, unless they are the last ones of a class or school."""
 
 
+def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("must not have a value twice")
+    return values
+
+
+_SET = {"x-kubernetes-list-type": "set"}
+People = Annotated[int, Field(ge=1, le=10_000_000)]
+Grade = Annotated[str, Field(max_length=5, pattern=r"^(IT|PR|PK|TK|KG|0[1-9]|1[0-3]|PS|UG|Other)$")]
+"""The codes into which sources turn every grade that they know."""
+
+
+class Subscription(Model):
+    """What was bought of the product; what is left out is not compared.
+
+    It is reported, and changes nothing that a run does.
+    """
+
+    students: People | None = None
+    """Students, each counted once."""
+    teachers: People | None = None
+    """Teachers, each counted once."""
+    schools: Annotated[
+        tuple[SourceId, ...], AfterValidator(_each_once), Field(max_length=5000, json_schema_extra=_SET)
+    ] = ()
+    """Source ids of the schools; an empty list is as if it were left out."""
+    grades: Annotated[tuple[Grade, ...], AfterValidator(_each_once), Field(max_length=32, json_schema_extra=_SET)] = ()
+    """Grades: `IT`, `PR`, `PK`, `TK`, `KG`, `01` to `13`, `PS`, `UG`, and `Other`, that of sections without one. An
+    empty list is as if it were left out."""
+    go_live: Date | None = None
+    """The day on which people begin to use it, like `2026-09-01`; something should be there two weeks before."""
+
+
 class LearningAppSpec(Model):
     """A product that receives a shared roster."""
 
@@ -169,6 +205,8 @@ class LearningAppSpec(Model):
     """`Orphan` leaves the target alone when this resource is deleted; `Archive` archives what Homeroom made there."""
     removal: Removal = Removal()
     """What happens to people and classes that are no longer shared."""
+    subscription: Subscription | None = None
+    """What was bought of the product, to compare with what is shared; it changes nothing that a run does."""
     suspend: bool = False
     """Nothing outside is read or written while this is true; deletion still works."""
 
@@ -194,6 +232,72 @@ class SharingFindings(Model):
     """Id of the finding, as in `docs/sharing.md`."""
     count: Count
     """How many people or schools it is about; `homeroom shared` lists their source ids."""
+
+
+class SubscribedPeople(Model):
+    """People of one kind, bought and shared; each counted once."""
+
+    bought: Count
+    """How many were bought."""
+    shared: Count
+    """How many the rules share."""
+    over: Count = 0
+    """How many more are shared than were bought."""
+    under: Count = 0
+    """How many more were bought than are shared."""
+    buffer: Count = 0
+    """How far `over` may go before it is a problem: 25, or 5 % of what was bought if that is more."""
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether more are shared than the buffer lets pass."""
+        return self.over > self.buffer
+
+
+Ids = Annotated[tuple[SourceId, ...], Field(max_length=MAX_IDS_IN_STATUS, json_schema_extra=_SET)]
+
+
+class SubscribedParts(Model):
+    """Schools or grades, bought and shared."""
+
+    bought: Count
+    """How many were bought."""
+    shared: Count
+    """How many the rules share anything of."""
+    over: Count = 0
+    """How many are shared and were not bought."""
+    under: Count = 0
+    """How many were bought and are not shared."""
+    not_bought: Ids = ()
+    """The first of those that are shared and were not bought."""
+    not_shared: Ids = ()
+    """The first of those that were bought and are not shared."""
+
+
+class SubscriptionStatus(Model):
+    """What was bought and what is shared; only what the subscription names."""
+
+    students: SubscribedPeople | None = None
+    """Students."""
+    teachers: SubscribedPeople | None = None
+    """Teachers."""
+    schools: SubscribedParts | None = None
+    """Schools."""
+    grades: SubscribedParts | None = None
+    """Grades: of the shared sections, and of the shared students who are in none of them."""
+    unknown_grades: Count = 0
+    """Sections, and students in none, whose grade in the records cannot be read."""
+
+
+class PeopleOfSchools(Model):
+    """People of several schools, each counted once."""
+
+    students: Count = 0
+    """Students."""
+    teachers: Count = 0
+    """Teachers."""
+    staff: Count = 0
+    """Staff."""
 
 
 class PlanStatus(Model):
@@ -240,6 +344,12 @@ class LearningAppStatus(HoldingStatus):
     """The counts per school added up: who is in two schools counts twice."""
     distinct: Counts | None = None
     """The counts of the district: who is in two schools counts once."""
+    in_two_schools: PeopleOfSchools | None = None
+    """Who is shared in two schools. This and the next are why `perSchoolSum` is more than `distinct`."""
+    in_more_schools: PeopleOfSchools | None = None
+    """Who is shared in three or more schools."""
+    subscription: SubscriptionStatus | None = None
+    """What was bought and what is shared; absent without `spec.subscription`."""
     findings: Annotated[
         tuple[SharingFindings, ...],
         Field(

@@ -52,6 +52,17 @@ class Reason(StrEnum):
         "no SharingRule names this app: nothing is shared and nothing is removed",
         "create a SharingRule",
     )
+    WITHIN_SUBSCRIPTION = "WithinSubscription", "what is shared was bought, or is within the buffer"
+    SUBSCRIPTION_EXCEEDED = (
+        "SubscriptionExceeded",
+        "more students or teachers are shared than were bought, beyond the buffer; nobody is removed because of it",
+        "buy more, or narrow the rules; `homeroom shared` shows both side by side",
+    )
+    NOT_SUBSCRIBED = (
+        "NotSubscribed",
+        "schools or grades are shared that were not bought; nothing is removed because of it",
+        "buy them, or narrow the rules; the message names them",
+    )
 
     # Approvals
     RELEASED = "Released", "the hold is released, and what was still planned of it is done"

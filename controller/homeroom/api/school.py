@@ -15,7 +15,10 @@ from homeroom.api.common import Column, Count, Model, Name, Reference, Resource,
 
 
 class SchoolState(StrEnum):
-    """How a school stands: all as it should be, on its way, held for a person, not set up in the app, or failing."""
+    """How a school stands, from good to bad.
+
+    All as it should be; on its way; held for a person; bought and not shared, or shared with no app; failing.
+    """
 
     SYNCED = "Synced"
     PENDING = "Pending"
@@ -51,6 +54,8 @@ class PeopleCounts(Model):
     """Teachers."""
     sections: Count = 0
     """Classes."""
+    administrators: Count = 0
+    """Administrators of the school."""
 
 
 class SchoolAppStatus(Model):
@@ -78,7 +83,7 @@ class SchoolStatus(RootStatus):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = ()
-    """One entry per LearningApp that receives this school."""
+    """One entry per LearningApp that receives this school, or of which it was bought."""
     last_change_time: Time | None = None
     """When anything in this status last changed; never moves by itself."""
 
@@ -91,6 +96,12 @@ class School(Resource):
     columns: ClassVar[tuple[Column, ...]] = (
         Column("School", ".spec.displayName", "string", "The school's name"),
         Column("Summary", ".status.summary", "string", "The worst state of all apps"),
+        Column("App", ".status.apps[0].name", "string", "The first app by name; the next three are of it", priority=1),
+        Column("Students", ".status.apps[0].synced.students", "integer", "Students that it contains", priority=1),
+        Column("Teachers", ".status.apps[0].synced.teachers", "integer", "Teachers that it contains", priority=1),
+        Column(
+            "Administrators", ".status.apps[0].synced.administrators", "integer", "Administrators in it", priority=1
+        ),
         Column("District", ".spec.districtRef.name", "string", "The district of the school", priority=1),
         Column("ID", ".spec.sourcedId", "string", "The school's id in the source", priority=1),
     )

@@ -24,7 +24,7 @@ from homeroom.errors import HomeroomError
 COMMANDS: Final = {
     "validate": "Check resources in files, and a OneRoster export with them, before anything is applied.",
     "plan": "Show what the next run of an app would change. Writes nothing.",
-    "shared": "Show who the rules of an app share: counts first, then schools.",
+    "shared": "Show who the rules of an app share: counts first, beside what was bought, then schools.",
     "why": "Explain a person's access to an app: rule, class and record, and what was done last.",
     "history": "List changes that were made in an app: when, what, why.",
     "status": "Show the last and the next run of everything, and the age of the records.",

@@ -114,26 +114,20 @@ def _exit_code(decision: Decision | None) -> int:
 
 def _noted(decision: Decision) -> pl.DataFrame:
     """All rows of the plan, with what becomes of them: the column `note` is empty for those that would be done."""
-    everything = decision.plan.changes.with_columns(changes(decision.plan.changes))
-    nothing = pl.DataFrame(schema=dict.fromkeys(CHANGE, pl.String()))
-    held = pl.concat([nothing, *(hold.rows.select(CHANGE) for hold in decision.reviewed.open)])
-    held = held.with_columns(held=pl.lit(value=True))
-    done = changes(decision.allowed.changes).with_columns(done=pl.lit(value=True))
-    on = list(CHANGE)
-    return (
-        everything.join(held, on=on, how="left", nulls_equal=True, maintain_order="left")
-        .join(done, on=on, how="left", nulls_equal=True, maintain_order="left")
-        .with_columns(
-            note=pl.when("held")
-            .then(pl.lit(_HELD))
-            .when("done")
-            .then(pl.lit(""))
-            .when(pl.lit(bool(decision.reviewed.waiting)))
-            .then(pl.lit(_WAITS))
-            .otherwise(pl.lit(_POLICY))
-        )
-        .drop("held", "done")
+    on, keys = list(CHANGE), changes(decision.plan.changes)
+    held = pl.concat([keys.clear(), *(hold.rows.select(on) for hold in decision.reviewed.open)])
+    left = _WAITS if decision.reviewed.waiting else _POLICY
+    note = pl.when("held").then(pl.lit(_HELD)).when("done").then(pl.lit("")).otherwise(pl.lit(left))
+    known = keys.join(
+        held.with_columns(held=pl.lit(value=True)), on=on, how="left", nulls_equal=True, maintain_order="left"
+    ).join(
+        changes(decision.allowed.changes).with_columns(done=pl.lit(value=True)),
+        on=on,
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
     )
+    return decision.plan.changes.with_columns(known.select(note.alias("note"))["note"])
 
 
 def _summary(changes: pl.DataFrame) -> Iterator[dict[str, Any]]:

@@ -1,26 +1,30 @@
 """`homeroom shared`: what the rules of an app share, counts first; names only on request.
 
-Both ways to ask go through `homeroom.roster`, as the runs do; see docs/sharing.md for what the rules mean.
+Both ways to ask go through `homeroom.roster`, as the runs do; see docs/sharing.md for what the rules mean,
+docs/subscription.md for what was bought.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Final
 
 import polars as pl
 import typer
 
-from homeroom.api import Counts
+from homeroom.api import Counts, Subscription, SubscriptionStatus
 from homeroom.cli import options, records, terminal
 from homeroom.cli.records import Inputs
 from homeroom.errors import InvalidSpecError
 from homeroom.roster.desired import FULL_NAME
 from homeroom.roster.explain import who
 from homeroom.roster.shared import SharingFinding, share
+from homeroom.roster.subscription import compare, in_several_schools, told
 
 _COUNTED: Final = tuple(Counts.model_fields)
+_YES_OR_NO: Final = {True: "yes", False: "no"}
 
 
 def command(
@@ -41,7 +45,7 @@ def command(
     today: options.Today = None,
     output: options.Output = "text",
 ) -> None:
-    """Show who the rules of an app share: counts first, then schools.
+    """Show who the rules of an app share: counts first, beside what was bought, then schools.
 
     `--people` prints names. They stand nowhere in the Kubernetes API; this command reads them where the records are, so
     whoever can run it there can see them.
@@ -77,16 +81,26 @@ def _all(inputs: Inputs, day: date) -> dict[str, Any]:
         parts.list.join(", ").alias("role"),
         roster.orgs["id"].gather(shared.schools["org"].gather(shared.people["school"])).alias("school"),
     )
+    subscription = inputs.app.spec.subscription
+    bought = pl.DataFrame({"id": subscription.schools if subscription is not None else ()}, {"id": pl.String})
+    schools = shared.per_school.join(bought.with_columns(bought=True), on="id", how="full", coalesce=True).sort("id")
     effects = {rule.name: rule.effect.value for rule in inputs.rules}
     return {
         **_head(inputs),
         "distinct": shared.distinct.model_dump(),
         "perSchoolSum": shared.per_school_sum.model_dump(),
+        "inSeveralSchools": in_several_schools(shared).to_dicts(),
+        "subscription": _bought(subscription, compare(subscription, roster, shared)) if subscription else None,
         "rules": [
             {"name": name, "effect": effects[name], **counts.model_dump()} for name, counts in shared.rules.items()
         ],
-        "schools": shared.per_school.join(names, on="id", how="left", maintain_order="left")
-        .select("id", "name", *_COUNTED)
+        "schools": schools.join(names, on="id", how="left", maintain_order="left")
+        .select(
+            "id",
+            "name",
+            *([pl.col("bought").fill_null(value=False)] if bought.height else []),
+            pl.col(_COUNTED).fill_null(0),
+        )
         .to_dicts(),
         "findings": [
             {"rule": finding.value, "id": about, "text": finding.text, "todo": finding.todo}
@@ -95,6 +109,17 @@ def _all(inputs: Inputs, day: date) -> dict[str, Any]:
         ],
         "people": people.sort("school", "role", "id").to_dicts(),
     }
+
+
+def _bought(subscription: Subscription, found: SubscriptionStatus) -> dict[str, Any]:
+    """What was bought beside what is shared, and what the condition `Subscribed` says of it."""
+    reason, words = told(found)
+    live = subscription.go_live.isoformat() if subscription.go_live else None
+    return {"reason": reason.value, "message": words, "goLive": live, **found.document()}
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{counts[what]:,} {what}" for what in _COUNTED if what in counts)
 
 
 def _one(inputs: Inputs, name: str, day: date) -> dict[str, Any]:
@@ -133,9 +158,16 @@ def _show(document: dict[str, Any]) -> None:
     terminal.say(f"learningapp/{document['app']}, records {document['snapshot'][:12]}", style="bold")
     if "distinct" in document:
         for words, counts in (("shared", document["distinct"]), ("added up per school", document["perSchoolSum"])):
-            terminal.say(f"{words}: " + ", ".join(f"{number:,} {what}" for what, number in counts.items()))
+            terminal.say(f"{words}: " + _counted(counts))
+        for row in document["inSeveralSchools"]:
+            terminal.say(f"in {row['schools']} schools, and counted in each: " + _counted(row))
+    subscription = document.get("subscription")
+    if subscription:
+        live = f"; in use from {subscription['goLive']} on" if subscription["goLive"] else ""
+        terminal.say(f"bought: {subscription['message']} ({subscription['reason']}){live}")
     for part in ("rules", "schools", "findings", "people"):
         rows = document.get(part, [])
+        rows = [{**row, "bought": _YES_OR_NO[row["bought"]]} if "bought" in row else row for row in rows]
         if rows:
             terminal.say()
             terminal.table([*map(str.upper, rows[0])], [list(row.values()) for row in rows])

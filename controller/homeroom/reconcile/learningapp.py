@@ -68,6 +68,7 @@ from homeroom.reconcile.executor import Applied, Executor
 from homeroom.reconcile.outcome import gaps, left_to_do, outcome_of, plan_status, school_rows
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
+from homeroom.reconcile.subscription import with_subscription, without_subscription
 from homeroom.roster.diff import Baseline, diff, expected
 from homeroom.roster.shared import Rule, Shared, rules_of, share
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired
@@ -131,14 +132,17 @@ class LearningAppRoot:
                 "schools": (),
                 "per_school_sum": Counts(),
                 "distinct": Counts(),
+                "in_two_schools": None,
+                "in_more_schools": None,
                 "findings": (),
                 "plan": None,
             }
             return Report(
-                status=app.status.model_copy(update=nothing),
+                status=without_subscription(app.status.model_copy(update=nothing)),
                 message="no SharingRule shares anything with this app: nothing is shared and nothing is removed",
                 reason=Reason.NO_SHARING_RULES,
                 ending=Ending.STALLED,
+                wakes=_changed_schools(run, {}),
             )
         inputs = await self._gather(run, models)
         wait = self._still_settling(run.key, inputs)
@@ -409,7 +413,16 @@ class LearningAppRoot:
             generation=app.metadata.generation,
             now=run.clock.now(),
         )
-        rows = school_rows(decision, applied, left)
+        rows = school_rows(decision, applied, left, bought=app.spec.subscription)
+        status = with_subscription(
+            status,
+            app=app,
+            district=inputs.district,
+            roster=inputs.snapshot.roster,
+            shared=shared,
+            schools=rows,
+            now=run.clock.now(),
+        )
         self._tell_drift(run, decision, applied)
         reason, message, ending = outcome_of(decision, applied, left, inputs.district)
         return Report(

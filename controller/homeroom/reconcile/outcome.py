@@ -5,18 +5,31 @@ Neighbours: `learningapp` (the run), `decide` (what it found), `school` (who sho
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
-from homeroom.api import ClassRemoval, District, LearningApp, PersonRemoval, PlanStatus, Reason, SchoolState
+from homeroom.api import (
+    ClassRemoval,
+    District,
+    LearningApp,
+    PeopleCounts,
+    PersonRemoval,
+    PlanStatus,
+    Reason,
+    SchoolState,
+    Subscription,
+)
 from homeroom.plan import IDENTITY, Cause, Kind, Op, Plan
 from homeroom.reconcile.approvals import held_message
 from homeroom.reconcile.decide import Decision
 from homeroom.reconcile.executor import Applied
 from homeroom.reconcile.run import Ending
 from homeroom.roster.diff import identity
+from homeroom.roster.shared import Shared
 from homeroom.targets import Target
+
+_COUNTED: Final = tuple(PeopleCounts.model_fields)
 
 
 def left_to_do(decision: Decision, applied: Applied | None) -> pl.DataFrame:
@@ -59,42 +72,73 @@ def gaps(app: LearningApp, target: Target) -> list[str]:
     return found
 
 
-def school_rows(decision: Decision, applied: Applied | None, left: pl.DataFrame) -> dict[str, object]:
-    """How each school stands in this app, for its School object: {school id: {state, ready, synced}}."""
+def school_rows(
+    decision: Decision, applied: Applied | None, left: pl.DataFrame, *, bought: Subscription | None
+) -> dict[str, dict[str, Any]]:
+    """How each school stands in this app, for its School object: {school id: {state, ready, synced}}.
+
+    Schools that are shared, and those that were `bought` and are not: these are not set up.
+    """
     held = {school for hold in decision.reviewed.open for school in hold.rows["school"].unique().to_list()}
     failing = set(decision.actual.unsure) | (set(applied.failed_schools) if applied is not None else set())
-    open_rows = left.group_by("school").agg(
-        (pl.col("kind").cast(pl.String) == Kind.CLASS.value).and_(_MISSING).sum().alias("sections"),
-        (pl.col("kind").cast(pl.String) == Kind.PERSON.value)
-        .and_(_MISSING, ~pl.col("staff").fill_null(value=False))
-        .sum()
-        .alias("students"),
-        (pl.col("kind").cast(pl.String) == Kind.PERSON.value)
-        .and_(_MISSING, pl.col("staff").fill_null(value=False))
-        .sum()
-        .alias("teachers"),
-    )
-    missing = {row["school"]: row for row in open_rows.iter_rows(named=True)}
-    rows: dict[str, object] = {}
-    for school in decision.shared.per_school.iter_rows(named=True):
-        ready = {name: school[name] for name in _COUNTED}
-        lacking = missing.get(school["id"])
+    waiting = set(left["school"].unique().to_list())
+    ready = {row.pop("school"): row for row in _ready(decision.shared).iter_rows(named=True)}
+    missing = {row.pop("school"): row for row in _missing(decision, left).iter_rows(named=True)}
+    nobody = dict.fromkeys(_COUNTED, 0)
+    rows: dict[str, dict[str, Any]] = {}
+    for school in sorted({*ready, *(bought.schools if bought is not None else ())}):
         state = (
             SchoolState.ERROR
-            if school["id"] in failing
+            if school in failing
+            else SchoolState.NOT_SET_UP
+            if school not in ready
             else SchoolState.HELD
-            if school["id"] in held
+            if school in held
             else SchoolState.PENDING
-            if lacking is not None
+            if school in waiting
             else SchoolState.SYNCED
         )
-        synced = {name: max(ready[name] - (lacking[name] if lacking else 0), 0) for name in _COUNTED}
-        rows[school["id"]] = {"state": state.value, "ready": ready, "synced": synced}
+        wanted, lacking = ready.get(school, nobody), missing.get(school, nobody)
+        synced = {name: max(wanted[name] - lacking[name], 0) for name in _COUNTED}
+        rows[school] = {"state": state.value, "ready": wanted, "synced": synced}
     return rows
 
 
-_COUNTED: Final = ("students", "teachers", "sections")
-_MISSING: Final = pl.col("op").cast(pl.String).is_in([Op.CREATE.value, Op.RESTORE.value])
+def _ready(shared: Shared) -> pl.DataFrame:
+    """[school (source id), students, teachers, sections, administrators]: what the rules share of each school."""
+    schools = shared.per_school.with_row_index("row")  # rows of `shared.schools`
+    rights = shared.people["school"].gather(shared.rights["person"]).value_counts(name="administrators")
+    return schools.join(rights, left_on="row", right_on="school", how="left").select(
+        pl.col("id").alias("school"), pl.col(_COUNTED).fill_null(0)
+    )
+
+
+def _missing(decision: Decision, left: pl.DataFrame) -> pl.DataFrame:
+    """[school, students, teachers, sections, administrators]: how much of that is still to be made.
+
+    Who is to be made says the plan, and what they are the shared roster, whose people are those of `desired`.
+    """
+    kind = pl.col("kind")
+    made = left.filter(
+        kind != Kind.MEMBERSHIP.value,  # most of a plan, and nobody's absence
+        pl.col("op").is_in([Op.CREATE.value, Op.RESTORE.value]),
+    )
+    wanted = decision.desired
+    people = decision.shared.people.select(
+        wanted.schools["key"].gather(wanted.people["school"]).alias("school"),
+        wanted.people["key"],
+        "student",
+        "teacher",
+    )
+    persons = (
+        people.join(made.filter(kind == Kind.PERSON.value), on=["school", "key"], how="semi")
+        .group_by("school")
+        .agg(students=pl.col("student").sum(), teachers=pl.col("teacher").sum())
+    )
+    others = made.group_by("school").agg(
+        sections=(kind == Kind.CLASS.value).sum(), administrators=(kind == Kind.RIGHT.value).sum()
+    )
+    return others.join(persons, on="school", how="left").select("school", pl.col(_COUNTED).fill_null(0))
 
 
 def outcome_of(

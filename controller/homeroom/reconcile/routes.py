@@ -9,7 +9,12 @@ from homeroom.reconcile.ports import Cluster, Key, Object, key_of
 
 def routes(cluster: Cluster, old: Object | None, new: Object | None) -> Iterable[Key]:
     """The roots that a change from `old` (None: made) to `new` (None: gone) concerns; a moved reference wakes both."""
-    return {key: None for obj in (old, new) if obj is not None for key in _roots(cluster, obj)}
+    found = {key: None for obj in (old, new) if obj is not None for key in _roots(cluster, obj)}
+    if old is not None and new is None and old["kind"] == "LearningApp":
+        # The rows show it no more. No run of its own can tell them: it is gone.
+        district = ((old.get("spec") or {}).get("districtRef") or {}).get("name", "")
+        found |= dict.fromkeys(_of_district(cluster, "School", old["metadata"]["namespace"], district))
+    return found
 
 
 def _roots(cluster: Cluster, obj: Object) -> Iterator[Key]:
@@ -23,9 +28,14 @@ def _roots(cluster: Cluster, obj: Object) -> Iterator[Key]:
         return
     yield key_of(obj)
     if kind == "District":
-        for app in cluster.list("LearningApp", namespace):
-            if (app["spec"].get("districtRef") or {}).get("name") == obj["metadata"]["name"]:
-                yield key_of(app)
+        yield from _of_district(cluster, "LearningApp", namespace, obj["metadata"]["name"])
+        yield from _of_district(cluster, "School", namespace, obj["metadata"]["name"])  # they name its contact
     elif kind == "School":
         # Somebody edited or deleted a row that only we write: its district makes it again.
         yield Key("District", namespace, (spec.get("districtRef") or {}).get("name", ""))
+
+
+def _of_district(cluster: Cluster, kind: str, namespace: str, district: str) -> Iterator[Key]:
+    for obj in cluster.list(kind, namespace):
+        if (obj["spec"].get("districtRef") or {}).get("name") == district:
+            yield key_of(obj)

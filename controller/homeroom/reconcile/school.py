@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
@@ -17,14 +17,6 @@ from homeroom.api import PeopleCounts, School, SchoolAppStatus, SchoolState, Sch
 from homeroom.reconcile.ports import Cluster, Key
 from homeroom.reconcile.run import Report, Run
 from homeroom.store import Store
-
-_WORST_FIRST: Final = (
-    SchoolState.ERROR,
-    SchoolState.HELD,
-    SchoolState.NOT_SET_UP,
-    SchoolState.PENDING,
-    SchoolState.SYNCED,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +27,8 @@ class SchoolRoot:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Which apps belong to the school's district."""
-        return ("LearningApp",)
+        """Which apps belong to the school's district, and whom to ask there."""
+        return ("LearningApp", "District")
 
     def needs_cleanup(self, resource: School) -> bool:
         """A row has nothing outside."""
@@ -72,7 +64,11 @@ class SchoolRoot:
                     )
                 )
         states = {stand.state for stand in stands} or {SchoolState.NOT_SET_UP}
-        summary = next(state for state in _WORST_FIRST if state in states)
+        summary = max(states, key=list(SchoolState).index)
         status = run.resource.status.model_copy(update={"summary": summary, "apps": tuple(stands)})
         message = ", ".join(f"{stand.name}: {stand.state}" for stand in stands) or "shared with no app"
+        district = run.cluster.get(Key("District", run.key.namespace, spec.district_ref.name))
+        contact = district["spec"].get("contact") if district is not None else None
+        if contact and SchoolState.NOT_SET_UP in states:
+            message += f"; ask {contact}"
         return Report(status=status, message=message)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import copy
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -113,6 +113,27 @@ def test_all_broken_rules_of_an_object_are_told_at_once() -> None:
         "spec: must have exactly one of `template` and `share`; an Include without `match` shares the whole district: "
         "say so with `shareEverything: true`, or add `match`"
     )
+
+
+def test_a_subscription_is_read_and_written_as_it_stands() -> None:
+    bought = {"students": 5, "schools": ["s-2", "s-1"], "grades": ["KG", "01"], "goLive": "2026-09-01"}
+    document = copy.deepcopy(_VALID["LearningApp"])
+    document["spec"]["subscription"] = bought
+    app = parse(document)
+    assert isinstance(app, LearningApp)
+    assert app.spec.subscription is not None
+    assert app.spec.subscription.go_live == date(2026, 9, 1)
+    assert app.spec.subscription.document() == bought
+
+
+@pytest.mark.parametrize(
+    "day", ["", "2026-9-1", "20260901", "2026-W36-2", "2026-02-30", "2026-09-01T00:00:00Z", 1788220800]
+)
+def test_a_day_has_one_form(day: object) -> None:
+    document = copy.deepcopy(_VALID["LearningApp"])
+    document["spec"]["subscription"] = {"goLive": day}
+    with pytest.raises(InvalidFieldsError, match="must be a date like '2026-09-01'"):
+        parse(document)
 
 
 def test_a_rule_is_checked_also_where_a_model_is_made_by_hand() -> None:

@@ -136,6 +136,57 @@ def test_shared_says_what_the_rules_leave_out(homeroom: Homeroom, tmp_path: Path
     assert [(found["rule"], found["id"]) for found in document["findings"]] == [("sh-student-with-staff-role", "a-2")]
 
 
+def test_shared_shows_what_was_bought(homeroom: Homeroom, tmp_path: Path) -> None:
+    tree = shutil.copytree(TREE, tmp_path / "tree")
+    app = tree / "learningapp.yaml"
+    whole = app.read_text()
+    app.write_text(whole.replace("students: 220", "students: 100").replace("[s-001, s-002, s-003]", "[s-001, s-009]"))
+    look = ("shared", "-f", tree, "--records", RECORDS, *TODAY)
+    said = homeroom(*look)
+    assert (
+        "bought: 208 of 100 students (108 more, beyond the buffer of 25); 15 of 20 teachers; "
+        "schools shared and not bought: s-002, s-003; schools bought and not shared: s-009 (SubscriptionExceeded)"
+    ) in said.out
+    lines = {line.split()[0]: line.split() for line in said.out.splitlines() if line.startswith("s-0")}
+    assert [lines[school][-5] for school in ("s-001", "s-002", "s-003")] == ["yes", "no", "no"]
+    assert lines["s-009"] == ["s-009", "yes", "0", "0", "0", "0"]
+    document = json.loads(homeroom(*look, "-o", "json").out)
+    subscription = document["subscription"]
+    assert subscription["students"] == {"bought": 100, "shared": 208, "over": 108, "under": 0, "buffer": 25}
+    assert (subscription["reason"], subscription["goLive"]) == ("SubscriptionExceeded", "2027-01-11")
+    assert {school["id"]: school["bought"] for school in document["schools"]} == {
+        "s-001": True,
+        "s-002": False,
+        "s-003": False,
+        "s-009": True,
+    }
+
+    app.write_text(whole.partition("  subscription:")[0])
+    said = homeroom(*look)
+    assert (said.code, said.err) == (0, "")
+    assert "bought" not in said.out.lower()
+    document = json.loads(homeroom(*look, "-o", "json").out)
+    assert document["subscription"] is None
+    assert "bought" not in document["schools"][0]
+
+
+def test_shared_says_who_is_counted_more_than_once(homeroom: Homeroom, tmp_path: Path) -> None:
+    records = shutil.copytree(RECORDS, tmp_path / "records")
+    rows = (records / "enrollments.csv").read_text(encoding="utf-8").splitlines()
+    columns = rows[0].split(",")
+    here = [dict(zip(columns, row.split(","), strict=True)) for row in rows[1:]]
+    pupil = next(row for row in here if (row["schoolSourcedId"], row["role"]) == ("s-003", "student"))
+    there = next(row for row in here if (row["schoolSourcedId"], row["role"]) == ("s-002", "student"))
+    added = {**there, "sourcedId": "e-x", "userSourcedId": pupil["userSourcedId"]}
+    with (records / "enrollments.csv").open("a", newline="") as file:
+        file.write(",".join(added[column] for column in columns) + "\r\n")
+    look = ("shared", "-f", TREE, "--records", records, *TODAY)
+    assert "in 2 schools, and counted in each: 1 students, 0 teachers, 0 staff" in homeroom(*look).out
+    document = json.loads(homeroom(*look, "-o", "json").out)
+    assert document["inSeveralSchools"] == [{"schools": 2, "students": 1, "teachers": 0, "staff": 0}]
+    assert document["perSchoolSum"]["students"] - document["distinct"]["students"] == 1
+
+
 def test_shared_by_one_rule(homeroom: Homeroom) -> None:
     said = homeroom("shared", "kolibri", *EXAMPLE, "--rule", "administrators", "--people")
     assert "administrators   Include          0          0          0       6" in said.out

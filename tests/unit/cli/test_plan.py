@@ -30,18 +30,36 @@ def tree(tmp_path: Path, old: str, new: str) -> Path:
 @pytest.mark.usefixtures("shelf")
 def test_a_plan_counts_first_and_lists_on_request(homeroom: Homeroom) -> None:
     said = homeroom("plan", *LOOK)
-    assert (said.code, said.err) == (2, "")
-    lines = said.out.splitlines()
+    assert (said.code, said.err) == (3, "")
+    head, _, body = said.out.partition("\n\n")
+    lines, table = head.splitlines(), body.splitlines()
     assert lines[0].startswith("learningapp/kolibri: + 3 School, + 229 Person")
     assert lines[2].startswith("without the store nobody knows what was done before")
-    assert lines[4].split() == ["SCHOOL", "KIND", "CAUSE", "+", "^", "~", "-"]
-    rows = [line.split() for line in lines[5:]]
+    held = [line for line in lines if line.startswith("held for approval (new): ")]
+    assert len(held) == 6  # of each school the first sync, and the administrators apart
+    assert table[0].split() == ["SCHOOL", "KIND", "CAUSE", "+", "^", "~", "-"]
+    rows = [line.split() for line in table[1:]]
     assert {row[2] for row in rows} == {"FirstSync"}
+    assert all(line.endswith("held for approval") for line in table[1:])
     document = json.loads(homeroom("plan", *LOOK, "-o", "json", "--details").out)
     assert sum(int(row[3]) for row in rows) == document["counts"]["changes"] == len(document["changes"])
     details = homeroom("plan", *LOOK, "--details").out
     assert "+ Create Membership s-001 " in details
-    assert details.count("(FirstSync)") == document["counts"]["changes"]
+    assert details.count("(FirstSync, held for approval)") == document["counts"]["changes"]
+    assert document["counts"]["held"] == document["counts"]["blocked"] == document["counts"]["changes"]
+    assert {(hold["id"], hold["guard"]) for hold in document["holds"]} == {
+        (None, "FirstSync"),
+        (None, "Administrators"),
+    }
+
+
+@pytest.mark.usefixtures("shelf")
+def test_without_a_review_only_administrators_are_held(homeroom: Homeroom, tmp_path: Path) -> None:
+    look = ("-f", tree(tmp_path, "policy: Sync", "policy: Sync\n  firstSync: Automatic"), *LOOK[2:])
+    document = json.loads(homeroom("plan", *look, "-o", "json", "--details").out)
+    assert document["result"] == "Held"
+    held = {change["kind"] for change in document["changes"] if change["note"]}
+    assert held == {"Right"}
 
 
 @pytest.mark.usefixtures("shelf")
@@ -58,7 +76,8 @@ def test_what_the_policy_keeps_back_is_said(homeroom: Homeroom, tmp_path: Path) 
     assert "kept back by the policy" in said.out
     assert "suspended: the operator does nothing" in said.out
     counts = json.loads(homeroom("plan", *look, "-o", "json").out)["counts"]
-    assert counts["keptBack"] == counts["changes"] > 0
+    assert counts["blocked"] == counts["changes"] > 0
+    assert counts["held"] == 0
 
 
 def test_what_stands_still_is_said(homeroom: Homeroom, shelf: Shelf) -> None:

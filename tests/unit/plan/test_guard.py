@@ -42,7 +42,9 @@ NOTHING = Standing(
 def standing(*sizes: tuple[Kind, str, int], classes: dict[str, int] | None = None) -> Standing:
     """Sizes per school, and of classes, written as `school/class`."""
     rows: list[tuple[str, str, str | None, int]] = [(kind.value, where, None, n) for kind, where, n in sizes]
-    rows += [(Kind.MEMBERSHIP.value, *name.split("/"), n) for name, n in (classes or {}).items()]  # type: ignore[list-item]  # mypy does not count what `split` gives
+    for name, n in (classes or {}).items():
+        school, section = name.split("/")
+        rows.append((Kind.MEMBERSHIP.value, school, section, n))
     return replace(NOTHING, sizes=pl.DataFrame(rows, schema=SIZES_SCHEMA, orient="row"))
 
 

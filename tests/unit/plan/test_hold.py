@@ -63,9 +63,9 @@ class District:
     def planned(self, *, complete: bool = True) -> list[Row]:
         leaving = sorted(self.target - self.records) if complete else []
         coming = sorted(self.records - self.target)
-        return [(s, "Person", "Suspend", "LeftSource", key, None, None) for s, key in leaving] + [
-            (s, "Person", "Create", "SourceAdded", key, None, None) for s, key in coming
-        ]
+        rows: list[Row] = [(s, "Person", "Suspend", "LeftSource", key, None, None) for s, key in leaving]
+        rows += [(s, "Person", "Create", "SourceAdded", key, None, None) for s, key in coming]
+        return rows
 
     def _judge(self, rows: Sequence[Row], released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
         sizes = [(Kind.PERSON.value, s, None, n) for s, n in self.sizes().items()]
@@ -265,7 +265,7 @@ def test_a_used_hold_stays_used_and_the_first_word_counts() -> None:
 def test_ids_do_not_tell_who_is_meant() -> None:
     one, other = lossy(), replace(lossy(), salts=itertools.count(7))
     (hold,) = one.holds
-    other.holds = ()
+    other.holds = one.holds[:0]
     other.run()
     assert hold.rows.equals(other.holds[0].rows)
     assert hold.id.split("-")[0] != other.holds[0].id.split("-")[0]
