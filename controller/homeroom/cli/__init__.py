@@ -1,8 +1,9 @@
 """The command line `homeroom`, also `kubectl homeroom`: looking, planning, checking, and starting the operator.
 
-`main` is the entry point. Each command is a module of its own with a function `command`, and is loaded only when it is
-called, so that `homeroom --help` and completion answer at once. Neighbours: `terminal` (all that is printed),
-`declared` (the resources that a command is about), `records` (the store and exports).
+`main` is the entry point. Each command is a function `command` of a module of its own (`forget-person`: `forget` of the
+module `person`), and is loaded only when it is called, so that `homeroom --help` and completion answer at once.
+Neighbours: `terminal` (all that is printed), `declared` (the resources that a command is about), `records` (the store
+and exports).
 
 Exit codes: 0 fine, 1 an error or a problem, 2 the command line itself was wrong. `plan` has more to say, see there.
 """
@@ -27,6 +28,8 @@ COMMANDS: Final = {
     "shared": "Show who the rules of an app share: counts first, beside what was bought, then schools.",
     "why": "Explain a person's access to an app: rule, class and record, and what was done last.",
     "history": "List changes that were made in an app: when, what, why.",
+    "export-person": "Give out all that is held about one person of a district, as JSON.",
+    "forget-person": "Forget one person of a district who has left: make anonymous what has to stay.",
     "status": "Show the last and the next run of everything, and the age of the records.",
     "check": "Try each hop to sources and targets, and say in plain words how it went.",
     "crds": "Print or write the CustomResourceDefinitions of this release.",
@@ -64,7 +67,9 @@ def _app(loaded: Collection[str]) -> typer.Typer:
     app.callback()(_about)
     for name, words in COMMANDS.items():
         if name in loaded:
-            app.command(name, short_help=words)(import_module(f"homeroom.cli.{name}").command)
+            verb, _, module = name.rpartition("-")
+            command = getattr(import_module(f"homeroom.cli.{module}"), verb or "command")
+            app.command(name, short_help=words)(command)
         else:
             app.command(name, help=words)(_not_loaded)
     return app

@@ -6,9 +6,10 @@ import csv
 import re
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
+import polars as pl
 import typer
 
 from homeroom.api import Duration
@@ -31,6 +32,19 @@ _SHOWN: Final = {
     "result": "RESULT",
     "revision": "REVISION",
 }
+_RUNS: Final = 10
+"""How many runs are counted: a first sync may have a million changes in each."""
+_COUNTED: Final = {
+    "at": "WHEN",
+    "run": "RUN",
+    "app": "APP",
+    "created": "+",
+    "restored": "^",
+    "updated": "~",
+    "removed": "-",
+    "failed": "FAILED",
+    "revision": "REVISION",
+}
 
 
 def command(
@@ -41,11 +55,20 @@ def command(
     school: Annotated[str | None, typer.Option(help="Only in this school (source id).")] = None,
     run: Annotated[str | None, typer.Option(help="Only of this run.")] = None,
     cause: Annotated[Cause | None, typer.Option(help="Only changes with this cause.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Only by this Git revision; part of it will do, such as a short commit.")
+    ] = None,
     since: Annotated[
         str | None,
-        typer.Option(metavar="WHEN", help="Only from then on: a date (2026-09-01), or an age (90m, 12h, 7d)."),
+        typer.Option(metavar="WHEN", help="Only from then on: a date (2026-09-01, UTC), or an age (90m, 12h, 7d)."),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Only until then, as --since; a date is that whole day.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many, the newest.")] = 50,
+    erasures: Annotated[
+        bool, typer.Option("--erasures", help="List instead when and why people were forgotten.")
+    ] = False,
     namespace: options.Namespace = None,
     context: options.Context = None,
     store: options.Store = None,
@@ -57,10 +80,12 @@ def command(
     """List changes that were made in an app: when, what, why. Newest first.
 
     Of people it has source ids only. `RESULT` is Applied, Failed (the app refused it, the next run tries again) or
-    Skipped. `REVISION` is the commit whose rules asked for it. JSON and CSV have the run and the app's words, too.
+    Skipped. `REVISION` is the commit that the app and its rules were of. JSON and CSV have the run and the app's words,
+    too. Where nothing narrows it, counts per run come first.
 
     Example: homeroom history -n lakeside --cause Intruder --since 7d
     """
+    now = datetime.now(UTC)
     query = JournalQuery(
         namespace=namespace or _current_namespace(context),
         app=app,
@@ -69,11 +94,20 @@ def command(
         school=school,
         run=run,
         cause=cause.value if cause else None,
-        since=_moment(since, datetime.now(UTC)) if since else None,
+        revision=revision,
+        since=_moment("--since", since, now) if since else None,
+        until=_moment("--until", until, now, whole_day=True) if until else None,
         limit=limit,
     )
+    everything = query == JournalQuery(namespace=query.namespace, limit=limit)
     with records.opened(store, data) as opened:
-        found = entries(opened, query)
+        assert opened is not None
+        found = _plain(opened.erasures(namespace=query.namespace)) if erasures else entries(opened, query)
+        runs = (
+            _plain(opened.counted(namespace=query.namespace, runs=_RUNS))
+            if everything and output == "text" and not erasures
+            else []
+        )
     if output == "json":
         terminal.document(found)
     elif output == "csv":
@@ -81,22 +115,46 @@ def command(
             writer = csv.DictWriter(sys.stdout, list(found[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(found)
-    elif found:
-        show(found)
+    elif not found:
+        words = "nobody was forgotten" if erasures else "nothing was changed"
+        terminal.say(f"{words} in namespace {query.namespace} that fits")
+    elif erasures:
+        terminal.table([name.upper() for name in found[0]], [list(row.values()) for row in found])
     else:
-        terminal.say(f"nothing was changed in namespace {query.namespace} that fits")
+        if runs:
+            _show_runs(runs)
+            terminal.say()
+        show(found)
 
 
 def entries(store: Store | None, query: JournalQuery) -> list[dict[str, Any]]:
     """What the journal has, newest first; times as text, UTC."""
-    rows = store.history(query).to_dicts() if store is not None else []
-    return [{**row, "at": f"{row['at'].isoformat(timespec='seconds')}Z"} for row in rows]
+    return _plain(store.history(query)) if store is not None else []
+
+
+def _plain(rows: pl.DataFrame) -> list[dict[str, Any]]:
+    """Rows that have a column `at` in UTC, with that as text."""
+    return [{**row, "at": moment(row["at"])} for row in rows.to_dicts()]
+
+
+def moment(at: datetime) -> str:
+    """A moment in UTC, from the store, as text."""
+    return f"{at.isoformat(timespec='seconds')}Z"
 
 
 def show(found: Sequence[dict[str, Any]]) -> None:
     """Print entries of the journal as a table."""
     styles = ["" if row["result"] == "Applied" else "yellow" for row in found]
     terminal.table(list(_SHOWN.values()), [[row[name] for name in _SHOWN] for row in found], styles=styles)
+
+
+def _show_runs(runs: Sequence[dict[str, Any]]) -> None:
+    """Print how many changes each run made."""
+    terminal.table(
+        list(_COUNTED.values()),
+        [[row[name] for name in _COUNTED] for row in runs],
+        styles=["yellow" if row["failed"] else "" for row in runs],
+    )
 
 
 def _current_namespace(context: str | None) -> str:
@@ -106,12 +164,13 @@ def _current_namespace(context: str | None) -> str:
         raise InvalidSpecError(f"of which namespace? Name it with -n ({error.message})") from error
 
 
-def _moment(text: str, now: datetime) -> datetime:
-    """A date or time (UTC where it names no zone), or how long ago."""
+def _moment(option: str, text: str, now: datetime, *, whole_day: bool = False) -> datetime:
+    """A date or time (UTC where it names no zone), or how long ago; of a `whole_day`, its end."""
     try:
         if re.match(r"\d{4}-", text):
-            moment = datetime.fromisoformat(text)
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            at = datetime.fromisoformat(text)
+            at += timedelta(days=1 if whole_day and len(text) == len("2026-09-01") else 0)
+            return at if at.tzinfo else at.replace(tzinfo=UTC)
         return now - Duration.parse(text).timedelta
     except ValueError as error:
-        raise InvalidSpecError(f"--since: {error}; or a date such as 2026-09-01") from error
+        raise InvalidSpecError(f"{option}: {error}; or a date such as 2026-09-01") from error

@@ -49,6 +49,13 @@ def command(
             help="Lead without a Lease. Only where no second process can be started, as on a developer's machine.",
         ),
     ] = False,
+    argocd_namespace: Annotated[
+        str,
+        typer.Option(
+            envvar="HOMEROOM_ARGOCD_NAMESPACE",
+            help="Where Argo CD's Applications lie; those that we may read tell the Git revision of a change.",
+        ),
+    ] = "argocd",
     listen: Annotated[
         str, typer.Option(envvar="HOMEROOM_LISTEN", metavar="HOST:PORT", help="Where probes and metrics are served.")
     ] = "0.0.0.0:8080",
@@ -86,6 +93,7 @@ def command(
         owner_id=owner_id,
         namespace=lease_namespace,
         lease=None if no_lease else lease_name,
+        argocd_namespace=argocd_namespace,
         host=host,
         port=port,
         workers=workers,

@@ -77,6 +77,15 @@ async def looked_up(
         return await asyncio.to_thread(gather, resources, app, store=store, export=export)
 
 
+async def of_app(
+    name: str, *, files: Sequence[Path] | None, namespace: str | None, context: str | None
+) -> tuple[LearningApp, District]:
+    """An app and its district, from files or from the cluster, without any records."""
+    async with declared(files=files, namespace=namespace, context=context) as resources:
+        app = resources.one(LearningApp, name)
+        return app, resources.district(app)
+
+
 def nothing_known() -> Known:
     """What is known of an app's contents without a store."""
     text = pl.String()
@@ -89,7 +98,10 @@ def nothing_known() -> Known:
 
 @contextmanager
 def opened(url: str | None, data: Path, *, needed: bool = True) -> Iterator[Store | None]:
-    """The store for the time of a command; where it is not `needed`, and nobody named its --store, it may be absent."""
+    """The store for the time of a command; where it is not `needed`, and nobody named its --store, it may be absent.
+
+    To look at only.
+    """
     if not needed and url is None and not (data / "homeroom.db").is_file():
         yield None
         return
@@ -100,8 +112,8 @@ def opened(url: str | None, data: Path, *, needed: bool = True) -> Iterator[Stor
         store.close()
 
 
-def open_store(url: str | None, data: Path, *, new: bool = False) -> Store:
-    """The store, to look at; the operator may make a `new` one, and write. Blocks.
+def open_store(url: str | None, data: Path, *, new: bool = False, write: bool = False) -> Store:
+    """The store, to look at, or to `write` into it as it is; the operator may make a `new` one. Blocks.
 
     Raises StoreUnavailableError, or RevisionError where it is of another release.
     """
@@ -115,7 +127,8 @@ def open_store(url: str | None, data: Path, *, new: bool = False) -> Store:
             )
         if new:
             data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return Store.open(address.render_as_string(hide_password=False), data, read_only=not new)
+        whole = address.render_as_string(hide_password=False)
+        return Store.open(whole, data, read_only=not (new or write), as_it_is=not new)
     except (SQLAlchemyError, ImportError) as error:
         # The driver's own words may repeat the address with its password.
         raise StoreUnavailableError(

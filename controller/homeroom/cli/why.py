@@ -1,18 +1,22 @@
-"""`homeroom why`: one person's access to an app, from the rule down to the record, and what was done last."""
+"""`homeroom why`: one person's access to an app, from the rule down to the record; in the past, by the history."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from typing import Annotated, Final
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Final
+from zoneinfo import ZoneInfo
 
 import typer
 
+from homeroom.api import LearningApp
 from homeroom.cli import history, options, records, terminal
 from homeroom.errors import InvalidSpecError
 from homeroom.roster.desired import FULL_NAME
 from homeroom.roster.explain import Reason, why
-from homeroom.store import JournalQuery
+from homeroom.roster.past import access
+from homeroom.store import JournalQuery, Store
 
 _LAST: Final = 10
 
@@ -28,13 +32,33 @@ def command(
     store: options.Store = None,
     data: options.Data = options.DATA,
     today: options.Today = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            metavar="DATE",
+            help="What access there was at the end of a day that is past, since when and why, by the history.",
+        ),
+    ] = None,
     output: options.Output = "text",
 ) -> None:
     """Explain a person's access to an app: rule, class and record, and what was done last.
 
     Each line is one reason; access ends with the last of them. What a rule with `effect: Exclude` withholds is listed
     too, with the name of that rule. Prints the person's name: run it where the records are.
+
+    With --at it tells instead what had been given and not taken again, each with the change that gave it: cause, run,
+    generation of the app, Git revision. What people did in the app by hand is not in the history.
     """
+    if at is not None:
+        if export is not None or today is not None:
+            raise InvalidSpecError("--at asks the history: leave out --records and --today")
+        model, district = asyncio.run(records.of_app(app, files=files, namespace=namespace, context=context))
+        with records.opened(store, data) as opened:
+            assert opened is not None
+            past = _past(opened, model, person, day=at.date(), zone=ZoneInfo(district.spec.time_zone))
+        _tell(past, output=output)
+        return
     with records.opened(store, data, needed=export is None) as opened:
         inputs = asyncio.run(
             records.looked_up(app, files=files, namespace=namespace, context=context, store=opened, export=export)
@@ -63,6 +87,50 @@ def command(
     if done:
         terminal.say()
         history.show(done)
+
+
+def _past(store: Store, app: LearningApp, person: str, *, day: date, zone: ZoneInfo) -> dict[str, Any]:
+    """What access there was when `day` ended where the district is, and what was done last until then; for JSON."""
+    end = datetime.combine(day + timedelta(days=1), time(), zone)
+    if end > datetime.now(UTC):
+        raise InvalidSpecError(f"--at: {day} is not over yet: leave it out to ask about today")
+    namespace, name = app.metadata.namespace, app.metadata.name
+    begins = store.journal_begins(namespace=namespace, app=name)
+    given = access(store.past(namespace=namespace, app=name, person=person, until=end)).drop("key").to_dicts()
+    done = JournalQuery(namespace=namespace, app=name, person=person, until=end, limit=_LAST)
+    return {
+        "namespace": namespace,
+        "app": name,
+        "person": person,
+        "at": day.isoformat(),
+        "historyBegins": begins and history.moment(begins.replace(tzinfo=None)),
+        "access": [{**row, "at": history.moment(row["at"])} for row in given],
+        "journal": history.entries(store, done),
+    }
+
+
+def _tell(past: dict[str, Any], *, output: str) -> None:
+    """Print what `_past` found."""
+    if output == "json":
+        terminal.document(past)
+        return
+    terminal.say(f"{past['person']} at the end of {past['at']}", style="bold")
+    for row in past["access"]:
+        role = row["role"] or "an account"
+        where = (
+            f"section {row['class_key']} of school {row['school']}" if row["class_key"] else f"school {row['school']}"
+        )
+        approved = f", approved as hold {row['hold']}" if row["hold"] else ""
+        words = f"generation {row['generation']}, revision {row['revision']}, run {row['run']}"
+        terminal.say(f"{role} in {where} since {row['at']}: {row['cause']}, {words}{approved}")
+    if not past["access"]:
+        terminal.say(f"had been given nothing in {past['app']}, or it had been taken again")
+    terminal.say(
+        f"the history of {past['app']} begins {past['historyBegins'] or 'nowhere'}; of before it knows nothing"
+    )
+    if past["journal"]:
+        terminal.say()
+        history.show(past["journal"])
 
 
 def _sentence(reason: Reason) -> str:

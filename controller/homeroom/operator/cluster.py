@@ -16,6 +16,7 @@ from homeroom.errors import TransientError
 from homeroom.operator.api import Api, ConflictError, Json, NotFoundError, path_of
 from homeroom.operator.cache import Cache, lean, version
 from homeroom.operator.events import Events
+from homeroom.operator.gitops import Revisions
 from homeroom.operator.kinds import Kinds
 from homeroom.reconcile.ports import Key, Object, key_of
 
@@ -34,7 +35,8 @@ class Enqueue(Protocol):
 class KubeCluster:
     """Implements `homeroom.reconcile.ports.Cluster`.
 
-    `stopping` says whether the process shall end. `epoch` is the number under which we lead.
+    `stopping` says whether the process shall end. `epoch` is the number under which we lead. `argocd_namespace`: see
+    `gitops`.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class KubeCluster:
         enqueue: Enqueue,
         stopping: Callable[[], bool],
         epoch: int,
+        argocd_namespace: str,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -55,6 +58,7 @@ class KubeCluster:
         self._enqueue = enqueue
         self._stopping = stopping
         self._epoch = epoch
+        self._revisions = Revisions(api, argocd_namespace=argocd_namespace)
 
     def unlisted(self, kinds: Iterable[str]) -> Sequence[str]:
         """Those of `kinds` that are not served, forbidden, or whose first list is not complete."""
@@ -71,6 +75,10 @@ class KubeCluster:
     async def secret(self, *, namespace: str, name: str) -> Mapping[str, str]:
         """Read a Secret live, decoded; only one that is labelled for it. Raises TransientError, see the port."""
         return await read_secret(self._api, namespace=namespace, name=name)
+
+    async def revision(self, objects: Iterable[Object]) -> str:
+        """Ask live which Git revision these objects came with. Raises UnavailableError, see the port."""
+        return await self._revisions.of(objects)
 
     async def write_status(self, obj: Object, status: Mapping[str, Any]) -> None:
         """Replace the status of the object as read; no request when it is equal.

@@ -76,6 +76,9 @@ class Settings:
     lease_times: LeaseTimes = field(default_factory=LeaseTimes)
     """Durations of the Lease; the defaults of Kubernetes' own controllers."""
 
+    argocd_namespace: str = "argocd"
+    """Where Argo CD's own Applications lie: they may tell the Git revision of a change, see `gitops`."""
+
     host: str = "0.0.0.0"  # noqa: S104 - the kubelet and Prometheus come from outside the pod
     """Address on which probes and metrics are served."""
 
@@ -330,6 +333,7 @@ class Operator:
             enqueue=queue.add,
             stopping=lambda: self._stopping,
             epoch=epoch_at(self._clock.now()) if self._lease is None else self._lease.epoch,
+            argocd_namespace=self._settings.argocd_namespace,
         )
         async with self._build(cluster, self._clock, self._metrics) as reconcilers:
             leading = self._leading = _Leading(cache, kinds, watch, queue, events, cluster, reconcilers)

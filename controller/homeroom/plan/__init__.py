@@ -6,7 +6,7 @@ word first, `hold` keeps that until the word is given. `homeroom.roster.diff` ma
 `homeroom.reconcile.executor` carries them out.
 """
 
-from homeroom.plan.change import Cause, Change, Kind, Op, Outcome, Result, Role
+from homeroom.plan.change import PERSONAL, Cause, Change, Kind, Op, Outcome, Result, Role
 from homeroom.plan.guard import (
     CHANGE,
     HELD_SCHEMA,
@@ -39,6 +39,7 @@ __all__ = [
     "CHANGE",
     "HELD_SCHEMA",
     "IDENTITY",
+    "PERSONAL",
     "PLAN_SCHEMA",
     "RECENT_SCHEMA",
     "SIZES_SCHEMA",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Kind(StrEnum):
@@ -18,6 +19,10 @@ class Kind(StrEnum):
     CLASS = "Class"
     MEMBERSHIP = "Membership"  # of a person in a class
     RIGHT = "Right"  # administrator of a school
+
+
+PERSONAL: Final = (Kind.PERSON.value, Kind.MEMBERSHIP.value, Kind.RIGHT.value)
+"""Kinds whose `key` is the source id of a person."""
 
 
 class Op(StrEnum):

@@ -11,7 +11,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -225,8 +225,8 @@ def recognisable(known: Known, wanted: Desired) -> Known:
     """What the target has to recognise: all that is wanted now, and all that was ever made."""
     schools = wanted.schools["key"]
     classes = wanted.classes.select(schools.gather(wanted.classes["school"]).alias("school"), "key")
-    return Known(
+    return replace(
+        known,
         schools=sorted({*known.schools, *schools.to_list()}),
         classes=pl.concat([known.classes, classes]).unique().sort("school", "key"),
-        usernames=known.usernames,
     )

@@ -27,7 +27,6 @@ import polars as pl
 from homeroom.api import (
     MAX_RULES_IN_STATUS,
     MAX_SCHOOLS_IN_STATUS,
-    REVISION,
     ClassRemoval,
     Condition,
     Counts,
@@ -65,6 +64,7 @@ from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import SALT, Decision, Memory, Salt, canonical, decide, recognisable
 from homeroom.reconcile.district import school_name
 from homeroom.reconcile.executor import Applied, Executor
+from homeroom.reconcile.origin import revision_of
 from homeroom.reconcile.outcome import gaps, left_to_do, outcome_of, plan_status, school_rows
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
@@ -87,6 +87,7 @@ class _Inputs:
     snapshot: Snapshot
     digest: str
     memory: Memory
+    revision: str
 
 
 SETTLE: Final = timedelta(minutes=1)
@@ -231,6 +232,7 @@ class LearningAppRoot:
                 words=approvals.words_of(run.cluster, run.key),
                 now=run.clock.now(),
             ),
+            revision=await self._revision(run, raw, *_rules_of_app(run.cluster, run.key)),
         )
 
     def _still_settling(self, key: Key, inputs: _Inputs) -> timedelta | None:
@@ -269,7 +271,9 @@ class LearningAppRoot:
         await self._save(run, decision, baseline)
         if plan.empty:
             return None
-        applied = await self._executor(run).apply(plan, target, interrupted=run.interrupted, progress=run.progress)
+        applied = await self._executor(run, inputs.revision).apply(
+            plan, target, interrupted=run.interrupted, progress=run.progress
+        )
         await self._save(run, decision, await asyncio.to_thread(baseline.settled, plan, applied.undone))
         return applied
 
@@ -293,7 +297,11 @@ class LearningAppRoot:
             epoch=run.cluster.epoch,
         )
 
-    def _executor(self, run: Run[LearningApp]) -> Executor:
+    async def _revision(self, run: Run[LearningApp], *others: Object) -> str:
+        cluster, now = run.cluster, run.clock.now()
+        return await revision_of(run.obj, others, ask=cluster.revision, store=self.store, now=now, epoch=cluster.epoch)
+
+    def _executor(self, run: Run[LearningApp], revision: str) -> Executor:
         return Executor(
             store=self.store,
             clock=run.clock,
@@ -301,7 +309,7 @@ class LearningAppRoot:
             app=run.key.name,
             run=uuid.uuid4().hex,
             generation=run.resource.metadata.generation,
-            revision=run.resource.metadata.annotations.get(REVISION, "unknown"),
+            revision=revision,
             epoch=run.cluster.epoch,
             count=self._count,
         )
@@ -324,7 +332,7 @@ class LearningAppRoot:
         async with target:
             actual = await target.read(recognisable(known, stored.baseline.desired))
             plan = diff(nothing, actual, baseline=stored.baseline, removal=removal)
-            applied = await self._executor(run).apply(
+            applied = await self._executor(run, await self._revision(run)).apply(
                 plan, target, interrupted=lambda: "stopping" if run.cluster.stopping() else None, progress=_silent
             )
         if applied.broken is not None:

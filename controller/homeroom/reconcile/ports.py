@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 Object = Mapping[str, Any]
 """A Kubernetes object as JSON; never changed in place."""
+
+UNKNOWN_REVISION: Final = "unknown"
+"""The Git revision of what nobody tells one of."""
 
 
 class Key(NamedTuple):
@@ -77,6 +80,13 @@ class Cluster(Protocol):
 
         Raises TransientError with reason SecretNotFound, SecretNotLabelled or Forbidden (mended by a person, without an
         event that we would see).
+        """
+
+    async def revision(self, objects: Iterable[Object]) -> str:
+        """Ask live which Git revision these objects came with; several are joined, `UNKNOWN_REVISION`: nobody knows.
+
+        Where whoever carries them must not be read, their own annotation counts. Raises TransientError when the API
+        server does not answer.
         """
 
     async def write_status(self, obj: Object, status: Mapping[str, Any]) -> None:

@@ -7,6 +7,8 @@ A person appears once per school: products keep accounts per school (Kolibri doe
 
 from __future__ import annotations
 
+import hmac
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -94,13 +96,31 @@ class Actual:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """User names that are reserved although nobody may know any more whose they were: their keyed hashes."""
+
+    key: bytes = b""
+    hashes: frozenset[str] = frozenset()
+
+    def has(self, username: str, *, school: str) -> bool:
+        """Whether this name was given out in this school (source id)."""
+        return bool(self.hashes) and self.hash(username, school=school) in self.hashes
+
+    def hash(self, username: str, *, school: str) -> str:
+        """What stands for a name, however it is capitalised: 64 hexadecimal digits."""
+        return hmac.digest(self.key, json.dumps([school, username.casefold()]).encode(), "sha256").hex()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """Source ids that the target needs to recognise its own marks, where marks are keyed hashes of them.
 
     `schools`: source ids. `classes`: frame [school, key] of text. Both: what is desired now, and all in the ledger.
     `usernames`: frame [school, key, username]: names given out before, reserved for ever (never for somebody else).
+    `withdrawn`: those of people who were forgotten since, reserved for nobody.
     """
 
     schools: Sequence[str]
     classes: pl.DataFrame
     usernames: pl.DataFrame
+    withdrawn: Withdrawn = Withdrawn()

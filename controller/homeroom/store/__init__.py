@@ -1,11 +1,33 @@
 """What Homeroom remembers: one SQL database and a directory of Parquet files.
 
 `schema` has the tables, `revision` makes them or lets `migrations` (Alembic) bring older ones up to date, `store` is
-the door for everybody else. What can be read again from the targets' marks is derived (ledger, baseline), the journal
-is a record. All calls block: the loop hands them to a thread. Nothing is decided here.
+the door for everybody else, `forgetting` what it does when somebody is to be forgotten. What can be read again from the
+targets' marks is derived (ledger, baseline), the journal is a record. All calls block: the loop hands them to a thread.
+Nothing is decided here.
 """
 
+from homeroom.store.forgetting import StillThereError
 from homeroom.store.revision import RevisionError
-from homeroom.store.store import Accepted, JournalQuery, LostLeadershipError, RunRow, Store, StoredBaseline
+from homeroom.store.store import (
+    Accepted,
+    Forgotten,
+    JournalQuery,
+    LostLeadershipError,
+    Origin,
+    RunRow,
+    Store,
+    StoredBaseline,
+)
 
-__all__ = ["Accepted", "JournalQuery", "LostLeadershipError", "RevisionError", "RunRow", "Store", "StoredBaseline"]
+__all__ = [
+    "Accepted",
+    "Forgotten",
+    "JournalQuery",
+    "LostLeadershipError",
+    "Origin",
+    "RevisionError",
+    "RunRow",
+    "StillThereError",
+    "Store",
+    "StoredBaseline",
+]

@@ -145,3 +145,44 @@ run = sa.Table(
     sa.Column("schools", sa.Text, nullable=False),
     comment="one row per root, overwritten by each run: the moving times that `homeroom status` shows",
 )
+
+origin = sa.Table(
+    "origin",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("app", NAME, primary_key=True),
+    sa.Column("resources", sa.Text, nullable=False),
+    sa.Column("revision", sa.String(256), nullable=False),
+    sa.Column("seen_at", sa.DateTime, nullable=False),
+    comment="the resources that an app consists of, and the Git revision they had when first seen as they are",
+)
+
+withdrawn = sa.Table(
+    "withdrawn",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("app", NAME, primary_key=True),
+    sa.Column("hash", sa.String(64), primary_key=True),
+    comment="user names of people who were forgotten, as keyed hashes: reserved for ever, too",
+)
+
+erasure = sa.Table(
+    "erasure",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("at", sa.DateTime, nullable=False),
+    sa.Column("namespace", NAME, nullable=False),
+    sa.Column("district", NAME, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("changes", sa.Integer, nullable=False),
+    sa.Column("accounts", sa.Integer, nullable=False),
+    comment="that somebody was forgotten, when and why; not who",
+)
+
+secret = sa.Table(
+    "secret",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("value", sa.String(64), nullable=False),
+    comment="random keys of this store, each made when it is first needed",
+)

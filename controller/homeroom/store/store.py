@@ -10,12 +10,12 @@ import io
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import polars as pl
@@ -24,10 +24,20 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from homeroom.errors import HomeroomError
-from homeroom.plan import CHANGE, RECENT_SCHEMA, Change, Guard, Hold, Kind, Outcome, Result, Scope, State
+from homeroom.plan import CHANGE, PERSONAL, RECENT_SCHEMA, Change, Guard, Hold, Kind, Op, Outcome, Result, Scope, State
 from homeroom.roster.diff import Baseline
+from homeroom.roster.person import in_baseline, without
 from homeroom.roster.state import Desired, Known
 from homeroom.store import revision, schema
+from homeroom.store.forgetting import (
+    Owners,
+    StillThereError,
+    accounts_of,
+    made_anonymous,
+    refuse_held,
+    refuse_in_use,
+    withdrawn_names,
+)
 
 _TOLD: Final = ("app", "op", "kind", "school", "key", "class_key", "role", "cause", "hold", "result", "error")
 """Columns of the journal that `history` tells."""
@@ -88,8 +98,36 @@ class JournalQuery:
     school: str | None = None
     run: str | None = None
     cause: str | None = None
+    revision: str | None = None
+    """Any part of it: who asks has a short commit, Flux writes `main@sha1:` before the long one."""
     since: datetime | None = None
-    limit: int = 1000
+    until: datetime | None = None
+    """Exclusive."""
+    limit: int | None = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The resources that an app consists of, and the Git revision they had when first seen as they are now.
+
+    `resources`: opaque texts, each of which changes with the generation of its resource.
+    """
+
+    resources: frozenset[str]
+    revision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """What was made anonymous for one person, or taken out.
+
+    `changes` in the journal, `accounts` in the ledger, `baselines` of apps, `snapshots` beside the accepted one.
+    """
+
+    changes: int
+    accounts: int
+    baselines: int
+    snapshots: int
 
 
 class Store:
@@ -100,19 +138,20 @@ class Store:
         self._directory = directory
 
     @classmethod
-    def open(cls, url: str, directory: Path, *, read_only: bool = False) -> Self:
+    def open(cls, url: str, directory: Path, *, read_only: bool = False, as_it_is: bool = False) -> Self:
         """Connect. `url` is SQLAlchemy's (`sqlite:///...`).
 
-        The operator makes tables and directory, or brings the tables up to date. Everybody else only looks
-        (`read_only`): then the database itself refuses to write. Raises RevisionError when the tables are of another
-        release, and what SQLAlchemy raises.
+        The operator makes tables and directory, or brings the tables up to date. Everybody else takes the tables
+        `as_it_is`, and most only look (`read_only`): then the database itself refuses to write. Raises RevisionError
+        when the tables are of another release, and what SQLAlchemy raises.
         """
-        if not read_only:
+        as_it_is = as_it_is or read_only
+        if not as_it_is:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         engine = _engine(url, read_only=read_only)
         try:
             with engine.begin() as connection:
-                (revision.demand if read_only else revision.bring_up_to_date)(connection)
+                (revision.demand if as_it_is else revision.bring_up_to_date)(connection)
         except BaseException:
             engine.dispose()
             raise
@@ -168,52 +207,36 @@ class Store:
         with self._writing(epoch) as connection:
             _upsert(connection, schema.accepted, [{"namespace": namespace, "district": district, **values}])
         directory = self.snapshots(namespace=namespace, district=district)
-        _prune(directory, keep={accepted.digest, before.digest if before else accepted.digest})
+        _remove(_others(directory, keep={accepted.digest, before.digest if before else accepted.digest}))
 
     # -- apps ---------------------------------------------------------------------------------------------------
 
     def baseline(self, *, namespace: str, app: str) -> StoredBaseline | None:
         """What had a reason when a plan was last applied; None: nothing ever was, or the store was lost."""
-        table = schema.baseline
         with self._engine.connect() as connection:
-            row = connection.execute(
-                sa.select(table).where(table.c.namespace == namespace, table.c.app == app)
-            ).one_or_none()
+            row = _baseline_row(connection, namespace, app)
         if row is None:
             return None
-        files = self._baselines(namespace, app) / row.files
-        frames = {part.name: pl.read_parquet(files / f"{part.name}.parquet") for part in fields(Desired)}
-        return StoredBaseline(
-            baseline=Baseline(
-                desired=Desired(**frames),
-                kept=pl.read_parquet(files / "kept.parquet"),
-                unapplied=pl.read_parquet(files / "unapplied.parquet"),
-                first=row.first,
-            ),
-            rules=row.rules,
-            sharing=row.sharing,
-        )
+        baseline = _read(self._baselines(namespace, app) / row.files, first=row.first)
+        return StoredBaseline(baseline=baseline, rules=row.rules, sharing=row.sharing)
 
     def save_baseline(self, stored: StoredBaseline, *, namespace: str, app: str, epoch: int) -> None:
         """Replace the baseline: files first, then the row that names them, so that a crash leaves the old one."""
-        directory, name = self._baselines(namespace, app), uuid.uuid4().hex
-        files = directory / name
-        files.mkdir(parents=True, mode=0o700)
-        baseline = stored.baseline
-        frames = {part.name: getattr(baseline.desired, part.name) for part in fields(Desired)}
-        for frame_name, frame in {**frames, "kept": baseline.kept, "unapplied": baseline.unapplied}.items():
-            frame.write_parquet(files / f"{frame_name}.parquet")
+        directory = self._baselines(namespace, app)
+        name = _write(stored.baseline, directory)
         row = {
             "namespace": namespace,
             "app": app,
             "files": name,
             "rules": stored.rules,
             "sharing": stored.sharing,
-            "first": baseline.first,
+            "first": stored.baseline.first,
         }
         with self._writing(epoch) as connection:
             _upsert(connection, schema.baseline, [row])
-        _prune(directory, keep={name})
+            # Looked up while nobody else writes, so that what `forget` is writing is not taken for an old one.
+            old = _others(directory, keep={name})
+        _remove(old)
 
     def _baselines(self, namespace: str, app: str) -> Path:
         return self._directory / "baselines" / namespace / app
@@ -227,10 +250,12 @@ class Store:
         columns = {"kind": pl.String, "school": pl.String, "key": pl.String, "username": pl.String}
         with self._engine.connect() as connection:
             rows = pl.DataFrame([tuple(row) for row in connection.execute(query)], schema=columns, orient="row")
+            withdrawn = withdrawn_names(connection, namespace, app)
         return Known(
             schools=rows.filter(pl.col("kind") == Kind.SCHOOL.value)["key"].to_list(),
             classes=rows.filter(pl.col("kind") == Kind.CLASS.value).select("school", "key"),
             usernames=rows.filter(pl.col("username").is_not_null()).select("school", "key", "username"),
+            withdrawn=withdrawn,
         )
 
     def intend(
@@ -318,42 +343,195 @@ class Store:
 
     def history(self, query: JournalQuery) -> pl.DataFrame:
         """The journal, newest first: when and by which commit (`batch`), what and why (`journal`); see `schema`."""
+        journal = schema.journal
+        statement = sa.select(*_JOURNAL).join(schema.batch, schema.batch.c.id == journal.c.batch)
+        return self._entries(statement.where(*_fitting(query)).order_by(journal.c.id.desc()).limit(query.limit))
+
+    def counted(self, *, namespace: str, runs: int) -> pl.DataFrame:
+        """What the newest `runs` did, newest first.
+
+        Columns: at (of the first change), run, app, generation, revision, created, restored, updated, removed (or
+        archived, or suspended), failed; the last are all that was tried in vain.
+        """
         journal, batch = schema.journal, schema.batch
+        done = journal.c.result == Result.APPLIED.value
+
+        def number(wanted: sa.ColumnElement[bool]) -> sa.Function[int]:
+            return sa.func.sum(sa.case((wanted, 1), else_=0))
+
+        newest = (
+            sa.select(batch.c.run)
+            .where(batch.c.namespace == namespace)
+            .group_by(batch.c.run)
+            .order_by(sa.func.max(batch.c.intended_at).desc())
+            .limit(runs)
+        )
+        of_run = (batch.c.run, batch.c.app, batch.c.generation, batch.c.revision)
         statement = (
             sa.select(
-                journal.c.at,
-                batch.c.run,
-                batch.c.revision,
-                batch.c.generation,
-                *(journal.c[name] for name in _TOLD),
+                sa.func.min(journal.c.at).label("at"),
+                *of_run,
+                number(done & (journal.c.op == Op.CREATE.value)).label("created"),
+                number(done & (journal.c.op == Op.RESTORE.value)).label("restored"),
+                number(done & (journal.c.op == Op.UPDATE.value)).label("updated"),
+                number(done & journal.c.op.in_([Op.REMOVE.value, Op.ARCHIVE.value, Op.SUSPEND.value])).label("removed"),
+                number(~done).label("failed"),
             )
             .join(batch, batch.c.id == journal.c.batch)
-            .where(journal.c.namespace == query.namespace)
-            .order_by(journal.c.id.desc())
-            .limit(query.limit)
+            .where(batch.c.namespace == namespace, batch.c.run.in_(newest))
+            .group_by(*of_run)
+            .order_by(sa.func.max(journal.c.id).desc())
         )
-        people = [Kind.PERSON.value, Kind.MEMBERSHIP.value, Kind.RIGHT.value]
-        if query.app is not None:
-            statement = statement.where(journal.c.app == query.app)
-        if query.person is not None:
-            statement = statement.where(journal.c.key == query.person, journal.c.kind.in_(people))
-        if query.class_key is not None:
-            of_class = (journal.c.kind == Kind.CLASS.value) & (journal.c.key == query.class_key)
-            statement = statement.where((journal.c.class_key == query.class_key) | of_class)
-        if query.school is not None:
-            statement = statement.where(journal.c.school == query.school)
-        if query.run is not None:
-            statement = statement.where(batch.c.run == query.run)
-        if query.cause is not None:
-            statement = statement.where(journal.c.cause == query.cause)
-        if query.since is not None:
-            statement = statement.where(journal.c.at >= _naive(query.since))
+        return self._entries(statement)
+
+    def past(self, *, namespace: str, app: str, person: str, until: datetime) -> pl.DataFrame:
+        """What `homeroom.roster.past.access` wants to know of one person, oldest first; columns as in `history`."""
+        journal = schema.journal
+        here = (journal.c.namespace == namespace, journal.c.app == app, journal.c.at < _naive(until))
+        of_person = (journal.c.key == person) & journal.c.kind.in_(PERSONAL)
+        classes = sa.select(journal.c.class_key).where(*here, of_person, journal.c.class_key.is_not(None))
+        of_classes = (journal.c.kind == Kind.CLASS.value) & journal.c.key.in_(classes)
+        # The keys once more by themselves, for the index.
+        keys = sa.union_all(sa.select(sa.literal(person)), classes)
+        statement = sa.select(*_JOURNAL).join(schema.batch, schema.batch.c.id == journal.c.batch)
+        return self._entries(
+            statement.where(*here, journal.c.key.in_(keys), of_person | of_classes).order_by(journal.c.id)
+        )
+
+    def journal_begins(self, *, namespace: str, app: str) -> datetime | None:
+        """When the first changes that the journal has of an app were begun."""
+        batch = schema.batch
+        query = sa.select(sa.func.min(batch.c.intended_at)).where(batch.c.namespace == namespace, batch.c.app == app)
+        with self._engine.connect() as connection:
+            moment = connection.execute(query).scalar_one()
+        return moment.replace(tzinfo=UTC) if moment else None
+
+    def _entries(self, statement: sa.Select[Any]) -> pl.DataFrame:
+        """Rows of the journal, or counts of them, as a frame."""
         with self._engine.connect() as connection:
             result = connection.execute(statement)
             names = list(result.keys())
             rows = [tuple(row) for row in result]
-        texts = dict.fromkeys(names, pl.String())
-        return pl.DataFrame(rows, schema={**texts, "at": pl.Datetime("us"), "generation": pl.Int64}, orient="row")
+        numbers = dict.fromkeys(("generation", "created", "restored", "updated", "removed", "failed"), pl.Int64())
+        types: dict[str, pl.DataType] = {"at": pl.Datetime("us"), **numbers}
+        return pl.DataFrame(rows, schema={name: types.get(name, pl.String()) for name in names}, orient="row")
+
+    # -- whence -------------------------------------------------------------------------------------------------
+
+    def origin(self, *, namespace: str, app: str) -> Origin | None:
+        """Which commit an app's resources came with, as far as it was asked."""
+        table = schema.origin
+        query = sa.select(table).where(table.c.namespace == namespace, table.c.app == app)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else Origin(resources=frozenset(json.loads(row.resources)), revision=row.revision)
+
+    def save_origin(self, origin: Origin, *, namespace: str, app: str, at: datetime, epoch: int) -> None:
+        """Replace it: the resources are others now, or of another generation."""
+        row = {
+            "namespace": namespace,
+            "app": app,
+            "resources": json.dumps(sorted(origin.resources)),
+            "revision": origin.revision,
+            "seen_at": _naive(at),
+        }
+        with self._writing(epoch) as connection:
+            _upsert(connection, schema.origin, [row])
+
+    # -- one person ---------------------------------------------------------------------------------------------
+
+    def apps(self, *, namespace: str) -> list[str]:
+        """All apps of a namespace of which anything is remembered, declared any more or not; sorted."""
+        names = [
+            sa.select(table.c.app).where(table.c.namespace == namespace)
+            for table in (schema.ledger, schema.baseline, schema.batch)
+        ]
+        with self._engine.connect() as connection:
+            return sorted(connection.execute(sa.union(*names)).scalars())
+
+    def districts(self, *, namespace: str) -> list[str]:
+        """All districts of a namespace that have an accepted snapshot, declared or not; sorted."""
+        table = schema.accepted
+        with self._engine.connect() as connection:
+            found = connection.execute(sa.select(table.c.district).where(table.c.namespace == namespace))
+            return sorted(found.scalars())
+
+    def accounts(self, *, namespace: str, app: str, person: str) -> pl.DataFrame:
+        """The ledger's rows of one person: [school, external_id, username]."""
+        with self._engine.connect() as connection:
+            return accounts_of(connection, namespace, app, person)
+
+    def forget(
+        self,
+        person: str,
+        *,
+        namespace: str,
+        district: str,
+        digest: str | None,
+        snapshots: Collection[str],
+        managed: Collection[str],
+        abandoned: Collection[str],
+        reason: str,
+        at: datetime,
+    ) -> Forgotten:
+        """Make all that is remembered of a person anonymous, or take it out.
+
+        `digest`: the accepted snapshot, in which the person is not; `snapshots`: others with the person, to remove.
+        `managed` and `abandoned`: apps of the district that are declared, and that are not any more; what the latter
+        have in use is nobody's business here.
+
+        Everything happens in one transaction, which whoever leads waits for. It needs no leadership: nothing of it is
+        about anybody that a run could still be busy with, or it is refused. Only a run that is just under way may write
+        back a source id that its baseline had, until the next run that changes something.
+
+        Raises StillThereError where the person is in use, or not known at all; then nothing was written.
+        """
+        owners = Owners(namespace=namespace, district=district, apps=[*managed, *abandoned])
+        with self._engine.begin() as connection:
+            # A write comes first: it waits for other writers, so that what is read from now on stays true.
+            leader = schema.leader
+            connection.execute(sa.update(leader).where(leader.c.id == 1).values(epoch=leader.c.epoch))
+            accepted = schema.accepted
+            now = connection.execute(
+                sa.select(accepted.c.digest).where(accepted.c.namespace == namespace, accepted.c.district == district)
+            ).scalar_one_or_none()
+            if now != digest:
+                raise StillThereError("the records were read anew just now: try again")
+            outdated = [self.snapshots(namespace=namespace, district=district) / name for name in snapshots]
+            rewritten: list[tuple[str, Baseline]] = []
+            refuse_held(connection, owners, person)
+            for app in owners.apps:
+                stored = _baseline_row(connection, namespace, app)
+                folder = self._baselines(namespace, app) / (stored.files if stored else "")
+                baseline = _read(folder, first=stored.first) if stored else None
+                found = in_baseline(baseline, person) if baseline else None
+                if app in managed:
+                    refuse_in_use(person, app, found, known=accounts_of(connection, namespace, app, person))
+                if baseline and found and not found.empty:
+                    rewritten.append((app, without(baseline, person)))
+                    outdated.append(folder)
+            for app, baseline in rewritten:
+                name = _write(baseline, self._baselines(namespace, app))
+                of_app = (schema.baseline.c.namespace == namespace, schema.baseline.c.app == app)
+                connection.execute(sa.update(schema.baseline).where(*of_app).values(files=name))
+            changes, accounts = made_anonymous(connection, owners, person)
+            if not (changes or accounts or rewritten or snapshots):
+                raise StillThereError(f"nothing is known of a person '{person}': it must be a source id")
+            row = {"at": _naive(at), "namespace": namespace, "district": district, "reason": reason}
+            connection.execute(sa.insert(schema.erasure).values(**row, changes=changes, accounts=accounts))
+        _remove(outdated)
+        return Forgotten(changes=changes, accounts=accounts, baselines=len(rewritten), snapshots=len(snapshots))
+
+    def erasures(self, *, namespace: str) -> pl.DataFrame:
+        """That people were forgotten, newest first: [at, district, reason, changes, accounts]; not who."""
+        table = schema.erasure
+        query = sa.select(table.c.at, table.c.district, table.c.reason, table.c.changes, table.c.accounts)
+        with self._engine.connect() as connection:
+            found = connection.execute(query.where(table.c.namespace == namespace).order_by(table.c.id.desc()))
+            rows = [tuple(row) for row in found]
+        text, number = pl.String(), pl.Int64()
+        columns = {"at": pl.Datetime("us"), "district": text, "reason": text, "changes": number, "accounts": number}
+        return pl.DataFrame(rows, schema=columns, orient="row")
 
     def recent(self, *, namespace: str, app: str, since: datetime) -> pl.DataFrame:
         """What was applied in an app since a moment, counted: columns `homeroom.plan.RECENT_SCHEMA`."""
@@ -508,6 +686,40 @@ class Store:
         return pl.DataFrame(rows, schema={**dict.fromkeys(names, pl.String()), **moments}, orient="row")
 
 
+_JOURNAL: Final = (
+    schema.journal.c.at,
+    schema.batch.c.run,
+    schema.batch.c.revision,
+    schema.batch.c.generation,
+    *(schema.journal.c[name] for name in _TOLD),
+)
+
+
+def _fitting(query: JournalQuery) -> Iterator[sa.ColumnElement[bool]]:
+    """What a row of the journal has to be, with its batch."""
+    journal, batch = schema.journal, schema.batch
+    yield journal.c.namespace == query.namespace
+    if query.app is not None:
+        yield journal.c.app == query.app
+    if query.person is not None:
+        yield (journal.c.key == query.person) & journal.c.kind.in_(PERSONAL)
+    if query.class_key is not None:
+        of_class = (journal.c.kind == Kind.CLASS.value) & (journal.c.key == query.class_key)
+        yield (journal.c.class_key == query.class_key) | of_class
+    if query.school is not None:
+        yield journal.c.school == query.school
+    if query.run is not None:
+        yield batch.c.run == query.run
+    if query.cause is not None:
+        yield journal.c.cause == query.cause
+    if query.revision is not None:
+        yield batch.c.revision.contains(query.revision, autoescape=True)
+    if query.since is not None:
+        yield journal.c.at >= _naive(query.since)
+    if query.until is not None:
+        yield journal.c.at < _naive(query.until)
+
+
 def _naive(moment: datetime) -> datetime:
     return moment.astimezone(UTC).replace(tzinfo=None)
 
@@ -523,7 +735,14 @@ def _engine(url: str, *, read_only: bool) -> sa.Engine:
         statements = ["PRAGMA busy_timeout=10000"]
     else:
         # Readers do not wait for the writer, writers wait for each other, a crash loses no committed transaction.
-        pragmas = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000", "foreign_keys=ON")
+        # What is overwritten is gone from the file, too: people may ask to be forgotten.
+        pragmas = (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "busy_timeout=10000",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+        )
         statements = [f"PRAGMA {pragma}" for pragma in pragmas]
     engine = sa.create_engine(address, pool_pre_ping=True)
 
@@ -563,10 +782,39 @@ def _upsert(
         connection.execute(statement.on_conflict_do_update(index_elements=key, set_=new))
 
 
-def _prune(directory: Path, *, keep: set[str]) -> None:
-    """Remove all but the named entries; something that is being read right now stays readable on POSIX."""
+def _baseline_row(connection: sa.Connection, namespace: str, app: str) -> sa.Row[Any] | None:
+    table = schema.baseline
+    query = sa.select(table).where(table.c.namespace == namespace, table.c.app == app)
+    return connection.execute(query).one_or_none()
+
+
+def _read(files: Path, *, first: bool) -> Baseline:
+    """The frames of a baseline, from its folder."""
+    frames = {part.name: pl.read_parquet(files / f"{part.name}.parquet") for part in fields(Desired)}
+    kept, unapplied = (pl.read_parquet(files / f"{name}.parquet") for name in ("kept", "unapplied"))
+    return Baseline(desired=Desired(**frames), kept=kept, unapplied=unapplied, first=first)
+
+
+def _write(baseline: Baseline, directory: Path) -> str:
+    """Write the frames of a baseline into a new folder in `directory`; returns its name."""
+    name = uuid.uuid4().hex
+    files = directory / name
+    files.mkdir(parents=True, mode=0o700)
+    frames = {part.name: getattr(baseline.desired, part.name) for part in fields(Desired)}
+    for frame_name, frame in {**frames, "kept": baseline.kept, "unapplied": baseline.unapplied}.items():
+        frame.write_parquet(files / f"{frame_name}.parquet")
+    return name
+
+
+def _others(directory: Path, *, keep: set[str]) -> list[Path]:
+    """All folders in `directory` but the named ones."""
     if not directory.is_dir():
-        return
-    for entry in directory.iterdir():
-        if entry.name not in keep and entry.is_dir():
-            shutil.rmtree(entry)
+        return []
+    return [entry for entry in directory.iterdir() if entry.name not in keep and entry.is_dir()]
+
+
+def _remove(folders: Iterable[Path]) -> None:
+    """Remove them; one that is being read right now stays readable on POSIX, one that is gone is no error."""
+    for folder in folders:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(folder)

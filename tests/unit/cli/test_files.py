@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
 from homeroom.demo.district import generate
 
-from .conftest import RECORDS, TREE, Homeroom
+from .conftest import NOW, RECORDS, TREE, Homeroom
 
 TODAY = ("--today", "2026-11-22")
 EXAMPLE = ("-f", TREE, "--records", RECORDS, *TODAY)
@@ -226,6 +226,43 @@ def test_why_of_somebody_who_is_gone(homeroom: Homeroom, data: Path) -> None:
     assert said.code == 0
     assert "is not in the records any more" in said.out
     assert "Intruder" in said.out
+
+
+def test_why_of_a_past_day_tells_what_gave_it_and_by_which_commit(homeroom: Homeroom, data: Path) -> None:
+    def asked(days: int, *more: str, person: str = "u-1") -> str:
+        day = (NOW - timedelta(days=days)).date().isoformat()
+        return homeroom("why", "kolibri", person, "-f", TREE, "--data", data, "--at", day, *more).out
+
+    then = json.loads(asked(5, "-o", "json"))
+    (given,) = then["access"]
+    assert (given["kind"], given["school"], given["class_key"], given["role"]) == (
+        *("Membership", "s-001", "c-1", "Learner"),
+    )
+    assert (given["cause"], given["run"], given["generation"], given["revision"]) == (
+        *("SourceAdded", "run-1", 1, "abc123"),
+    )
+    assert given["at"] == then["historyBegins"] == then["journal"][0]["at"]
+    text = asked(5)
+    assert text.startswith("u-1 at the end of ")
+    words = (
+        f"Learner in section c-1 of school s-001 since {given['at']}: SourceAdded, generation 1, revision abc123, run"
+    )
+    assert words in text
+    before = asked(20)
+    assert "had been given nothing in kolibri" in before
+    assert f"the history of kolibri begins {given['at']}" in before
+    assert json.loads(asked(20, "-o", "json"))["journal"] == []
+
+
+def test_why_of_a_day_that_is_not_over_is_refused(homeroom: Homeroom, data: Path) -> None:
+    ask = ("why", "kolibri", "u-1", "-f", TREE, "--data", data, "--at")
+    tomorrow = (NOW + timedelta(days=1)).date().isoformat()
+    assert f"--at: {tomorrow} is not over yet" in homeroom(*ask, tomorrow).err
+    assert "leave out --records and --today" in homeroom(*ask, "2026-09-01", *TODAY).err
+    assert (
+        "there is no store"
+        in homeroom("why", "kolibri", "u-1", "-f", TREE, "--at", "2020-01-01", "--data", RECORDS).err
+    )
 
 
 def test_resources_are_chosen_by_name_and_namespace(homeroom: Homeroom, tmp_path: Path) -> None:

@@ -32,6 +32,11 @@ def test_history_is_newest_first_and_narrows(homeroom: Homeroom, data: Path) -> 
         ("--app", "moodle"): [],
         ("--since", "7d"): ["x-2"],
         ("--since", (NOW - timedelta(days=10)).date().isoformat()): ["x-2", "u-1"],
+        ("--until", "7d"): ["u-1"],
+        ("--until", (NOW - timedelta(days=9)).date().isoformat()): ["u-1"],
+        ("--until", (NOW - timedelta(days=9)).date().isoformat() + "T00:00"): [],
+        ("--revision", "bc12"): ["x-2", "u-1"],
+        ("--revision", "bc13"): [],
         ("--limit", "1"): ["x-2"],
     }
     assert {options: keys(homeroom(*show, *options).out) for options in narrowed} == narrowed
@@ -39,7 +44,7 @@ def test_history_is_newest_first_and_narrows(homeroom: Homeroom, data: Path) -> 
 
 def test_history_as_table_and_for_spreadsheets(homeroom: Homeroom, data: Path) -> None:
     del data
-    lines = homeroom("history", "-n", "lakeside").out.splitlines()
+    lines = homeroom("history", "-n", "lakeside", "--app", "kolibri").out.splitlines()
     assert " ".join(lines[0].split()) == "WHEN APP WHAT KIND SCHOOL CLASS OF ROLE CAUSE RESULT REVISION"
     assert " ".join(lines[1].split()[1:]) == ("kolibri Remove Membership s-001 c-1 x-2 Learner Intruder Applied abc123")
     rows = list(csv.DictReader(io.StringIO(homeroom("history", "-n", "lakeside", "-o", "csv").out)))
@@ -47,11 +52,24 @@ def test_history_as_table_and_for_spreadsheets(homeroom: Homeroom, data: Path) -
     assert "nothing was changed" in homeroom("history", "-n", "empty").out
 
 
+def test_history_counts_per_run_first_where_nothing_narrows_it(homeroom: Homeroom, data: Path) -> None:
+    del data
+    runs, changes = homeroom("history", "-n", "lakeside").out.split("\n\n")
+    lines = [" ".join(line.split()) for line in runs.splitlines()]
+    assert lines[0] == "WHEN RUN APP + ^ ~ - FAILED REVISION"
+    assert [line.partition(" ")[2] for line in lines[1:]] == [
+        "run-2 kolibri 0 0 0 1 0 abc123",
+        "run-1 kolibri 1 0 0 0 0 abc123",
+    ]
+    assert [line.split()[6] for line in changes.splitlines()[1:]] == ["x-2", "u-1"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("-n", "lakeside", "--since", "soon"), "--since: must be a number and a unit"),
         (("-n", "lakeside", "--since", "3mo"), "--since: '3mo' has no fixed length"),
+        (("-n", "lakeside", "--until", "2026-13-01"), "--until: month must be in 1..12"),
         ((), "of which namespace? Name it with -n"),
         (("-n", "lakeside", "--store", "oracle://x:secret@y"), "the store cannot be opened"),
         (("-n", "lakeside", "--data", "/nowhere"), "there is no store at /nowhere/homeroom.db"),

@@ -206,7 +206,7 @@ class Objects:
         texts = [(path.name, path.read_text()) for path in sorted((EXAMPLES / "lakeside").glob("*.yaml"))]
         found = [document.data for file, text in texts for document in load_all(text, file=file)]
         self.objects: list[dict[str, Any]] = [
-            {**obj, "metadata": {**obj["metadata"], "generation": 1}}  # type: ignore[dict-item]  # it is a mapping
+            {**obj, "metadata": {**obj["metadata"], "generation": 1, "uid": obj["metadata"]["name"]}}  # type: ignore[dict-item]  # it is a mapping
             for obj in found
             if obj["kind"] in KINDS and obj["kind"] != without
         ]
@@ -222,6 +222,9 @@ class Objects:
 
     async def write_status(self, *_: object) -> None:
         pass
+
+    async def revision(self, _objects: object) -> str:
+        return "unknown"
 
 
 async def reported(tmp_path: Path, cluster: Any, *, last: RunRow | None = None, **spec: object) -> Report[Any]:

@@ -99,8 +99,11 @@ def content(directory: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("number", "advice"),
     [
-        ("0000", "is of an older release (revision 0000, this `homeroom` is of 0002): upgrade the operator"),
-        ("9999", "is of a newer release (revision 9999, this `homeroom` is of 0002): upgrade this `homeroom`"),
+        (
+            "0000",
+            f"is of an older release (revision 0000, this `homeroom` is of {revision.CURRENT}): upgrade the operator",
+        ),
+        ("9999", f"is of a newer release (revision 9999, this `homeroom` is of {revision.CURRENT}): upgrade this "),
     ],
 )
 def test_looking_does_not_touch_the_tables_of_another_release(

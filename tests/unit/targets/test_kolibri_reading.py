@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeroom.roster.state import Actual
+from homeroom.roster.state import Actual, Withdrawn
 from homeroom.targets import Known
 from homeroom.targets.kolibri.marks import CLASSES, OWNER, PERSON, SCHOOL, ClassEntry, Marks, PersonMark, State
 from homeroom.targets.kolibri.reading import Listed, Site, actual, fit, membership_id, role_id, sites
@@ -19,6 +19,7 @@ KNOWN = Known(
     schools=["s-1", "s-2"],
     classes=pl.DataFrame({"school": ["s-1"], "key": ["c-1"]}),
     usernames=pl.DataFrame({"school": ["s-1"], "key": ["p-9"], "username": ["ann"]}),
+    withdrawn=Withdrawn(hashes=frozenset({Withdrawn().hash("Bob", school="s-1")})),
 )
 
 
@@ -155,3 +156,13 @@ def test_a_name_that_fits_once_fits_always(name: str, limit: int) -> None:
     assert len(once) <= limit
     assert fit(once, limit) == once == once.strip()
     assert "\0" not in once
+
+
+def test_a_user_name_is_given_to_nobody_else_not_even_one_of_somebody_forgotten() -> None:
+    _, site = read(facility("f", users=1), users=[user("1")])
+    assert not site.free("user_1", key="p-1"), "somebody has it"
+    assert site.free("ann", key="p-9"), "it is hers"
+    assert not site.free("ann", key="p-1")
+    assert not site.free("bob", key="p-1")
+    assert not site.free("bob", key="p-9")
+    assert site.free("cid", key="p-1")

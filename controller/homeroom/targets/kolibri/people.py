@@ -66,7 +66,7 @@ class People:
         )
         refused: RefusedCallError | None = None
         for username in usernames.candidates(wish=change.username, name=name, key=change.key):
-            if username in site.taken or site.reserved.get(username, change.key) != change.key:
+            if not site.free(username, key=change.key):
                 continue
             site.taken.add(username)
             mark = m.PersonMark(key=change.key, state=m.State.CREATING, staff=change.staff)

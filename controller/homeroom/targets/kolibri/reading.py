@@ -25,7 +25,7 @@ from typing import Any, Final
 import polars as pl
 
 from homeroom.plan import Role
-from homeroom.roster.state import ACTUAL_SCHEMAS, Actual
+from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Withdrawn
 from homeroom.targets import Known
 from homeroom.targets.kolibri import marks as m
 
@@ -55,7 +55,8 @@ class Site:
 
     `people`, `classes`: Kolibri ids by source id, finished ones only. `deleted`: accounts that somebody deleted by
     hand, `unfinished`: such as a crash left, both by source id. `taken`: user names in use, also by deleted accounts,
-    in small letters; `reserved`: who was given which name before, the same way. `all_classes`: ids, whosever they are.
+    in small letters; `reserved`: who was given which name before, the same way; `withdrawn`: names of people who were
+    forgotten. `all_classes`: ids, whosever they are.
     """
 
     key: str
@@ -69,8 +70,14 @@ class Site:
     taken: set[str] = field(default_factory=set)
     live_names: set[str] = field(default_factory=set)
     reserved: dict[str, str] = field(default_factory=dict)
+    withdrawn: Withdrawn = field(default_factory=Withdrawn)
     classes: dict[str, str] = field(default_factory=dict)
     all_classes: set[str] = field(default_factory=set)
+
+    def free(self, username: str, *, key: str) -> bool:
+        """Whether a new account of the person `key` may have this user name: nobody has it, nobody else ever had."""
+        mine = self.reserved.get(username, key) == key and not self.withdrawn.has(username, school=self.key)
+        return mine and username not in self.taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +175,7 @@ def actual(
             unsure.add(site.key)
         site.extra = dict(_extra(facility))
         site.reserved = reserved.get(site.key, {})
+        site.withdrawn = known.withdrawn
         here = {user["id"] for user in one.users}
         for user, key, suspended in _people(one, marks, conflicts):
             if user["id"] in here:

@@ -1,0 +1,237 @@
+"""`homeroom export-person` and `homeroom forget-person`: the law's access and erasure requests.
+
+Both are about all that Homeroom itself holds: snapshots of the records, and what the store has of each app of the
+district. What the learning apps hold is theirs to give out and to delete. Neighbours: `homeroom.roster.person`, which
+finds, and `homeroom.store`, which forgets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from homeroom.api import District, LearningApp
+from homeroom.cli import history, options, records, terminal
+from homeroom.cli.declared import Declared, declared
+from homeroom.errors import InvalidSpecError, TransientError
+from homeroom.plan import PERSONAL
+from homeroom.roster.person import in_baseline, in_records
+from homeroom.sources import load
+from homeroom.store import JournalQuery, StillThereError, Store
+
+_District = Annotated[str, typer.Argument(help="Name of the District.")]
+_Person = Annotated[str, typer.Argument(help="Source id of the person (sourcedId in the records).")]
+_Apps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--app",
+        help="Also this app, which is declared no more, and was of this district. Needed only where the namespace has "
+        "several districts. May be repeated.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where to look: apps of the district that are declared (`managed`) and that were once (`abandoned`).
+
+    `left_out`: apps that are declared no more, and may have been of another district of the namespace.
+    """
+
+    namespace: str
+    managed: Sequence[str]
+    abandoned: Sequence[str]
+    left_out: Sequence[str]
+
+
+def export(
+    district: _District,
+    person: _Person,
+    *,
+    app: _Apps = None,
+    files: options.Files = None,
+    namespace: options.Namespace = None,
+    context: options.Context = None,
+    store: options.Store = None,
+    data: options.Data = options.DATA,
+) -> None:
+    """Give out all that is held about one person of a district, as JSON.
+
+    Records (also of the snapshot before), accounts, user names and the history of changes in each app, and what is
+    wanted there. A password is mentioned, and not shown. Who runs this sees it all: run it where the store is.
+    """
+    with records.opened(store, data) as opened:
+        assert opened is not None
+        place = asyncio.run(_place(opened, district, app or (), files=files, namespace=namespace, context=context))
+        snapshots = _snapshots(opened, place.namespace, district, person)
+        apps = [
+            found | {"declared": name in place.managed}
+            for name in (*place.managed, *place.abandoned)
+            if (found := _of_app(opened, place.namespace, name, person))
+        ]
+        held = _held(opened, place.namespace, District, district, person)
+    if not snapshots and not apps and not held:
+        raise StillThereError(f"nothing is held about a person '{person}': it must be a source id")
+    about = {"namespace": place.namespace, "district": district, "person": person}
+    found = {"records": snapshots, "holds": held, "apps": apps, "notLookedInto": place.left_out}
+    terminal.document({**about, **found})
+
+
+def forget(
+    district: _District,
+    person: _Person,
+    *,
+    reason: Annotated[str, typer.Option(help="Why; kept for ever, so it must not tell who.")],
+    app: _Apps = None,
+    files: options.Files = None,
+    namespace: options.Namespace = None,
+    context: options.Context = None,
+    store: options.Store = None,
+    data: options.Data = options.DATA,
+) -> None:
+    """Forget one person of a district who has left: make anonymous what has to stay.
+
+    Refused while the person is in the records, or has an account in use in an app. In the history a random word takes
+    the place of the source id, so that counts stay; user names stay reserved as hashes. There is no way back. The
+    operator may be running. Delete the account in the apps first: it bears the source id, too.
+    """
+    if re.search(rf"(?<!\w){re.escape(person)}(?!\w)", reason):
+        raise InvalidSpecError("--reason must not name the person: it is kept for ever")
+    opened = records.open_store(store, data, write=True)
+    try:
+        place = asyncio.run(_place(opened, district, app or (), files=files, namespace=namespace, context=context))
+        accepted = opened.accepted(namespace=place.namespace, district=district)
+        digest = accepted.digest if accepted else None
+        found = _snapshots(opened, place.namespace, district, person, broken=True)
+        if any(snapshot["accepted"] for snapshot in found):
+            raise StillThereError(
+                f"'{person}' is in the records of '{district}': whoever keeps them has to take this person out first"
+            )
+        done = opened.forget(
+            person,
+            namespace=place.namespace,
+            district=district,
+            digest=digest,
+            snapshots=[snapshot["snapshot"] for snapshot in found],
+            managed=place.managed,
+            abandoned=place.abandoned,
+            reason=reason,
+            at=datetime.now(UTC),
+        )
+    except SQLAlchemyError as error:
+        # Its own words would repeat the statement, and in it the person.
+        raise records.StoreUnavailableError(
+            f"the store did not take it ({type(error).__name__}): nothing was forgotten; try again when it is less busy"
+        ) from error
+    finally:
+        opened.close()
+    terminal.say(
+        f"forgotten: {done.changes} changes and {done.accounts} accounts made anonymous, taken out of {done.baselines} "
+        f"baselines, {done.snapshots} old snapshots removed"
+    )
+    terminal.say("not touched: back-ups of the store, and the apps themselves")
+    for name in place.left_out:
+        terminal.say(f"not looked into: {name}, which is declared no more (--app {name}, if it was of this district)")
+
+
+async def _place(
+    store: Store,
+    district: str,
+    named: Collection[str],
+    *,
+    files: Sequence[Path] | None,
+    namespace: str | None,
+    context: str | None,
+) -> _Place:
+    async with declared(files=files, namespace=namespace, context=context) as resources:
+        return await asyncio.to_thread(_apps, resources, store, district, named)
+
+
+def _apps(resources: Declared, store: Store, district: str, named: Collection[str]) -> _Place:
+    """Which apps are, or were, of this district. A person's id says nothing in another one."""
+    # As they are: that something else in them is invalid does not stand in the way.
+    apps = {
+        str(obj["metadata"]["name"]): (obj["spec"].get("districtRef") or {}).get("name")
+        for obj in resources.objects
+        if obj["kind"] == LearningApp.__name__
+    }
+    districts = {str(obj["metadata"]["name"]) for obj in resources.objects if obj["kind"] == District.__name__}
+    districts.update(store.districts(namespace=resources.namespace))
+    if district not in districts:
+        there = f"there is {', '.join(sorted(districts))}" if districts else "there is none; another namespace (-n)?"
+        raise InvalidSpecError(f"no District '{district}' in namespace {resources.namespace}: {there}")
+    abandoned = [name for name in store.apps(namespace=resources.namespace) if name not in apps]
+    if stray := sorted(set(named).difference(abandoned)):
+        raise InvalidSpecError(f"--app {stray[0]}: the store has no app of this name that is declared no more")
+    ours = abandoned if len(districts) == 1 else [name for name in abandoned if name in named]
+    return _Place(
+        namespace=resources.namespace,
+        managed=sorted(name for name, of_district in apps.items() if of_district == district),
+        abandoned=ours,
+        left_out=[name for name in abandoned if name not in ours],
+    )
+
+
+def _snapshots(
+    store: Store, namespace: str, district: str, person: str, *, broken: bool = False
+) -> list[dict[str, Any]]:
+    """What each snapshot that is kept has of the person, the accepted one first; `broken`: list damaged old ones, too.
+
+    Raises TransientError when the accepted one is damaged.
+    """
+    accepted = store.accepted(namespace=namespace, district=district)
+    directory = store.snapshots(namespace=namespace, district=district)
+    kept = sorted(path.name for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
+    digests = [accepted.digest] if accepted else []
+    found = []
+    for digest in digests + [name for name in kept if name not in digests and not name.startswith(".")]:
+        about: dict[str, Any] = {"snapshot": digest, "accepted": digest in digests}
+        try:
+            snapshot = load(directory, digest)
+        except TransientError:
+            if digest in digests:
+                raise
+            found += [about] if broken else []
+            continue
+        tables = in_records(snapshot.roster, person)
+        # The id alone: of a record that is set aside because it is invalid nothing else is kept.
+        of_users = snapshot.findings.frame.filter((pl.col("id") == person) & pl.col("file").str.starts_with("users"))
+        findings = of_users.select("rule", "file", "row", "field").to_dicts()
+        if tables or findings:
+            password = person in snapshot.credentials["user"]
+            found.append({**about, **tables, "findings": findings, "hasPassword": password})
+    return found
+
+
+def _of_app(store: Store, namespace: str, app: str, person: str) -> dict[str, Any]:
+    """What the store has of the person in one app; empty when that is nothing."""
+    stored = store.baseline(namespace=namespace, app=app)
+    remembered = in_baseline(stored.baseline, person) if stored else None
+    accounts = store.accounts(namespace=namespace, app=app, person=person).to_dicts()
+    journal = history.entries(store, JournalQuery(namespace=namespace, app=app, person=person, limit=None))
+    held = _held(store, namespace, LearningApp, app, person)
+    if not accounts and not journal and not held and (remembered is None or remembered.empty):
+        return {}
+    wanted = None if remembered is None else asdict(remembered)
+    return {"app": app, "accounts": accounts, "baseline": wanted, "holds": held, "journal": journal}
+
+
+def _held(
+    store: Store, namespace: str, kind: type[District | LearningApp], name: str, person: str
+) -> list[dict[str, Any]]:
+    """The changes about the person in holds of one resource, with the state of the hold."""
+    mine = (pl.col("key") == person) & pl.col("kind").is_in(PERSONAL)
+    return [
+        {"hold": hold.id, "since": hold.since.isoformat(timespec="seconds"), "state": hold.state.value, **row}
+        for hold in store.holds(namespace=namespace, kind=kind.__name__, name=name)
+        for row in hold.rows.filter(mine).to_dicts()
+    ]

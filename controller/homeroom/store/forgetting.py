@@ -1,0 +1,144 @@
+"""What stays of people who were forgotten, and what stands in the way. Neighbour: `store`, with its transactions.
+
+A random word takes the place of the source id in journal, ledger and old holds, so that counts stay true. User names
+become keyed hashes, so that none is ever given to somebody else, and nobody reads whose they were. The key lies in the
+same database: this is no secret kept from who may read all of it, but nothing that a person finds again by looking.
+"""
+
+from __future__ import annotations
+
+import io
+import secrets
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from homeroom.errors import TerminalError
+from homeroom.plan import PERSONAL, Kind, State
+from homeroom.roster.person import Remembered
+from homeroom.roster.state import Withdrawn
+from homeroom.store import schema
+
+_WITHDRAWN: Final = "withdrawn"
+"""Name of the key of the hashes in the table `withdrawn`."""
+
+
+_ACTIVE: Final = (State.OPEN.value, State.APPROVED.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owners:
+    """Whose rows are about the people of one district: its own, and those of its apps."""
+
+    namespace: str
+    district: str
+    apps: Sequence[str]
+
+
+class StillThereError(TerminalError):
+    """Somebody cannot be forgotten: is still in use, or was never known."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason="StillThere")
+
+
+def accounts_of(connection: sa.Connection, namespace: str, app: str, person: str) -> pl.DataFrame:
+    """The ledger's rows of one person: [school, external_id, username]."""
+    table = schema.ledger
+    found = connection.execute(
+        sa.select(table.c.school, table.c.external_id, table.c.username)
+        .where(table.c.namespace == namespace, table.c.app == app)
+        .where(table.c.kind == Kind.PERSON.value, table.c.key == person)
+        .order_by(table.c.school)
+    )
+    columns = dict.fromkeys(("school", "external_id", "username"), pl.String())
+    return pl.DataFrame([tuple(row) for row in found], schema=columns, orient="row")
+
+
+def refuse_in_use(person: str, app: str, found: Remembered | None, *, known: pl.DataFrame) -> None:
+    """Raises StillThereError for an app that has, or may have, something for the person."""
+    if found is not None and found.in_use:
+        schools = ", ".join(found.in_use)
+        raise StillThereError(
+            f"'{person}' has an account in use in {app} (school {schools}): first records and rules have to let go of "
+            "it, or who administers the app has to delete it, and then a run has to see that"
+        )
+    if found is None and not known.is_empty():
+        raise StillThereError(
+            f"'{person}' has an account in {app}, of which the store does not know what is in use there: wait for its "
+            "next run"
+        )
+
+
+def refuse_held(connection: sa.Connection, owners: Owners, person: str) -> None:
+    """Raises StillThereError for a hold that has a say in what is applied, and has the person among its changes."""
+    for row, _ in _holds(connection, owners, person):
+        if row.state in _ACTIVE:
+            raise StillThereError(
+                f"'{person}' is in hold {row.id} of {row.kind} '{row.name}': first it has to be approved, or to go away"
+            )
+
+
+def made_anonymous(connection: sa.Connection, owners: Owners, person: str) -> tuple[int, int]:
+    """Put one random word in place of a source id, and hashes in place of user names; how many changes and accounts."""
+    namespace, apps = owners.namespace, owners.apps
+    token = f"forgotten-{uuid.uuid4().hex}"
+    for row, rows in _holds(connection, owners, person):
+        buffer = io.BytesIO()
+        told = pl.when(_named(rows, person)).then(pl.lit(token)).otherwise("key").alias("key")
+        rows.with_columns(told).write_parquet(buffer)
+        of_hold = [getattr(schema.hold.c, name) == getattr(row, name) for name in ("namespace", "kind", "name", "id")]
+        connection.execute(sa.update(schema.hold).where(*of_hold).values(rows=buffer.getvalue()))
+    journal, ledger, withdrawn = schema.journal, schema.ledger, schema.withdrawn
+
+    def of_person(table: sa.Table) -> sa.ColumnElement[bool]:
+        mine = (table.c.namespace == namespace) & table.c.app.in_(apps) & (table.c.key == person)
+        return mine & table.c.kind.in_(PERSONAL)
+
+    changes = connection.execute(sa.update(journal).where(of_person(journal)).values(key=token)).rowcount
+    for row in connection.execute(sa.select(ledger).where(of_person(ledger), ledger.c.username.is_not(None))).all():
+        names = withdrawn_names(connection, namespace, row.app)
+        names = names if names.key else Withdrawn(key=_made_key(connection))
+        if not names.has(row.username, school=row.school):  # two people may have had it who were taken over
+            hashed = names.hash(row.username, school=row.school)
+            connection.execute(sa.insert(withdrawn).values(namespace=namespace, app=row.app, hash=hashed))
+    nameless = {"key": token, "external_id": None, "username": None}
+    accounts = connection.execute(sa.update(ledger).where(of_person(ledger)).values(nameless)).rowcount
+    return changes, accounts
+
+
+def _holds(connection: sa.Connection, owners: Owners, person: str) -> Iterator[tuple[sa.Row[Any], pl.DataFrame]]:
+    """The holds that name the person, with their rows."""
+    table = schema.hold
+    of_apps = (table.c.kind == "LearningApp") & table.c.name.in_(owners.apps)
+    of_district = (table.c.kind == "District") & (table.c.name == owners.district)
+    query = sa.select(table).where(table.c.namespace == owners.namespace, of_apps | of_district)
+    for row in connection.execute(query).all():
+        rows = pl.read_parquet(io.BytesIO(row.rows))
+        if _named(rows, person).any():
+            yield row, rows
+
+
+def _named(rows: pl.DataFrame, person: str) -> pl.Series:
+    """Which rows of a hold are about the person."""
+    return rows["kind"].is_in(PERSONAL) & (rows["key"] == person)
+
+
+def withdrawn_names(connection: sa.Connection, namespace: str, app: str) -> Withdrawn:
+    """The user names of people who were forgotten in this app."""
+    table, secret = schema.withdrawn, schema.secret
+    of_app = (table.c.namespace == namespace, table.c.app == app)
+    hashes = connection.execute(sa.select(table.c.hash).where(*of_app)).scalars()
+    key = connection.execute(sa.select(secret.c.value).where(secret.c.name == _WITHDRAWN)).scalar_one_or_none()
+    return Withdrawn(key=bytes.fromhex(key or ""), hashes=frozenset(hashes))
+
+
+def _made_key(connection: sa.Connection) -> bytes:
+    """The random key of this store, of which there is none yet."""
+    key = secrets.token_bytes(32)
+    connection.execute(sa.insert(schema.secret).values(name=_WITHDRAWN, value=key.hex()))
+    return key
