@@ -85,6 +85,7 @@ class Synced:
         stage.publish(records)
         stage.declare()
         stage.start()
+        stage.approve(stage.wait_held("learningapp", "kolibri"), of="kolibri")
         stage.wait_ready("learningapp", "kolibri")
         rows = ["Synced" for _ in records.rows("orgs", type="school")]
         wait_for("a row per school", lambda: [row["status"].get("summary") for row in stage.list("schools")] == rows)

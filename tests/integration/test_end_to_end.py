@@ -126,29 +126,6 @@ def test_a_broken_export_removes_nothing_and_heals(synced: Stage) -> None:
     assert synced.kolibri.tables() == tables
 
 
-def test_a_school_that_would_lose_a_tenth_loses_nothing(synced: Stage) -> None:
-    records = Records(RECORDS)
-    state = held(synced)
-    school = records.rows("orgs", type="school")[0]
-    gone = next(
-        row
-        for row in records.rows("classes", schoolSourcedId=school["sourcedId"], classType="homeroom")
-        if row["grades"] != "KG"
-    )
-    records.remove("classes", sourcedId=gone["sourcedId"])
-    records.remove("enrollments", classSourcedId=gone["sourcedId"])
-    synced.publish(records)
-    synced.run("district", "lakeside")
-    wait_for(
-        "the guard speaks",
-        lambda: condition(synced.get("learningapp", "kolibri")["status"], "Stalled") == "True",
-        every=0.3,
-    )
-    app = synced.get("learningapp", "kolibri")
-    assert message(app).startswith("TooManyRemovals: ")
-    assert held(synced) == state
-
-
 def test_a_session_that_expires_in_the_middle_of_runs_removes_nothing(synced: Stage) -> None:
     tables = synced.kolibri.tables()
     for _ in range(5):

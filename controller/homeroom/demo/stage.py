@@ -21,7 +21,7 @@ import time
 import urllib.request
 import uuid
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -80,6 +80,23 @@ class Records:
         self.files[file] = [row for row in self.files[file] if row not in gone]
         return len(gone)
 
+    def lose_school(self, school: str) -> None:
+        """As an exporter does that leaves out a school (source id): its classes, and whoever was only there."""
+        for row in self.rows("classes", schoolSourcedId=school):
+            self.remove("enrollments", classSourcedId=row["sourcedId"])
+        gone = {row["userSourcedId"] for row in self.rows("roles", orgSourcedId=school)}
+        for file, column in (
+            ("classes", "schoolSourcedId"),
+            ("enrollments", "schoolSourcedId"),
+            ("courses", "orgSourcedId"),
+            ("roles", "orgSourcedId"),
+            ("orgs", "sourcedId"),
+        ):
+            self.remove(file, **{column: school})
+        for user in gone - {row["userSourcedId"] for row in self.files["roles"]}:
+            self.remove("users", sourcedId=user)
+            self.remove("enrollments", userSourcedId=user)
+
     def zipped(self) -> bytes:
         """The export as a zip archive."""
         archive = io.BytesIO()
@@ -117,7 +134,7 @@ class Stage:
     def install(self) -> None:
         """What a cluster needs once: namespace, CRDs, rights; no pod runs here, the operator is a process."""
         self.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(REPOSITORY / "manifests" / "base"))
-        crds = ("districts", "learningapps", "sharingrules", "schools")
+        crds = ("districts", "learningapps", "sharingrules", "schools", "approvals")
         self.kubectl("wait", "--for=condition=Established", *(f"crd/{name}.homeroom.dev" for name in crds))
 
     def declare(self) -> None:
@@ -204,6 +221,37 @@ class Stage:
         wait_for(f"{kind}/{name} Ready", ready, seconds=seconds, every=_LOOK_SECONDS)
         return self.get(kind, name)
 
+    def wait_held(self, kind: str, name: str, *, seconds: float = 120.0) -> Sequence[Mapping[str, Any]]:
+        """Wait until an object holds something back; what it says of that in its status."""
+
+        def is_held() -> bool:
+            return condition(self.get(kind, name).get("status", {}), "Held") == "True"
+
+        wait_for(f"{kind}/{name} Held", is_held, seconds=seconds, every=_LOOK_SECONDS)
+        found: Sequence[Mapping[str, Any]] = self.get(kind, name)["status"]["holds"]
+        return found
+
+    def approve(self, holds: Iterable[Mapping[str, Any]], *, of: str) -> None:
+        """Release holds of a LearningApp, as a commit does; an Approval is named after its hold."""
+        self._apply_approvals({hold["id"]: hold["id"] for hold in holds}, of=of)
+
+    def replay(self, hold: str, *, of: str) -> None:
+        """Try a hold that was approved before once more, under the name `replay`."""
+        self._apply_approvals({"replay": hold}, of=of)
+        wait_for("a word about the replay", lambda: bool(message(self.get("approval", "replay"))), every=_LOOK_SECONDS)
+
+    def _apply_approvals(self, holds: Mapping[str, str], *, of: str) -> None:
+        approvals = [
+            {
+                "apiVersion": "homeroom.dev/v1alpha1",
+                "kind": "Approval",
+                "metadata": {"name": name, "namespace": self.namespace},
+                "spec": {"targetRef": {"kind": "LearningApp", "name": of}, "hold": hold, "reason": "seen and right"},
+            }
+            for name, hold in holds.items()
+        ]
+        self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": approvals}))
+
     # -- the records --------------------------------------------------------------------------------------------
 
     @property
@@ -230,6 +278,7 @@ class Stage:
                     *("--store", f"sqlite:///{self.database}", "--data", str(self.directory / "data")),
                     *("--file-root", str(self.directory / "files"), "--lease-namespace", SYSTEM),
                     *("--listen", "127.0.0.1:0"),
+                    *("--settle", "1"),  # nobody edits rules here while they count
                     *self.options,
                 ],
                 env={**os.environ, "KUBECONFIG": str(self.kubeconfig())},

@@ -1,13 +1,15 @@
 """The whole story on one machine, told on the terminal: what `make demo` shows.
 
-A district is declared, its classes appear in a real Kolibri; the next export brings a class; what a person changed by
-hand is put back; a broken export removes nothing. Each step proves itself; the first that fails ends the demo with its
+A district is declared; somebody approves its first sync, and its classes appear in a real Kolibri; the next export
+brings a class; what a person changed by hand is put back; a lost school is held, a replayed approval refused; a broken
+export removes nothing. Each step proves itself; the first that fails ends the demo with its
 name. Neighbours: `stage` (the actors), `controlplane` and `kolibri` (the servers).
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import shutil
 import signal
@@ -28,7 +30,7 @@ from homeroom.demo.server import default_cache
 from homeroom.demo.stage import RECORDS, SYSTEM, Kubectl, Records, Stage, message, wait_for
 from homeroom.errors import HomeroomError, TerminalError
 
-OUR_KINDS: Final = "districts,learningapps,sharingrules,schools"
+OUR_KINDS: Final = "districts,learningapps,sharingrules,schools,approvals"
 NEW_CLASS: Final = "Chess club"
 
 
@@ -76,18 +78,36 @@ def _set_up(stack: contextlib.ExitStack, directory: Path, *, current_cluster: bo
 def _tell(stage: Stage, console: Console) -> None:
     records = Records(RECORDS)
     begun = time.monotonic()
+    approved = _tell_of_the_first_sync(stage, records, console)
+    _tell_of_changes(stage, records, console)
+    _tell_of_bad_exports(stage, records, console, approved=approved)
+    console.print(f"\ntold in {time.monotonic() - begun:.0f} s", style="dim")
 
+
+def _tell_of_the_first_sync(stage: Stage, records: Records, console: Console) -> str:
+    """The id of a hold that was approved."""
     with _step(console, "A district as Git holds it: kubectl apply -k examples/lakeside"):
         stage.publish(records)
         stage.declare()
+        holds = stage.wait_held("learningapp", "kolibri")
+        _holds("nothing is in Kolibri before somebody has looked", not stage.kolibri.tables()["membership"])
+    _say(console, f"  {message(stage.get('learningapp', 'kolibri'))}")
+
+    with _step(
+        console, "Somebody looks, and approves by a commit", shows="each school by itself, administrators apart"
+    ):
+        stage.approve(holds, of="kolibri")
         stage.wait_ready("learningapp", "kolibri")
         wait_for("a row per school", lambda: _summaries(stage) == {"Synced"})
     _say(console, stage.kubectl("get", OUR_KINDS, "-n", stage.namespace))
     human = stage.kolibri.human()
     for school in _schools(records):
         _say(console, f"  Kolibri, {school}: {len(_classes(human, school))} classes")
+    return str(holds[0]["id"])
 
-    school = _schools(records)[0]
+
+def _tell_of_changes(stage: Stage, records: Records, console: Console) -> None:
+    human, school = stage.kolibri.human(), _schools(records)[0]
     with _step(console, "The next export brings a class", shows=f"'{NEW_CLASS}' in {school}"):
         _add_class(records, school)
         stage.publish(records)
@@ -101,6 +121,31 @@ def _tell(stage: Stage, console: Console) -> None:
         human.remove_member(member, facility=school, class_name=NEW_CLASS)
         stage.run("learningapp", "kolibri")
         _holds("the child is back in its class", stage.kolibri.tables()["membership"] == before)
+
+
+def _tell_of_bad_exports(stage: Stage, records: Records, console: Console, *, approved: str) -> None:
+    before = stage.kolibri.tables()["membership"]
+    with _step(console, "An export that has lost a school", shows="held: nobody loses anything, the rest goes on"):
+        bad = copy.deepcopy(records)
+        bad.lose_school(bad.rows("orgs", type="school")[-1]["sourcedId"])
+        stage.publish(bad)
+        stage.run("district", "lakeside")
+        held = stage.wait_held("learningapp", "kolibri")
+        _holds("nobody lost a class", stage.kolibri.tables()["membership"] == before)
+    _say(console, f"  {message(stage.get('learningapp', 'kolibri'))}")
+
+    with _step(console, "An old approval is tried on it", shows="each works once, for what was seen then"):
+        stage.replay(approved, of="kolibri")
+        stage.run("learningapp", "kolibri")
+        _holds("the school is still held", stage.get("learningapp", "kolibri")["status"]["holds"] == held)
+        refused = message(stage.get("approval", "replay"))
+        _holds("the replay was refused", refused.startswith("HoldUsed"))
+    _say(console, f"  Approval replay: {refused}")
+
+    with _step(console, "The export has the school again", shows="the hold goes away by itself"):
+        stage.publish(records)
+        stage.run("district", "lakeside")
+        stage.wait_ready("learningapp", "kolibri")
 
     with _step(console, "A broken export: cut off in the middle", shows="nothing is removed, the condition says why"):
         before_all = stage.kolibri.tables()
@@ -117,7 +162,6 @@ def _tell(stage: Stage, console: Console) -> None:
         stage.wait_ready("district", "lakeside")
         stage.run("learningapp", "kolibri")
         _holds("nothing had to be changed", stage.kolibri.tables() == before_all)
-    console.print(f"\ntold in {time.monotonic() - begun:.0f} s", style="dim")
 
 
 @contextlib.contextmanager

@@ -204,9 +204,11 @@ class Objects:
 
     def __init__(self, *, without: str = "") -> None:
         texts = [(path.name, path.read_text()) for path in sorted((EXAMPLES / "lakeside").glob("*.yaml"))]
-        found = [document.data for file, text in texts for document in load_all(text, file=file)]
+        found: list[dict[str, Any]] = [
+            dict(document.data) for file, text in texts for document in load_all(text, file=file)
+        ]
         self.objects: list[dict[str, Any]] = [
-            {**obj, "metadata": {**obj["metadata"], "generation": 1, "uid": obj["metadata"]["name"]}}  # type: ignore[dict-item]  # it is a mapping
+            {**obj, "metadata": {**obj["metadata"], "generation": 1, "uid": obj["metadata"]["name"]}}
             for obj in found
             if obj["kind"] in KINDS and obj["kind"] != without
         ]

@@ -1,0 +1,149 @@
+"""What looks wrong waits for a commit: guards, holds and Approvals as an administrator meets them in a real Kolibri."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from homeroom.demo.controlplane import ControlPlane
+from homeroom.demo.stage import RECORDS, Records, Stage, condition, message, wait_for
+
+from .stage_fixtures import State, held, homeroom_at
+
+pytestmark = pytest.mark.integration
+
+
+def taken(before: State, after: State) -> int:
+    """How many places in classes are gone."""
+    return sum(
+        len(members - after[school].get(name, set()))
+        for school, classes in before.items()
+        for name, members in classes.items()
+    )
+
+
+def published(stage: Stage, records: Records) -> dict[str, Any]:
+    """The app after a run on these records."""
+    stage.publish(records)
+    digest = stage.run("district", "lakeside")["status"]["snapshot"]["digest"]
+
+    def compared() -> bool:
+        status = stage.get("learningapp", "kolibri")["status"]
+        return bool(status["snapshotDigest"] == digest and condition(status, "Ready") != "Unknown")
+
+    wait_for("the app has seen these records", compared, every=0.3)
+    return stage.get("learningapp", "kolibri")
+
+
+def join(records: Records, school: str) -> tuple[str, str]:
+    """A student more in a homeroom of a school: (name of the class, full name)."""
+    homeroom = next(
+        row for row in records.rows("classes", schoolSourcedId=school, classType="homeroom") if row["grades"] != "KG"
+    )
+    like = next(row for row in records.rows("enrollments", classSourcedId=homeroom["sourcedId"], role="student"))
+    (user,) = records.rows("users", sourcedId=like["userSourcedId"])
+    records.files["users"].append(
+        {
+            **user,
+            "sourcedId": "u-new",
+            "username": "new",
+            "identifier": "",
+            "email": "",
+            "givenName": "Novel",
+            "familyName": "Pupil",
+        }
+    )
+    role = records.rows("roles", userSourcedId=like["userSourcedId"])[0]
+    records.files["roles"].append({**role, "sourcedId": "r-new", "userSourcedId": "u-new"})
+    records.files["enrollments"].append({**like, "sourcedId": "e-new", "userSourcedId": "u-new"})
+    return homeroom["title"], "A Z"
+
+
+def test_a_lost_school_is_held_and_an_approval_releases_it_once(synced: Stage, controlplane: ControlPlane) -> None:
+    records, before = Records(RECORDS), held(synced)
+    schools = {row["sourcedId"]: row["name"] for row in records.rows("orgs", type="school")}
+    here, *_, lost = schools
+    records.lose_school(lost)
+    class_name, pupil = join(records, here)
+
+    app = published(synced, records)
+    assert message(app).startswith("HeldForApproval: ")
+    assert message(app, "Stalled") == message(app)
+    assert condition(app["status"], "Held") == "True"
+    (hold,) = app["status"]["holds"]
+    assert (hold["guard"], hold["scope"], hold["place"]) == ("Deletes", "School", lost)
+    assert hold["id"] in message(app)
+    assert f"{hold['people']} people" in message(app)
+    now = held(synced)
+    assert (pupil, "learner") in now[schools[here]][class_name], "an addition of the same export is missing"
+    assert taken(before, now) == 0
+
+    synced.approve([hold], of="kolibri")
+    synced.wait_ready("learningapp", "kolibri")
+    after = held(synced)
+    assert not any(after[schools[lost]].values()), "somebody is still in a class of the school"
+    others = {name: classes for name, classes in after.items() if name != schools[lost]}
+    assert others == {name: classes for name, classes in now.items() if name != schools[lost]}
+    approval = synced.get("approval", hold["id"])
+    assert message(approval).startswith("Released: ")
+    assert approval["status"]["released"] == hold["remove"]
+    assert approval["status"].get("pending", 0) == approval["status"].get("struck", 0) == 0
+    told = homeroom_at(synced, controlplane)("history", "--app", "kolibri", "--cause", "LeftSource", "--output", "json")
+    assert {row["hold"] for row in json.loads(told.stdout) if row["school"] == lost} == {hold["id"]}
+
+    # A year later the school is back, and vanishes again: the old commit does not fit.
+    whole = Records(RECORDS)
+    app = published(synced, whole)
+    again = [one for one in app["status"].get("holds", []) if one["guard"] == "Administrators"]
+    synced.approve(again, of="kolibri")
+    synced.wait_ready("learningapp", "kolibri")
+    assert taken(before, held(synced)) == 0
+    whole.lose_school(lost)
+    app = published(synced, whole)
+    (new,) = app["status"]["holds"]
+    assert new["id"] != hold["id"]
+    assert taken(before, held(synced)) == 0
+    synced.replay(hold["id"], of="kolibri")
+    assert message(synced.get("approval", "replay")).startswith("HoldUsed: ")
+    assert taken(before, held(synced)) == 0
+
+    app = published(synced, Records(RECORDS))
+    assert condition(app["status"], "Ready") == "True", message(app)
+    assert condition(app["status"], "Held") is None
+    assert app["status"].get("holds", []) == []
+
+
+def test_a_lost_class_is_held(synced: Stage) -> None:
+    records, before = Records(RECORDS), held(synced)
+    sizes = {
+        row["sourcedId"]: len(records.rows("enrollments", classSourcedId=row["sourcedId"]))
+        for row in records.rows("classes", classType="homeroom")
+        if row["grades"] != "KG"
+    }
+    lost = max(sizes, key=lambda one: sizes[one])
+    records.remove("classes", sourcedId=lost)
+    records.remove("enrollments", classSourcedId=lost)
+    app = published(synced, records)
+    (hold,) = app["status"]["holds"]
+    assert (hold["guard"], hold["remove"] >= sizes[lost]) in {("ClassShrink", True), ("Deletes", True)}
+    assert held(synced) == before
+    app = published(synced, Records(RECORDS))
+    assert condition(app["status"], "Ready") == "True", message(app)
+    assert held(synced) == before
+
+
+def test_an_edit_that_exposes_whom_an_exclude_covered_is_held(synced: Stage) -> None:
+    before = held(synced)
+    excludes = [rule for rule in synced.list("sharingrules") if rule["spec"].get("effect") == "Exclude"]
+    assert excludes
+    for rule in excludes:
+        synced.kubectl("delete", "sharingrule", rule["metadata"]["name"], "-n", synced.namespace)
+    holds = synced.wait_held("learningapp", "kolibri")
+    assert {hold["guard"] for hold in holds} == {"Exposure"}
+    assert held(synced) == before
+    synced.declare()
+    wait_for("the hold is gone", lambda: not synced.get("learningapp", "kolibri")["status"].get("holds"), every=0.3)
+    synced.wait_ready("learningapp", "kolibri")
+    assert held(synced) == before
