@@ -58,7 +58,7 @@ def join(records: Records, school: str) -> tuple[str, str]:
     role = records.rows("roles", userSourcedId=like["userSourcedId"])[0]
     records.files["roles"].append({**role, "sourcedId": "r-new", "userSourcedId": "u-new"})
     records.files["enrollments"].append({**like, "sourcedId": "e-new", "userSourcedId": "u-new"})
-    return homeroom["title"], "A Z"
+    return homeroom["title"], "Novel Pupil"
 
 
 def test_a_lost_school_is_held_and_an_approval_releases_it_once(synced: Stage, controlplane: ControlPlane) -> None:
