@@ -37,6 +37,17 @@ def published(stage: Stage, records: Records) -> dict[str, Any]:
     return stage.get("learningapp", "kolibri")
 
 
+def pupils(classes: dict[str, set[tuple[str, str]]]) -> set[str]:
+    """Full names of the learners in the classes of a school."""
+    return {name for members in classes.values() for name, role in members if role == "learner"}
+
+
+def deny(stage: Stage, person: str | None) -> None:
+    """Declare that somebody must be out; None: nobody."""
+    patch = {"spec": {"deny": [{"person": person}] if person else None}}
+    stage.kubectl("patch", "district", "lakeside", "-n", stage.namespace, "--type=merge", "-p", json.dumps(patch))
+
+
 def join(records: Records, school: str) -> tuple[str, str]:
     """A student more in a homeroom of a school: (name of the class, full name)."""
     homeroom = next(
@@ -83,6 +94,8 @@ def test_a_lost_school_is_held_and_an_approval_releases_it_once(synced: Stage, c
     synced.approve([hold], of="kolibri")
     synced.wait_ready("learningapp", "kolibri")
     after = held(synced)
+    administrators = after[schools[lost]].pop("")  # theirs stay by default
+    assert administrators == before[schools[lost]][""]
     assert not any(after[schools[lost]].values()), "somebody is still in a class of the school"
     others = {name: classes for name, classes in after.items() if name != schools[lost]}
     assert others == {name: classes for name, classes in now.items() if name != schools[lost]}
@@ -94,25 +107,40 @@ def test_a_lost_school_is_held_and_an_approval_releases_it_once(synced: Stage, c
     assert {row["hold"] for row in json.loads(told.stdout) if row["school"] == lost} == {hold["id"]}
 
     # A year later the school is back, and vanishes again: the old commit does not fit.
-    whole = Records(RECORDS)
-    app = published(synced, whole)
-    again = [one for one in app["status"].get("holds", []) if one["guard"] == "Administrators"]
-    synced.approve(again, of="kolibri")
-    synced.wait_ready("learningapp", "kolibri")
+    app = published(synced, Records(RECORDS))
+    assert condition(app["status"], "Ready") == "True", message(app)
     assert taken(before, held(synced)) == 0
-    whole.lose_school(lost)
-    app = published(synced, whole)
+    app = published(synced, records)
     (new,) = app["status"]["holds"]
     assert new["id"] != hold["id"]
-    assert taken(before, held(synced)) == 0
     synced.replay(hold["id"], of="kolibri")
     assert message(synced.get("approval", "replay")).startswith("HoldUsed: ")
     assert taken(before, held(synced)) == 0
+    healed(synced, before)
 
-    app = published(synced, Records(RECORDS))
+
+def healed(stage: Stage, before: State) -> None:
+    """Whole records, and all is as it was."""
+    app = published(stage, Records(RECORDS))
     assert condition(app["status"], "Ready") == "True", message(app)
     assert condition(app["status"], "Held") is None
     assert app["status"].get("holds", []) == []
+    assert taken(before, held(stage)) == 0
+
+
+def test_who_is_denied_goes_at_once_while_everybody_else_is_held(synced: Stage) -> None:
+    records, before = Records(RECORDS), held(synced)
+    school = records.rows("orgs", type="school")[-1]
+    there = pupils(before[school["name"]])
+    child = min(there)
+    (user,) = (row for row in records.files["users"] if f"{row['givenName']} {row['familyName']}" == child)
+    records.lose_school(school["sourcedId"])
+    published(synced, records)
+    deny(synced, user["sourcedId"])
+    wait_for("the denied one is out", lambda: child not in pupils(held(synced)[school["name"]]), every=0.3)
+    assert pupils(held(synced)[school["name"]]) == there - {child}
+    deny(synced, None)
+    healed(synced, before)
 
 
 def test_a_lost_class_is_held(synced: Stage) -> None:
@@ -129,9 +157,7 @@ def test_a_lost_class_is_held(synced: Stage) -> None:
     (hold,) = app["status"]["holds"]
     assert (hold["guard"], hold["remove"] >= sizes[lost]) in {("ClassShrink", True), ("Deletes", True)}
     assert held(synced) == before
-    app = published(synced, Records(RECORDS))
-    assert condition(app["status"], "Ready") == "True", message(app)
-    assert held(synced) == before
+    healed(synced, before)
 
 
 def test_an_edit_that_exposes_whom_an_exclude_covered_is_held(synced: Stage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +16,7 @@ from homeroom.api import District, Effect, LearningApp
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.files import read_export
 from homeroom.errors import DependencyNotReadyError, TerminalError
-from homeroom.roster.shared import Rule, rules_of
+from homeroom.roster.shared import Rule, barring, rules_of
 from homeroom.roster.state import Known
 from homeroom.sources import Snapshot, load
 from homeroom.store import Store
@@ -60,6 +60,7 @@ def gather(resources: Declared, app_name: str | None, *, store: Store | None, ex
         raise DependencyNotReadyError(
             f"District '{district.metadata.name}' has no accepted snapshot yet: see its status, or give --records"
         )
+    snapshot = replace(snapshot, roster=barring(snapshot.roster, [one.person for one in district.spec.deny]))
     return Inputs(app=app, district=district, rules=rules_of(resources.rules(app)), snapshot=snapshot, store=store)
 
 

@@ -187,7 +187,8 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
         _found(known, released.unique(CHANGE), "hold"),
         _found(known, sticky.select(CHANGE).unique().with_columns(sticky=pl.lit(value=True)), "sticky").fill_null(
             value=False
-        ),
+        )
+        & ~rows["cause"].is_in(_AT_ONCE),
     )
     op, kind, cause = pl.col("op"), pl.col("kind"), pl.col("cause")
     leaving, coming = op.is_in(_LEAVING), op.is_in(_COMING)

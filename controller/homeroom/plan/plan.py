@@ -111,7 +111,8 @@ class Plan:
             return self
         if policy is Policy.OBSERVE:
             return Plan(self.changes.clear())
-        return Plan(self.changes.filter(~pl.col("op").cast(pl.String).is_in(_DESTRUCTIVE)))
+        denied = pl.col("cause").cast(pl.String) == Cause.DENIED.value  # a court order is above any policy that writes
+        return Plan(self.changes.filter(~pl.col("op").cast(pl.String).is_in(_DESTRUCTIVE) | denied))
 
     def batches(self, sizes: Mapping[Kind, int]) -> Iterator[list[Change]]:
         """Cut into batches, each of one kind, one operation and one school, in order; `sizes`: changes at most."""

@@ -135,6 +135,7 @@ async def decide(
             roster=roster,
             today=today,
             intermediate=intermediate,
+            denied=[one.person for one in district.spec.deny],
         )
         covered = pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String()))
         if intermediate is not None and before is not None and any(rule.effect is Effect.EXCLUDE for rule in before):

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -70,7 +70,7 @@ from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
 from homeroom.reconcile.subscription import with_subscription, without_subscription
 from homeroom.roster.diff import Baseline, diff, expected
-from homeroom.roster.shared import Rule, Shared, rules_of, share
+from homeroom.roster.shared import Rule, Shared, barring, rules_of, share
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired
 from homeroom.sources import Snapshot, load
 from homeroom.store import Store, StoredBaseline
@@ -218,11 +218,13 @@ class LearningAppRoot:
         if accepted is None:
             raise DependencyNotReadyError(f"District '{reference}' has no accepted snapshot yet")
         directory: Path = self.store.snapshots(namespace=namespace, district=reference)
+        snapshot = await asyncio.to_thread(load, directory, accepted.digest)
+        denied = [one.person for one in district.spec.deny]
         return _Inputs(
             district=district,
             rules=rules_of(models),
             models=models,
-            snapshot=await asyncio.to_thread(load, directory, accepted.digest),
+            snapshot=replace(snapshot, roster=barring(snapshot.roster, denied)),
             digest=accepted.digest,
             memory=await asyncio.to_thread(
                 remembered,

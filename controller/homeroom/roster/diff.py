@@ -23,6 +23,7 @@ Pure and columnar: people and classes are matched by source id once, memberships
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
@@ -116,12 +117,13 @@ def diff(
     roster: Roster | None = None,
     today: date | None = None,
     intermediate: Desired | None = None,
+    denied: Collection[str] = (),
 ) -> Plan:
     """Compare, and say why.
 
     `roster` and `today`: the records behind `desired` and the day they were shared for, to tell an ended enrollment
     from a vanished one. `intermediate`: what the rules of the last applied plan make of the same records; given only
-    when the rules have changed since.
+    when the rules have changed since. `denied`: source ids of people who must be out whatever else holds.
     """
     baseline = _read(baseline)
     compared = _compare(desired, actual)
@@ -133,15 +135,16 @@ def diff(
         _right_rows(compared.lacking_rights, desired, Op.CREATE),
     ]
     still = _still(actual)
+    still = replace(still, people=still.people.filter(~pl.col("key").is_in(list(denied))))
     if baseline is not None and actual.complete:
         known = _known_schools(baseline)
-        leaving = _leaving(actual, compared, still, removal=removal, baseline=baseline)
+        leaving = _leaving(actual, compared, still, removal=removal, baseline=baseline, denied=denied)
         parts += [part.filter(pl.col("school").is_in(known.implode())) for part in leaving]
     rows = pl.concat(parts, how="diagonal_relaxed").pipe(_moving, still)
     if rows.is_empty():
         return Plan.of(rows.select("kind", "op", "school", "key"))
     over = _over(rows, roster, today) if roster is not None and today is not None else None
-    return Plan.of(_with_causes(rows, baseline=baseline, over=over, intermediate=intermediate))
+    return Plan.of(_with_causes(rows, baseline=baseline, over=over, intermediate=intermediate, denied=denied))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -374,7 +377,13 @@ def _known_schools(baseline: Baseline) -> pl.Series:
 
 
 def _leaving(
-    actual: Actual, compared: _Comparison, still: _Still, *, removal: Removal, baseline: Baseline
+    actual: Actual,
+    compared: _Comparison,
+    still: _Still,
+    *,
+    removal: Removal,
+    baseline: Baseline,
+    denied: Collection[str],
 ) -> list[pl.DataFrame]:
     """Everything that is there in managed classes and schools, and not desired.
 
@@ -382,6 +391,9 @@ def _leaving(
     """
     people, classes = compared.people, compared.classes
     leavers = _leavers(people, removal=removal, baseline=baseline)
+    is_denied = pl.col("key").is_in(list(denied))
+    out = pl.when(is_denied).then(pl.lit(PersonRemoval.SUSPEND.value)).otherwise("policy")
+    leavers = leavers.with_columns(out.alias("policy"))
     keep = leavers.filter(pl.col("policy") == PersonRemoval.KEEP.value)["row_now"]
     ours = actual.people["key"].is_not_null()
 
@@ -401,7 +413,7 @@ def _leaving(
     # Rights only of people with our mark: somebody's own administrator account is not ours.
     held = compared.extra_rights.filter(ours.gather(compared.extra_rights["person"]))
     rights = _right_rows(held, actual, Op.REMOVE).with_columns(
-        pl.lit(removal.administrators is PersonRemoval.KEEP).alias("spared")
+        (pl.lit(removal.administrators is PersonRemoval.KEEP) & ~is_denied).alias("spared")
     )
     # Nor is a class archived, hence emptied, in which somebody stands still.
     questioned = _named(actual.people, actual.schools).join(still.people, on=["school", "key"], how="semi")["row"]
@@ -503,7 +515,12 @@ def in_state(rows: pl.DataFrame, state: Desired | Actual) -> pl.DataFrame:
 
 
 def _with_causes(
-    rows: pl.DataFrame, *, baseline: Baseline | None, over: pl.DataFrame | None, intermediate: Desired | None
+    rows: pl.DataFrame,
+    *,
+    baseline: Baseline | None,
+    over: pl.DataFrame | None,
+    intermediate: Desired | None,
+    denied: Collection[str],
 ) -> pl.DataFrame:
     """Rows of a plan with the column `cause` (invariant 12), without those that are spared."""
     if baseline is None:
@@ -538,7 +555,9 @@ def _with_causes(
     edit = [Cause.SOURCE_CHANGED.value, Cause.DRIFT.value]
     cause = (
         # Only a place in a class or a right can be an intruder's: a person or class with our mark is our own making.
-        pl.when(leaving & kind.is_in([Kind.MEMBERSHIP.value, Kind.RIGHT.value]) & ~reason)
+        pl.when(leaving & kind.is_in(_PERSONAL) & pl.col("key").is_in(list(denied)))
+        .then(pl.lit(Cause.DENIED.value))
+        .when(leaving & kind.is_in([Kind.MEMBERSHIP.value, Kind.RIGHT.value]) & ~reason)
         .then(pl.lit(Cause.INTRUDER.value))
         .when(leaving & pl.col("kept_cause").is_not_null())
         .then("kept_cause")

@@ -11,8 +11,8 @@ the answers travel along row numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from functools import cached_property, reduce
@@ -361,6 +361,14 @@ def select(view: View, rule: Rule) -> Selection:
         if term.key in _OWN_KEYS[rule.share]:
             people = people.filter(_fits(term, _own_hits(view, term, people), rule.effect))
     return Selection(sections=_mark(view.roster.classes.height), people=people, through=through)
+
+
+def barring(roster: Roster, people: Collection[str]) -> Roster:
+    """The same records, which bar these people (source ids) too, as `enabledUser=false` would."""
+    if not people:
+        return roster
+    barred = pl.when(pl.col("id").is_in(list(people))).then(pl.lit(value=False)).otherwise("enabled")
+    return replace(roster, users=roster.users.with_columns(barred.alias("enabled")))
 
 
 def share(roster: Roster, rules: Iterable[Rule], *, homeroom: HomeroomDefinition, today: date) -> Shared:

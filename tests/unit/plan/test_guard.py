@@ -183,8 +183,12 @@ def test_intruders_always_go_and_never_make_room(strangers: int) -> None:
 def test_who_is_denied_goes_at_once_whatever_is_held() -> None:
     denied = [expand("s1", Kind.PERSON, Op.SUSPEND, Cause.DENIED, 900)]
     lost = taking(Kind.PERSON, 50)
-    result = judged([*denied, *lost], standing((Kind.PERSON, "s1", 100)), sticky=lost)
+    stands = standing((Kind.PERSON, "s1", 100))
+    result = judged([*denied, *lost], stands, sticky=lost)
     assert passed(result) == rows_of(denied)
+    one = taking(Kind.PERSON, 1, cause=Cause.DENIED)
+    result = judged([*one, *lost[1:]], stands, sticky=lost)
+    assert passed(result) == rows_of(one)
 
 
 def test_the_end_of_a_term_is_outside_the_percentages() -> None:

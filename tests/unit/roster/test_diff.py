@@ -522,6 +522,26 @@ def test_a_record_that_is_not_over_is_no_end_of_a_term() -> None:
     )
 
 
+def test_who_is_denied_is_out_whatever_is_kept_held_or_in_question() -> None:
+    old = world("7a: ann tom* eve*", rights=["eve"])
+    target, keep = Target.of(old), Removal(students=KEEP, teachers=KEEP, administrators=KEEP, classes=ClassRemoval.KEEP)
+    want = world("7a: ann tom*")
+    conflicts = [("s1", "eve")]
+    changes = diff(
+        desired(want), target.actual(conflicts=conflicts), baseline=baseline(old), removal=keep, denied=["eve"]
+    )
+    assert (
+        told(changes.under(Policy.UPSERT_ONLY))
+        == told(changes)
+        == [
+            "Remove Right eve Administrator: Denied",
+            "Remove Membership 7a/eve Coach: Denied",
+            "Suspend Person eve: Denied",
+        ]
+    )
+    assert diff(desired(want), target.actual(), baseline=baseline(old), removal=keep).empty
+
+
 # -- standing still --------------------------------------------------------------------------------------------------
 
 
