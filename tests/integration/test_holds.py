@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.stage import RECORDS, Records, Stage, condition, message, wait_for
 
-from .stage_fixtures import State, held, homeroom_at
+from .stage_fixtures import State, Synced, held, homeroom_at
 
 pytestmark = pytest.mark.integration
 
@@ -173,3 +174,30 @@ def test_an_edit_that_exposes_whom_an_exclude_covered_is_held(synced: Stage) -> 
     wait_for("the hold is gone", lambda: not synced.get("learningapp", "kolibri")["status"].get("holds"), every=0.3)
     synced.wait_ready("learningapp", "kolibri")
     assert held(synced) == before
+
+
+def test_a_lost_store_removes_nothing_and_asks_about_all_that_comes(stage: Stage) -> None:
+    before = Synced.from_empty(stage).state
+    stage.stop()
+    for path in [*stage.directory.glob("homeroom.db*"), stage.directory / "data"]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    records = Records(RECORDS)
+    gone = next(row for row in records.files["enrollments"] if row["role"] == "student")
+    records.remove("enrollments", userSourcedId=gone["userSourcedId"])
+    school = records.rows("orgs", type="school")[0]
+    class_name, pupil = join(records, school["sourcedId"])
+    stage.publish(records)
+    stage.start()
+    wait_for(
+        "the app says it",
+        lambda: message(stage.get("learningapp", "kolibri")).startswith("BaselineLost: "),
+        every=0.3,
+    )
+    assert held(stage) == before
+    holds = stage.wait_held("learningapp", "kolibri")
+    assert {(hold["guard"], hold["place"]) for hold in holds} == {("FirstSync", school["sourcedId"])}
+    stage.approve(holds, of="kolibri")
+    stage.wait_ready("learningapp", "kolibri")
+    after = held(stage)
+    assert (pupil, "learner") in after[school["name"]][class_name]
+    assert taken(before, after) <= 2  # whoever left is known to have had a reason, and goes as on any other day

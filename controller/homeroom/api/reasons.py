@@ -176,6 +176,11 @@ class Reason(StrEnum):
         "guards stopped changes that look wrong, or that somebody has to see first; all others are made",
         "`homeroom plan --hold ID` shows them, `homeroom approve ID` writes the Approval to commit",
     )
+    BASELINE_LOST = (
+        "BaselineLost",
+        "the store is empty, and the target carries our marks: nothing is removed, what comes is a first sync again",
+        "restore the store's backup if there is one; else approve the first syncs",
+    )
     RULES_SETTLING = (
         "RulesSettling",
         "the sharing rules changed a moment ago: nothing is done before they have stood still for a minute",

@@ -77,6 +77,7 @@ class Decision:
 
     `plan`: everything that differs. `reviewed`: what of that the policy allows, after the guards. `rules`: those whose
     effect nobody has to approve any more, canonical. `now`: when this was decided.
+    `lost`: we know nothing of what the target says is ours (DESIGN.md section 8).
     """
 
     shared: Shared
@@ -86,6 +87,7 @@ class Decision:
     reviewed: Reviewed
     rules: str
     now: datetime
+    lost: bool
 
     @property
     def allowed(self) -> Plan:
@@ -124,6 +126,8 @@ async def decide(
     def made_by(old: Sequence[Rule]) -> Desired:
         return desired_of(roster, share(roster, old, homeroom=homeroom, today=today))
 
+    lost = stored is None and not known.schools and not actual.schools["key"].drop_nulls().is_empty()
+
     def compare() -> Decision:
         before = rules_from(stored.rules) if stored is not None and stored.rules != declared else None
         intermediate = made_by(before) if before is not None else None
@@ -145,7 +149,7 @@ async def decide(
         before_it = intermediate or (stored.baseline.desired if stored is not None else wanted)
 
         def judged(holds: Sequence[Hold], released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
-            is_reviewing = app.spec.first_sync is FirstSync.REVIEW
+            is_reviewing = app.spec.first_sync is FirstSync.REVIEW or lost
             standing = Standing(
                 sizes=sizes(actual),
                 recent=memory.recent,
@@ -180,6 +184,7 @@ async def decide(
             # What an edit exposes is new, whenever it comes, until somebody has seen the edit.
             rules=stored.rules if stored is not None and is_open else declared,
             now=now,
+            lost=lost,
         )
 
     return await asyncio.to_thread(compare)

@@ -157,6 +157,12 @@ def outcome_of(
     if decision.actual.unsure:
         words = f"{len(decision.actual.unsure)} schools could not be read in the target; nothing is changed in them"
         return Reason.TARGET_INCOMPLETE, words, Ending.RETRY
+    if decision.lost:
+        words = "the store is empty, but the target carries our marks: nothing is removed"
+        if decision.reviewed.open:
+            words += f"; {held_message(decision.reviewed.open, contact=district.spec.contact)}"
+            return Reason.BASELINE_LOST, words, Ending.STALLED
+        return Reason.BASELINE_LOST, words, Ending.DONE
     if decision.reviewed.open:
         words = held_message(decision.reviewed.open, contact=district.spec.contact)
         return Reason.HELD_FOR_APPROVAL, words, Ending.STALLED

@@ -344,6 +344,7 @@ _NOTABLE: Final = frozenset(
         Reason.DELTA_NOT_SUPPORTED,
         Reason.OWNED_ELSEWHERE,
         Reason.HELD_FOR_APPROVAL,
+        Reason.BASELINE_LOST,
         Reason.CREDENTIALS_INVALID,
         Reason.KIND_NOT_SERVED,
     }

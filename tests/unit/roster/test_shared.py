@@ -46,12 +46,34 @@ from homeroom.api.sharingrule import (
     Template,
 )
 from homeroom.errors import InvalidSpecError
-from homeroom.roster.shared import KEYS, ON_SECTIONS, STAFF, Match, Rule, Shared, SharingFinding, rules_of, share
+from homeroom.roster.shared import (
+    KEYS,
+    ON_SECTIONS,
+    STAFF,
+    Match,
+    Rule,
+    Shared,
+    SharingFinding,
+    barring,
+    rules_of,
+    share,
+)
 from homeroom.roster.tables import Roster, SchoolRole
 
 HOMEROOM = HomeroomDefinition()
 ADVISORY = HomeroomDefinition(class_types=("homeroom",), subjects=("Art",))
 EVERY = {what: Rule(name="every", share=what, share_everything=True) for what in (*Share, *Template)}
+
+
+@given(records(), rule_sets())
+@unhurried
+def test_whom_the_district_denies_nobody_shares(found: list[Record], chosen: list[Rule]) -> None:
+    roster = roster_of(*found)
+    denied = roster.users["id"].to_list()[::2]
+    everybody, rest = (share(one, chosen, homeroom=HOMEROOM, today=TODAY) for one in (roster, barring(roster, denied)))
+    people, left = (set(roster.users["id"].gather(one.people["user"])) for one in (everybody, rest))
+    assert left <= people - set(denied)
+    assert barring(roster, []) is roster
 
 
 def rule(
