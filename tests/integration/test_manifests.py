@@ -35,12 +35,14 @@ CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 EVERYWHERE = {
     "districts.homeroom.dev": {"get", "list", "watch"},
     "sharingrules.homeroom.dev": {"get", "list", "watch"},
+    "approvals.homeroom.dev": {"get", "list", "watch"},
     "learningapps.homeroom.dev": {"get", "list", "watch", "update"},
     "schools.homeroom.dev": {"get", "list", "watch", "create", "update", "delete"},
     "districts.homeroom.dev/status": {"update"},
     "learningapps.homeroom.dev/status": {"update"},
     "schools.homeroom.dev/status": {"update"},
     "sharingrules.homeroom.dev/status": {"update"},
+    "approvals.homeroom.dev/status": {"update"},
     "namespaces": {"get"},
     CRDS: {"list", "watch"},
     **{f"{CRDS} {model.plural}.{GROUP}": {"get"} for model in KINDS.values()},
@@ -257,6 +259,14 @@ class TestPeoplesRights:
         user = bound(role)
         for plural in ("districts", "learningapps", "sharingrules"):
             assert may(controlplane, user, "create", plural, namespace) is (role == "edit")
+
+    @pytest.mark.parametrize("role", ["edit", "admin", "homeroom-approve"])
+    def test_who_declares_may_not_thereby_approve(
+        self, controlplane: ControlPlane, bound: Callable[[str], str], namespace: str, role: str
+    ) -> None:
+        user = bound(role)
+        assert may(controlplane, user, "create", "approvals", namespace) is (role != "edit")
+        assert may(controlplane, user, "create", "sharingrules", namespace) is (role != "homeroom-approve")
 
     def test_nobody_but_the_operator_writes_schools_and_status(
         self, controlplane: ControlPlane, bound: Callable[[str], str], namespace: str

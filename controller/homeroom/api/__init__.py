@@ -58,7 +58,6 @@ from homeroom.api.district import (
     RecordCounts,
     SnapshotStatus,
     Source,
-    SourceGuards,
     Sync,
     SyncMode,
 )
@@ -184,7 +183,6 @@ __all__ = [
     "SharingRuleStatus",
     "SnapshotStatus",
     "Source",
-    "SourceGuards",
     "Status",
     "SubscribedParts",
     "SubscribedPeople",

@@ -19,12 +19,11 @@ from homeroom.api.common import (
     Column,
     Count,
     Digest,
-    HoldingStatus,
     Interval,
     Model,
-    Percent,
     Proxy,
     Resource,
+    RootStatus,
     Rule,
     SecretReference,
     SourceId,
@@ -150,19 +149,6 @@ class Denied(Model):
     """From what: `All` apps of the district."""
 
 
-class SourceGuards(Model):
-    """From where on changes of the records need a person's word, see `docs/holds.md`."""
-
-    max_deletes: Percent = "10%"
-    """Share of a school's people, classes or enrolments, and of the district's, that may vanish within a week."""
-    max_updates: Percent = "75%"
-    """Share of a school's people or classes that one export may rewrite."""
-    max_identity_changes: Percent = "25%"
-    """Share of a district's people whose identity one export may put in question before all of it is held."""
-    ignore_below: Annotated[int, Field(ge=1, le=1000)] = 5
-    """Fewer changes than this need nobody's word, unless they are the last ones of a class or school."""
-
-
 class DistrictSpec(Model):
     """One source of school records."""
 
@@ -194,8 +180,6 @@ class DistrictSpec(Model):
         ),
     ] = ()
     """Who is out of all apps at once, above every guard and hold."""
-    guard: SourceGuards = SourceGuards()
-    """From where on changes of the records need a person's word."""
     suspend: bool = False
     """Nothing outside is read or written while this is true."""
 
@@ -247,7 +231,7 @@ class SnapshotStatus(Model):
     """Findings of the validation."""
 
 
-class DistrictStatus(HoldingStatus):
+class DistrictStatus(RootStatus):
     """What is known about the records."""
 
     snapshot: SnapshotStatus | None = None

@@ -11,7 +11,7 @@ of the set, in this run and, after a crash, in the next ones; what vanished from
 anew is judged by itself. A used hold stays used: its id carries a random part, so that no old commit fits a new hold.
 
 Pure: clock, randomness and storage come in. Neighbours: `guard` (who stops), `homeroom.store` (where holds lie),
-`homeroom.reconcile.review` (who calls both doors).
+`homeroom.reconcile.decide` (who calls it).
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def review(
     now: datetime,
     salt: Callable[[], bytes],
 ) -> Reviewed:
-    """One run at one door. `holds`: all of this door, oldest first, used ones too. `salt`: 16 fresh random bytes.
+    """One run of one root. `holds`: all of this root, oldest first, used ones too. `salt`: 16 fresh random bytes.
 
     New holds are published only where the reading was complete: without that they would hold what may be an error of
     reading; the changes do not pass either.

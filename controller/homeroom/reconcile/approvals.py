@@ -1,6 +1,6 @@
 """Approvals and holds as resources show them: commits in, statuses out.
 
-Neighbours: `homeroom.plan.hold` (what they mean), `learningapp` and `district` (the two doors).
+Neighbours: `homeroom.plan.hold` (what they mean), `learningapp` (whose holds they are).
 """
 
 from __future__ import annotations
