@@ -278,7 +278,7 @@ NUMBERS = st.sets(st.integers(0, SIZE - 1), max_size=SIZE)
 STEP = st.tuples(
     st.sampled_from(["leave", "join", "return", "nothing"]),
     st.sampled_from(["s1", "s2"]),
-    NUMBERS,
+    st.one_of(NUMBERS, st.sets(st.integers(0, SIZE - 1), min_size=1, max_size=4)),  # a few pass, until they are many
     st.sampled_from([0, 1, 1, 3, 8, 20]),  # days until then
     st.booleans(),  # the reading is complete
     st.one_of(st.none(), st.integers(0, 12)),  # the run dies after so many changes
