@@ -150,11 +150,15 @@ class _Rows:
         meaning = words.group_by("given").agg(
             codes=pl.col("code").unique().sort(), sure=pl.col("code").is_not_null().all()
         )
-        self.frame = self.frame.join(
-            meaning, left_on="grades", right_on="given", how="left", nulls_equal=True, maintain_order="left"
+        grades = self.frame.select(given="grades").join(
+            meaning.select("given", "sure", codes=pl.when("sure").then("codes")),
+            on="given",
+            how="left",
+            nulls_equal=True,
+            maintain_order="left",
         )
-        self.flag(Rule.GRADE, ~pl.col("sure"), field="grades")
-        self.frame = self.frame.with_columns(grades=pl.when("sure").then("codes")).drop("sure", "codes")
+        self.flag(Rule.GRADE, pl.lit(~grades["sure"]), field="grades")
+        self.set(grades=grades["codes"])
 
     def lists(self, field: str, *, to: str) -> None:
         """Read a comma-separated list; nothing given is an empty list, an absent column is unknown (null)."""

@@ -27,6 +27,7 @@ _SEPARATORS: Final = ",;\t"
 _LONGEST_HEADER: Final = 64 << 10
 _CHUNK: Final = 1 << 20
 _LONGEST_LINE: Final = 16 << 20  # bytes or characters: one that is longer would be held in memory several times
+_LONE_CR: Final = re.compile(rb"\r[^\n]")
 _ROW: Final = "row"
 
 
@@ -164,12 +165,10 @@ def _plain_lines(path: Path, *, width: int, separator: str) -> int | None:
         bare = chunk.translate(None, others)
         if not shape:
             shape = separator.encode() * (width - 1) + (b"\r\n" if bare[:width].endswith(b"\r") else b"\n")
-        rows = ends = len(bare) // len(shape)
         if not chunk.endswith(b"\n"):  # the last line may lack its end, or half of it
             bare = (bare[:-1] if chunk.endswith(b"\r") else bare) + shape[width - 1 :]
-            rows = len(bare) // len(shape)
-            ends = rows - 1
-        if bare != shape * rows or (b"\r" in shape and chunk.count(b"\r\n") != ends):
+        rows = len(bare) // len(shape)
+        if bare != shape * rows or (b"\r" in shape and _LONE_CR.search(chunk)):
             return None
         lines += rows
     return lines
