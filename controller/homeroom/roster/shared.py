@@ -12,6 +12,7 @@ the answers travel along row numbers.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -429,22 +430,24 @@ def share(roster: Roster, rules: Iterable[Rule], *, homeroom: HomeroomDefinition
         "courses": pl.DataFrame({"course": _distinct_sorted(roster.classes["course"].gather(class_rows))}),
         "sessions": pl.DataFrame({"session": _distinct_sorted(above["at"].filter(terms.gather(above["row"])))}),
     }
-    per_school = _per_school(roster, tables)
-    selected = _distinct_sorted(pl.concat([students["user"], teachers["user"], staff["user"]]))
-    nowhere = selected.filter(~_mark(n, people["user"]).gather(selected))
-    return Shared(
-        no_rules=not included,
-        **tables,
-        rules={rule.name: _counts(view, rule, found) for rule, found in selections},
-        per_school=per_school,
-        per_school_sum=Counts(**{count: int(per_school[count].sum()) for count in per_school.columns[1:]}),
-        distinct=Counts(
-            sections=classes.height,
-            **{count: people["user"].filter(people[part]).n_unique() for part, count in _PARTS.items()},
-        ),
-        findings=_findings(view, included, nowhere=nowhere, refused=refused),
-        digest=_digest(roster, tables),
-    )
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        fingerprint = beside.submit(_digest, roster, tables)  # takes as long as all that follows
+        per_school = _per_school(roster, tables)
+        selected = _distinct_sorted(pl.concat([students["user"], teachers["user"], staff["user"]]))
+        nowhere = selected.filter(~_mark(n, people["user"]).gather(selected))
+        return Shared(
+            no_rules=not included,
+            **tables,
+            rules={rule.name: _counts(view, rule, found) for rule, found in selections},
+            per_school=per_school,
+            per_school_sum=Counts(**{count: int(per_school[count].sum()) for count in per_school.columns[1:]}),
+            distinct=Counts(
+                sections=classes.height,
+                **{count: people["user"].filter(people[part]).n_unique() for part, count in _PARTS.items()},
+            ),
+            findings=_findings(view, included, nowhere=nowhere, refused=refused),
+            digest=fingerprint.result(),
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
