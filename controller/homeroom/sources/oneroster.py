@@ -284,9 +284,11 @@ class _Reading:
                 refused.append(error.findings)
                 continue
             findings.append(opened_table.findings)
-            for name in sheet.optional:
-                if name not in opened_table.columns and name not in layout.SILENT:
-                    findings.append(Findings.one(Rule.COLUMN_ABSENT, file=sheet.file, field=name))
+            findings += [
+                Findings.one(Rule.COLUMN_ABSENT, file=sheet.file, field=name)
+                for name in sheet.optional
+                if name not in opened_table.columns and name not in layout.SILENT
+            ]
         if refused:
             raise refusal(Findings.join(refused))
         return findings
