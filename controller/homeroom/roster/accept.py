@@ -176,7 +176,7 @@ class Acceptance:
                     frame = frame.with_columns(_mapped(frame[column], final[target]))
             frame = frame.select(pl.col(name).cast(kind) for name, kind in SCHEMAS[table].items())
             if linked:
-                frame = _in_order(frame, references)
+                frame = in_order(frame, references)
             tables[table] = frame
         return Roster(**tables)
 
@@ -340,7 +340,7 @@ def _mapped(references: pl.Series, numbers: pl.Series) -> pl.Series:
     return regrouped["one"].alias(references.name)
 
 
-def _in_order(frame: pl.DataFrame, ends: Iterable[str]) -> pl.DataFrame:
+def in_order(frame: pl.DataFrame, ends: Iterable[str]) -> pl.DataFrame:
     """Sorted by all columns, the references `ends` first.
 
     Where the values of a row fit into 63 bits, as they nearly always do, one number per row is sorted, not the rows.
