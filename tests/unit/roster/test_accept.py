@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from homeroom.roster.accept import REFERENCES, in_order
 from homeroom.roster.tables import SCHEMAS
 
-VALUES = {
+VALUES: dict[str, Sequence[object]] = {
     "class": [0, 1, 2**22, None],
     "user": [0, 5, 2**22, None],
     "org": [3, 4, None],
@@ -38,7 +38,9 @@ def test_rows_are_sorted_by_both_ends_and_then_by_all_other_columns(table: str, 
 
 def test_rows_that_do_not_fit_into_one_number_are_sorted_all_the_same() -> None:
     days = [date(1900, 1, 1), date(2200, 1, 1)]
-    rows = [(n, m, "student", True, first, last) for n in (2**22, 0) for m in (2**22, 0) for first in days for last in days]
+    rows = [
+        (n, m, "student", True, first, last) for n in (2**22, 0) for m in (2**22, 0) for first in days for last in days
+    ]
     frame = pl.DataFrame(rows, schema=SCHEMAS["enrollments"], orient="row")
     assert in_order(frame, REFERENCES["enrollments"]).rows() == sorted(rows)
 
