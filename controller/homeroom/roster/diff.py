@@ -24,6 +24,7 @@ Pure and columnar: people and classes are matched by source id once, memberships
 from __future__ import annotations
 
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
@@ -169,15 +170,19 @@ def _compare(wanted: Desired, there: Desired | Actual) -> _Comparison:
         wanted.schools.select(pl.col("key").alias("school"), "key", "name").with_row_index("row"),
         there.schools.with_columns(pl.col("key").alias("school")).with_row_index("row"),
     )
-    people = _matched(_named(wanted.people, wanted.schools), _named(there.people, there.schools))
-    classes = _matched(_named(wanted.classes, wanted.schools), _named(there.classes, there.schools))
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        matching = beside.submit(
+            _matched, _named(wanted.people, wanted.schools), _named(there.people, there.schools)
+        )  # takes as long as the next three lines
+        classes = _matched(_named(wanted.classes, wanted.schools), _named(there.classes, there.schools))
+        wanted_codes = _codes(*wanted.memberships.select("class", "person", "role"))
+        wanted_codes = wanted_codes if wanted_codes.is_sorted() else wanted_codes.sort()  # it mostly is
+        people = matching.result()
     to_class, to_person = _lookup(classes, there.classes.height), _lookup(people, there.people.height)
 
     members = there.memberships
     codes = _codes(to_class.gather(members["class"]), to_person.gather(members["person"]), members["role"])
-    wanted_codes = _codes(*wanted.memberships.select("class", "person", "role"))
     present, absent, unwanted = codes.drop_nulls(), wanted_codes.clear(), codes.clear()
-    wanted_codes = wanted_codes if wanted_codes.is_sorted() else wanted_codes.sort()  # it mostly is
     if not present.sort().equals(wanted_codes):
         absent, unwanted = _apart(wanted_codes, present)
     lacking = absent.to_frame().select(
@@ -225,8 +230,9 @@ def _lookup(matched: pl.DataFrame, size: int) -> pl.Series:
 
 def _codes(classes: pl.Series, people: pl.Series, roles: pl.Series) -> pl.Series:
     """Memberships as one number each: rows of class and person, and in the lowest bit the role. Null stays null."""
-    coach = (roles == Role.COACH.value).cast(pl.UInt64)
-    return (classes.cast(pl.UInt64) * 2**33 + people.cast(pl.UInt64) * 2 + coach).alias("code")
+    parts = pl.DataFrame({"class": classes, "person": people, "coach": roles == Role.COACH.value})
+    code = pl.col("class").cast(pl.UInt64) * 2**33 + pl.col("person").cast(pl.UInt64) * 2 + pl.col("coach")
+    return parts.lazy().select(code=code).collect(engine="streaming").to_series()
 
 
 def _apart(one: pl.Series, other: pl.Series) -> tuple[pl.Series, pl.Series]:

@@ -12,6 +12,7 @@ the answers travel along row numbers.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -429,22 +430,24 @@ def share(roster: Roster, rules: Iterable[Rule], *, homeroom: HomeroomDefinition
         "courses": pl.DataFrame({"course": _distinct_sorted(roster.classes["course"].gather(class_rows))}),
         "sessions": pl.DataFrame({"session": _distinct_sorted(above["at"].filter(terms.gather(above["row"])))}),
     }
-    per_school = _per_school(roster, tables)
-    selected = _distinct_sorted(pl.concat([students["user"], teachers["user"], staff["user"]]))
-    nowhere = selected.filter(~_mark(n, people["user"]).gather(selected))
-    return Shared(
-        no_rules=not included,
-        **tables,
-        rules={rule.name: _counts(view, rule, found) for rule, found in selections},
-        per_school=per_school,
-        per_school_sum=Counts(**{count: int(per_school[count].sum()) for count in per_school.columns[1:]}),
-        distinct=Counts(
-            sections=classes.height,
-            **{count: people["user"].filter(people[part]).n_unique() for part, count in _PARTS.items()},
-        ),
-        findings=_findings(view, included, nowhere=nowhere, refused=refused),
-        digest=_digest(roster, tables),
-    )
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        fingerprint = beside.submit(_digest, roster, tables)  # takes as long as all that follows
+        per_school = _per_school(roster, tables)
+        selected = _distinct_sorted(pl.concat([students["user"], teachers["user"], staff["user"]]))
+        nowhere = selected.filter(~_mark(n, people["user"]).gather(selected))
+        return Shared(
+            no_rules=not included,
+            **tables,
+            rules={rule.name: _counts(view, rule, found) for rule, found in selections},
+            per_school=per_school,
+            per_school_sum=Counts(**{count: int(per_school[count].sum()) for count in per_school.columns[1:]}),
+            distinct=Counts(
+                sections=classes.height,
+                **{count: people["user"].filter(people[part]).n_unique() for part, count in _PARTS.items()},
+            ),
+            findings=_findings(view, included, nowhere=nowhere, refused=refused),
+            digest=fingerprint.result(),
+        )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -647,10 +650,13 @@ def _members(view: View, classes: pl.Series, withheld: pl.Series) -> pl.DataFram
     """
     rows = view.enrolled
     number = _number_of(classes, view.roster.classes.height).gather(rows["class"])
+    # Streamed, because what is computed in small pieces needs no new memory, and half the time.
     key = (
-        rows.select(number.alias("class"), "user", "coach")
-        .filter(number.is_not_null() & ~withheld.gather(rows["user"]))
+        rows.lazy()
+        .select(number.alias("class"), "user", "coach", withheld=withheld.gather(rows["user"]))
+        .filter(pl.col("class").is_not_null() & ~pl.col("withheld"))
         .select(key=pl.col("class").cast(pl.UInt64) * 2**33 + pl.col("user").cast(pl.UInt64) * 2 + pl.col("coach"))
+        .collect(engine="streaming")
         .to_series()
         .sort()
     )
@@ -659,11 +665,13 @@ def _members(view: View, classes: pl.Series, withheld: pl.Series) -> pl.DataFram
     return (
         key.filter(last)
         .to_frame()
+        .lazy()
         .select(
             (pl.col("key") // 2**33).cast(_ROW).alias("class"),
             (pl.col("key") // 2 % 2**32).cast(_ROW).alias("user"),
             (pl.col("key") % 2 == 1).alias("coach"),
         )
+        .collect(engine="streaming")
     )
 
 
@@ -796,13 +804,18 @@ def _distinct_pairs(user: pl.Series, org: pl.Series, n: int) -> pl.DataFrame:
 
 
 def _rows_of(people: pl.DataFrame, wanted: pl.DataFrame, n: int) -> pl.Series:
-    """Per row of `wanted` ([org, user]) the row in `people` with the same two, or null. `n` users exist."""
-    rows = _number_of(people["user"], n).gather(wanted["user"])
+    """Per row of `wanted` ([org, user]) the row in `people` with the same two, or null. `n` users exist.
+
+    Nearly everybody is in one school: only who is in several has to be searched for by school.
+    """
+    last = _number_of(people["user"], n)
+    rows = last.gather(wanted["user"])
     elsewhere = (people["org"].gather(rows) != wanted["org"]).arg_true()
-    others = wanted.select(pl.col("org", "user").gather(elsewhere)).join(
-        people.select("org", "user").with_row_index("person"), on=["org", "user"], how="left", maintain_order="left"
+    others = people.with_row_index("person").filter(pl.col("person") != last.gather(people["user"]))
+    found = wanted.select(pl.col("org", "user").gather(elsewhere)).join(
+        others.select("org", "user", "person"), on=["org", "user"], how="left", maintain_order="left"
     )
-    return rows.scatter(elsewhere, others["person"])
+    return rows.scatter(elsewhere, found["person"])
 
 
 def _distinct_sorted(rows: pl.Series) -> pl.Series:

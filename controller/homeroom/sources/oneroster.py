@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -150,11 +150,15 @@ class _Rows:
         meaning = words.group_by("given").agg(
             codes=pl.col("code").unique().sort(), sure=pl.col("code").is_not_null().all()
         )
-        self.frame = self.frame.join(
-            meaning, left_on="grades", right_on="given", how="left", nulls_equal=True, maintain_order="left"
+        grades = self.frame.select(given="grades").join(
+            meaning.select("given", "sure", codes=pl.when("sure").then("codes")),
+            on="given",
+            how="left",
+            nulls_equal=True,
+            maintain_order="left",
         )
-        self.flag(Rule.GRADE, ~pl.col("sure"), field="grades")
-        self.frame = self.frame.with_columns(grades=pl.when("sure").then("codes")).drop("sure", "codes")
+        self.flag(Rule.GRADE, pl.lit(~grades["sure"]), field="grades")
+        self.set(grades=grades["codes"])
 
     def lists(self, field: str, *, to: str) -> None:
         """Read a comma-separated list; nothing given is an empty list, an absent column is unknown (null)."""
@@ -199,7 +203,7 @@ class _Reading:
         self._findings: list[Findings] = [package.findings]
         self._version_read = self._check_manifest()
         self._acceptance = Acceptance(previous=previous, roles_in_users=self._version_read is Version.V1_1)
-        self._tables: dict[str, Table] = {}
+        self._tables: dict[str, Future[Table]] = {}
 
     def snapshot(self) -> Snapshot:
         """Read all tables."""
@@ -207,8 +211,19 @@ class _Reading:
         if self._version_read is Version.V1_1:
             sheets["users"] = layout.USERS_1_1
             del sheets["roles"]
-        # Everything that refuses the export as a whole comes before the long work.
-        self._open_all(sheets)
+        with ThreadPoolExecutor(max_workers=len(sheets) + 1) as pool:
+            # The last files are the largest. While they are proven, records of the others are read; what comes of that
+            # is forgotten when one of them is refused.
+            self._tables = {table: pool.submit(self._open, sheet) for table, sheet in reversed(sheets.items())}
+            reading = pool.submit(self._read_all, sheets)
+            opened_all = self._await_all(sheets)
+            passwords = reading.result()
+        roster = self._acceptance.roster()
+        findings = Findings.join([*opened_all, *self._findings, *self._acceptance.findings])
+        return _snapshot(roster, findings, _credentials(roster, passwords))
+
+    def _read_all(self, sheets: Mapping[str, Sheet]) -> pl.DataFrame:
+        """Hand all tables to `Acceptance`; return ids with passwords."""
         self._read_orgs()
         self._read_sessions()
         self._read_courses()
@@ -217,9 +232,7 @@ class _Reading:
         if self._version_read is Version.V1_2:
             self._read_links("roles", words=SchoolRole, primary="roleType", primary_words=layout.PRIMARY_OR_NOT)
         self._read_links("enrollments", words=ClassRole, primary="primary", primary_words=layout.TRUE_AND_FALSE)
-        roster = self._acceptance.roster()
-        findings = Findings.join([*self._findings, *self._acceptance.findings])
-        return _snapshot(roster, findings, _credentials(roster, passwords))
+        return passwords
 
     # The package
 
@@ -260,31 +273,34 @@ class _Reading:
                 return version
         raise refuse(Rule.VERSION, file="manifest.csv" if promised else None)
 
-    def _open_all(self, sheets: Mapping[str, Sheet]) -> None:
-        """Prove every file, and say everything that is wrong at once."""
-        paths = {table: self._files.get(sheet.file.lower().removesuffix(".csv")) for table, sheet in sheets.items()}
-        with ThreadPoolExecutor() as pool:
-            opening = {
-                table: pool.submit(self._open, path, sheets[table]) for table, path in paths.items() if path is not None
-            }
+    def _await_all(self, sheets: Mapping[str, Sheet]) -> list[Findings]:
+        """What is to be said about the files, once all of them are proven. Raises for all that are refused at once."""
         refused = []
+        findings = []
         for table, sheet in sheets.items():
-            if table not in opening:
-                refused.append(Findings.one(Rule.FILE_REQUIRED, file=sheet.file))
-                continue
             try:
-                self._tables[table] = opening[table].result()
+                opened_table = self._table(table)
             except (ExportInvalidError, ExportIncompleteError) as error:
                 refused.append(error.findings)
+                continue
+            findings.append(opened_table.findings)
+            findings += [
+                Findings.one(Rule.COLUMN_ABSENT, file=sheet.file, field=name)
+                for name in sheet.optional
+                if name not in opened_table.columns and name not in layout.SILENT
+            ]
         if refused:
             raise refusal(Findings.join(refused))
-        for table, sheet in sheets.items():
-            self._findings.append(self._tables[table].findings)
-            for name in sheet.optional:
-                if name not in self._tables[table].columns and name not in layout.SILENT:
-                    self._findings.append(Findings.one(Rule.COLUMN_ABSENT, file=sheet.file, field=name))
+        return findings
 
-    def _open(self, path: Path, sheet: Sheet) -> Table:
+    def _table(self, table: str) -> Table:
+        """A file, as soon as it is proven. Raises what `_open` raises."""
+        return self._tables[table].result()
+
+    def _open(self, sheet: Sheet) -> Table:
+        path = self._files.get(sheet.file.lower().removesuffix(".csv"))
+        if path is None:
+            raise refuse(Rule.FILE_REQUIRED, file=sheet.file)
         table = read_table(path, file=sheet.file, columns=sheet.known, scratch=self._scratch)
         lacking = [name for name in sheet.required if name not in table.columns]
         if lacking:
@@ -297,7 +313,7 @@ class _Reading:
 
     def _rows(self, table: str, sheet: Sheet) -> _Rows:
         """The records of a file as text, with usable ids."""
-        opened_table = self._tables[table]
+        opened_table = self._table(table)
         wanted = [name for name in sheet.read if name in opened_table.columns]
         frame = opened_table.scan.select("row", *wanted).collect(engine="streaming")
         for name in layout.STATE:
@@ -343,7 +359,7 @@ class _Reading:
 
     def _again(self, table: str, rows: pl.DataFrame, *columns: str) -> pl.DataFrame:
         """The given rows of a file (column row), as text: all columns, or row and the given ones."""
-        scan = self._tables[table].scan
+        scan = self._table(table).scan
         scan = scan.select("row", *columns) if columns else scan
         return scan.join(rows.lazy().select("row"), on="row", how="semi").collect(engine="streaming").sort("row")
 
@@ -351,7 +367,7 @@ class _Reading:
         self, table: str, rows: _Rows, *, absent: Mapping[str, str] | None = None, also: Iterable[str] = ()
     ) -> None:
         """Hand the values over. `absent`: roster column by the file's column that fills it."""
-        columns = self._tables[table].columns
+        columns = self._table(table).columns
         self._acceptance.records(
             table,
             rows.frame.select(*(pl.col(name).cast(INPUT[table][name]) for name in SCHEMAS[table]), "row", "bad", *also),
@@ -406,8 +422,8 @@ class _Reading:
         rows.cut("title", code)
         rows.grades()
         rows.lists("subjects", to="subjects")
-        if {"subjects", "subjectCodes"} <= self._tables[table].columns:
-            counts = self._tables[table].scan.select(
+        if {"subjects", "subjectCodes"} <= self._table(table).columns:
+            counts = self._table(table).scan.select(
                 "row",
                 *(
                     pl.col(name).str.count_matches(",", literal=True).alias(name)
@@ -446,10 +462,8 @@ class _Reading:
         self._accept("users", rows, absent=absent, also=("role", "orgs") if old_fashioned else ())
         if old_fashioned:
             self._link_roles_of_users(rows)
-        return rows.frame.filter(pl.col("password").is_not_null() & ~pl.col("bad")).select(
-            user="id",
-            password="password",  # noqa: S106 - the name of a column
-        )
+        passwords = rows.frame.select(user="id", password="password", bad="bad")  # noqa: S106 - the name of a column
+        return passwords.filter(pl.col("password").is_not_null() & ~pl.col("bad")).drop("bad")
 
     # Version 1.1: one role per record of a person
 
@@ -486,7 +500,7 @@ class _Reading:
     # Roles and enrollments: many rows, no text
 
     def _read_links(self, table: str, *, words: type[StrEnum], primary: str, primary_words: tuple[str, ...]) -> None:
-        sheet, opened_table = SHEETS[table], self._tables[table]
+        sheet, opened_table = SHEETS[table], self._table(table)
         lacking = [name for name in sheet.read if name not in opened_table.columns]
         scan = opened_table.scan.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in lacking)
         flaws = _flaws(primary, required=primary in sheet.required)

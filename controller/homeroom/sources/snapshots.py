@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
@@ -75,9 +76,9 @@ def load(directory: Path, digest: str) -> Snapshot:
     try:
         if _checksums(place) != json.loads((place / _CHECKSUMS).read_text(encoding="utf-8")):
             raise _broken(digest)
-        roster = Roster(
-            **{name: pl.read_parquet(place / f"{name}.parquet").cast(schema) for name, schema in SCHEMAS.items()}
-        )
+        with ThreadPoolExecutor() as pool:  # decoding one table keeps one core busy
+            tables = pool.map(lambda name: pl.read_parquet(place / f"{name}.parquet").cast(SCHEMAS[name]), SCHEMAS)
+            roster = Roster(**dict(zip(SCHEMAS, tables, strict=True)))
         findings = Findings(pl.read_parquet(place / f"{_FINDINGS}.parquet").cast(SCHEMA))
         credentials = pl.read_parquet(place / f"{_CREDENTIALS}.parquet").cast(CREDENTIALS)
         counts = json.loads((place / _COUNTS).read_text(encoding="utf-8"))
