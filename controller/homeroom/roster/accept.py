@@ -173,10 +173,10 @@ class Acceptance:
                 )
             for column, target in references.items():
                 if final[target].len() and final[target][-1] != final[target].len() - 1:
-                    frame = frame.with_columns(_mapped(frame[column], final[target]))
+                    frame = frame.with_columns(mapped(frame[column], final[target]))
             frame = frame.select(pl.col(name).cast(kind) for name, kind in SCHEMAS[table].items())
             if linked:
-                frame = _in_order(frame, list(references))
+                frame = in_order(frame, list(references))
             tables[table] = frame
         return Roster(**tables)
 
@@ -255,7 +255,7 @@ class Acceptance:
             good = found.select("id", "n", "parent")
             aside = space.filter(pl.col("known")).join(good, on="n", how="anti")
             kept = self._as_before(table, aside["n"], aside["old"]).select("id", "n", "parent")
-            ring = _rings(pl.concat([good, kept]))
+            ring = rings(pl.concat([good, kept]))
             caught = named.filter(~pl.col("bad") & pl.col("id").is_in(ring.implode()))
             if caught.is_empty():
                 break
@@ -295,13 +295,13 @@ class Acceptance:
         rows = self._previous[table].select(pl.all().gather(old))
         rows = rows.with_columns(numbers.alias("n"))
         for column, target in REFERENCES[table].items():
-            rows = rows.with_columns(_mapped(rows[column], self._moved[target]))
+            rows = rows.with_columns(mapped(rows[column], self._moved[target]))
         return rows.select("n", *SCHEMAS[table])
 
     def _links_before(self, table: str) -> pl.DataFrame:
         rows = self._previous[table]
         for column, target in REFERENCES[table].items():
-            rows = rows.with_columns(_mapped(rows[column], self._moved[target]))
+            rows = rows.with_columns(mapped(rows[column], self._moved[target]))
         return rows
 
     def _keep_what_is_reached(self) -> None:
@@ -329,24 +329,32 @@ class Acceptance:
                 reached = self._kept[table]
 
 
-def _mapped(references: pl.Series, numbers: pl.Series) -> pl.Series:
-    """References (or lists of them) translated: the position `i` becomes `numbers[i]`."""
+def mapped(references: pl.Series, numbers: pl.Series) -> pl.Series:
+    """References (or lists of them) translated: the position `i` becomes `numbers[i]`, or is left out of its list."""
     if not isinstance(references.dtype, pl.List):
         return numbers.gather(references).alias(references.name)
     frame = pl.DataFrame({"at": pl.int_range(references.len(), eager=True), "one": references})
     several = frame.explode("one", empty_as_null=True)
     several = several.with_columns(one=numbers.gather(several["one"]))
     regrouped = several.group_by("at", maintain_order=True).agg(pl.col("one").drop_nulls())
-    return regrouped["one"].alias(references.name)
+    return regrouped.select(pl.when(references.is_not_null()).then("one").alias(references.name)).to_series()
 
 
-def _in_order(frame: pl.DataFrame, ends: list[str]) -> pl.DataFrame:
-    """Sorted by all columns, the two references first. One integer sorts much faster than six columns."""
-    first, second = (pl.col(name).cast(pl.UInt64) for name in frame.columns if name in ends)
-    packed = frame.lazy().with_columns(_key=first * 2**32 + second).sort("_key").collect(engine="streaming")
-    if (packed["_key"] == packed["_key"].shift()).any():
-        return frame.sort(frame.columns)
-    return packed.drop("_key")
+def in_order(frame: pl.DataFrame, ends: list[str]) -> pl.DataFrame:
+    """Sorted by the two references, then by all other columns. One integer sorts much faster than six columns."""
+    first, second = (pl.col(name).cast(pl.UInt64) for name in ends)
+    packed = frame.with_columns(_key=first * 2**32 + second)
+    if not packed["_key"].is_sorted():
+        packed = packed.lazy().sort("_key").collect(engine="streaming")
+    frame, key = packed.drop("_key"), packed["_key"]
+    tied = key.eq_missing(key.shift()) & (pl.int_range(key.len(), eager=True) > 0)
+    if not tied.any():
+        return frame
+    tied |= tied.shift(-1, fill_value=False)
+    rest = [name for name in frame.columns if name not in ends]
+    theirs = frame.with_row_index("_row").filter(tied).sort(*ends, *rest)["_row"]
+    order = pl.int_range(frame.height, dtype=_N, eager=True).scatter(tied.arg_true(), theirs)
+    return frame.select(pl.all().gather(order))
 
 
 def _semi(frame: pl.DataFrame, by: pl.DataFrame, on: list[str]) -> pl.DataFrame:
@@ -361,7 +369,7 @@ def _last_values(fresh: pl.DataFrame, before: pl.DataFrame, columns: list[str], 
     return fresh.drop(columns).join(last, on=on, how="left").select(fresh.columns)
 
 
-def _rings(tree: pl.DataFrame) -> pl.Series:
+def rings(tree: pl.DataFrame) -> pl.Series:
     """The ids that are their own ancestor. Columns: id, n, parent. Linear in the number of nodes."""
     parents = dict(tree.select("n", "parent").iter_rows())
     done: set[int] = set()
