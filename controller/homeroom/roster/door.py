@@ -96,9 +96,10 @@ def sizes(before: Roster) -> pl.DataFrame:
     """
     was = dict(before.tables())
     orgs, classes, users = was["orgs"], was["classes"], was["users"]
-    members = _firsts("enrollments", _distinct(_codes("enrollments", was)), was).value_counts(name="size")
-    row = members[members.columns[0]]
-    of_class = members.select("size", school=classes["school"].gather(row), class_key=classes["id"].gather(row))
+    members = _distinct(_codes("enrollments", was)) // _codes_per_first("enrollments", was)
+    counts = members.alias("class").value_counts(name="size")
+    school, section = (classes[column].gather(counts["class"]) for column in ("school", "id"))
+    of_class = counts.select("size", school=school, class_key=section)
     rights = _rights(_decoded("roles", _distinct(_codes("roles", was)), was))
     found = {
         Kind.SCHOOL: orgs.with_row_index("school").filter(pl.col("type") == "school").select("school", size=1),
@@ -170,7 +171,7 @@ def _places(was: _Tables, users: pl.Series) -> pl.DataFrame:
         org = links["org"] if table == "roles" else was["classes"]["school"].gather(links["class"])
         pairs.append(pl.DataFrame({"user": links["user"], "org": org}).drop_nulls())
     # Nearly everybody is in one school, so only the others have to be compared.
-    home = pl.repeat(None, users.len(), dtype=_ROW, eager=True)
+    home = _nowhere(users.len())
     for pair in pairs:
         home = home.scatter(pair["user"], pair["org"])
     away = pl.concat([pair.filter(home.gather(pair["user"]) != pair["org"]) for pair in pairs])
@@ -194,7 +195,7 @@ def serve(before: Roster, fresh: Roster, *, held: pl.DataFrame, frozen: pl.Serie
         return fresh
     pair = _Pair.of(before, fresh)
     still, dropped = (
-        _marked(_found(frozen, tables["users"]["id"]), tables["users"].height) for tables in (pair.was, pair.now)
+        _marked(_found(frozen, among=tables["users"]["id"]), tables["users"].height) for tables in (pair.was, pair.now)
     )
     kept, old_values = _held_records(held, pair)
     for table in _LINKS:
@@ -213,7 +214,7 @@ def _held_records(held: pl.DataFrame, pair: _Pair) -> tuple[dict[str, pl.Series]
         of_kind = held.filter(pl.col("kind") == _KINDS[table].value) if table in _KINDS else held.clear()
         for op, marks, possible in ((Op.REMOVE, kept, new.is_null()), (Op.UPDATE, old_values, new.is_not_null())):
             named = of_kind.filter(pl.col("op") == op.value)["key"]
-            marks[table] = _marked(_found(named, ids), ids.len()) & possible
+            marks[table] = _marked(_found(named, among=ids), ids.len()) & possible
     old_values["orgs"] = _without_rings(old_values["orgs"], pair)
     return kept, old_values
 
@@ -223,17 +224,16 @@ def _held_links(table: str, held: pl.DataFrame, pair: _Pair) -> pl.Series:
     kinds, was = pl.col("kind"), pair.was
     rows = held.filter(kinds == _KINDS[table].value)
     named = {"class": "class_key", "user": "key", "org": "school"}
-    ends = {column: _found(rows[named[column]], was[to]["id"]) for column, to in REFERENCES[table].items()}
+    ends = {column: _found(rows[named[column]], among=was[to]["id"]) for column, to in REFERENCES[table].items()}
     wanted = _codes(table, was, pl.DataFrame({**ends, "role": rows["role"].cast(SCHEMAS[table]["role"])}))
     there = pair.codes(table)
     wanted = wanted.filter(~wanted.is_in(there.filter(there.is_in(wanted.implode())).implode()))
     kept = _codes(table, was).is_in(wanted.implode()).fill_null(value=False)
     if table == "roles":
         people = held.filter(kinds == Kind.PERSON.value, pl.col("op") == Op.REMOVE.value)
-        places = pl.DataFrame(
-            {"user": _found(people["key"], was["users"]["id"]), "org": _found(people["school"], was["orgs"]["id"])}
-        )
-        places = places.filter(pair.new["users"].is_null().gather(places["user"]))
+        user = _found(people["key"], among=was["users"]["id"])
+        places = pl.DataFrame({"user": user, "org": _found(people["school"], among=was["orgs"]["id"])})
+        places = places.filter(pair.new["users"].is_null().gather(user))
         theirs = was["roles"].with_row_index("row").join(places, on=["user", "org"], how="semi")
         kept |= _marked(theirs["row"], kept.len())
     return kept
@@ -314,7 +314,7 @@ def _numbered(table: str, pair: _Pair, *, kept: pl.Series, out: pl.Series) -> tu
     if kept.any():
         back = was.select("id").with_row_index("at", offset=now.height)
         order = order.merge_sorted(back.filter(kept), key="id")
-    rows = pl.repeat(None, now.height + was.height, dtype=_ROW, eager=True)
+    rows = _nowhere(now.height + was.height)
     rows = rows.scatter(order["at"], pl.int_range(order.height, dtype=_ROW, eager=True))
     from_new = rows.head(now.height)
     return rows.tail(was.height).fill_null(from_new.gather(pair.new[table])), from_new
@@ -343,8 +343,11 @@ class _Pair:
         """Look for each id once."""
         was, now = dict(before.tables()), dict(fresh.tables())
         ids = {table: (was[table]["id"], now[table]["id"]) for table in REFERENCES if table not in _LINKS}
-        new = {table: _found(old_ids, new_ids) for table, (old_ids, new_ids) in ids.items()}
-        old = {table: _found(new_ids, old_ids) for table, (old_ids, new_ids) in ids.items()}
+        old = {table: _found(fresh_ids, among=old_ids) for table, (old_ids, fresh_ids) in ids.items()}
+        new = {
+            table: _nowhere(was[table].height).scatter(rows.drop_nulls(), rows.is_not_null().arg_true())
+            for table, rows in old.items()
+        }
         return cls(was=was, now=now, new=new, old=old)
 
     def place(self, table: str) -> pl.Series:
@@ -359,10 +362,14 @@ class _Pair:
         return _codes(table, self.was, links.select("role").with_columns(**ends))
 
 
-def _found(ids: pl.Series, among: pl.Series) -> pl.Series:
+def _nowhere(size: int) -> pl.Series:
+    return pl.repeat(None, size, dtype=_ROW, eager=True)
+
+
+def _found(ids: pl.Series, *, among: pl.Series) -> pl.Series:
     """Row of each id in the sorted `among`, null: nowhere."""
     if among.is_empty():
-        return pl.repeat(None, ids.len(), dtype=_ROW, eager=True)
+        return _nowhere(ids.len())
     if ids.equals(among):
         return pl.int_range(ids.len(), dtype=_ROW, eager=True)
     at = among.search_sorted(ids).clip(upper_bound=among.len() - 1)
@@ -410,30 +417,22 @@ def _codes(table: str, was: _Tables, links: pl.DataFrame | None = None) -> pl.Se
     first, second = REFERENCES[table]
     roles = len(_LINKS[table])
     role = links["role"].to_physical().fill_null(roles - 1)
-    return (links[first].cast(pl.UInt64) * _height(second, table, was) + links[second]) * roles + role
+    return links[first].cast(pl.UInt64) * _codes_per_first(table, was) + links[second].cast(pl.UInt64) * roles + role
+
+
+def _codes_per_first(table: str, was: _Tables) -> int:
+    """How many codes have the same first end: one per second end and role."""
+    _, second = REFERENCES[table].values()
+    return was[second].height * len(_LINKS[table])
 
 
 def _decoded(table: str, codes: pl.Series, was: _Tables) -> pl.DataFrame:
     """Columns role (text) and, as row numbers, both ends."""
     first, second = REFERENCES[table]
+    many = _codes_per_first(table, was)
     roles = pl.Series(_LINKS[table], dtype=pl.String)
-    return pl.DataFrame(
-        {
-            first: _firsts(table, codes, was),
-            second: (codes // roles.len() % _height(second, table, was)).cast(_ROW),
-            "role": roles.gather(codes % roles.len()),
-        }
-    )
-
-
-def _firsts(table: str, codes: pl.Series, was: _Tables) -> pl.Series:
-    """The first end of each."""
-    _, second = REFERENCES[table]
-    return (codes // (len(_LINKS[table]) * _height(second, table, was))).cast(_ROW)
-
-
-def _height(column: str, table: str, was: _Tables) -> int:
-    return max(was[REFERENCES[table][column]].height, 1)
+    ends = {first: codes // many, second: codes % many // roles.len()}
+    return pl.DataFrame({**ends, "role": roles.gather(codes % roles.len())})
 
 
 def _distinct(codes: pl.Series) -> pl.Series:
