@@ -451,6 +451,33 @@ def test_a_held_update_keeps_the_old_values_of_what_was_rewritten_and_takes_the_
     assert by_id(held["orgs"])["s-2"]["parent"] == "d"
 
 
+def test_all_that_is_above_a_held_class_comes_back() -> None:
+    above = [Org("county", type="local"), Org("d", type="district", parent="county"), Org("s", parent="d")]
+    terms = [Session("y"), Session("half", parent="y"), Session("quarter", parent="half")]
+    before = canonical(*above, *terms, Course("c"), Class("k", "s", course="c", terms=("quarter",)))
+    fresh = canonical(Org("s"), Class("l", "s"))
+    held = served(before, fresh, held=[("Remove", "Class", "s", "k", None, None)])
+    assert held.orgs["id"].to_list() == ["s"]
+    fresh = canonical(Org("t"), Class("l", "t"))
+    held = served(before, fresh, held=[("Remove", "Class", "s", "k", None, None)])
+    assert held.orgs["id"].to_list() == ["county", "d", "s", "t"]
+    assert held.sessions["id"].to_list() == ["half", "quarter", "y"]
+    assert held.courses["id"].to_list() == ["c"]
+
+
+def test_a_new_parent_of_what_had_none_is_an_update() -> None:
+    before, fresh = canonical(Org("s-1")), canonical(Org("new", type="district"), Org("s-1", parent="new"))
+    assert taken(before, fresh) == {("Update", "School", "s-1", "s-1", None, None)}
+
+
+def test_a_role_that_nobody_could_read_may_be_a_right() -> None:
+    rest = [*COMMON, *school("s-1")]
+    before, fresh = canonical(*rest, Held("s-1-t", None, "s-1")), canonical(*rest)
+    lost = taken(before, fresh)
+    assert lost == {("Remove", "Right", "s-1", "s-1-t", None, None)}
+    assert served(before, fresh, held=lost).roles.equals(before.roles)
+
+
 def test_old_and_new_parents_never_make_a_ring() -> None:
     before = canonical(Org("a", parent="b"), Org("b", parent="c"), Org("c"))
     fresh = canonical(Org("a"), Org("c", parent="a"))
