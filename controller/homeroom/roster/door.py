@@ -244,8 +244,9 @@ def _without_rings(stays: pl.Series, pair: _Pair) -> pl.Series:
 
     Each tree by itself is sound. Where old and new parents together make a ring, all in it that can get old ones.
     """
-    new, old, place = pair.new["orgs"], pair.old["orgs"], pair.place("orgs")
-    before, fresh = pair.was["orgs"]["parent"], place.gather(pair.now["orgs"]["parent"])
+    new, old = pair.new["orgs"], pair.old["orgs"]
+    before, fresh = pair.was["orgs"]["parent"], pair.placed(pair.now["orgs"]["parent"], "orgs")
+    place = pair.placed(pl.int_range(old.len(), dtype=_ROW, eager=True), "orgs")
     rows = pl.int_range(before.len(), dtype=_ROW, eager=True)
     gone = pl.DataFrame({"n": rows, "parent": before}).filter(new.is_null())
     while stays.any():
@@ -350,16 +351,21 @@ class _Pair:
         }
         return cls(was=was, now=now, new=new, old=old)
 
-    def place(self, table: str) -> pl.Series:
-        """Per fresh row a number that is its own in both rosters: the row before, or one past all of these."""
-        past = pl.int_range(self.now[table].height, dtype=_ROW, eager=True) + self.was[table].height
-        return self.old[table].fill_null(past)
+    def placed(self, references: pl.Series, target: str) -> pl.Series:
+        """Fresh references to `target` in numbers that both rosters share: rows before, and past these the new ones."""
+        old = self.old[target]
+        if _same(old):
+            return references
+        past = pl.int_range(old.len(), dtype=_ROW, eager=True) + self.was[target].height
+        return mapped(references, old.fill_null(past))
 
     def codes(self, table: str) -> pl.Series:
         """`_codes` of the fresh roster, in the numbers of the one before; null where an end is new."""
         links = self.now[table]
-        ends = {column: self.old[target].gather(links[column]) for column, target in REFERENCES[table].items()}
-        return _codes(table, self.was, links.select("role").with_columns(**ends))
+        for column, target in REFERENCES[table].items():
+            if not _same(self.old[target]):
+                links = links.with_columns(self.old[target].gather(links[column]).alias(column))
+        return _codes(table, self.was, links)
 
 
 def _nowhere(size: int) -> pl.Series:
@@ -367,7 +373,7 @@ def _nowhere(size: int) -> pl.Series:
 
 
 def _found(ids: pl.Series, *, among: pl.Series) -> pl.Series:
-    """Row of each id in the sorted `among`, null: nowhere."""
+    """Row of each id (or number) in the sorted `among`, null: nowhere."""
     if among.is_empty():
         return _nowhere(ids.len())
     if ids.equals(among):
@@ -388,8 +394,9 @@ def _rewritten(table: str, pair: _Pair) -> pl.Series:
     for column in _REWRITES[table]:
         before, fresh = pair.was[table][column], pair.now[table][column]
         if column in REFERENCES[table]:
-            fresh = mapped(fresh, pair.place(REFERENCES[table][column]))
-        marks |= _differing(before, fresh.gather(new))
+            fresh = pair.placed(fresh, REFERENCES[table][column])
+        same = fresh.len() == new.len() and _same(new)
+        marks |= _differing(before, fresh if same else fresh.gather(new))
     return marks & new.is_not_null()
 
 
@@ -416,8 +423,9 @@ def _codes(table: str, was: _Tables, links: pl.DataFrame | None = None) -> pl.Se
     links = was[table] if links is None else links
     first, second = REFERENCES[table]
     roles = len(_LINKS[table])
-    role = links["role"].to_physical().fill_null(roles - 1)
-    return links[first].cast(pl.UInt64) * _codes_per_first(table, was) + links[second].cast(pl.UInt64) * roles + role
+    ends = [pl.col(end).cast(pl.UInt64) for end in (first, second)]
+    role = pl.col("role").to_physical().fill_null(roles - 1)
+    return links.select(code=ends[0] * _codes_per_first(table, was) + ends[1] * roles + role).to_series()
 
 
 def _codes_per_first(table: str, was: _Tables) -> int:
@@ -448,7 +456,6 @@ def _lacking(before: pl.Series, fresh: pl.Series) -> pl.Series:
     before, fresh = _distinct(before), _distinct(fresh)
     if before.equals(fresh):
         return before.clear()
-    both = pl.DataFrame({"n": before * 2}).merge_sorted(pl.DataFrame({"n": fresh * 2 + 1}), key="n")["n"]
-    code = both // 2
-    alone = code.ne_missing(code.shift()) & code.ne_missing(code.shift(-1))
-    return code.filter(alone & (both % 2 == 0))
+    both = pl.DataFrame({"n": before}).merge_sorted(pl.DataFrame({"n": fresh}), key="n")["n"]
+    alone = both.filter(both.ne_missing(both.shift()) & both.ne_missing(both.shift(-1)))
+    return alone.filter(_found(alone, among=before).is_not_null())
