@@ -20,14 +20,12 @@ from typing import Final
 
 import polars as pl
 
-from homeroom.plan import Kind, Op
+from homeroom.plan import CHANGE, SIZES_SCHEMA, Kind, Op
 from homeroom.roster.accept import REFERENCES, in_order, mapped, rings
 from homeroom.roster.tables import SCHEMAS, ClassRole, Roster, SchoolRole
 
-DEPARTURES: Final = pl.Schema(dict.fromkeys(("op", "kind", "school", "key", "class_key", "role"), pl.String()))
+DEPARTURES: Final = pl.Schema(dict.fromkeys(CHANGE, pl.String()))
 """Columns of `departures`. `op`: Remove or Update; `role`: a `ClassRole`, or of a Right a `SchoolRole`."""
-SIZES: Final = pl.Schema({"kind": pl.String(), "school": pl.String(), "class_key": pl.String(), "size": pl.Int64()})
-"""Columns of `sizes`."""
 
 _REWRITES: Final[Mapping[str, tuple[str, ...]]] = {
     "orgs": ("parent", "type"),
@@ -89,7 +87,7 @@ def departures(before: Roster, fresh: Roster) -> pl.DataFrame:
 
 
 def sizes(before: Roster) -> pl.DataFrame:
-    """How much there is of what `departures` may name, counted alike. Columns: `SIZES`; what is not listed is 0.
+    """How much there is of what `departures` may name, counted alike. Columns: `SIZES_SCHEMA`; what is not listed is 0.
 
     `class_key` is null (the whole school) or, for memberships, also a class. A school is 1; an organisation that is no
     school counts nowhere. People without a role or enrollment have the null school.
@@ -114,7 +112,7 @@ def sizes(before: Roster) -> pl.DataFrame:
     ]
     parts.append(of_class.with_columns(kind=pl.lit(Kind.MEMBERSHIP.value)))
     rows = pl.concat(parts, how="diagonal_relaxed")
-    rows = rows.with_columns(school=orgs["id"].gather(rows["school"])).select(SIZES.names()).cast(SIZES)
+    rows = rows.with_columns(school=orgs["id"].gather(rows["school"])).select(SIZES_SCHEMA.names()).cast(SIZES_SCHEMA)
     return rows.sort("kind", "school", "class_key")
 
 

@@ -27,8 +27,9 @@ from tests.unit.roster.rosters import (
     unhurried,
 )
 
+from homeroom.plan import SIZES_SCHEMA
 from homeroom.roster.accept import REFERENCES, in_order
-from homeroom.roster.door import DEPARTURES, SIZES, departures, serve, sizes
+from homeroom.roster.door import DEPARTURES, departures, serve, sizes
 from homeroom.roster.tables import SCHEMAS, Roster
 
 Row = tuple[str, str, str | None, str, str | None, str | None]
@@ -281,7 +282,7 @@ def test_sizes_count_what_would_depart_if_all_did(some: list[Record]) -> None:
     counted = Counter((kind, school, section) for _, kind, school, _, section, _ in everything)
     counted += Counter((kind, school, None) for _, kind, school, _, section, _ in everything if section)
     found = sizes(before)
-    assert found.schema == SIZES
+    assert found.schema == SIZES_SCHEMA
     assert found.height == len(counted)
     assert {(kind, school, section): size for kind, school, section, size in found.iter_rows()} == counted
 
