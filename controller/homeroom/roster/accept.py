@@ -173,7 +173,7 @@ class Acceptance:
                 )
             for column, target in references.items():
                 if final[target].len() and final[target][-1] != final[target].len() - 1:
-                    frame = frame.with_columns(_mapped(frame[column], final[target]))
+                    frame = frame.with_columns(mapped(frame[column], final[target]))
             frame = frame.select(pl.col(name).cast(kind) for name, kind in SCHEMAS[table].items())
             if linked:
                 frame = in_order(frame, references)
@@ -255,7 +255,7 @@ class Acceptance:
             good = found.select("id", "n", "parent")
             aside = space.filter(pl.col("known")).join(good, on="n", how="anti")
             kept = self._as_before(table, aside["n"], aside["old"]).select("id", "n", "parent")
-            ring = _rings(pl.concat([good, kept]))
+            ring = rings(pl.concat([good, kept]))
             caught = named.filter(~pl.col("bad") & pl.col("id").is_in(ring.implode()))
             if caught.is_empty():
                 break
@@ -295,13 +295,13 @@ class Acceptance:
         rows = self._previous[table].select(pl.all().gather(old))
         rows = rows.with_columns(numbers.alias("n"))
         for column, target in REFERENCES[table].items():
-            rows = rows.with_columns(_mapped(rows[column], self._moved[target]))
+            rows = rows.with_columns(mapped(rows[column], self._moved[target]))
         return rows.select("n", *SCHEMAS[table])
 
     def _links_before(self, table: str) -> pl.DataFrame:
         rows = self._previous[table]
         for column, target in REFERENCES[table].items():
-            rows = rows.with_columns(_mapped(rows[column], self._moved[target]))
+            rows = rows.with_columns(mapped(rows[column], self._moved[target]))
         return rows
 
     def _keep_what_is_reached(self) -> None:
@@ -329,15 +329,15 @@ class Acceptance:
                 reached = self._kept[table]
 
 
-def _mapped(references: pl.Series, numbers: pl.Series) -> pl.Series:
-    """References (or lists of them) translated: the position `i` becomes `numbers[i]`."""
+def mapped(references: pl.Series, numbers: pl.Series) -> pl.Series:
+    """References (or lists of them) translated: the position `i` becomes `numbers[i]`, or is left out of its list."""
     if not isinstance(references.dtype, pl.List):
         return numbers.gather(references).alias(references.name)
     frame = pl.DataFrame({"at": pl.int_range(references.len(), eager=True), "one": references})
     several = frame.explode("one", empty_as_null=True)
     several = several.with_columns(one=numbers.gather(several["one"]))
     regrouped = several.group_by("at", maintain_order=True).agg(pl.col("one").drop_nulls())
-    return regrouped["one"].alias(references.name)
+    return regrouped.select(pl.when(references.is_not_null()).then("one").alias(references.name)).to_series()
 
 
 def in_order(frame: pl.DataFrame, ends: Iterable[str]) -> pl.DataFrame:
@@ -383,7 +383,7 @@ def _last_values(fresh: pl.DataFrame, before: pl.DataFrame, columns: list[str], 
     return fresh.drop(columns).join(last, on=on, how="left").select(fresh.columns)
 
 
-def _rings(tree: pl.DataFrame) -> pl.Series:
+def rings(tree: pl.DataFrame) -> pl.Series:
     """The ids that are their own ancestor. Columns: id, n, parent. Linear in the number of nodes."""
     parents = dict(tree.select("n", "parent").iter_rows())
     done: set[int] = set()
