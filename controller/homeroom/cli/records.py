@@ -49,11 +49,7 @@ def gather(resources: Declared, app_name: str | None, *, store: Store | None, ex
     """Everything that a decision about an app needs but the app itself. Blocks."""
     app = resources.one(LearningApp, app_name)
     district = resources.district(app)
-    snapshot = None
-    if store is not None:
-        place = {"namespace": resources.namespace, "district": district.metadata.name}
-        accepted = store.accepted(**place)
-        snapshot = load(store.snapshots(**place), accepted.digest) if accepted else None
+    snapshot = accepted(store, namespace=resources.namespace, district=district.metadata.name)
     if export is not None:
         snapshot = read_export(export, previous=snapshot.roster if snapshot else None)
     if snapshot is None:
@@ -62,6 +58,14 @@ def gather(resources: Declared, app_name: str | None, *, store: Store | None, ex
         )
     snapshot = replace(snapshot, roster=barring(snapshot.roster, [one.person for one in district.spec.deny]))
     return Inputs(app=app, district=district, rules=rules_of(resources.rules(app)), snapshot=snapshot, store=store)
+
+
+def accepted(store: Store | None, *, namespace: str, district: str) -> Snapshot | None:
+    """The accepted snapshot of a district, if there is one. Blocks."""
+    row = store.accepted(namespace=namespace, district=district) if store is not None else None
+    if store is None or row is None:
+        return None
+    return load(store.snapshots(namespace=namespace, district=district), row.digest)
 
 
 async def looked_up(

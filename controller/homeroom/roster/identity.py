@@ -34,23 +34,8 @@ from homeroom.errors import InvalidSpecError
 from homeroom.roster.tables import SCHEMAS, Roster, SchoolRole
 
 
-class Question(StrEnum):
-    """What looks wrong; its value is the word in the column `question`."""
-
-    RECYCLED = "Recycled"
-    """One id, another human."""
-    CHANGED = "Changed"
-    """One human, another id; or (`other` null) a student key that must never change, and did."""
-    MERGED = "Merged"
-    """Two ids that were served, one human now."""
-    DUPLICATED = "Duplicated"
-    """Two records of what looks like one human."""
-    SHARED = "Shared"
-    """One account, two humans."""
-
-
-class Evidence(StrEnum):
-    """Why it looks so, strongest first; `text` says it in words."""
+class _Told(StrEnum):
+    """A closed list of words, each with a text for people; never with a name."""
 
     text: str
 
@@ -60,6 +45,20 @@ class Evidence(StrEnum):
         member._value_ = value
         member.text = text
         return member
+
+
+class Question(_Told):
+    """What looks wrong."""
+
+    RECYCLED = "Recycled", "one id, another human"
+    CHANGED = "Changed", "one human, another id or another student key"
+    MERGED = "Merged", "two ids that were served, one human now"
+    DUPLICATED = "Duplicated", "two records of what looks like one human"
+    SHARED = "Shared", "one account, two humans"
+
+
+class Evidence(_Told):
+    """Why it looks so, strongest first."""
 
     SAME_IDENTIFIER = "SameIdentifier", "the same identifier"
     SAME_USERNAME = "SameUsername", "the same user name"
@@ -96,7 +95,8 @@ QUESTIONS: Final = pl.Schema(
         "reason": pl.Enum(Evidence),
     }
 )
-"""Columns of `questions`. All ids are source ids; `person` is the one that was there first where one was."""
+"""Columns of `questions`: source ids only. `person` is who was there first, where one was; `other` and `school` may be
+null: a recycled id and a changed student key are about one id."""
 
 LINKS: Final = pl.Schema({"from": pl.String, "to": pl.String})
 """Columns of links: the records say `to`, Homeroom goes on calling that human `from`."""

@@ -1,7 +1,7 @@
 """Where school records come from, and what a reading of them is.
 
-`base` has the protocol and the values, `oneroster_csv` the one kind there is so far, `snapshots` keeps readings, `links`
-reads the file of `spec.identity.linksFrom`.
+`base` has the protocol and the values, `oneroster_csv` the one kind there is so far, `snapshots` keeps readings.
+`links` reads the file of `spec.identity.linksFrom`.
 A OneRoster export passes `download` (or lies on disk), `package` (which files), `text` (are the rows whole), `layout`
 (which columns and words), `oneroster` (values and what is wrong), then `homeroom.roster.accept`.
 Neighbours: `homeroom.roster` below decides about records, `homeroom.reconcile` above runs this.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from hashlib import sha256 as digest_of
 from typing import Final
 
@@ -32,39 +33,43 @@ def read_links(content: bytes, *, sha256: str) -> pl.DataFrame:
             f"{_FIELD}: the file has the SHA-256 {found}, and `sha256` says {sha256}: review the file, and commit the "
             "digest of what you reviewed"
         )
+    links: dict[str, tuple[int, str]] = {}  # to -> line, from
+    for line, values in _rows(content):
+        before, after = values["from"], values["to"]
+        if not after:
+            continue
+        for name, value in values.items():
+            if not 1 <= len(value) <= _LONGEST:
+                raise _wrong(line, name, f"must have 1 to {_LONGEST} characters")
+        if before == after:
+            raise _wrong(line, "to", "must differ from `from`")
+        first, _ = links.setdefault(after, (line, before))
+        if first != line:
+            raise _wrong(line, "to", f"stands in line {first} already: a record is one human")
+    pairs = [(before, after) for after, (_, before) in links.items()]
+    return pl.DataFrame(pairs, schema=LINKS, orient="row")
+
+
+def _rows(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line and values of each row, by column of `LINKS`."""
     try:
-        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        header = next(reader, [])
+        for name in LINKS:
+            if header.count(name) != 1:
+                raise _wrong(1, name, "must be a column of the header, once")
+        places = {name: header.index(name) for name in LINKS}
+        for row in reader:
+            if row and len(row) != len(header):
+                raise _wrong(reader.line_num, "", f"has {len(row)} fields, and the header {len(header)}")
+            if row:
+                yield reader.line_num, {name: row[place].strip() for name, place in places.items()}
     except UnicodeDecodeError as error:
         raise InvalidSpecError(f"{_FIELD}: the file is not UTF-8 text: save it as UTF-8") from error
     except csv.Error as error:
         raise InvalidSpecError(
             f"{_FIELD}: the file is no CSV ({error}): save it with commas and double quotes"
         ) from error
-    header = rows[0] if rows else []
-    for name in LINKS:
-        if header.count(name) != 1:
-            raise _wrong(1, name, "must be a column of the header, once")
-    places = {name: header.index(name) for name in LINKS}
-    seen: dict[str, int] = {}
-    links: list[tuple[str, str]] = []
-    for line, row in enumerate(rows[1:], start=2):
-        if not row:
-            continue
-        if len(row) != len(header):
-            raise _wrong(line, "", f"has {len(row)} fields, and the header {len(header)}")
-        values = {name: row[place].strip() for name, place in places.items()}
-        if not values["to"]:
-            continue
-        for name, value in values.items():
-            if not 1 <= len(value) <= _LONGEST:
-                raise _wrong(line, name, f"must have 1 to {_LONGEST} characters")
-        if values["from"] == values["to"]:
-            raise _wrong(line, "to", "must differ from `from`")
-        first = seen.setdefault(values["to"], line)
-        if first != line:
-            raise _wrong(line, "to", f"stands in line {first} already: a record is one human")
-        links.append((values["from"], values["to"]))
-    return pl.DataFrame(links, schema=LINKS, orient="row")
 
 
 def _wrong(line: int, field: str, text: str) -> InvalidSpecError:

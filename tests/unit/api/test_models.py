@@ -304,5 +304,5 @@ def test_identity_links_are_written_as_they_were_read() -> None:
 def test_there_are_so_many_links_and_no_more() -> None:
     links = [{"from": f"u-{n}", "to": f"p-{n}"} for n in range(MAX_LINKS + 1)]
     parse(_district(identity={"links": links[:-1]}))
-    with pytest.raises(InvalidFieldsError, match="spec.identity.links"):
+    with pytest.raises(InvalidFieldsError, match=r"spec\.identity\.links"):
         parse(_district(identity={"links": links}))

@@ -1,4 +1,4 @@
-"""The file of `spec.identity.linksFrom`: only what was reviewed is read, and what is wrong is named by line and field."""
+"""The file of `spec.identity.linksFrom`: what was reviewed is read, what is wrong is named by line and field."""
 
 from __future__ import annotations
 
