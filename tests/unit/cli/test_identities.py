@@ -165,7 +165,7 @@ def test_names_are_shown_on_request_only(homeroom: Homeroom, replaced: Path) -> 
 def test_a_name_never_becomes_yaml(homeroom: Homeroom, replaced: Path) -> None:
     rewrite(replaced / "users.csv", {"p-1": {"givenName": 'x"\n      - {from: a, to: b}', "preferredGivenName": ""}})
     text = look(homeroom, "--before", RECORDS, "--export", replaced, "--propose", "--names").out
-    assert r"x\"\n      - {from: a, to: b}" in text
+    assert text.count(r'-> "x\" ') == 1
     assert len(yaml.safe_load(text)["spec"]["identity"]["links"]) == STUDENTS
 
 

@@ -7,6 +7,7 @@ import random
 import re
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -20,6 +21,9 @@ from homeroom.roster.identity import (
     LINKS,
     PROPOSALS,
     QUESTIONS,
+    Confidence,
+    Evidence,
+    Question,
     frozen,
     links_by_key,
     links_of,
@@ -657,3 +661,11 @@ def test_no_name_stands_in_what_comes_out() -> None:
     text = f"{questions(before, fresh, key=StudentKey.SOURCED_ID).rows()} {propose(before, fresh).rows()}"
     assert "u-3" in text
     assert not re.search(r"anna|smith|example|'as'", text, re.IGNORECASE)
+
+
+def test_the_page_has_every_word() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "identity.md").read_text()
+    rows = {match[1]: match[2] for match in re.finditer(r"^\| `(\w+)` \| ([^|]*) \|", page, re.MULTILINE)}
+    words = {word.value: word.text for word in (*Question, *Evidence)}
+    assert {word: rows[word] for word in words} == words
+    assert set(rows) == {*words, *Confidence}
