@@ -115,6 +115,8 @@ _ACCOUNTS: Final = {
     "email": Evidence.SAME_EMAIL,
 }
 _NAME: Final = ("given", "family")
+_CROWD: Final = 20
+"""More namesakes than this in one class are not compared each with each."""
 _ASKED: Final = pl.Schema({name: kind for name, kind in QUESTIONS.items() if name != "school"})
 
 
@@ -384,6 +386,8 @@ def _key_changed(same: pl.DataFrame, key: StudentKey) -> pl.DataFrame:
 
 def _changed(before: Roster, fresh: Roster, gone: pl.DataFrame, come: pl.DataFrame) -> list[pl.DataFrame]:
     """An id is gone, and a new one looks like the same human."""
+    if gone.is_empty() or come.is_empty():
+        return []
     found = [
         _asking(_met(gone, come, _in_sense(column)), Question.CHANGED, reason) for column, reason in _ACCOUNTS.items()
     ]
@@ -418,13 +422,13 @@ def _claimed(
     found = []
     for column, reason in _ACCOUNTS.items():
         stirred = _stirred(same, come, [column])
-        wanted = pl.concat([gone[column], stirred[column]]).drop_nulls().unique()
-        if wanted.is_empty():
+        left, wanted = gone[column].drop_nulls().hash(), stirred[column].drop_nulls().hash()
+        if left.is_empty() and wanted.is_empty():
             continue
-        said = fresh.users.select(_lowered(column)).with_row_index("row")
-        said = said.filter(pl.col(column).is_in(wanted.implode()))
-        said = said.filter(pl.col(column).is_duplicated() | pl.col(column).is_in(gone[column].drop_nulls().implode()))
-        holders = _people(fresh, said["row"])
+        said = fresh.users.select(_lowered(column).hash()).with_row_index("row")
+        said = said.filter(pl.col(column).is_in(pl.concat([left, wanted]).implode()))
+        said = said.filter(pl.col(column).is_duplicated() | pl.col(column).is_in(left.implode()))
+        holders = _people(fresh, said["row"]).drop_nulls(column)
         found.append(_asking(_met(gone, _only_in(holders, come), _in_sense(column)), Question.MERGED, reason))
         # Who had it before, and else the first by id, is asked about with each of the others, and not all with all.
         holders = holders.with_columns(late=pl.col("row").is_in(stirred["row"].implode())).sort("late", "id")
@@ -447,45 +451,53 @@ def _nearby(
     called = _name_hashes(fresh.users)
     anybody = _hash(pl.DataFrame({name: [None] for name in _NAME}, schema=people.schema), _NAME)
     hit = called.is_in(_hash(people, _NAME).implode()) & (called != anybody[0])
-    ids = fresh.classes["id"].hash()
+    links, ids = fresh.enrollments, fresh.classes["id"].hash()
     left = _classes(before, gone["row"]).join(gone.select("row", name=_hash(gone, _NAME)), on="row")
-    near = _classes(fresh, stirred["row"])["item"]
-    near = pl.concat([near, left["item"]]).unique()
-    rows = fresh.enrollments.filter(
-        hit.gather(fresh.enrollments["user"]) & ids.is_in(near.implode()).gather(fresh.enrollments["class"])
-    )
+    theirs = links["class"].filter(_mask(stirred["row"], fresh.users.height).gather(links["user"]))
+    near = _mask(theirs, fresh.classes.height) | ids.is_in(left["item"].implode())
+    rows = links.filter(hit.gather(links["user"]) & near.gather(links["class"]))
     rows = rows.select(
         pl.col("user").alias("row"),
         ids.gather(rows["class"]).alias("item"),
         called.gather(rows["user"]).alias("name"),
-        pl.col("role").to_physical().hash(1).alias("role"),
+        "role",
     )
-    staying = rows.select("row", "item", "name").join(left.select("item", "name"), on=["item", "name"], how="semi")
-    staying = staying.join(come, on="row", how="anti").unique(["row", "item"])
-    merged = left.with_columns(of=pl.len().over("row")).join(staying, on=["item", "name"], suffix="_now")
-    merged = merged.group_by("row", "row_now").agg(pl.len() == pl.col("of").first()).filter("len")
-
-    place = pl.col("item") * 961 + pl.col("name") * 31 + pl.col("role")
-    twins = rows.select("row", "item", place=place).filter(pl.col("place").is_duplicated())
-    twins = twins.with_columns(late=pl.col("row").is_in(stirred["row"].implode())).sort("late", "row")
-    first = twins.unique("place", keep="first", maintain_order=True)
-    twins = first.join(twins.filter("late"), on="place", suffix="_now").filter(pl.col("row") != pl.col("row_now"))
-    twins = _common(
-        twins.select(a="row", b="row_now").unique(), *(_classes(fresh, twins[side]) for side in ("row", "row_now"))
-    )
-    most = pl.max_horizontal("of_a", "of_b")
-    twins = twins.filter(pl.col("common") * 2 >= most).select(row="a", row_now="b")
-
-    found = []
-    for pairs, of, question in ((merged, gone, Question.MERGED), (twins, None, Question.DUPLICATED)):
+    found = [
+        (Question.MERGED, gone, _took_over(rows.join(come, on="row", how="anti"), left)),
+        (Question.DUPLICATED, None, _twins(rows, fresh, late=stirred["row"])),
+    ]
+    asked = []
+    for question, of, pairs in found:
         now = _people(fresh, pairs["row_now"].unique())
         was = of if of is not None else _people(fresh, pairs["row"].unique())
         known = pairs.join(was, on="row").join(now, left_on="row_now", right_on="row", suffix="_now")
         known = known.filter(pl.col(name).eq_missing(pl.col(f"{name}_now")) for name in _NAME)  # not only their hashes
         if question is Question.DUPLICATED:
             known = known.filter((_rank("grades") == _rank("grades_now")).fill_null(value=True))
-        found.append(_asking(known, question, Evidence.SAME_NAME_AND_CLASSES))
-    return found
+        asked.append(_asking(known, question, Evidence.SAME_NAME_AND_CLASSES))
+    return asked
+
+
+def _took_over(staying: pl.DataFrame, left: pl.DataFrame) -> pl.DataFrame:
+    """[row, row_now]: somebody who is gone, and a namesake who has all their classes. Columns: row, item, name."""
+    staying = staying.join(left, on=["item", "name"], how="semi").unique(["row", "item"])
+    both = left.with_columns(of=pl.len().over("row")).join(staying, on=["item", "name"], suffix="_now")
+    return both.group_by("row", "row_now").agg(pl.len() == pl.col("of").first()).filter("len").select("row", "row_now")
+
+
+def _twins(rows: pl.DataFrame, fresh: Roster, *, late: pl.Series) -> pl.DataFrame:
+    """[row, row_now]: namesakes with one role and half of their classes in common, the second of them `late`."""
+    role = pl.col("role").to_physical().hash(1)
+    met = rows.select("row", place=pl.col("item") * 961 + pl.col("name") * 31 + role)
+    met = met.filter(pl.col("place").is_duplicated()).unique()
+    met = met.with_columns(late=pl.col("row").is_in(late.implode())).sort("late", "row")
+    # In a crowd everybody is compared with the first only, so that a thousand never make a million pairs.
+    some = met.filter((pl.len().over("place") <= _CROWD) | (pl.col("row") == pl.col("row").first().over("place")))
+    pairs = some.join(met.filter("late"), on="place", suffix="_now")
+    pairs = pairs.filter((~pl.col("late") & (pl.col("row") != pl.col("row_now"))) | (pl.col("row") < pl.col("row_now")))
+    pairs = pairs.select(a="row", b="row_now").unique()
+    pairs = _common(pairs, _classes(fresh, pairs["a"]), _classes(fresh, pairs["b"]))
+    return pairs.filter(pl.col("common") * 2 >= pl.max_horizontal("of_a", "of_b")).select(row="a", row_now="b")
 
 
 def _undeclared(found: pl.DataFrame, links: pl.DataFrame | None) -> pl.DataFrame:
@@ -500,7 +512,7 @@ def _of_schools(found: pl.DataFrame, before: Roster, fresh: Roster) -> pl.DataFr
     """With the school of each person, and without people who are nothing but family."""
     ids = frozen(found)
     known = pl.concat([_whereabouts(roster, ids) for roster in (before, fresh)])
-    family = known.filter("family")["id"]
+    family = known.drop_nulls("family").group_by("id").agg(pl.col("family").all()).filter("family")["id"]
     known = known.drop_nulls("school").unique("id", keep="first", maintain_order=True)
     for column in ("person", "other"):
         found = found.filter(~pl.col(column).is_in(family.implode()).fill_null(value=False))
@@ -509,7 +521,7 @@ def _of_schools(found: pl.DataFrame, before: Roster, fresh: Roster) -> pl.DataFr
 
 
 def _whereabouts(roster: Roster, ids: pl.Series) -> pl.DataFrame:
-    """[id, school, family] of these people: their primary school (source id), and whether they are only family."""
+    """[id, school, family] of these people: their primary school, and whether they are only family; null: no role."""
     rows = roster.users.select("id").with_row_index("user").filter(pl.col("id").is_in(ids.implode()))
     roles = roster.roles.filter(_mask(rows["user"], roster.users.height).gather(roster.roles["user"]))
     orgs = roster.orgs.select("id", "type")[roles["org"]]
@@ -520,7 +532,7 @@ def _whereabouts(roster: Roster, ids: pl.Series) -> pl.DataFrame:
     places = roles.group_by("user", maintain_order=True).agg(
         pl.col("school").first(), family=pl.col("role").is_in(_FAMILY).all()
     )
-    return rows.join(places, on="user", how="left").select("id", "school", pl.col("family").fill_null(value=False))
+    return rows.join(places, on="user", how="left").select("id", "school", "family")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

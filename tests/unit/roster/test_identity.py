@@ -276,13 +276,25 @@ def test_everybody_with_one_account_stands_still_and_only_who_is_new_is_asked_ab
     assert asked(roster(*old), roster(*old, *new)) == [("Shared", "u-0", f"p-{n}", "SameUsername") for n in range(3)]
 
 
+def test_a_second_record_is_found_among_other_namesakes() -> None:
+    namesake, first = person(anna("u-1"), "k-1", "k-3", "k-4"), person(anna("u-2"), "k-1")
+    again = person(anna("u-3"), "k-1")
+    expected = [("Duplicated", "u-2", "u-3", "SameNameAndClasses")]
+    assert asked(roster(namesake, first), roster(namesake, first, again)) == expected
+    crowd = [person(anna(f"u-{n:02}"), "k-1") for n in range(30)]
+    assert len(asked(Roster.empty(), roster(*crowd))) == 29
+
+
 def test_families_are_not_asked_about() -> None:
     mother = person(User("g-1", given="Mia", family="Smith", email="a@x.example"), role="parent")
     again = person(User("g-2", given="Mia", family="Smith", email="a@x.example"), role="guardian")
     child = person(anna(email="a@x.example"), "k-1")
     assert asked(Roster.empty(), roster(mother, again, child)) == []
     teaches = [*mother, Held("g-1", role="teacher")]
-    assert asked(Roster.empty(), roster(teaches, child)) == [("Shared", "g-1", "u-3", "SameEmail")]
+    shared = [("Shared", "g-1", "u-3", "SameEmail")]
+    assert asked(Roster.empty(), roster(teaches, child)) == shared
+    began = [replace(record, email=None) if isinstance(record, User) else record for record in mother]
+    assert asked(roster(began), roster(teaches, child)) == shared
 
 
 # ---------------------------------------------------------------------------------------------------------------------
