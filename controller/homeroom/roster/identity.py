@@ -332,7 +332,7 @@ def _by_word(column: pl.Series, of: pl.Expr) -> pl.Series:
     """`of` each value of the column. Names repeat, so each is looked at once."""
     words = column.unique()
     values = words.to_frame().select(of).to_series()
-    return column.replace_strict(words, values, return_dtype=values.dtype)
+    return values if words.is_empty() else column.replace_strict(words, values, return_dtype=values.dtype)
 
 
 def _only_in(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
@@ -448,20 +448,18 @@ def _nearby(
     people = pl.concat([gone.select(_NAME), stirred.select(_NAME)])
     if people.is_empty() or fresh.enrollments.is_empty():
         return []
-    called = _name_hashes(fresh.users)
-    anybody = _hash(pl.DataFrame({name: [None] for name in _NAME}, schema=people.schema), _NAME)
-    hit = called.is_in(_hash(people, _NAME).implode()) & (called != anybody[0])
     links, ids = fresh.enrollments, fresh.classes["id"].hash()
     left = _classes(before, gone["row"]).join(gone.select("row", name=_hash(gone, _NAME)), on="row")
     theirs = links["class"].filter(_mask(stirred["row"], fresh.users.height).gather(links["user"]))
     near = _mask(theirs, fresh.classes.height) | ids.is_in(left["item"].implode())
-    rows = links.filter(hit.gather(links["user"]) & near.gather(links["class"]))
-    rows = rows.select(
-        pl.col("user").alias("row"),
-        ids.gather(rows["class"]).alias("item"),
-        called.gather(rows["user"]).alias("name"),
-        "role",
-    )
+    rows = links.filter(near.gather(links["class"]))
+    there = _mask(rows["user"], fresh.users.height).arg_true()
+    names = _name_hashes(fresh.users[there])
+    wanted = _hash(people.filter(pl.any_horizontal(pl.col(name).is_not_null() for name in _NAME)), _NAME)
+    hit = names.is_in(wanted.implode())
+    called = pl.repeat(0, fresh.users.height, dtype=pl.UInt64, eager=True).scatter(there.filter(hit), names.filter(hit))
+    rows = rows.with_columns(called.gather(rows["user"]).alias("name")).filter(pl.col("name") != 0)
+    rows = rows.select(pl.col("user").alias("row"), ids.gather(rows["class"]).alias("item"), "name", "role")
     found = [
         (Question.MERGED, gone, _took_over(rows.join(come, on="row", how="anti"), left)),
         (Question.DUPLICATED, None, _twins(rows, fresh, late=stirred["row"])),
