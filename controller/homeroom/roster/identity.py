@@ -128,12 +128,14 @@ _ASKED: Final = pl.Schema({name: kind for name, kind in QUESTIONS.items() if nam
 class Relinked:
     """A roster in Homeroom's ids.
 
-    `unknown`: links whose `to` is no record; `united`: records of one human beyond the first.
+    `unknown`: links whose `to` is no record; `united`: records of one human beyond the first; `torn`: ids, sorted, of
+    people whose records have wholly different names, for `questions`: a wrong link, or an id that was given away again.
     """
 
     roster: Roster
     unknown: int
     united: int
+    torn: pl.Series
 
 
 def links_of(identity: Identity, listed: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -183,11 +185,12 @@ def relink(fresh: Roster, links: pl.DataFrame) -> Relinked:
     known = links.filter(pl.col("to").is_in(there.implode()))
     unknown = links.height - known.height
     if known.is_empty():
-        return Relinked(roster=fresh, unknown=unknown, united=0)
+        return Relinked(roster=fresh, unknown=unknown, united=0, torn=users["id"].clear())
     stirred = users["id"].is_in(pl.concat([known["from"], known["to"]]).implode())
     named = users.with_row_index("_row").filter(stirred)
     named = named.with_columns(_record="id", id=pl.col("id").replace(known["to"], known["from"]))
-    people = _united(named).sort("id")
+    several = named.filter(pl.col("id").is_duplicated())
+    people = pl.concat([named.filter(~pl.col("id").is_duplicated()).select(users.columns), _united(several)]).sort("id")
     # Whoever is not renamed stays in order: the others are put in between, and nobody else is sorted or looked up.
     rest = users.filter(~stirred)
     places = rest["id"].search_sorted(people["id"]) + pl.int_range(people.height, eager=True)
@@ -206,6 +209,7 @@ def relink(fresh: Roster, links: pl.DataFrame) -> Relinked:
         ),
         unknown=unknown,
         united=users.height - total,
+        torn=_torn(several),
     )
 
 
@@ -219,6 +223,13 @@ def _united(named: pl.DataFrame) -> pl.DataFrame:
         *(pl.col(name).drop_nulls().first() for name in texts),
     )
     return people.join(_all_grades(ranked), on="id", how="left").select(SCHEMAS["users"].names())
+
+
+def _torn(several: pl.DataFrame) -> pl.Series:
+    """Ids of which not all records can be one human."""
+    folded = several.select("id", "_record", *(_folded(name) for name in _NAME)).sort("id", "_record")
+    first = folded.unique("id", keep="first", maintain_order=True)
+    return first.join(folded, on="id", suffix="_now").filter(_other_name())["id"].unique().sort()
 
 
 def _all_grades(several: pl.DataFrame) -> pl.DataFrame:
@@ -243,13 +254,21 @@ def _moved(frame: pl.DataFrame, rows: pl.Series, stirred: pl.Series) -> pl.DataF
 # Questions
 
 
-def questions(before: Roster, fresh: Roster, *, key: StudentKey, links: pl.DataFrame | None = None) -> pl.DataFrame:
+def questions(
+    before: Roster,
+    fresh: Roster,
+    *,
+    key: StudentKey,
+    links: pl.DataFrame | None = None,
+    torn: pl.Series | None = None,
+) -> pl.DataFrame:
     """What a person has to decide before `fresh` may act: columns `QUESTIONS`, sorted, none twice.
 
     `before`: what is served, see the module; `fresh`: the new reading after `relink`. `links`: those it was relinked
-    by; what they declare is no question any more.
+    by; what they declare is no question any more. `torn`: what `relink` said.
 
-    * Recycled: neither given nor family name is left, and less than half of the classes, or the grade does not follow.
+    * Recycled: neither given nor family name is left, and less than half of the classes, or the grade does not follow;
+      and whoever is `torn`, unless the person is served like that.
     * Changed: an id is gone and a new one has come with the same identifier or user name; the same e-mail address and
       given name (a family shares its address); or the same name with the same classes, or with the same school and a
       grade that follows. With a `key` other than SourcedId, also a key that is another one now.
@@ -261,12 +280,14 @@ def questions(before: Roster, fresh: Roster, *, key: StudentKey, links: pl.DataF
     """
     fresh = relink(fresh, links_by_key(before, fresh, key=key)).roster
     old, new = _churn(before, fresh)
-    if old.is_empty() and new.is_empty():
+    torn = before.users["id"].clear() if torn is None else torn
+    if old.is_empty() and new.is_empty() and torn.is_empty():
         return pl.DataFrame(schema=QUESTIONS)
     same = old.join(new, on="id", suffix="_now")
     gone, come = _only_in(old, new), _only_in(new, old)
     asked = [
         _recycled(before, fresh, same),
+        _asking(_newly_torn(before, fresh, torn, new), Question.RECYCLED, Evidence.OTHER_NAME, other=None),
         _key_changed(same, key),
         *_changed(before, fresh, gone, come),
         *_claimed(fresh, same, gone, come, key=key),
@@ -376,6 +397,18 @@ def _recycled(before: Roster, fresh: Roster, same: pl.DataFrame) -> pl.DataFrame
     most = pl.max_horizontal("of_a", "of_b")
     stays = pl.col("follows") & (most > 0) & (pl.col("common") * 2 >= most)
     return _asking(pairs.filter(~stays), Question.RECYCLED, Evidence.OTHER_NAME, other=None)
+
+
+def _newly_torn(before: Roster, fresh: Roster, torn: pl.Series, new: pl.DataFrame) -> pl.DataFrame:
+    """Of those, whoever is not served with the same values and classes: column id."""
+    sides = [
+        roster.users.select("id").with_row_index(row).filter(pl.col("id").is_in(torn.implode()))
+        for row, roster in (("a", before), ("b", fresh))
+    ]
+    pairs = sides[1].join(sides[0], on="id", how="left")
+    pairs = _common(pairs, _classes(before, sides[0]["a"]), _classes(fresh, sides[1]["b"]))
+    served = (pl.col("common") == pl.col("of_a")) & (pl.col("common") == pl.col("of_b")) & pl.col("a").is_not_null()
+    return pairs.filter(~served | pl.col("id").is_in(new["id"].implode()))
 
 
 def _key_changed(same: pl.DataFrame, key: StudentKey) -> pl.DataFrame:

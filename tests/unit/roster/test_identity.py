@@ -370,7 +370,7 @@ def test_two_records_of_one_human_become_one_person() -> None:
         person(anna("u-3", given=None, grades=("03",)), "k-3", school="s-2", role="teacher"),
     )
     relinked = relink(fresh, links(("u-3", "p-1"), ("u-3", "p-2")))
-    assert (relinked.unknown, relinked.united) == (0, 2)
+    assert (relinked.unknown, relinked.united, relinked.torn.to_list()) == (0, 2, [])
     assert ids(relinked.roster) == {
         "u-3": {
             "classes": ["k-1", "k-2", "k-3", "k-3"],  # once as student, once as teacher
@@ -407,6 +407,34 @@ def test_ids_that_the_records_swapped_are_swapped_back() -> None:
         ("Recycled", "u-1"),
         ("Recycled", "u-2"),
     ]
+
+
+def test_an_old_id_that_is_given_to_another_child_does_not_bring_the_two_together() -> None:
+    """u-17 became p-1 years ago; now the records call a newcomer u-17."""
+    link = links(("u-17", "p-1"))
+    child, newcomer = person(anna("p-1"), "k-1", "k-2"), person(replace(BEN, id="u-17", grades=("03",)), "k-3", "k-4")
+    before = relink(roster(child), link).roster
+    relinked = relink(roster(child, newcomer), link)
+    assert relinked.torn.to_list() == ["u-17"]
+
+    def open_questions(served: Roster) -> list[str]:
+        found = questions(served, relinked.roster, key=StudentKey.SOURCED_ID, links=link, torn=relinked.torn)
+        return [str(row[:2]) for row in found.rows()]
+
+    assert open_questions(before) == ["('Recycled', 'u-17')"]
+    assert open_questions(relinked.roster) == []  # somebody let it in
+    named = links(("u-17", "p-1"), ("u-17-2027", "u-17"))
+    apart = relink(roster(child, newcomer), named)
+    assert apart.torn.is_empty()
+    assert ids(apart.roster)["u-17"]["classes"] == ["k-1", "k-2"]
+    assert ids(apart.roster)["u-17-2027"]["classes"] == ["k-3", "k-4"]
+    assert asked(before, apart.roster, links=named) == []
+
+
+def test_a_renamed_record_is_not_changed() -> None:
+    fresh = roster(person(anna("p-1", grades=()), "k-1"), person(anna("p-2", grades=("04", "Other", "03")), "k-1"))
+    users = relink(fresh, links(("u-1", "p-1"), ("u-2", "p-2"))).roster.users
+    assert users["grades"].to_list() == [[], ["04", "Other", "03"]]
 
 
 def test_a_recycled_id_gets_a_name_of_its_own_for_the_other_human() -> None:
