@@ -659,6 +659,8 @@ _WEIGHTS: Final = {
     Evidence.SAME_GRADE: 2,
 }
 """What each piece of evidence adds to how well two records fit; common classes break ties, one by one."""
+_TRUSTED: Final = 0.5
+"""Of those who agree in an identifier, user name or address, so many have to have the same name."""
 _SURE: Final = [Evidence.SAME_IDENTIFIER, Evidence.SAME_USERNAME, Evidence.SAME_EMAIL]
 
 
@@ -678,7 +680,7 @@ def propose(before: Roster, fresh: Roster) -> pl.DataFrame:
     rest = _with_classes(rest, before, fresh)
     second = _best(rest)
     chosen = pl.concat([first, second]).with_columns(
-        confidence=pl.when(pl.any_horizontal(reason.value for reason in _SURE))
+        confidence=pl.when(pl.any_horizontal(_SURE) & pl.any_horizontal(Evidence.SAME_NAME, Evidence.SIMILAR_NAME))
         .then(pl.lit(Confidence.CERTAIN.value))
         .otherwise(pl.lit(Confidence.LIKELY.value)),
         reasons=pl.concat_list(
@@ -686,8 +688,9 @@ def propose(before: Roster, fresh: Roster) -> pl.DataFrame:
         ).list.drop_nulls(),
     )
     left = rest.join(second, on="row", how="anti").join(second, on="row_now", how="anti").filter("enough")
-    crowd = old.join(old.group_by("name").len().filter(pl.col("len") > _MOST_NAMESAKES), on="name", how="semi")
-    crowd = crowd.join(new, on="name", how="semi").join(chosen, on="row", how="anti")
+    common = [side.filter(pl.len().over("name") > _MOST_NAMESAKES).select("name") for side in (old, new)]
+    crowd = old.join(new, on="name", how="semi").join(pl.concat(common), on="name", how="semi")
+    crowd = crowd.join(chosen, on="row", how="anti")
     unsure = pl.concat([left.select("row"), crowd.select("row")]).unique()
     found = pl.concat(
         [chosen.select("row", "row_now", "confidence", "reasons"), unsure.with_columns(confidence=pl.lit("Ambiguous"))],
@@ -733,6 +736,11 @@ def _compared(old: pl.DataFrame, new: pl.DataFrame, before: Roster, fresh: Roste
     parts.append(few[0].join(few[1], on="name", suffix="_now"))
     pairs = pl.concat([part.select("row", "row_now") for part in parts]).unique()
     pairs = pairs.join(old, on="row").join(new, left_on="row_now", right_on="row", suffix="_now")
+    for column in _ACCOUNTS:  # where most who agree in it have other names, it was numbered anew, and says nothing
+        equal = pl.col(column) == pl.col(f"{column}_now")
+        named = pairs.filter(equal).select((pl.col("name") == pl.col("name_now")).mean()).item()
+        if named is not None and named < _TRUSTED:
+            pairs = pairs.with_columns(pl.lit(None, dtype=pl.UInt64).alias(column))
     pairs = pairs.filter(~_other_name())
     orgs = _orgs(before, old["row"]), _orgs(fresh, new["row"])
     pairs = _common(pairs.with_columns(a="row", b="row_now"), *orgs)
@@ -754,7 +762,7 @@ def _compared(old: pl.DataFrame, new: pl.DataFrame, before: Roster, fresh: Roste
         score=pl.sum_horizontal(told.fill_null(value=False) * _WEIGHTS[reason] for reason, told in same.items()) * 256,
         ungraded=pl.col("rank").is_null() & pl.col("rank_now").is_null(),
     )
-    sure = pl.any_horizontal(reason.value for reason in _SURE)
+    sure = pl.any_horizontal(_SURE)
     graded = pl.col(Evidence.SAME_GRADE.value) | pl.col("ungraded")
     placed = pl.col(Evidence.SAME_SCHOOL.value) & graded
     pairs = pairs.with_columns(

@@ -672,6 +672,37 @@ def test_too_many_namesakes_are_not_compared() -> None:
     old, new = (roster(*(person(anna(f"{prefix}-{n:03}")) for n in range(150))) for prefix in "up")
     found = propose(old, new)
     assert found["confidence"].to_list() == ["Ambiguous"] * 150
+    assert propose(roster(person(anna("u-000"))), new)["confidence"].to_list() == ["Ambiguous"]
+
+
+def test_numbers_that_were_given_out_anew_say_nothing() -> None:
+    """The new system counts from 1 as the old one did, and many families have one name."""
+
+    def district(prefix: str, first: int) -> Roster:
+        return roster(
+            *(
+                person(User(f"{prefix}-{n}", given=f"G{n}", family="Smith", identifier=str((n + first) % 20)))
+                for n in range(20)
+            )
+        )
+
+    found = propose(district("u", 0), district("p", 7))
+    assert {(row[0].removeprefix("u-"), row[1].removeprefix("p-")) for row in found.rows()} == {
+        (str(n), str(n)) for n in range(20)
+    }
+    assert found["confidence"].unique().to_list() == ["Likely"]
+
+
+def test_an_unknown_name_is_never_certain() -> None:
+    before = roster(
+        person(anna(identifier="7")), *(person(User(f"u-{n}9", family="F", identifier=f"9{n}")) for n in "12")
+    )
+    fresh = roster(
+        person(anna("p-1", identifier="7", given=None, family=None)),
+        *(person(User(f"p-{n}9", family="F", identifier=f"9{n}")) for n in "12"),
+    )
+    found = {row[0]: row[2] for row in propose(before, fresh).rows()}
+    assert found == {"u-3": "Likely", "u-19": "Certain", "u-29": "Certain"}
 
 
 def test_a_name_alone_is_no_proposal() -> None:
