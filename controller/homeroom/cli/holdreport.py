@@ -121,7 +121,7 @@ def _rosters(store: Store, found: Found, district: str) -> Iterator[Roster]:
     accepted = store.accepted(namespace=found.namespace, district=district)
     if accepted is None:
         raise DependencyNotReadyError(
-            f"District '{district}' has no accepted snapshot, so nobody has a name: --anonymous"
+            f"District '{district}' has no accepted snapshot, so there are no names: take --anonymous"
         )
     directory = store.snapshots(namespace=found.namespace, district=district)
     yield load(directory, accepted.digest).roster
@@ -141,10 +141,9 @@ def write(path: Path, found: Found, names: Names | None) -> None:
         raise InvalidSpecError(f"--report {path}: must end in .html or .csv")
     table = counted(changes, *COUNTED) if names is None else _named(changes, names)
     path.touch(mode=0o600)
+    path.chmod(0o600)  # it may have been there
     if path.suffix == ".csv":
-        _csv(table, found).write_csv(
-            path, include_bom=True
-        )  # spreadsheets take the file for another encoding without it
+        _csv(table, found).write_csv(path, include_bom=True)  # without it, spreadsheets take ä for something else
     else:
         path.write_text(_page(found, table, named=names is not None), encoding="utf-8")
     terminal.say(f"{path}: {changes.height:,} changes" + ("" if names is None else f"; {PERSONAL_DATA}"))
@@ -183,7 +182,7 @@ def _page(found: Found, table: pl.DataFrame, *, named: bool) -> str:
         for name, words in facts(found, now=datetime.now(UTC)).items()
         if named or name not in {"resource", "approval"}
     }
-    title = f"Hold {found.hold.id}"
+    title = f"Held changes: {found.hold.id}"
     notice = (
         f'<p class="notice">{PERSONAL_DATA}</p>'
         if named
@@ -194,9 +193,7 @@ def _page(found: Found, table: pl.DataFrame, *, named: bool) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}: changes that wait for a person's word</h1>\n{notice}\n{_facts(told)}\n"
-        + "\n".join(parts)
-        + "\n</body>\n</html>\n"
+        f"<h1>{escape(title)}</h1>\n{notice}\n{_facts(told)}\n" + "\n".join(parts) + "\n</body>\n</html>\n"
     )
 
 
@@ -207,9 +204,9 @@ def _facts(told: Mapping[str, str]) -> str:
 
 def _in_school_words(table: pl.DataFrame) -> pl.DataFrame:
     """`kind`, `op` and `cause` become what and why."""
-    what = pl.concat_str("kind", "op", separator=" ")
-    words = {"what": what.replace(WHAT), "why": pl.col("cause").replace({cause.value: WHY[cause] for cause in Cause})}
-    return table.with_columns(**words).drop("kind", "op", "cause")
+    what = pl.concat_str("kind", "op", separator=" ").replace(WHAT)
+    why = pl.col("cause").replace({cause.value: words for cause, words in WHY.items()})
+    return table.select(pl.exclude("kind", "op", "cause", "changes"), what.alias("what"), why.alias("why"), "^changes$")
 
 
 def _sections(table: pl.DataFrame) -> Iterator[str]:
@@ -217,7 +214,7 @@ def _sections(table: pl.DataFrame) -> Iterator[str]:
     by = ["school", "school name"]
     for (school, name), rows in table.group_by(by, maintain_order=True):
         counts = rows.group_by("what", "why").agg(changes=pl.len()).sort("what", "why")
-        heading = escape(" ".join(str(part) for part in (name, school) if part))
+        heading = escape(" ".join(str(part) for part in (name, school) if part) or "no school")
         yield f'<section class="school">\n<h2>{heading}</h2>\n{_table(counts)}\n<h2>One by one: {heading}</h2>\n'
         yield f"{_table(rows.drop(by))}\n</section>"
     if not table.filter(pl.col("person").is_not_null() & pl.col("person name").is_null()).is_empty():
@@ -228,6 +225,6 @@ def _table(frame: pl.DataFrame) -> str:
     """Rows as HTML; every cell is escaped."""
     cells = pl.all().cast(pl.String).fill_null("").str.replace_many(_ESCAPES)
     row = pl.concat_str(pl.lit("<tr><td>"), pl.concat_str(pl.all(), separator="</td><td>"), pl.lit("</td></tr>"))
-    rows = frame.select(cells).select(row.alias("row"))["row"]
+    rows = frame.select(cells).select(row.str.join("\n")).item()
     head = "".join(f"<th>{escape(name)}</th>" for name in frame.columns)
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(rows) + "\n</tbody>\n</table>"
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"
