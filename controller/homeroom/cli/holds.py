@@ -53,7 +53,7 @@ _STATES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A hold, and the resource that has it: its `kind` is District or LearningApp."""
+    """A hold, and the resource that has it."""
 
     namespace: str
     kind: str
@@ -71,8 +71,8 @@ def find(store: Store, hold: str, *, namespace: str) -> Found:
     found = store.find_hold(hold, namespace=namespace)
     if found is None:
         raise RefusedError(
-            f"there is no hold '{hold}' in namespace {namespace}: `status.holds` of its LearningApp or District has "
-            "the ids; another namespace (-n)?",
+            f"there is no hold '{hold}' in namespace {namespace}: `status.holds` of its resource has the ids; "
+            "another namespace (-n)?",
             reason=Reason.HOLD_UNKNOWN,
         )
     kind, name, stored = found
