@@ -25,6 +25,7 @@ from homeroom.errors import HomeroomError
 COMMANDS: Final = {
     "validate": "Check resources in files, and a OneRoster export with them, before anything is applied.",
     "plan": "Show what the next run of an app would change. Writes nothing.",
+    "approve": "Write the Approval of a hold, as YAML to commit.",
     "shared": "Show who the rules of an app share: counts first, beside what was bought, then schools.",
     "why": "Explain a person's access to an app: rule, class and record, and what was done last.",
     "history": "List changes that were made in an app: when, what, why.",

@@ -18,6 +18,7 @@ from typing import Any, Final
 import kopf
 import yaml
 
+from homeroom.errors import InvalidSpecError
 from homeroom.operator import api
 from homeroom.operator.api import Api, LoginError
 from homeroom.operator.runtime import SystemClock
@@ -57,6 +58,14 @@ async def every(opened: Api, kind: str, namespace: str) -> list[Object]:
         if not page["metadata"].get("continue"):
             return found
         params["continue"] = page["metadata"]["continue"]
+
+
+def current_namespace(context: str | None) -> str:
+    """The namespace of a context, for commands that need nothing else of the cluster. Raises InvalidSpecError."""
+    try:
+        return log_in(context).default_namespace or "default"
+    except LoginError as error:
+        raise InvalidSpecError(f"of which namespace? Name it with -n ({error.message})") from error
 
 
 def log_in(context: str | None) -> kopf.ConnectionInfo:

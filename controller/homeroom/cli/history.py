@@ -15,7 +15,6 @@ import typer
 from homeroom.api import Duration
 from homeroom.cli import cluster, options, records, terminal
 from homeroom.errors import InvalidSpecError
-from homeroom.operator.api import LoginError
 from homeroom.plan import Cause
 from homeroom.store import JournalQuery, Store
 
@@ -87,7 +86,7 @@ def command(
     """
     now = datetime.now(UTC)
     query = JournalQuery(
-        namespace=namespace or _current_namespace(context),
+        namespace=namespace or cluster.current_namespace(context),
         app=app,
         person=person,
         class_key=section,
@@ -155,13 +154,6 @@ def _show_runs(runs: Sequence[dict[str, Any]]) -> None:
         [[row[name] for name in _COUNTED] for row in runs],
         styles=["yellow" if row["failed"] else "" for row in runs],
     )
-
-
-def _current_namespace(context: str | None) -> str:
-    try:
-        return cluster.log_in(context).default_namespace or "default"
-    except LoginError as error:
-        raise InvalidSpecError(f"of which namespace? Name it with -n ({error.message})") from error
 
 
 def _moment(option: str, text: str, now: datetime, *, whole_day: bool = False) -> datetime:

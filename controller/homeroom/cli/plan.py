@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import polars as pl
 import typer
 
-from homeroom.cli import options, records, terminal
+from homeroom.cli import cluster, holdreport, holds, options, records, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.records import Inputs
+from homeroom.errors import InvalidSpecError
 from homeroom.plan import CHANGE, Cause, Op, changes
 from homeroom.reconcile.approvals import in_words, people_in
 from homeroom.reconcile.connect import Outside
@@ -47,9 +49,21 @@ def command(
     secret: options.SecretFiles = None,
     store: options.Store = None,
     data: options.Data = options.DATA,
-    owner_id: options.OwnerId,
+    owner_id: options.OwnerId = "",
     today: options.Today = None,
     details: Annotated[bool, typer.Option("--details", help="List every single change, by source ids.")] = False,
+    hold: Annotated[
+        str | None, typer.Option(metavar="ID", help="Show instead what is held under this id, as the store has it.")
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="With --hold: write it with names, for the school, as .html or .csv.", dir_okay=False
+        ),
+    ] = None,
+    anonymous: Annotated[
+        bool, typer.Option("--anonymous", help="With --report: counts only, so that an outsider may have it.")
+    ] = False,
     output: options.Output = "text",
 ) -> int:
     """Show what the next run of an app would change. Writes nothing.
@@ -58,12 +72,39 @@ def command(
     school, kind and cause; `--details` lists every change. Without a store (see --data) nothing is known about what was
     done before: then every addition is a first sync, and removals cannot be told.
 
+    With --hold, neither the app nor the records are read, and the exit code is 0 or 1: that is what an Approval with
+    this id would release. Names of people are in a --report only.
+
     Symbols: + make, ^ give back, ~ change, - remove, archive or suspend.
 
     Exit codes: 0 nothing to do, 1 an error, 2 there are changes, 3 some of them are held for approval.
 
     Before a commit: homeroom plan kolibri -f . --records export.zip
     """
+    for wrong, words in (
+        (anonymous and report is None, "--anonymous needs --report FILE"),
+        (report is not None and hold is None, "--report needs --hold ID"),
+        (report is not None and (details or output != "text"), "--report takes neither --details nor --output"),
+        (hold is not None and (export or secret or today), "--hold takes neither --records, --secret nor --today"),
+        (
+            hold is None and not owner_id,
+            "--owner-id (or HOMEROOM_OWNER_ID) is missing: by it we recognise what is ours",
+        ),
+    ):
+        if wrong:
+            raise typer.BadParameter(words)
+    if hold is not None:
+        with records.opened(store, data) as stored:
+            assert stored is not None
+            found = holds.find(stored, hold, namespace=namespace or cluster.current_namespace(context))
+            if app is not None and found.resource != f"learningapp/{app}":
+                raise InvalidSpecError(f"hold '{hold}' is of {found.resource}, not of learningapp/{app}")
+            if report is None:
+                holds.show(found, details=details, output=output)
+            else:
+                names = None if anonymous else holdreport.names(stored, found, files=files, context=context)
+                holdreport.write(report, found, names)
+        return NOTHING
 
     async def look() -> tuple[Inputs, Decision | None]:
         async with declared(files=files, namespace=namespace, context=context, secret_files=secret) as resources:

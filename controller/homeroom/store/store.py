@@ -578,25 +578,15 @@ class Store:
         )
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        return [
-            Hold(
-                id=row.id,
-                guard=Guard(row.guard),
-                scope=Scope(row.scope),
-                place=row.place,
-                since=row.since.replace(tzinfo=UTC),
-                published=row.published.replace(tzinfo=UTC),
-                rows=pl.read_parquet(io.BytesIO(row.rows)),
-                total=row.total,
-                state=State(row.state),
-                approval=row.approval,
-                approved_at=row.approved_at.replace(tzinfo=UTC) if row.approved_at else None,
-                struck=row.struck,
-                successor=row.successor,
-                context=row.context,
-            )
-            for row in rows
-        ]
+        return [_hold(row) for row in rows]
+
+    def find_hold(self, hold: str, *, namespace: str) -> tuple[str, str, Hold] | None:
+        """(kind, name, hold): the hold with this id, and the resource that has it; None where nothing has it."""
+        table = schema.hold
+        query = sa.select(table).where(table.c.namespace == namespace, table.c.id == hold)
+        with self._engine.connect() as connection:
+            row = connection.execute(query.order_by(table.c.kind, table.c.name)).first()
+        return None if row is None else (row.kind, row.name, _hold(row))
 
     def save_holds(
         self, holds: Sequence[Hold], *, before: Sequence[Hold], namespace: str, kind: str, name: str, epoch: int
@@ -718,6 +708,26 @@ def _fitting(query: JournalQuery) -> Iterator[sa.ColumnElement[bool]]:
         yield journal.c.at >= _naive(query.since)
     if query.until is not None:
         yield journal.c.at < _naive(query.until)
+
+
+def _hold(row: sa.Row[Any]) -> Hold:
+    """A row of the table `hold`."""
+    return Hold(
+        id=row.id,
+        guard=Guard(row.guard),
+        scope=Scope(row.scope),
+        place=row.place,
+        since=row.since.replace(tzinfo=UTC),
+        published=row.published.replace(tzinfo=UTC),
+        rows=pl.read_parquet(io.BytesIO(row.rows)),
+        total=row.total,
+        state=State(row.state),
+        approval=row.approval,
+        approved_at=row.approved_at.replace(tzinfo=UTC) if row.approved_at else None,
+        struck=row.struck,
+        successor=row.successor,
+        context=row.context,
+    )
 
 
 def _naive(moment: datetime) -> datetime:

@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from homeroom.plan import Cause, Change, Kind, Op, Outcome, Result, Role
+from homeroom.plan import HELD_SCHEMA, Cause, Change, Guard, Hold, Kind, Op, Outcome, Result, Role, Scope
 from homeroom.roster.diff import Baseline
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired
 from homeroom.store import (
@@ -258,3 +258,25 @@ def test_runs_are_overwritten(store: Store) -> None:
         store.save_run(row, kind="District", namespace="n", name="d", epoch=1)
     runs = store.runs()
     assert runs.select("kind", "reason", "summary").rows() == [("District", "Succeeded", '{"students": 3}')]
+
+
+def test_a_hold_is_found_by_its_id_within_its_namespace(store: Store) -> None:
+    def held(number: int) -> Hold:
+        return Hold(
+            id=f"9f3c1a-000{number}",
+            guard=Guard.DELETES,
+            scope=Scope.DISTRICT,
+            place="",
+            since=NOW,
+            published=NOW,
+            rows=pl.DataFrame(schema=HELD_SCHEMA),
+            total=number,
+        )
+
+    for number, (namespace, kind) in enumerate((("n", "District"), ("n", "LearningApp"), ("m", "LearningApp"))):
+        store.save_holds([held(number)], before=[], namespace=namespace, kind=kind, name="a", epoch=1)
+    for number, kind in enumerate(("District", "LearningApp")):
+        found = store.find_hold(f"9f3c1a-000{number}", namespace="n")
+        assert found is not None
+        assert (found[0], found[1], found[2].total) == (kind, "a", number)
+    assert store.find_hold("9f3c1a-0002", namespace="n") is None

@@ -1,0 +1,230 @@
+"""A hold as a file to hand on: to the school, which has to recognise its children, or, without a name, to an outsider.
+
+HTML is one page that needs nothing else, with a sheet of paper for each school; CSV is for spreadsheets. Columnar up
+to the finished text: the first sync of a large district is a million rows. Neighbours: `holds`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from homeroom.api import District
+from homeroom.cli import records, terminal
+from homeroom.cli.holds import COUNTED, Found, counted, facts, listed
+from homeroom.errors import DependencyNotReadyError, InvalidSpecError, TransientError
+from homeroom.plan import Cause
+from homeroom.roster.desired import FULL_NAME
+from homeroom.roster.tables import Roster
+from homeroom.sources import load
+from homeroom.store import Store
+
+PERSONAL_DATA: Final = (
+    "Personal data: names of people. Only for those who have to decide about it; destroy it when that is done."
+)
+
+WHAT: Final = {
+    "School Create": "school is set up",
+    "School Update": "school is changed",
+    "School Remove": "school is gone",
+    "Person Create": "gets an account",
+    "Person Restore": "gets the old account back",
+    "Person Update": "name is changed",
+    "Person Suspend": "account is put out of use",
+    "Person Remove": "is gone from the records",
+    "Class Create": "class is set up",
+    "Class Restore": "class is opened again",
+    "Class Update": "class is changed",
+    "Class Archive": "class is put away",
+    "Class Remove": "class is gone from the records",
+    "Membership Create": "comes into the class",
+    "Membership Remove": "goes out of the class",
+    "Right Create": "gets rights",
+    "Right Remove": "loses rights",
+}
+"""Kind and operation, as people in a school say it."""
+
+WHY: Final = {
+    Cause.SOURCE_ADDED: "new in the records",
+    Cause.SOURCE_CHANGED: "changed in the records",
+    Cause.LEFT_SOURCE: "no longer in the records",
+    Cause.MOVED: "moved to another class",
+    Cause.TERM_ENDED: "the term is over",
+    Cause.ROLLED_OVER: "the school year is over",
+    Cause.DENIED: "shut out by the district",
+    Cause.SHARING_CHANGED: "what is shared was changed",
+    Cause.SPEC_CHANGED: "the settings were changed",
+    Cause.DRIFT: "changed in the app by hand",
+    Cause.INTRUDER: "nobody's member",
+    Cause.FIRST_SYNC: "first time in this app",
+}
+"""Causes, as people in a school say it."""
+
+_STYLE: Final = """
+body { font: 14px/1.45 sans-serif; color: #111; max-width: 70em; margin: 2em auto; padding: 0 1em }
+h1 { font-size: 1.5em } h2 { font-size: 1.2em; margin-top: 2em }
+table { border-collapse: collapse; width: 100% }
+th, td { text-align: left; vertical-align: top; padding: .25em .6em .25em 0; border-bottom: 1px solid #ccc }
+td { overflow-wrap: anywhere } tr { break-inside: avoid }
+.facts th { width: 12em; font-weight: normal; color: #555 }
+.notice { border: 2px solid #a00; padding: .6em 1em; font-weight: bold }
+@page { size: A4 landscape; margin: 15mm }
+@media print { body { margin: 0; max-width: none; font-size: 9pt } .school { break-before: page } }
+"""
+_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
+_FORMULA: Final = r"^([=+\-@\t\r])"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What source ids are called: frames [id, name], no id twice."""
+
+    schools: pl.DataFrame
+    classes: pl.DataFrame
+    people: pl.DataFrame
+
+
+def names(store: Store, found: Found, *, files: Sequence[Path] | None, context: str | None) -> Names:
+    """The names in the accepted records; of who is in them no more, as the records before had them. Blocks.
+
+    `files`, `context`: where the app is declared, looked into only where its namespace has several districts.
+    """
+    rosters = list(_rosters(store, found, _district(store, found, files=files, context=context)))
+    frames = {
+        "schools": [roster.orgs.select("id", "name") for roster in rosters],
+        "classes": [roster.classes.select("id", name="title") for roster in rosters],
+        "people": [roster.users.select("id", name=FULL_NAME) for roster in rosters],
+    }
+    return Names(**{part: pl.concat(each).unique("id", keep="first") for part, each in frames.items()})
+
+
+def _district(store: Store, found: Found, *, files: Sequence[Path] | None, context: str | None) -> str:
+    if found.kind == District.__name__:
+        return found.name
+    there = store.districts(namespace=found.namespace)
+    if len(there) == 1:
+        return there[0]
+    _, district = asyncio.run(records.of_app(found.name, files=files, namespace=found.namespace, context=context))
+    return district.metadata.name
+
+
+def _rosters(store: Store, found: Found, district: str) -> Iterator[Roster]:
+    """The accepted one first, then others that are kept: who has just left is only there."""
+    accepted = store.accepted(namespace=found.namespace, district=district)
+    if accepted is None:
+        raise DependencyNotReadyError(
+            f"District '{district}' has no accepted snapshot, so there are no names: take --anonymous"
+        )
+    directory = store.snapshots(namespace=found.namespace, district=district)
+    yield load(directory, accepted.digest).roster
+    for older in sorted(path.name for path in directory.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        if older != accepted.digest:
+            with suppress(TransientError):  # damaged, or removed just now: a name less
+                yield load(directory, older).roster
+
+
+def write(path: Path, found: Found, names: Names | None) -> None:
+    """Write the report, for its owner's eyes only; without `names` it tells of no person at all.
+
+    Raises InvalidSpecError for a file that is neither .html nor .csv.
+    """
+    changes = listed(found.hold)
+    if path.suffix not in {".html", ".csv"}:
+        raise InvalidSpecError(f"--report {path}: must end in .html or .csv")
+    table = counted(changes, *COUNTED) if names is None else _named(changes, names)
+    path.touch(mode=0o600)
+    path.chmod(0o600)  # it may have been there
+    if path.suffix == ".csv":
+        _csv(table, found).write_csv(path, include_bom=True)  # without it, spreadsheets take ä for something else
+    else:
+        path.write_text(_page(found, table, named=names is not None), encoding="utf-8")
+    terminal.say(f"{path}: {changes.height:,} changes" + ("" if names is None else f"; {PERSONAL_DATA}"))
+
+
+def _named(changes: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """The changes with columns `school name`, `class name` and `person name`, null where nobody knows it; sorted so."""
+    for column, frame in (("school", names.schools), ("class", names.classes), ("person", names.people)):
+        titled = frame.select(pl.col("id").alias(column), pl.col("name").alias(f"{column} name"))
+        changes = changes.join(titled, on=column, how="left")
+    order = ("school name", "school", "class name", "class", "person name", "person")
+    return changes.select(*order, "role", "kind", "op", "cause").sort(*order, "kind", "op", "role", nulls_last=True)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# For spreadsheets
+
+
+def _csv(table: pl.DataFrame, found: Found) -> pl.DataFrame:
+    """The table with the hold's id. No cell begins as a formula does: spreadsheets would carry it out."""
+    cells = table.select(pl.lit(found.hold.id).alias("hold"), pl.all()).with_columns(
+        pl.col(pl.String).str.replace(_FORMULA, "'$1")
+    )
+    return cells.rename({"person name": "person name (personal data)"}, strict=False)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# For people
+
+
+def _page(found: Found, table: pl.DataFrame, *, named: bool) -> str:
+    """The whole page."""
+    # Of the resource and the Approval only names are known here, which may be anybody's.
+    told = {
+        name: words
+        for name, words in facts(found, now=datetime.now(UTC)).items()
+        if named or name not in {"resource", "approval"}
+    }
+    title = f"Held changes: {found.hold.id}"
+    notice = (
+        f'<p class="notice">{PERSONAL_DATA}</p>'
+        if named
+        else "<p>Counts only: there is no name and no person here.</p>"
+    )
+    parts = _sections(_in_school_words(table)) if named else [_table(_in_school_words(table))]
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{escape(title)}</h1>\n{notice}\n{_facts(told)}\n" + "\n".join(parts) + "\n</body>\n</html>\n"
+    )
+
+
+def _facts(told: Mapping[str, str]) -> str:
+    rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(words)}</td></tr>\n" for name, words in told.items())
+    return f'<table class="facts">\n{rows}</table>'
+
+
+def _in_school_words(table: pl.DataFrame) -> pl.DataFrame:
+    """`kind`, `op` and `cause` become what and why."""
+    what = pl.concat_str("kind", "op", separator=" ").replace(WHAT)
+    why = pl.col("cause").replace({cause.value: words for cause, words in WHY.items()})
+    return table.select(pl.exclude("kind", "op", "cause", "changes"), what.alias("what"), why.alias("why"), "^changes$")
+
+
+def _sections(table: pl.DataFrame) -> Iterator[str]:
+    """Each school by itself, counts first: no school has to see another's children."""
+    by = ["school", "school name"]
+    for (school, name), rows in table.group_by(by, maintain_order=True):
+        counts = rows.group_by("what", "why").agg(changes=pl.len()).sort("what", "why")
+        heading = escape(" ".join(str(part) for part in (name, school) if part) or "no school")
+        yield f'<section class="school">\n<h2>{heading}</h2>\n{_table(counts)}\n<h2>One by one: {heading}</h2>\n'
+        yield f"{_table(rows.drop(by))}\n</section>"
+    if not table.filter(pl.col("person").is_not_null() & pl.col("person name").is_null()).is_empty():
+        yield "<p>Whoever has no name here is in no records that are still kept.</p>"
+
+
+def _table(frame: pl.DataFrame) -> str:
+    """Rows as HTML; every cell is escaped."""
+    cells = pl.all().cast(pl.String).fill_null("").str.replace_many(_ESCAPES)
+    row = pl.concat_str(pl.lit("<tr><td>"), pl.concat_str(pl.all(), separator="</td><td>"), pl.lit("</td></tr>"))
+    rows = frame.select(cells).select(row.str.join("\n")).item()
+    head = "".join(f"<th>{escape(name)}</th>" for name in frame.columns)
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"

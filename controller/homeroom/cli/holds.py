@@ -1,0 +1,187 @@
+"""One stored hold: found by its id, and told in facts, counts and single changes, without names.
+
+Behind `homeroom plan --hold`. Neighbours: `holdreport` (the same as a file for a school, with names), `approve` (the
+commit that releases it), docs/holds.md (what holds are).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import polars as pl
+
+from homeroom.api import Reason
+from homeroom.cli import terminal
+from homeroom.errors import RefusedError
+from homeroom.plan import PERSONAL, Guard, Hold, Kind, Op, State
+from homeroom.plan.hold import VALID
+from homeroom.reconcile.approvals import people_in
+from homeroom.store import Store
+
+COUNTED: Final = ("school", "class", "kind", "op", "cause")
+"""What changes are counted by. The first two are source ids, null where a change is in no class."""
+
+TO_CHECK: Final = {
+    Guard.DELETES: "Have these people and classes really left? An export that lacks a part of the records looks just "
+    "the same: then have the export mended, and approve nothing.",
+    Guard.CLASS_SHRINK: "Have so many really left this class at once? If the class is only missing from the export, "
+    "have the export mended, and approve nothing.",
+    Guard.MOVES: "Has the school put its classes together anew? Only then do so many people change classes at once.",
+    Guard.UPDATES: "Is each still the same person or class as before? Where the records system gave ids out anew, a "
+    "child would get the account and the work of another.",
+    Guard.SCOPE_EDIT: "Somebody edited in Git what is shared; nobody left a school. Are these people and classes meant "
+    "to lose the app?",
+    Guard.EXPOSURE: "Somebody edited in Git what is shared. May the app get to know these people and classes?",
+    Guard.ADMINISTRATORS: "May each of these people see and change everything that the app has of this school?",
+    Guard.ROLL_OVER: "Is the school year over, so that its classes may be put away in the app?",
+    Guard.FIRST_SYNC: "This school comes to the app for the first time. Does it want that now, and are these its "
+    "classes and people?",
+}
+"""What to ask before the approval, by guard: read by people who know their school, and not this program."""
+
+_STATES: Final = {
+    State.OPEN: "waits for a person's word",
+    State.APPROVED: "what is left of it is being done",
+    State.USED: "approved, and done",
+    State.GONE: "nothing of it is planned any more",
+    State.EXPIRED: "was not approved in time",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A hold, and the resource that has it."""
+
+    namespace: str
+    kind: str
+    name: str
+    hold: Hold
+
+    @property
+    def resource(self) -> str:
+        """As commands write resources."""
+        return f"{self.kind.lower()}/{self.name}"
+
+
+def find(store: Store, hold: str, *, namespace: str) -> Found:
+    """The hold with this id, of whatever resource. Raises RefusedError (HoldUnknown)."""
+    found = store.find_hold(hold, namespace=namespace)
+    if found is None:
+        raise RefusedError(
+            f"there is no hold '{hold}' in namespace {namespace}: `status.holds` of its resource has the ids; "
+            "another namespace (-n)?",
+            reason=Reason.HOLD_UNKNOWN,
+        )
+    kind, name, stored = found
+    return Found(namespace=namespace, kind=kind, name=name, hold=stored)
+
+
+def show(found: Found, *, details: bool, output: Literal["text", "json"]) -> None:
+    """Print it; of people, source ids at most."""
+    changes, now = listed(found.hold), datetime.now(UTC)
+    if output == "json":
+        terminal.document(_document(found, changes, details=details, now=now))
+        return
+    for name, words in facts(found, now=now).items():
+        terminal.say(f"{name}: {words}", style="bold" if name == "hold" else "")
+    if changes.is_empty():
+        return
+    terminal.say()
+    rows = counted(changes, *COUNTED)
+    terminal.table([name.upper() for name in rows.columns], rows.rows())
+    if details:
+        terminal.say()
+        for row in changes.iter_rows(named=True):
+            what = (row[name] for name in ("op", "kind", "school", "class", "person", "role"))
+            terminal.say(f"{Op(row['op']).symbol} {' '.join(filter(None, what))}  ({row['cause']})")
+
+
+def facts(found: Found, *, now: datetime) -> dict[str, str]:
+    """What it is, line by line; of an open one the last is what to check."""
+    return dict(_facts(found, now))
+
+
+def _facts(found: Found, now: datetime) -> Iterator[tuple[str, str]]:
+    hold = found.hold
+    people = people_in(hold)
+    left = f"{hold.rows.height:,} of {hold.total:,} still held or to be done"
+    yield "hold", hold.id
+    yield "resource", f"{found.resource} in namespace {found.namespace}"
+    yield "guard", hold.guard.value
+    yield "scope", f"{hold.scope.value} {hold.place}".rstrip()
+    yield "since", _moment(hold.since)
+    yield "to be approved before", _moment(hold.published + VALID)
+    yield "state", f"{hold.state.value}: {_in_words(hold, now)}"
+    if hold.approval is not None and hold.approved_at is not None:
+        yield "approval", f"{hold.approval}, seen {_moment(hold.approved_at)}"
+    yield "changes", f"{left}, {hold.struck:,} no longer planned"
+    yield "people", f"{people:,}"
+    if hold.state is State.OPEN:
+        yield "to check", TO_CHECK[hold.guard]
+
+
+def _in_words(hold: Hold, now: datetime) -> str:
+    if hold.state is State.EXPIRED:
+        return f"{_STATES[hold.state]}; what was left of it is hold {hold.successor} now"
+    return "was not approved in time; the next run gives it a new id" if is_late(hold, now=now) else _STATES[hold.state]
+
+
+def is_late(hold: Hold, *, now: datetime) -> bool:
+    """Nobody approved it in time, and no run has said so yet."""
+    return hold.state is State.OPEN and now >= hold.published + VALID
+
+
+def listed(hold: Hold) -> pl.DataFrame:
+    """Each change that is left, by source ids: [*COUNTED, person, role], sorted."""
+    section = pl.when(pl.col("kind") == Kind.CLASS.value).then("key").otherwise("class_key")
+    person = pl.when(pl.col("kind").is_in(PERSONAL)).then("key")
+    names = {"school": pl.col("school"), "class": section}
+    return hold.rows.select(
+        *(names.get(name, pl.col(name)).alias(name) for name in COUNTED), person.alias("person"), "role"
+    ).sort(*COUNTED, "person", "role", nulls_last=True)
+
+
+def counted(changes: pl.DataFrame, *by: str) -> pl.DataFrame:
+    """[*by, changes]: how many rows there are of each, sorted."""
+    return changes.group_by(by).agg(changes=pl.len()).sort(by, nulls_last=True)
+
+
+def _document(found: Found, changes: pl.DataFrame, *, details: bool, now: datetime) -> dict[str, Any]:
+    """The hold for programs."""
+    hold = found.hold
+    document = {
+        "namespace": found.namespace,
+        "kind": found.kind,
+        "name": found.name,
+        "id": hold.id,
+        "guard": hold.guard.value,
+        "scope": hold.scope.value,
+        "place": hold.place or None,
+        "since": _stamp(hold.since),
+        "expires": _stamp(hold.published + VALID),
+        "state": hold.state.value,
+        "late": is_late(hold, now=now),
+        "approval": hold.approval,
+        "approvedAt": _stamp(hold.approved_at) if hold.approved_at else None,
+        "successor": hold.successor,
+        "toCheck": TO_CHECK[hold.guard],
+        "counts": {
+            "total": hold.total,
+            "left": hold.rows.height,
+            "struck": hold.struck,
+            "people": people_in(hold),
+        },
+        "summary": counted(changes, *COUNTED).to_dicts(),
+    }
+    return {**document, "changes": changes.to_dicts()} if details else document
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _stamp(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
