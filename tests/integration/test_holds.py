@@ -161,6 +161,23 @@ def test_a_lost_class_is_held(synced: Stage) -> None:
     healed(synced, before)
 
 
+def test_a_replaced_records_system_closes_no_account_and_makes_none_anew(synced: Stage) -> None:
+    records, before = Records(RECORDS), held(synced)
+    for file, columns in {
+        "users": ["sourcedId"],
+        "roles": ["userSourcedId"],
+        "enrollments": ["userSourcedId"],
+    }.items():
+        for row in records.files[file]:
+            row.update({column: f"new-{row[column]}" for column in columns})
+    people = synced.kolibri.tables()["facilityuser"]
+    app = published(synced, records)
+    assert {hold["guard"] for hold in app["status"]["holds"]} >= {"Identity"}
+    assert synced.kolibri.tables()["facilityuser"] == people
+    assert held(synced) == before
+    healed(synced, before)
+
+
 def test_an_edit_that_exposes_whom_an_exclude_covered_is_held(synced: Stage) -> None:
     before = held(synced)
     excludes = [rule for rule in synced.list("sharingrules") if rule["spec"].get("effect") == "Exclude"]

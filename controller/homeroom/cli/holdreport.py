@@ -57,6 +57,7 @@ WHY: Final = {
     Cause.SOURCE_CHANGED: "changed in the records",
     Cause.LEFT_SOURCE: "no longer in the records",
     Cause.MOVED: "moved to another class",
+    Cause.ID_CHANGED: "perhaps the same person with another id",
     Cause.TERM_ENDED: "the term is over",
     Cause.ROLLED_OVER: "the school year is over",
     Cause.DENIED: "shut out by the district",

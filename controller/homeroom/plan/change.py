@@ -56,6 +56,7 @@ class Cause(StrEnum):
     SOURCE_CHANGED = "SourceChanged"  # the records changed a field of it
     LEFT_SOURCE = "LeftSource"  # the records no longer have it
     MOVED = "Moved"  # the same, and the person gets another place of the same kind in the same plan
+    ID_CHANGED = "IdChanged"  # somebody leaves and somebody arrives in one school under one name: perhaps one human
     TERM_ENDED = "TermEnded"  # the records have it, and its dates are over
     ROLLED_OVER = "RolledOver"  # the same, and the whole school year is over
     DENIED = "Denied"  # `spec.deny` of the district puts this person out at once

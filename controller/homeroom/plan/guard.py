@@ -20,6 +20,7 @@ guard              what it judges, and against what
 `Exposure`         additions that follow from an edit in Git: new schools, new kinds of people and whom an Exclude
                    had covered always, others by percentage
 `Administrators`   every gain of administrator rights, per school
+`Identity`         who leaves and who arrives in one school under one name, per school
 `RollOver`         what ends with its school year, once for the whole district
 `FirstSync`        everything that comes to a school for the first time
 =================  ==========================================================================================
@@ -48,6 +49,7 @@ class Guard(StrEnum):
     SCOPE_EDIT = "ScopeEdit"
     EXPOSURE = "Exposure"
     ADMINISTRATORS = "Administrators"
+    IDENTITY = "Identity"
     ROLL_OVER = "RollOver"
     FIRST_SYNC = "FirstSync"
 
@@ -157,6 +159,7 @@ def judge(plan: Plan, standing: Standing, limits: Limits, *, released: pl.DataFr
         _in_school(rows, standing, Guard.UPDATES, percent=limits.updates, floor=limits.ignore_below),
         _always(rows, Guard.ADMINISTRATORS, Scope.SCHOOL),
         _stopped(_first(rows, standing), Guard.FIRST_SYNC, Scope.SCHOOL),
+        _always(rows, Guard.IDENTITY, Scope.SCHOOL),
         _always(rows, Guard.ROLL_OVER, Scope.DISTRICT),
     ]
     held = pl.concat(breached)
@@ -200,6 +203,8 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
         .then(pl.lit(Guard.ADMINISTRATORS.value))
         .when(coming & ~reviewed)
         .then(pl.lit(Guard.FIRST_SYNC.value))
+        .when(cause == Cause.ID_CHANGED.value)
+        .then(pl.lit(Guard.IDENTITY.value))
         .when(leaving & (cause == Cause.ROLLED_OVER.value) & (not standing.rolled_over))
         .then(pl.lit(Guard.ROLL_OVER.value))
         .when(leaving & cause.is_in([Cause.ROLLED_OVER.value, Cause.TERM_ENDED.value]))

@@ -160,6 +160,7 @@ _WORDS: Final = {
     Guard.SCOPE_EDIT: "an edit in Git would take away {people} ({changes})",
     Guard.EXPOSURE: "an edit in Git would share {people} more ({changes})",
     Guard.ADMINISTRATORS: "in {place} {people} would become administrators",
+    Guard.IDENTITY: "in {place} people leave and arrive under the same names, perhaps with changed ids: {people}",
     Guard.ROLL_OVER: "the school year is over for {people} ({changes})",
     Guard.FIRST_SYNC: "{place} is shared for the first time: {people} ({changes})",
 }

@@ -145,7 +145,12 @@ def diff(
     if rows.is_empty():
         return Plan.of(rows.select("kind", "op", "school", "key"))
     over = _over(rows, roster, today) if roster is not None and today is not None else None
-    return Plan.of(_with_causes(rows, baseline=baseline, over=over, intermediate=intermediate, denied=denied))
+    renumbered = _renumbered(rows, desired, actual)
+    return Plan.of(
+        _with_causes(
+            rows, baseline=baseline, over=over, intermediate=intermediate, denied=denied, renumbered=renumbered
+        )
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -527,6 +532,7 @@ def _with_causes(
     over: pl.DataFrame | None,
     intermediate: Desired | None,
     denied: Collection[str],
+    renumbered: pl.DataFrame,
 ) -> pl.DataFrame:
     """Rows of a plan with the column `cause` (invariant 12), without those that are spared."""
     if baseline is None:
@@ -551,6 +557,12 @@ def _with_causes(
         has(in_state(keys, intermediate) if intermediate else None).alias("by_old_rules"),
         (_looked_up(keys, over, "cause") if over is not None else pl.lit(None, pl.String)).alias("over"),
         _moves(rows).alias("moves"),
+        updates.join(
+            renumbered.with_columns(renumbered=pl.lit(value=True)),
+            on=["school", "key"],
+            how="left",
+            maintain_order="left",
+        )["renumbered"].fill_null(value=False),
         updates.join(names, on=["school", "key"], how="left", maintain_order="left")["name_before"],
         (~pl.col("school").is_in(_known_schools(baseline).implode())).alias("new"),
     )
@@ -565,6 +577,8 @@ def _with_causes(
         .then(pl.lit(Cause.DENIED.value))
         .when(leaving & kind.is_in([Kind.MEMBERSHIP.value, Kind.RIGHT.value]) & ~reason)
         .then(pl.lit(Cause.INTRUDER.value))
+        .when(pl.col("renumbered") & kind.is_in(_PERSONAL) & ~update)
+        .then(pl.lit(Cause.ID_CHANGED.value))
         .when(leaving & pl.col("kept_cause").is_not_null())
         .then("kept_cause")
         .when(leaving & pl.col("by_old_rules"))
@@ -592,6 +606,23 @@ def _with_causes(
         .otherwise(pl.lit(Cause.SOURCE_ADDED.value))
     )
     return known.with_columns(cause.alias("cause")).filter(~(pl.col("spared") & reason)).select(*rows.columns, "cause")
+
+
+def _renumbered(rows: pl.DataFrame, desired: Desired, actual: Actual) -> pl.DataFrame:
+    """[school, key] of everybody who leaves a school while somebody of the same name arrives, and of who arrives (S8).
+
+    A records system that was replaced, or a transfer, gives a child another id: then the old account must not be
+    closed, nor an empty one made beside it, before somebody has looked. Namesakes are rare enough to be asked about.
+    """
+    place, name = ["school", "key"], pl.col("name").str.strip_chars().str.to_lowercase()
+    arriving = rows.filter((pl.col("kind") == Kind.PERSON.value) & (pl.col("op") == Op.CREATE.value))
+    going = rows.filter(pl.col("op").is_in(_LEAVING) & pl.col("kind").is_in(_PERSONAL)).select(place).unique()
+    if arriving.is_empty() or going.is_empty():
+        return going.clear()
+    there = _named(actual.people, actual.schools).select(*place, "name").join(going, on=place, how="semi")
+    gone = there.join(_named(desired.people, desired.schools), on=place, how="anti")
+    pairs = gone.select(*place, name).join(arriving.select(*place, name), on=["school", "name"], suffix="_now")
+    return pl.concat([pairs.select(place), pairs.select("school", key="key_now")]).unique()
 
 
 def _moves(rows: pl.DataFrame) -> pl.Series:

@@ -231,6 +231,18 @@ def test_who_moves_keeps_the_old_place_until_there_is_a_new_one() -> None:
     assert result.waiting == 1
 
 
+def test_who_may_have_another_id_is_asked_about_both_ways() -> None:
+    """One human, or two: neither is an account closed, nor an empty one made beside it, before somebody has looked."""
+    gone, come = (
+        taking(Kind.PERSON, 1, cause=Cause.ID_CHANGED),
+        [expand("s1", Kind.PERSON, Op.CREATE, Cause.ID_CHANGED, 7)],
+    )
+    child = [expand("s1", Kind.MEMBERSHIP, Op.CREATE, Cause.SOURCE_ADDED, 7, of="7b")]
+    result = judged([*gone, *come, *child], standing((Kind.PERSON, "s1", 400)))
+    assert stops(result) == {("Identity", "School", "s1"): 2}
+    assert (passed(result), result.waiting) == (set(), 1)
+
+
 # -- edits in Git (invariant 11, safety row 4) ------------------------------------------------------------------------
 
 

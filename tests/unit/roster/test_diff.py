@@ -542,6 +542,26 @@ def test_who_is_denied_is_out_whatever_is_kept_held_or_in_question() -> None:
     assert diff(desired(want), target.actual(), baseline=baseline(old), removal=keep).empty
 
 
+def test_who_leaves_and_arrives_under_one_name_is_a_question_both_ways() -> None:
+    old, new = world("7a: u-1 u-2 tom*"), world("7a: p-1 u-2 tom*; 7b: u-9")
+    new = replace(new, people={**new.people, ("s1", "p-1"): " NAME U-1 "})
+    target, before = Target.of(old), baseline(old)
+    asked = [
+        "Create Person p-1: IdChanged",
+        "Create Person u-9: SourceAdded",
+        "Create Class 7b: SourceAdded",
+        "Create Membership 7a/p-1 Learner: IdChanged",
+        "Create Membership 7b/u-9 Learner: SourceAdded",
+        "Remove Membership 7a/u-1 Learner: IdChanged",
+        "Suspend Person u-1: IdChanged",
+    ]
+    assert told(plan(new, target, before)) == asked
+    elsewhere = both(world("7a: u-2 tom*"), world("8a: p-1", school="s2"))
+    elsewhere = replace(elsewhere, people={**elsewhere.people, ("s2", "p-1"): "Name u-1"})
+    causes = {said.rpartition(": ")[2] for said in told(plan(elsewhere, target, before))}
+    assert causes == {"SourceAdded", "LeftSource"}, "another school has other people of that name"
+
+
 # -- standing still --------------------------------------------------------------------------------------------------
 
 
