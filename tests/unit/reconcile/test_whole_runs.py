@@ -1,4 +1,4 @@
-"""Whole runs of the example app while somebody edits its rules: whom an Exclude covers stays covered (safety row 4).
+"""Whole runs of the example app: edits of its rules (safety row 4), and an empty store beside our schools (row 19).
 
 What was applied is what the target was asked to do; the clock stands still unless a test moves it.
 """
@@ -6,20 +6,24 @@ What was applied is what the target was asked to do; the clock stands still unle
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
 from tests.unit.reconcile.test_revision_of_a_run import APP, EXAMPLES, NOW, Declared, Forgetful
 
 from homeroom.api import LearningApp, Reason, parse
 from homeroom.cli.files import read_export
+from homeroom.demo.stage import RECORDS, Records
 from homeroom.plan import Change, Outcome
 from homeroom.reconcile.learningapp import SETTLE, LearningAppRoot
 from homeroom.reconcile.ports import Object
 from homeroom.reconcile.run import Ending, Report, Run
+from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Known
 from homeroom.sources import write
 from homeroom.store import Accepted, Store
 
@@ -27,10 +31,15 @@ Thing = tuple[str, str, str, str | None]  # kind, school, key, class
 
 
 class Noting(Forgetful):
-    """A target that takes everything, is empty again in the next run, and tells what it was asked to make."""
+    """A target that takes everything, tells what it was asked to make, and has only these schools in the next run."""
 
-    def __init__(self) -> None:
+    def __init__(self, *schools: str) -> None:
         self.made: set[Thing] = set()
+        self._schools = schools
+
+    async def read(self, known: Known) -> Actual:
+        rows = [(school, f"id of {school}", school) for school in self._schools]
+        return replace(await super().read(known), schools=pl.DataFrame(rows, ACTUAL_SCHEMAS["schools"], orient="row"))
 
     async def apply(self, batch: Sequence[Change]) -> Sequence[Outcome]:
         self.made |= {(change.kind.value, change.school, change.key, change.class_key) for change in batch}
@@ -41,6 +50,8 @@ class Running:
     """The app's root, run after run on one store."""
 
     def __init__(self, store: Store) -> None:
+        self.store = store
+        self.schools: tuple[str, ...] = ()
         self.cluster = Declared()
         self.minutes = 0.0
         clock: Any = SimpleNamespace(
@@ -50,6 +61,7 @@ class Running:
         self.target = Noting()
         outside: Any = SimpleNamespace(target=self._target)
         metrics: Any = SimpleNamespace(operations=lambda *_, **__: None)
+        self.publish(EXAMPLES / "lakeside-records")
         self.root = LearningAppRoot(store=store, outside=outside, metrics=metrics, clock=clock)
 
     async def _target(self, *_: object, **__: object) -> Noting:
@@ -58,7 +70,7 @@ class Running:
     async def run(self, *, after: timedelta = timedelta()) -> tuple[Report[Any], set[Thing]]:
         """One run, and what it made."""
         self.minutes += after / timedelta(minutes=1)
-        self.target = Noting()
+        self.target = Noting(*self.schools)
         obj = self.cluster.get(APP)
         resource = parse({**obj, "spec": {**obj["spec"], "firstSync": "Automatic"}})
         assert isinstance(resource, LearningApp)
@@ -83,6 +95,14 @@ class Running:
         assert made
         return made
 
+    def publish(self, export: Path) -> None:
+        """The records are these from now on."""
+        place = {"namespace": "lakeside", "district": "lakeside"}
+        snapshot = read_export(export, previous=None)
+        write(snapshot, self.store.snapshots(**place))
+        accepted = Accepted(digest=snapshot.digest, accepted_at=NOW, validator=None, spec_digest="")
+        self.store.accept(accepted, **place, epoch=1)
+
     def remove_exclude(self) -> list[Object]:
         """Somebody deletes all Excludes: they are returned."""
         gone: list[Object] = [obj for obj in self.cluster.objects if obj["spec"].get("effect") == "Exclude"]
@@ -94,11 +114,6 @@ class Running:
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
     store = Store.open(f"sqlite:///{tmp_path / 'homeroom.db'}", tmp_path)
-    place = {"namespace": "lakeside", "district": "lakeside"}
-    snapshot = read_export(EXAMPLES / "lakeside-records", previous=None)
-    write(snapshot, store.snapshots(**place))
-    accepted = Accepted(digest=snapshot.digest, accepted_at=NOW, validator=None, spec_digest="")
-    store.accept(accepted, **place, epoch=1)
     yield Running(store)
     store.close()
 
@@ -144,3 +159,30 @@ async def test_without_its_exclude_nobody_is_shared_until_somebody_has_seen_it(r
         assert made
         assert asked(report) == {"Administrators", "Exposure"}
         assert (report.reason, report.ending) == (Reason.HELD_FOR_APPROVAL, Ending.STALLED)
+
+
+async def test_who_joins_a_class_that_waits_to_be_exposed_waits_too(running: Running, tmp_path: Path) -> None:
+    records = Records(RECORDS)
+    covered = next(row for row in records.rows("classes", grades="KG"))
+    late, *_ = records.rows("enrollments", classSourcedId=covered["sourcedId"], role="student")
+    records.remove("enrollments", userSourcedId=late["userSourcedId"])
+    (tmp_path / "before.zip").write_bytes(records.zipped())
+    running.publish(tmp_path / "before.zip")
+    before = await running.synced()
+    running.remove_exclude()
+    await running.run()
+    await running.run(after=SETTLE)
+    running.publish(EXAMPLES / "lakeside-records")
+    report, made = await running.run(after=SETTLE)
+    assert "Exposure" in asked(report)
+    assert made <= before
+    assert late["userSourcedId"] not in {key for _, _, key, _ in made}
+
+
+async def test_an_empty_store_beside_marked_schools_asks_about_all_that_comes(running: Running) -> None:
+    running.schools = ("s-001", "s-002")
+    await running.run()
+    report, made = await running.run(after=SETTLE)
+    assert report.reason == Reason.BASELINE_LOST
+    assert made == set()
+    assert asked(report) == {"Administrators", "FirstSync"}

@@ -1,4 +1,7 @@
-"""No root runs before every kind that it reads is served and listed: "no rules" is never a guess (safety row 20)."""
+"""What the shell around every run stops before the work begins.
+
+No root runs before every kind that it reads is served and listed: "no rules" is never a guess (safety row 20).
+"""
 
 from __future__ import annotations
 
@@ -66,3 +69,11 @@ async def test_that_there_is_no_rule_is_said_once_rules_are_listed(opened: Store
     half.objects = [obj for obj in half.objects if obj["kind"] != "SharingRule"]
     verdict, reason = await run(opened, half)
     assert (verdict.failed, reason) == (False, "NoSharingRules")
+
+
+async def test_a_suspended_app_is_left_alone_whatever_there_is_to_do(opened: Store) -> None:
+    half = Half()
+    half.objects = [{**obj, "spec": {**obj["spec"], "suspend": True}} for obj in half.objects]
+    verdict, reason = await run(opened, half)
+    assert (verdict, reason) == (Verdict(), "Suspended")
+    assert set(half.said) == {APP.name}, "others were told something"
