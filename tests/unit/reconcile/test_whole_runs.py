@@ -52,6 +52,7 @@ class Running:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.schools: tuple[str, ...] = ()
+        self.opened = 0  # how many runs looked at the target
         self.cluster = Declared()
         self.minutes = 0.0
         clock: Any = SimpleNamespace(
@@ -65,6 +66,7 @@ class Running:
         self.root = LearningAppRoot(store=store, outside=outside, metrics=metrics, clock=clock)
 
     async def _target(self, *_: object, **__: object) -> Noting:
+        self.opened += 1
         return self.target
 
     async def run(self, *, after: timedelta = timedelta()) -> tuple[Report[Any], set[Thing]]:
@@ -159,6 +161,16 @@ async def test_without_its_exclude_nobody_is_shared_until_somebody_has_seen_it(r
         assert made
         assert asked(report) == {"Administrators", "Exposure"}
         assert (report.reason, report.ending) == (Reason.HELD_FOR_APPROVAL, Ending.STALLED)
+
+
+async def test_without_any_rule_the_target_is_not_even_looked_at(running: Running) -> None:
+    await running.synced()
+    before = running.opened
+    running.cluster.objects = [obj for obj in running.cluster.objects if obj["kind"] != "SharingRule"]
+    for _ in range(2):
+        report, made = await running.run(after=SETTLE)
+        assert (report.reason, report.ending) == (Reason.NO_SHARING_RULES, Ending.STALLED)
+        assert (running.opened, made) == (before, set())
 
 
 async def test_who_joins_a_class_that_waits_to_be_exposed_waits_too(running: Running, tmp_path: Path) -> None:
