@@ -1,4 +1,4 @@
-"""Whole runs of the example app: edits of its rules (safety row 4), and an empty store beside our schools (row 19).
+"""Whole runs of the example app: edited rules (safety row 4), somebody denied (7), a lost store (19), no rules (20).
 
 What was applied is what the target was asked to do; the clock stands still unless a test moves it.
 """
@@ -198,3 +198,15 @@ async def test_an_empty_store_beside_marked_schools_asks_about_all_that_comes(ru
     assert report.reason == Reason.BASELINE_LOST
     assert made == set()
     assert asked(report) == {"Administrators", "FirstSync"}
+
+
+async def test_who_is_denied_is_not_made_again(running: Running) -> None:
+    before = await running.synced()
+    denied = next(key for kind, _, key, _ in sorted(before, key=str) if kind == "Membership")
+    district = running.cluster.get(APP._replace(kind="District", name="lakeside"))
+    running.cluster.objects = [
+        {**obj, "spec": {**obj["spec"], "deny": [{"person": denied}]}} if obj is district else obj
+        for obj in running.cluster.objects
+    ]
+    _, made = await running.run()
+    assert made == {thing for thing in before if thing[2] != denied}
