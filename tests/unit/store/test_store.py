@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -237,6 +238,23 @@ def test_a_batch_is_journaled_and_what_was_made_is_in_the_ledger(store: Store) -
         ("Person", "Applied", "main@1"),
     ]
     assert store.history(JournalQuery(namespace="other")).is_empty()
+
+
+def test_tenants_with_an_app_of_one_name_know_nothing_of_each_other(store: Store) -> None:
+    """Their "u-1" are two people (safety row 14)."""
+    made = [change(0, Kind.SCHOOL, "s"), replace(change(1, Kind.PERSON, "u-1"), hold="9f3c1a-7k2m")]
+    outcomes = [
+        Outcome(seq=0, result=Result.APPLIED, external_id="x"),
+        Outcome(seq=1, result=Result.APPLIED, external_id="y", username="anna"),
+    ]
+    batch = store.intend(made, namespace="n", app="a", run="r", generation=1, revision="-", plan="p", at=NOW, epoch=1)
+    store.conclude(batch, made, outcomes, namespace="n", app="a", at=NOW, epoch=1)
+    for namespace, app, there in (("n", "a", True), ("other", "a", False), ("n", "other", False)):
+        known = store.known(namespace=namespace, app=app)
+        assert [known.schools, known.usernames.rows()] == [["s"] * there, [("s", "u-1", "anna")] * there]
+        assert store.recent(namespace=namespace, app=app, since=NOW).is_empty() is not there
+        assert store.released(namespace=namespace, app=app, hold="9f3c1a-7k2m").is_empty() is not there
+        assert store.history(JournalQuery(namespace=namespace, app=app)).is_empty() is not there
 
 
 def test_a_user_name_stays_reserved_when_the_account_changes(store: Store) -> None:

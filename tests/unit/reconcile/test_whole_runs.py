@@ -1,0 +1,212 @@
+"""Whole runs of the example app: edited rules (safety row 4), somebody denied (7), a lost store (19), no rules (20).
+
+What was applied is what the target was asked to do; the clock stands still unless a test moves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import polars as pl
+import pytest
+from tests.unit.reconcile.test_revision_of_a_run import APP, EXAMPLES, NOW, Declared, Forgetful
+
+from homeroom.api import LearningApp, Reason, parse
+from homeroom.cli.files import read_export
+from homeroom.demo.stage import RECORDS, Records
+from homeroom.plan import Change, Outcome
+from homeroom.reconcile.learningapp import SETTLE, LearningAppRoot
+from homeroom.reconcile.ports import Object
+from homeroom.reconcile.run import Ending, Report, Run
+from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Known
+from homeroom.sources import write
+from homeroom.store import Accepted, Store
+
+Thing = tuple[str, str, str, str | None]  # kind, school, key, class
+
+
+class Noting(Forgetful):
+    """A target that takes everything, tells what it was asked to make, and has only these schools in the next run."""
+
+    def __init__(self, *schools: str) -> None:
+        self.made: set[Thing] = set()
+        self._schools = schools
+
+    async def read(self, known: Known) -> Actual:
+        rows = [(school, f"id of {school}", school) for school in self._schools]
+        return replace(await super().read(known), schools=pl.DataFrame(rows, ACTUAL_SCHEMAS["schools"], orient="row"))
+
+    async def apply(self, batch: Sequence[Change]) -> Sequence[Outcome]:
+        self.made |= {(change.kind.value, change.school, change.key, change.class_key) for change in batch}
+        return await super().apply(batch)
+
+
+class Running:
+    """The app's root, run after run on one store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.schools: tuple[str, ...] = ()
+        self.opened = 0  # how many runs looked at the target
+        self.cluster = Declared()
+        self.minutes = 0.0
+        clock: Any = SimpleNamespace(
+            now=lambda: NOW + timedelta(minutes=self.minutes), monotonic=lambda: self.minutes * 60
+        )
+        self.clock = clock
+        self.target = Noting()
+        outside: Any = SimpleNamespace(target=self._target)
+        metrics: Any = SimpleNamespace(operations=lambda *_, **__: None)
+        self.publish(EXAMPLES / "lakeside-records")
+        self.root = LearningAppRoot(store=store, outside=outside, metrics=metrics, clock=clock)
+
+    async def _target(self, *_: object, **__: object) -> Noting:
+        self.opened += 1
+        return self.target
+
+    async def run(self, *, after: timedelta = timedelta()) -> tuple[Report[Any], set[Thing]]:
+        """One run, and what it made."""
+        self.minutes += after / timedelta(minutes=1)
+        self.target = Noting(*self.schools)
+        obj = self.cluster.get(APP)
+        resource = parse({**obj, "spec": {**obj["spec"], "firstSync": "Automatic"}})
+        assert isinstance(resource, LearningApp)
+        cluster: Any = self.cluster
+        run: Run[LearningApp] = Run(
+            key=APP,
+            obj=obj,
+            resource=resource,
+            cluster=cluster,
+            clock=self.clock,
+            started=self.clock.now(),
+            full=False,
+            fresh=False,
+            last=None,
+        )
+        return await self.root.reconcile(run), self.target.made
+
+    async def synced(self) -> set[Thing]:
+        """The first rules have stood still and were applied: what that made."""
+        await self.run()
+        _, made = await self.run(after=SETTLE)
+        assert made
+        return made
+
+    def publish(self, export: Path) -> None:
+        """The records are these from now on."""
+        place = {"namespace": "lakeside", "district": "lakeside"}
+        snapshot = read_export(export, previous=None)
+        write(snapshot, self.store.snapshots(**place))
+        accepted = Accepted(digest=snapshot.digest, accepted_at=NOW, validator=None, spec_digest="")
+        self.store.accept(accepted, **place, epoch=1)
+
+    def remove_exclude(self) -> list[Object]:
+        """Somebody deletes all Excludes: they are returned."""
+        gone: list[Object] = [obj for obj in self.cluster.objects if obj["spec"].get("effect") == "Exclude"]
+        assert gone
+        self.cluster.objects = [obj for obj in self.cluster.objects if obj not in gone]
+        return gone
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    store = Store.open(f"sqlite:///{tmp_path / 'homeroom.db'}", tmp_path)
+    yield Running(store)
+    store.close()
+
+
+def asked(report: Report[Any]) -> set[str]:
+    """The guards that wait for a person."""
+    return {hold.guard for hold in report.status.holds}
+
+
+async def test_rules_count_once_they_have_stood_still_for_a_minute(running: Running) -> None:
+    early, made = await running.run()
+    assert (early.reason, early.ending, early.again) == (Reason.RULES_SETTLING, Ending.UNFINISHED, SETTLE)
+    assert made == set()
+    _, made = await running.run(after=SETTLE - timedelta(seconds=1))
+    assert made == set()
+    _, made = await running.run(after=timedelta(seconds=1))
+    assert made
+
+
+async def test_renaming_an_exclude_shares_nobody_whom_it_covers(running: Running) -> None:
+    before = await running.synced()
+    excludes = running.remove_exclude()  # a new name is a deletion and a creation
+    late, made = await running.run(after=SETTLE * 10)
+    assert (late.reason, made) == (Reason.RULES_SETTLING, set())
+    running.cluster.objects += [
+        {**obj, "metadata": {**obj["metadata"], "name": f"new-{obj['metadata']['name']}"}} for obj in excludes
+    ]
+    settling, made = await running.run(after=SETTLE - timedelta(seconds=1))
+    assert (settling.reason, made) == (Reason.RULES_SETTLING, set())
+    report, made = await running.run(after=SETTLE)
+    assert made <= before
+    assert made
+    assert asked(report) == {"Administrators"}
+
+
+async def test_without_its_exclude_nobody_is_shared_until_somebody_has_seen_it(running: Running) -> None:
+    before = await running.synced()
+    running.remove_exclude()
+    await running.run()
+    for _ in range(2):
+        report, made = await running.run(after=SETTLE)
+        assert made <= before
+        assert made
+        assert asked(report) == {"Administrators", "Exposure"}
+        assert (report.reason, report.ending) == (Reason.HELD_FOR_APPROVAL, Ending.STALLED)
+
+
+async def test_without_any_rule_the_target_is_not_even_looked_at(running: Running) -> None:
+    await running.synced()
+    before = running.opened
+    running.cluster.objects = [obj for obj in running.cluster.objects if obj["kind"] != "SharingRule"]
+    for _ in range(2):
+        report, made = await running.run(after=SETTLE)
+        assert (report.reason, report.ending) == (Reason.NO_SHARING_RULES, Ending.STALLED)
+        assert (running.opened, made) == (before, set())
+
+
+async def test_who_joins_a_class_that_waits_to_be_exposed_waits_too(running: Running, tmp_path: Path) -> None:
+    records = Records(RECORDS)
+    covered = next(row for row in records.rows("classes", grades="KG"))
+    late, *_ = records.rows("enrollments", classSourcedId=covered["sourcedId"], role="student")
+    records.remove("enrollments", userSourcedId=late["userSourcedId"])
+    (tmp_path / "before.zip").write_bytes(records.zipped())
+    running.publish(tmp_path / "before.zip")
+    before = await running.synced()
+    running.remove_exclude()
+    await running.run()
+    await running.run(after=SETTLE)
+    running.publish(EXAMPLES / "lakeside-records")
+    report, made = await running.run(after=SETTLE)
+    assert "Exposure" in asked(report)
+    assert made <= before
+    assert late["userSourcedId"] not in {key for _, _, key, _ in made}
+
+
+async def test_an_empty_store_beside_marked_schools_asks_about_all_that_comes(running: Running) -> None:
+    running.schools = ("s-001", "s-002")
+    await running.run()
+    report, made = await running.run(after=SETTLE)
+    assert report.reason == Reason.BASELINE_LOST
+    assert made == set()
+    assert asked(report) == {"Administrators", "FirstSync"}
+
+
+async def test_who_is_denied_is_not_made_again(running: Running) -> None:
+    before = await running.synced()
+    denied = next(key for kind, _, key, _ in sorted(before, key=str) if kind == "Membership")
+    district = running.cluster.get(APP._replace(kind="District", name="lakeside"))
+    running.cluster.objects = [
+        {**obj, "spec": {**obj["spec"], "deny": [{"person": denied}]}} if obj is district else obj
+        for obj in running.cluster.objects
+    ]
+    _, made = await running.run()
+    assert made == {thing for thing in before if thing[2] != denied}
