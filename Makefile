@@ -20,7 +20,7 @@ help:  ## what there is to make
 	$(V)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help .venv lint servers test unit integration demo bench crds lock
+.PHONY: help .venv lint servers test unit integration histories demo bench crds lock
 .venv: .venv/stamp  ## the virtual environment
 
 lint: .venv/stamp  ## style, types, layers
@@ -40,6 +40,9 @@ integration: servers  ## tests against real servers
 	$(V)/pytest tests/integration -n $(SERVER_WORKERS)
 
 test: lint unit integration  ## everything that has to hold
+
+histories: .venv/stamp  ## many more random histories of guards and holds than `make test` has (HISTORIES=N)
+	HOMEROOM_HISTORIES=$(or $(HISTORIES),20000) $(V)/pytest tests/unit/plan/test_hold.py -k random_histories --timeout=0 -n $(WORKERS)
 
 demo: .venv/stamp  ## the whole story on this machine (CLUSTER=current uses your cluster, ONCE=1 ends by itself)
 	$(V)/homeroom demo $(if $(filter 1,$(ONCE)),--once) $(if $(CLUSTER),--cluster $(CLUSTER))
