@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
@@ -14,7 +14,7 @@ from homeroom.api import LearningApp
 from homeroom.cli import history, options, records, terminal
 from homeroom.errors import InvalidSpecError
 from homeroom.roster.desired import FULL_NAME
-from homeroom.roster.explain import Reason, why
+from homeroom.roster.explain import DISABLED, Reason, why
 from homeroom.roster.past import access
 from homeroom.store import JournalQuery, Store
 
@@ -73,6 +73,8 @@ def command(
     name = None if row is None else roster.users[row].select(FULL_NAME).item()
     day = options.day(today, zone=inputs.district.spec.time_zone)
     reasons = why(roster, inputs.rules, person=person, homeroom=inputs.district.spec.homeroom, today=day)
+    if person in {one.person for one in inputs.district.spec.deny}:  # a run treats it as if the records barred them
+        reasons = [_by_denial(reason) for reason in reasons]
     if output == "json":
         document = {"namespace": meta.namespace, "app": meta.name, "person": person, "name": name}
         terminal.document({**document, "reasons": [asdict(reason) for reason in reasons], "journal": done})
@@ -131,6 +133,10 @@ def _tell(past: dict[str, Any], *, output: str) -> None:
     if past["journal"]:
         terminal.say()
         history.show(past["journal"])
+
+
+def _by_denial(reason: Reason) -> Reason:
+    return replace(reason, withheld_by=tuple("spec.deny" if by == DISABLED else by for by in reason.withheld_by))
 
 
 def _sentence(reason: Reason) -> str:

@@ -177,3 +177,15 @@ def test_the_operator_is_set_up_from_options_and_variables(
 
     asyncio.run(lead())
     assert (tmp_path / "data" / "homeroom.db").exists()
+
+
+def test_why_names_the_denial(homeroom: Homeroom, tmp_path: Path) -> None:
+    look = ("--records", RECORDS, "--today", "2026-11-22", "-o", "json")
+    people = json.loads(homeroom("shared", "kolibri", "-f", TREE, "--people", *look).out)["people"]
+    person = str(people[0]["id"])
+    files = tree(tmp_path, "timeZone:", f"deny: [{{person: {person}}}]\n  timeZone:")
+    reasons = json.loads(homeroom("why", "kolibri", person, "-f", files, *look).out)["reasons"]
+    assert reasons
+    assert all("spec.deny" in reason["withheld_by"] for reason in reasons)
+    shared = json.loads(homeroom("shared", "kolibri", "-f", files, "--people", *look).out)["people"]
+    assert person not in {one["id"] for one in shared}
