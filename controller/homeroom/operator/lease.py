@@ -121,9 +121,8 @@ class Lease:
         if self._held is None:
             return
         held, self._held = self._held, None
-        spec = {**held["spec"], "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._now()}
         try:
-            await self._send("PUT", self._path, {**held, "spec": spec})
+            await self._change(held, holderIdentity="", leaseDurationSeconds=1, renewTime=self._now())
         except TransientError as error:
             _log.warning("the Lease could not be released; others wait until it runs out", error=error.message)
 
@@ -165,18 +164,20 @@ class Lease:
         if self._held is None:
             raise self._lost("it is not held")
         began = self._clock.monotonic()
-        spec = {**self._held["spec"], "renewTime": self._now()}
+        self._held = await self._change(self._held, renewTime=self._now())
+        self._renewed_at = began
+
+    async def _change(self, held: Json, **spec: object) -> Json:
+        """Write some fields of our Lease, `held` as we know it; the Lease as it is then."""
         try:
-            self._held = await self._send("PUT", self._path, {**self._held, "spec": spec})
+            return await self._send("PUT", self._path, {**held, "spec": {**held["spec"], **spec}})
         except ConflictError:
-            # Our own last renewal may have arrived although its answer did not; or somebody labelled the Lease.
+            # Our own last renewal may have arrived although its answer did not, as when it was cancelled by the end of
+            # the process; or somebody labelled the Lease.
             found = await self._send("GET", self._path, None)
             if found["spec"].get("holderIdentity") != self._identity:
                 raise
-            self._held = await self._send(
-                "PUT", self._path, {**found, "spec": {**found["spec"], "renewTime": self._now()}}
-            )
-        self._renewed_at = began
+            return await self._send("PUT", self._path, {**found, "spec": {**found["spec"], **spec}})
 
     def _spec(self, *, after: int) -> dict[str, Any]:
         now = self._now()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from homeroom.operator.api import Api, UnavailableError
+from homeroom.operator.api import Api, ConflictError, UnavailableError
 from homeroom.operator.lease import Lease, LeaseLostError, LeaseTimes, epoch_at
 from homeroom.operator.metrics import Metrics
 from homeroom.operator.runtime import SystemClock
@@ -30,9 +30,16 @@ class Flaky(Api):
             await asyncio.sleep(options["request_timeout"])
             raise UnavailableError(f"no answer for {path}")
         if method != "GET":
-            self.stored = {**options["body"], "metadata": {"resourceVersion": "1"}}
+            body, version = options["body"], self.version
+            if body["metadata"].get("resourceVersion") not in (None, version):
+                raise ConflictError(f"{path}: the object has been modified")
+            self.stored = {**body, "metadata": {"resourceVersion": f"{int(version) + 1}"}}
         assert self.stored is not None
         return self.stored
+
+    @property
+    def version(self) -> str:
+        return str(self.stored["metadata"]["resourceVersion"]) if self.stored else "0"
 
 
 def _nobody() -> Any:
@@ -73,6 +80,18 @@ async def test_a_holder_that_bridges_an_absence_stays() -> None:
     age = held.renewal_age()
     assert age is not None
     assert age < TIMES.renew_deadline
+
+
+@pytest.mark.parametrize(("holder", "left"), [("me", ""), ("somebody else", "somebody else")])
+async def test_a_lease_is_released_although_the_answer_to_a_renewal_was_lost(holder: str, left: str) -> None:
+    """As when the renewal was under way and cancelled: others would wait until the Lease runs out."""
+    api = Flaky()
+    api.stored = {"metadata": {"resourceVersion": "1"}, "spec": {}}
+    held = lease(api)
+    await held.acquire()
+    api.stored = {"metadata": {"resourceVersion": "9"}, "spec": {**api.stored["spec"], "holderIdentity": holder}}
+    await held.release()
+    assert api.stored["spec"]["holderIdentity"] == left
 
 
 @pytest.mark.parametrize(("deadline", "request_timeout"), [(11.0, 4.0), (15.0, 0.1), (10.0, 5.0)])
