@@ -281,7 +281,7 @@ class TestRuns:
             for name in ("a", "b"):
                 trivial.cluster.enqueue(Key("LearningApp", hands.namespace, name))
             await until(lambda: trivial.runs == {"a": 2, "b": 2})
-            assert [key for key in hands.plane.written_since(before) if "homeroom" in key] == []
+            assert [key for key in hands.plane.written_since(before) if f"/{hands.namespace}/" in key] == []
             await hands.apply(hands.app("after"))  # a watch tells in order, so it has told all before this
             await until(lambda: trivial.ready() == 3)
             assert trivial.runs == {"a": 2, "b": 2, "after": 1}
