@@ -6,7 +6,7 @@ pieces, ``learningapp.py`` for who receives the records.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -182,6 +182,10 @@ class DistrictSpec(Model):
     """Who is out of all apps at once, above every guard and hold."""
     suspend: bool = False
     """Nothing outside is read or written while this is true."""
+
+    def day(self, moment: datetime) -> date:
+        """The day that it is in the district at a moment."""
+        return moment.astimezone(ZoneInfo(self.time_zone)).date()
 
 
 class RecordCounts(Model):

@@ -17,7 +17,6 @@ from homeroom.api import Reason
 from homeroom.cli import terminal
 from homeroom.errors import RefusedError
 from homeroom.plan import PERSONAL, Guard, Hold, Kind, Op, State
-from homeroom.plan.hold import VALID
 from homeroom.reconcile.approvals import people_in
 from homeroom.store import Store
 
@@ -115,7 +114,7 @@ def _facts(found: Found, now: datetime) -> Iterator[tuple[str, str]]:
     yield "guard", hold.guard.value
     yield "scope", f"{hold.scope.value} {hold.place}".rstrip()
     yield "since", _moment(hold.since)
-    yield "to be approved before", _moment(hold.published + VALID)
+    yield "to be approved before", _moment(hold.expires)
     yield "state", f"{hold.state.value}: {_in_words(hold, now)}"
     if hold.approval is not None and hold.approved_at is not None:
         yield "approval", f"{hold.approval}, seen {_moment(hold.approved_at)}"
@@ -133,7 +132,7 @@ def _in_words(hold: Hold, now: datetime) -> str:
 
 def is_late(hold: Hold, *, now: datetime) -> bool:
     """Nobody approved it in time, and no run has said so yet."""
-    return hold.state is State.OPEN and now >= hold.published + VALID
+    return hold.state is State.OPEN and now >= hold.expires
 
 
 def listed(hold: Hold) -> pl.DataFrame:
@@ -163,7 +162,7 @@ def _document(found: Found, changes: pl.DataFrame, *, details: bool, now: dateti
         "scope": hold.scope.value,
         "place": hold.place or None,
         "since": _stamp(hold.since),
-        "expires": _stamp(hold.published + VALID),
+        "expires": _stamp(hold.expires),
         "state": hold.state.value,
         "late": is_late(hold, now=now),
         "approval": hold.approval,

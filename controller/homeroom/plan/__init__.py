@@ -6,9 +6,10 @@ word first, `hold` keeps that until the word is given. `homeroom.roster.diff` ma
 `homeroom.reconcile.executor` carries them out.
 """
 
-from homeroom.plan.change import PERSONAL, Cause, Change, Kind, Op, Outcome, Result, Role
+from homeroom.plan.change import COMING, LEAVING, PERSONAL, Cause, Change, Kind, Op, Outcome, Result, Role
 from homeroom.plan.guard import (
     CHANGE,
+    CHANGE_SCHEMA,
     HELD_SCHEMA,
     RECENT_SCHEMA,
     SIZES_SCHEMA,
@@ -37,8 +38,11 @@ from homeroom.plan.plan import IDENTITY, PLAN_SCHEMA, Plan, Policy
 
 __all__ = [
     "CHANGE",
+    "CHANGE_SCHEMA",
+    "COMING",
     "HELD_SCHEMA",
     "IDENTITY",
+    "LEAVING",
     "PERSONAL",
     "PLAN_SCHEMA",
     "RECENT_SCHEMA",

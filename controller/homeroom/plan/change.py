@@ -41,6 +41,12 @@ class Op(StrEnum):
         return {"Create": "+", "Restore": "^", "Update": "~", "Remove": "-", "Archive": "-", "Suspend": "-"}[self.value]
 
 
+COMING: Final = (Op.CREATE.value, Op.RESTORE.value)
+"""Operations after which there is more."""
+LEAVING: Final = (Op.REMOVE.value, Op.ARCHIVE.value, Op.SUSPEND.value)
+"""Operations after which somebody has less."""
+
+
 class Role(StrEnum):
     """The part that a person plays in a class, or in a school (`Administrator`, kind `Right` only)."""
 

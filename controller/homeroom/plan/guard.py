@@ -35,7 +35,7 @@ from typing import Final
 
 import polars as pl
 
-from homeroom.plan.change import Cause, Kind, Op
+from homeroom.plan.change import COMING, LEAVING, Cause, Kind, Op
 from homeroom.plan.plan import IDENTITY, Plan
 
 
@@ -78,7 +78,9 @@ class Limits:
 
 CHANGE: Final = ("op", *IDENTITY)
 """What makes two rows of two plans the same change."""
-HELD_SCHEMA: Final = pl.Schema(dict.fromkeys((*CHANGE, "cause", "guard", "scope", "place"), pl.String()))
+CHANGE_SCHEMA: Final = pl.Schema(dict.fromkeys(CHANGE, pl.String()))
+"""Changes without their whys. All text."""
+HELD_SCHEMA: Final = pl.Schema({**CHANGE_SCHEMA, **dict.fromkeys(("cause", "guard", "scope", "place"), pl.String())})
 """A change that is stopped, by which `guard`; `scope` and `place` (source id of the school or class; empty for a
 district) say how far that reaches. All text."""
 SIZES_SCHEMA: Final = pl.Schema({"kind": pl.String, "school": pl.String, "class_key": pl.String, "size": pl.Int64})
@@ -97,8 +99,6 @@ RECENT_SCHEMA: Final = pl.Schema(
 """What was applied in the last `WINDOW_DAYS`, counted; `class_key` only of memberships."""
 WINDOW_DAYS: Final = 7
 
-_LEAVING: Final = [Op.REMOVE.value, Op.ARCHIVE.value, Op.SUSPEND.value]
-_COMING: Final = [Op.CREATE.value, Op.RESTORE.value]
 _EDITS: Final = [Cause.SHARING_CHANGED.value, Cause.SPEC_CHANGED.value]
 _AT_ONCE: Final = [Cause.INTRUDER.value, Cause.DENIED.value]
 _LEVELS: Final = {
@@ -149,8 +149,6 @@ def judge(plan: Plan, standing: Standing, limits: Limits, *, released: pl.DataFr
     that are held already: they stay so, and do not count again.
     """
     rows = _laned(plan, standing, released=released, sticky=sticky)
-    if rows.is_empty():
-        return Judged(plan=plan, held=pl.DataFrame(schema=HELD_SCHEMA), waiting=0)
     breached = [
         _by_level(rows, standing, Guard.DELETES, percent=limits.deletes, limits=limits),
         _edits(rows, standing, limits),
@@ -194,7 +192,7 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
         & ~rows["cause"].is_in(_AT_ONCE),
     )
     op, kind, cause = pl.col("op"), pl.col("kind"), pl.col("cause")
-    leaving, coming = op.is_in(_LEAVING), op.is_in(_COMING)
+    leaving, coming = op.is_in(LEAVING), op.is_in(COMING)
     reviewed = pl.lit(value=True) if standing.reviewed is None else pl.col("school").is_in(list(standing.reviewed))
     lane = (
         pl.when(pl.col("hold").is_not_null() | pl.col("sticky") | cause.is_in(_AT_ONCE))
@@ -265,7 +263,7 @@ def _too_many(
     judged = rows.filter(pl.col("lane") == guard.value)
     if per_class:
         judged = judged.filter(pl.col("kind") == Kind.MEMBERSHIP.value)
-    leaving, coming = pl.col("op").is_in(_LEAVING), pl.col("op").is_in(_COMING)
+    leaving, coming = pl.col("op").is_in(LEAVING), pl.col("op").is_in(COMING)
     intruder = pl.col("cause") == Cause.INTRUDER.value
     counted = pl.col("cause").is_in(_EDITS if guard is Guard.SCOPE_EDIT else [Cause.LEFT_SOURCE.value])
     sizes = standing.sizes.filter(pl.col("class_key").is_not_null() == per_class).group_by(by).agg(pl.col("size").sum())
@@ -389,7 +387,7 @@ def _waiting(rows: pl.DataFrame) -> pl.Series:
     if stopped.is_empty() and late.is_empty():
         return rows["n"].clear()
     free = rows.filter(~pl.col("stopped") & ~pl.col("late"))
-    coming = pl.col("op").is_in(_COMING)
+    coming = pl.col("op").is_in(COMING)
     parents = pl.concat([stopped.filter(coming), late])
     schools = parents.filter(pl.col("kind") == Kind.SCHOOL.value).select("school")
     people = parents.filter(pl.col("kind") == Kind.PERSON.value).select("school", "key")
@@ -411,7 +409,7 @@ def _waiting(rows: pl.DataFrame) -> pl.Series:
         "n"
     ]
     # An account or class with a held membership in it stays, whoever approved its end.
-    kept = stopped.filter(pl.col("op").is_in(_LEAVING) & (pl.col("kind") == Kind.MEMBERSHIP.value))
+    kept = stopped.filter(pl.col("op").is_in(LEAVING) & (pl.col("kind") == Kind.MEMBERSHIP.value))
     ending = free.filter(pl.col("op").is_in([Op.ARCHIVE.value, Op.SUSPEND.value]) & ~pl.col("cause").is_in(_AT_ONCE))
     closed = pl.concat(
         [

@@ -72,6 +72,11 @@ class Hold:
         """Whether it still has a say in what is applied."""
         return self.state in (State.OPEN, State.APPROVED)
 
+    @property
+    def expires(self) -> datetime:
+        """Until when an Approval can name this id."""
+        return self.published + VALID
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
@@ -115,17 +120,20 @@ def review(
     words: Collection[Word],
     judge: Judge,
     *,
+    made: pl.DataFrame,
     unseen: Unseen,
     context: str = "",
     now: datetime,
     salt: Callable[[], bytes],
 ) -> Reviewed:
-    """One run of one root. `holds`: all of this root, oldest first, used ones too. `salt`: 16 fresh random bytes.
+    """One run of one root; `holds`: all of this root, oldest first, used ones too; `salt`: 16 fresh random bytes.
+
+    `made`: `CHANGE_SCHEMA`, what was made under its approved holds, whether or not we lived to note it in them.
 
     New holds are published only where the reading was complete: without that they would hold what may be an error of
     reading; the changes do not pass either.
     """
-    known = [_approved(_shrunk(hold, plan, unseen), words, now=now) for hold in holds]
+    known = [_approved(hold, words, now=now) for hold in _shrunk(settled(holds, made), plan, unseen)]
     known = [later for hold in known for later in _renewed(hold, now=now, salt=salt)]
     released = _rows(hold for hold in known if hold.state is State.APPROVED)
     judged = judge(
@@ -138,13 +146,9 @@ def review(
 
 
 def settled(holds: Sequence[Hold], done: pl.DataFrame) -> tuple[Hold, ...]:
-    """The same once the rows `done` (columns `CHANGE`) are applied: a released one that is done is not struck later."""
-    return tuple(
-        _ended(replace(hold, rows=hold.rows.join(done, on=list(CHANGE), how="anti", nulls_equal=True)))
-        if hold.state is State.APPROVED
-        else hold
-        for hold in holds
-    )
+    """The same once the rows `done` (`CHANGE_SCHEMA`) are applied: a released one that is done is not struck later."""
+    rows = _rows(hold for hold in holds if hold.state is State.APPROVED)
+    return _without(holds, rows.join(done, on=list(CHANGE), how="semi", nulls_equal=True), struck=False)
 
 
 def rolled_over(holds: Iterable[Hold], *, now: datetime) -> bool:
@@ -166,7 +170,7 @@ def first_synced(holds: Iterable[Hold]) -> set[str]:
 
 
 def changes(rows: pl.DataFrame) -> pl.DataFrame:
-    """The columns `CHANGE` of rows of a plan, as text."""
+    """The columns `CHANGE_SCHEMA` of rows of a plan, as text."""
     return rows.select(pl.col(name).cast(pl.String) for name in CHANGE)
 
 
@@ -176,19 +180,34 @@ def _rows(holds: Iterable[Hold]) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema={**HELD_SCHEMA, "id": pl.String()}), *parts])
 
 
-def _shrunk(hold: Hold, plan: Plan, unseen: Unseen) -> Hold:
-    """The hold with what is still planned of it; what cannot be seen now may still be."""
-    if not hold.active or not unseen.complete:
-        return hold
-    planned = hold.rows.join(changes(plan.changes), on=list(CHANGE), how="semi", nulls_equal=True)
-    hidden = hold.rows.join(planned, on=list(CHANGE), how="anti", nulls_equal=True)
-    seen = hidden.filter(~pl.col("school").is_in(list(unseen.schools))).join(
-        unseen.people, on=["school", "key"], how="anti"
+def _shrunk(holds: Sequence[Hold], plan: Plan, unseen: Unseen) -> Sequence[Hold]:
+    """The holds with what is still planned of them; what cannot be seen now may still be."""
+    rows = _rows(hold for hold in holds if hold.active)
+    if rows.is_empty() or not unseen.complete:
+        return holds
+    gone = (
+        rows.join(changes(plan.changes), on=list(CHANGE), how="anti", nulls_equal=True)
+        .filter(~pl.col("school").is_in(list(unseen.schools)))
+        .join(unseen.people, on=["school", "key"], how="anti")
     )
-    if seen.is_empty():
-        return hold
-    rows = hold.rows.join(seen, on=list(CHANGE), how="anti", nulls_equal=True)
-    return _ended(replace(hold, rows=rows, struck=hold.struck + seen.height))
+    return _without(holds, gone, struck=True)
+
+
+def _without(holds: Iterable[Hold], gone: pl.DataFrame, *, struck: bool) -> tuple[Hold, ...]:
+    """The holds without the rows `gone` ([*CHANGE, id]), which are struck, or else done.
+
+    Cut apart here, after one join for all: a first sync has a hold for each school, and a plan of millions of rows.
+    """
+    parts = gone.partition_by("id", as_dict=True)
+
+    def left(hold: Hold) -> Hold:
+        part = parts.get((hold.id,))
+        if part is None:
+            return hold
+        rows = hold.rows.join(part, on=list(CHANGE), how="anti", nulls_equal=True)
+        return _ended(replace(hold, rows=rows, struck=hold.struck + part.height * struck))
+
+    return tuple(left(hold) for hold in holds)
 
 
 def _ended(hold: Hold) -> Hold:
@@ -201,7 +220,7 @@ def _approved(hold: Hold, words: Collection[Word], *, now: datetime) -> Hold:
     """The hold, released when a commit names it in time; the first one counts."""
     if hold.state is not State.OPEN:
         return hold
-    fitting = [word for word in words if word.hold == hold.id and word.at < hold.published + VALID]
+    fitting = [word for word in words if word.hold == hold.id and word.at < hold.expires]
     if not fitting:
         return hold
     word = min(fitting, key=lambda one: (one.at, one.name))
@@ -210,7 +229,7 @@ def _approved(hold: Hold, words: Collection[Word], *, now: datetime) -> Hold:
 
 def _renewed(hold: Hold, *, now: datetime, salt: Callable[[], bytes]) -> list[Hold]:
     """The hold, or, when nobody approved it in time, its end and its successor with the same changes."""
-    if hold.state is not State.OPEN or now < hold.published + VALID:
+    if hold.state is not State.OPEN or now < hold.expires:
         return [hold]
     successor = replace(hold, id=_identifier(hold.rows, salt()), published=now, total=hold.rows.height, struck=0)
     return [replace(hold, state=State.EXPIRED, rows=hold.rows.clear(), successor=successor.id), successor]

@@ -14,7 +14,7 @@ from typing import Final
 
 import polars as pl
 
-from homeroom.plan.change import Cause, Change, Kind, Op, Role
+from homeroom.plan.change import LEAVING, Cause, Change, Kind, Op, Role
 
 _COLUMNS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "op": pl.Enum(Op),
@@ -53,7 +53,6 @@ _ORDER: Final = (
     (Kind.CLASS, Op.ARCHIVE),
     (Kind.PERSON, Op.SUSPEND),
 )
-_DESTRUCTIVE: Final = (Op.REMOVE, Op.ARCHIVE, Op.SUSPEND)
 
 
 class Policy(StrEnum):
@@ -112,7 +111,7 @@ class Plan:
         if policy is Policy.OBSERVE:
             return Plan(self.changes.clear())
         denied = pl.col("cause").cast(pl.String) == Cause.DENIED.value  # a court order is above any policy that writes
-        return Plan(self.changes.filter(~pl.col("op").cast(pl.String).is_in(_DESTRUCTIVE) | denied))
+        return Plan(self.changes.filter(~pl.col("op").cast(pl.String).is_in(LEAVING) | denied))
 
     def batches(self, sizes: Mapping[Kind, int]) -> Iterator[list[Change]]:
         """Cut into batches, each of one kind, one operation and one school, in order; `sizes`: changes at most."""

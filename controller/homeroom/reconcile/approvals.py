@@ -21,8 +21,7 @@ from homeroom.api import (
     conditions,
     parse,
 )
-from homeroom.plan import Guard, Hold, Kind, Op, State, Word
-from homeroom.plan.hold import VALID
+from homeroom.plan import COMING, LEAVING, PERSONAL, Guard, Hold, Op, State, Word
 from homeroom.reconcile.ports import Cluster, Key, Object
 
 
@@ -86,7 +85,7 @@ def _status(approval: Approval, hold: Hold | None, *, now: datetime) -> Approval
     if hold.state is State.GONE:
         return refused(Reason.HOLD_GONE, "nothing of the hold is planned any more")
     if hold.state is State.OPEN:
-        return refused(Reason.HOLD_EXPIRED, f"the hold could be approved until {_day(hold.published + VALID)}")
+        return refused(Reason.HOLD_EXPIRED, f"the hold could be approved until {_day(hold.expires)}")
     pending = hold.rows.height
     released = hold.total - hold.struck - pending
     status = approval.status.model_copy(update={"released": released, "pending": pending, "struck": hold.struck})
@@ -115,12 +114,12 @@ def hold_statuses(holds: Iterable[Hold]) -> tuple[HoldStatus, ...]:
             guard=hold.guard.value,
             scope=hold.scope.value,
             place=hold.place or None,
-            create=hold.rows.filter(pl.col("op").is_in(_MAKING)).height,
+            create=hold.rows.filter(pl.col("op").is_in(COMING)).height,
             update=hold.rows.filter(pl.col("op") == Op.UPDATE.value).height,
-            remove=hold.rows.filter(pl.col("op").is_in(_TAKING)).height,
+            remove=hold.rows.filter(pl.col("op").is_in(LEAVING)).height,
             people=people_in(hold),
             since=hold.since,
-            expires=hold.published + VALID,
+            expires=hold.expires,
         )
         for hold in list(holds)[:MAX_HOLDS_IN_STATUS]
     )
@@ -128,8 +127,7 @@ def hold_statuses(holds: Iterable[Hold]) -> tuple[HoldStatus, ...]:
 
 def people_in(hold: Hold) -> int:
     """How many people a hold is about."""
-    personal = pl.col("kind").is_in([Kind.PERSON.value, Kind.MEMBERSHIP.value, Kind.RIGHT.value])
-    return int(hold.rows.filter(personal)["key"].n_unique())
+    return int(hold.rows.filter(pl.col("kind").is_in(PERSONAL))["key"].n_unique())
 
 
 def in_words(hold: Hold) -> str:
@@ -150,8 +148,6 @@ def held_message(holds: Sequence[Hold], *, contact: str | None) -> str:
     return f"held for approval: {told}{more}; everything else is done{'; ' + contact if contact else ''}"
 
 
-_MAKING: Final = [Op.CREATE.value, Op.RESTORE.value]
-_TAKING: Final = [Op.REMOVE.value, Op.ARCHIVE.value, Op.SUSPEND.value]
 _WORDS: Final = {
     Guard.DELETES: "{place} would lose {people} ({changes})",
     Guard.CLASS_SHRINK: "{place} would lose {people}",

@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import partial
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from homeroom.api import District, Effect, FirstSync, Guards, LearningApp, MatchKey, Operator, Share, Template
 from homeroom.plan import (
+    CHANGE_SCHEMA,
+    HELD_SCHEMA,
     IDENTITY,
     RECENT_SCHEMA,
     Guard,
@@ -57,18 +58,21 @@ class Memory:
     """What the store and the commits say about an app.
 
     `recent`: columns `homeroom.plan.RECENT_SCHEMA`, what was applied in the last week. `holds`: all of this app.
+    `made`: columns `homeroom.plan.CHANGE_SCHEMA`, what was applied under its approved holds.
     """
 
     stored: StoredBaseline | None
     known: Known
     recent: pl.DataFrame
     holds: Sequence[Hold]
+    made: pl.DataFrame
     words: Sequence[Word]
 
     @classmethod
     def nothing(cls, known: Known) -> Memory:
         """Without a store."""
-        return cls(stored=None, known=known, recent=pl.DataFrame(schema=RECENT_SCHEMA), holds=(), words=())
+        recent = pl.DataFrame(schema=RECENT_SCHEMA)
+        return cls(stored=None, known=known, recent=recent, holds=(), made=pl.DataFrame(schema=CHANGE_SCHEMA), words=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +120,7 @@ async def decide(
 
     `shared`: what `rules` select of `roster` on the district's day.
     """
-    homeroom, today = district.spec.homeroom, now.astimezone(ZoneInfo(district.spec.time_zone)).date()
+    homeroom, today = district.spec.homeroom, district.spec.day(now)
     stored, known = memory.stored, memory.known
     wanted = await asyncio.to_thread(desired_of, roster, shared)
     actual = await target.read(recognisable(known, wanted))
@@ -149,6 +153,9 @@ async def decide(
         before_it = intermediate or (stored.baseline.desired if stored is not None else wanted)
 
         def judged(holds: Sequence[Hold], released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
+            permitted = plan.under(Policy(app.spec.policy.value))
+            if permitted.empty:  # as on most nights: nothing of the target has to be counted
+                return Judged(plan=permitted, held=pl.DataFrame(schema=HELD_SCHEMA), waiting=0)
             is_reviewing = app.spec.first_sync is FirstSync.REVIEW or lost
             standing = Standing(
                 sizes=sizes(actual),
@@ -161,7 +168,6 @@ async def decide(
                 exposing=is_exposing(holds, context=context),
                 starting={hold.place for hold in holds if hold.guard is Guard.FIRST_SYNC and hold.state is State.OPEN},
             )
-            permitted = plan.under(Policy(app.spec.policy.value))
             return judge(permitted, standing, limits_of(app.spec.guard), released=released, sticky=sticky)
 
         reviewed = review(
@@ -169,6 +175,7 @@ async def decide(
             memory.holds,
             memory.words,
             judged,
+            made=memory.made,
             unseen=unseen(actual),
             context=context,
             now=now,

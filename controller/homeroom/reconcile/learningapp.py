@@ -20,7 +20,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -156,7 +155,7 @@ class LearningAppRoot:
                 again=wait,
             )
         now, roster, homeroom = run.clock.now(), inputs.snapshot.roster, inputs.district.spec.homeroom
-        today = now.astimezone(ZoneInfo(inputs.district.spec.time_zone)).date()
+        today = inputs.district.spec.day(now)
         shared = await asyncio.to_thread(share, roster, inputs.rules, homeroom=homeroom, today=today)
         await self._report_rules(run, models, shared)  # before the target: it may not be reachable
         passwords = dict(inputs.snapshot.credentials.iter_rows())
@@ -454,14 +453,13 @@ def remembered(store: Store, *, namespace: str, app: str, words: Sequence[Word],
     What was made under an approved hold counts as made, even if we died before we could note that in the hold.
     """
     holds = store.holds(namespace=namespace, kind="LearningApp", name=app)
-    for hold in holds:
-        if hold.state is State.APPROVED:
-            holds = list(settled(holds, store.released(namespace=namespace, app=app, hold=hold.id)))
+    approved = [hold.id for hold in holds if hold.state is State.APPROVED]
     return Memory(
         stored=store.baseline(namespace=namespace, app=app),
         known=store.known(namespace=namespace, app=app),
         recent=store.recent(namespace=namespace, app=app, since=now - timedelta(days=WINDOW_DAYS)),
         holds=holds,
+        made=store.released(namespace=namespace, app=app, holds=approved),
         words=words,
     )
 

@@ -20,7 +20,7 @@ from homeroom.api import (
     SchoolState,
     Subscription,
 )
-from homeroom.plan import IDENTITY, Cause, Kind, Op, Plan
+from homeroom.plan import COMING, IDENTITY, Cause, Kind, Op, Plan
 from homeroom.reconcile.approvals import held_message
 from homeroom.reconcile.decide import Decision
 from homeroom.reconcile.executor import Applied
@@ -46,7 +46,7 @@ def plan_status(left: pl.DataFrame, blocked: int) -> PlanStatus:
     """What is still to be done after the run; so that it does not move in a run that changed nothing."""
     ops = pl.col("op").cast(pl.String)
     drift = pl.col("cause").cast(pl.String).is_in([Cause.DRIFT.value, Cause.INTRUDER.value])
-    made = left.filter(ops.is_in([Op.CREATE.value, Op.RESTORE.value])).height
+    made = left.filter(ops.is_in(COMING)).height
     changed = left.filter(ops == Op.UPDATE.value).height
     return PlanStatus(
         create=made,
@@ -121,7 +121,7 @@ def _missing(decision: Decision, left: pl.DataFrame) -> pl.DataFrame:
     kind = pl.col("kind")
     made = left.filter(
         kind != Kind.MEMBERSHIP.value,  # most of a plan, and nobody's absence
-        pl.col("op").is_in([Op.CREATE.value, Op.RESTORE.value]),
+        pl.col("op").is_in(COMING),
     )
     wanted = decision.desired
     people = decision.shared.people.select(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -45,7 +44,7 @@ def with_subscription(
     reason, message = told(found)
     if found.schools is not None and found.schools.under and district.spec.contact:
         message += f"; ask {district.spec.contact}"
-    today = now.astimezone(ZoneInfo(district.spec.time_zone)).date()
+    today = district.spec.day(now)
     synced = any(number for row in schools.values() for number in row["synced"].values())
     if subscription.go_live is not None and subscription.go_live - today < LEAD_TIME and not synced:
         message += f"; it is to be in use from {subscription.go_live} on, and nothing is there yet"

@@ -32,7 +32,7 @@ from typing import Final
 import polars as pl
 
 from homeroom.api import ClassRemoval, PersonRemoval, Removal
-from homeroom.plan import IDENTITY, SIZES_SCHEMA, Cause, Kind, Op, Plan, Role, Unseen
+from homeroom.plan import COMING, IDENTITY, LEAVING, PERSONAL, SIZES_SCHEMA, Cause, Kind, Op, Plan, Role, Unseen
 from homeroom.roster.state import DESIRED_SCHEMAS, Actual, Desired
 from homeroom.roster.tables import ClassRole, Roster
 
@@ -41,9 +41,6 @@ UNAPPLIED_SCHEMA: Final = pl.Schema(dict.fromkeys((*IDENTITY, "cause"), pl.Strin
 KEPT_SCHEMA: Final = pl.Schema({**UNAPPLIED_SCHEMA, "was": pl.String()})
 """`cause`: as above, null where it was not planned. `was`: the strongest `Role` that a person had, if known."""
 
-_PERSONAL: Final = [Kind.PERSON.value, Kind.MEMBERSHIP.value, Kind.RIGHT.value]
-_COMING: Final = [Op.CREATE.value, Op.RESTORE.value]
-_LEAVING: Final = [Op.REMOVE.value, Op.ARCHIVE.value, Op.SUSPEND.value]
 _ROW: Final = pl.UInt32
 
 
@@ -278,7 +275,7 @@ def _moving(rows: pl.DataFrame, still: _Still) -> pl.DataFrame:
     if still.schools.is_empty() and still.people.is_empty():
         return rows
     rows = rows.join(still.schools, on="school", how="anti")
-    personal = pl.col("kind").is_in(_PERSONAL)
+    personal = pl.col("kind").is_in(PERSONAL)
     return pl.concat(
         [rows.filter(~personal), rows.filter(personal).join(still.people, on=["school", "key"], how="anti")]
     )
@@ -567,17 +564,17 @@ def _with_causes(
         (~pl.col("school").is_in(_known_schools(baseline).implode())).alias("new"),
     )
     op, kind = pl.col("op"), pl.col("kind")
-    leaving, update = op.is_in(_LEAVING), op == Op.UPDATE.value
+    leaving, update = op.is_in(LEAVING), op == Op.UPDATE.value
     reason = pl.col("before") | pl.col("kept")
     said = pl.col("unapplied_cause")
     edit = [Cause.SOURCE_CHANGED.value, Cause.DRIFT.value]
     cause = (
         # Only a place in a class or a right can be an intruder's: a person or class with our mark is our own making.
-        pl.when(leaving & kind.is_in(_PERSONAL) & pl.col("key").is_in(list(denied)))
+        pl.when(leaving & kind.is_in(PERSONAL) & pl.col("key").is_in(list(denied)))
         .then(pl.lit(Cause.DENIED.value))
         .when(leaving & kind.is_in([Kind.MEMBERSHIP.value, Kind.RIGHT.value]) & ~reason)
         .then(pl.lit(Cause.INTRUDER.value))
-        .when(pl.col("renumbered") & kind.is_in(_PERSONAL) & ~update)
+        .when(pl.col("renumbered") & kind.is_in(PERSONAL) & ~update)
         .then(pl.lit(Cause.ID_CHANGED.value))
         .when(leaving & pl.col("kept_cause").is_not_null())
         .then("kept_cause")
@@ -616,7 +613,7 @@ def _renumbered(rows: pl.DataFrame, desired: Desired, actual: Actual) -> pl.Data
     """
     place, name = ["school", "key"], pl.col("name").str.strip_chars().str.to_lowercase()
     arriving = rows.filter((pl.col("kind") == Kind.PERSON.value) & (pl.col("op") == Op.CREATE.value))
-    going = rows.filter(pl.col("op").is_in(_LEAVING) & pl.col("kind").is_in(_PERSONAL)).select(place).unique()
+    going = rows.filter(pl.col("op").is_in(LEAVING) & pl.col("kind").is_in(PERSONAL)).select(place).unique()
     if arriving.is_empty() or going.is_empty():
         return going.clear()
     there = _named(actual.people, actual.schools).select(*place, "name").join(going, on=place, how="semi")
@@ -629,7 +626,7 @@ def _moves(rows: pl.DataFrame) -> pl.Series:
     """Whether somebody loses a class, or an account, and gets another one in the same plan: then nobody is lost."""
     place = ["kind", "key", "role"]
     arriving = rows.filter(
-        pl.col("op").is_in(_COMING) & pl.col("kind").is_in([Kind.MEMBERSHIP.value, Kind.PERSON.value])
+        pl.col("op").is_in(COMING) & pl.col("kind").is_in([Kind.MEMBERSHIP.value, Kind.PERSON.value])
     ).select(place)
     found = rows.select(place).join(
         arriving.unique().with_columns(moves=pl.lit(value=True)),
@@ -751,7 +748,7 @@ def expected(desired: Desired, actual: Actual, plan: Plan, *, before: Baseline |
         )
 
     changes = plan.changes.select(pl.col(name).cast(pl.String) for name in (*IDENTITY, "op", "cause"))
-    leaving = pl.col("op").is_in(_LEAVING)
+    leaving = pl.col("op").is_in(LEAVING)
     planned = changes.filter(leaving).unique(IDENTITY)
     kept = kept.with_columns(_looked_up(kept, planned, "cause").fill_null(kept["cause"]))
     coming = changes.filter(~leaving & pl.col("school").is_in(state.schools["key"].implode())).select(*UNAPPLIED_SCHEMA)

@@ -24,7 +24,22 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
 from homeroom.errors import HomeroomError
-from homeroom.plan import CHANGE, PERSONAL, RECENT_SCHEMA, Change, Guard, Hold, Kind, Op, Outcome, Result, Scope, State
+from homeroom.plan import (
+    CHANGE,
+    CHANGE_SCHEMA,
+    LEAVING,
+    PERSONAL,
+    RECENT_SCHEMA,
+    Change,
+    Guard,
+    Hold,
+    Kind,
+    Op,
+    Outcome,
+    Result,
+    Scope,
+    State,
+)
 from homeroom.roster.diff import Baseline
 from homeroom.roster.person import in_baseline, without
 from homeroom.roster.state import Desired, Known
@@ -374,7 +389,7 @@ class Store:
                 number(done & (journal.c.op == Op.CREATE.value)).label("created"),
                 number(done & (journal.c.op == Op.RESTORE.value)).label("restored"),
                 number(done & (journal.c.op == Op.UPDATE.value)).label("updated"),
-                number(done & journal.c.op.in_([Op.REMOVE.value, Op.ARCHIVE.value, Op.SUSPEND.value])).label("removed"),
+                number(done & journal.c.op.in_(LEAVING)).label("removed"),
                 number(~done).label("failed"),
             )
             .join(batch, batch.c.id == journal.c.batch)
@@ -554,17 +569,17 @@ class Store:
             RECENT_SCHEMA
         )
 
-    def released(self, *, namespace: str, app: str, hold: str) -> pl.DataFrame:
-        """The changes of an app that were made under a hold: columns `homeroom.plan.CHANGE`."""
+    def released(self, *, namespace: str, app: str, holds: Collection[str]) -> pl.DataFrame:
+        """The changes of an app that were made under these holds: columns `CHANGE_SCHEMA`."""
         journal = schema.journal
         query = (
             sa.select(*(journal.c[name] for name in CHANGE))
-            .where(journal.c.namespace == namespace, journal.c.app == app, journal.c.hold == hold)
+            .where(journal.c.namespace == namespace, journal.c.app == app, journal.c.hold.in_(holds))
             .where(journal.c.result == Result.APPLIED.value)
         )
         with self._engine.connect() as connection:
             rows = [tuple(row) for row in connection.execute(query)]
-        return pl.DataFrame(rows, schema=dict.fromkeys(CHANGE, pl.String()), orient="row")
+        return pl.DataFrame(rows, schema=CHANGE_SCHEMA, orient="row")
 
     # -- holds --------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,22 @@ from homeroom.api.yaml import load_all
 from homeroom.cli.files import read_export
 from homeroom.cli.holdreport import PERSONAL_DATA, WHAT, WHY
 from homeroom.cli.holds import TO_CHECK
-from homeroom.plan import HELD_SCHEMA, Cause, Guard, Hold, Judged, Kind, Op, Plan, Role, Scope, State, Unseen, review
+from homeroom.plan import (
+    CHANGE_SCHEMA,
+    HELD_SCHEMA,
+    Cause,
+    Guard,
+    Hold,
+    Judged,
+    Kind,
+    Op,
+    Plan,
+    Role,
+    Scope,
+    State,
+    Unseen,
+    review,
+)
 from homeroom.roster.desired import FULL_NAME
 from homeroom.sources import Snapshot
 from homeroom.sources.snapshots import write
@@ -93,6 +108,7 @@ def published(*, at: datetime = NOW, guard: Guard = Guard.DELETES, salt: bytes =
         [],
         [],
         lambda *_: Judged(plan=Plan(plan.changes.clear()), held=held, waiting=0),
+        made=pl.DataFrame(schema=CHANGE_SCHEMA),
         unseen=Unseen(),
         now=at,
         salt=lambda: salt,

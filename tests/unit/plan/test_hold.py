@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tests.unit.plan.rows import Row, plan
 
 from homeroom.plan import (
-    CHANGE,
+    CHANGE_SCHEMA,
     HELD_SCHEMA,
     IDENTITY,
     RECENT_SCHEMA,
@@ -99,15 +99,14 @@ class District:
 
     def run(self, *, complete: bool = True, dies_after: int | None = None) -> Reviewed:
         """One run; it dies after so many changes, before it can note what it did in its holds."""
-        made = {hold.id: self._made(hold.id) for hold in self.holds if hold.state is State.APPROVED}
-        for done in made.values():
-            self.holds = settled(self.holds, done)
+        made = self._made([hold.id for hold in self.holds if hold.state is State.APPROVED])
         rows = self.planned(complete=complete)
         reviewed = review(
             plan(rows),
             self.holds,
             self.words,
             lambda _, released, sticky: self._judge(rows, released, sticky),
+            made=made,
             unseen=Unseen(complete=complete),
             now=self.now,
             salt=lambda: next(iter(self.salts)).to_bytes(16),
@@ -124,9 +123,9 @@ class District:
             self.holds = settled(self.holds, changes(reviewed.plan.changes))
         return reviewed
 
-    def _made(self, hold: str) -> pl.DataFrame:
-        rows = [("Suspend", "Person", *person, None, None) for _, _, person, by in self.journal if by == hold]
-        return pl.DataFrame(rows, schema=dict.fromkeys(CHANGE, pl.String()), orient="row")
+    def _made(self, holds: Collection[str]) -> pl.DataFrame:
+        rows = [("Suspend", "Person", *person, None, None) for _, _, person, by in self.journal if by in holds]
+        return pl.DataFrame(rows, schema=CHANGE_SCHEMA, orient="row")
 
     def approve(self, hold: str, name: str = "yes") -> None:
         self.words.append(Word(name=name, hold=hold, at=self.now))
@@ -209,12 +208,17 @@ def test_an_incomplete_reading_neither_shrinks_a_hold_nor_publishes_one() -> Non
     (hold,) = district.holds
     district.run(complete=False)
     assert district.holds == (hold,)
-    unseen = Unseen(schools=["s1"])
-    seen = review(plan([]), district.holds, [], _nothing, unseen=unseen, now=district.now, salt=lambda: b"")
-    assert seen.holds == (hold,)
+    assert _reviewed(district, Unseen(schools=["s1"])) == (hold,)
     one = Unseen(people=pl.DataFrame({"school": ["s1"], "key": ["u003"]}))
-    seen = review(plan([]), district.holds, [], _nothing, unseen=one, now=district.now, salt=lambda: b"")
-    assert seen.holds[0].rows["key"].to_list() == ["u003"]
+    assert _reviewed(district, one)[0].rows["key"].to_list() == ["u003"]
+
+
+def _reviewed(district: District, unseen: Unseen) -> Sequence[Hold]:
+    """The holds after a run that plans nothing and cannot see everything."""
+    made = pl.DataFrame(schema=CHANGE_SCHEMA)
+    return review(
+        plan([]), district.holds, [], _nothing, made=made, unseen=unseen, now=district.now, salt=lambda: b""
+    ).holds
 
 
 def _nothing(_holds: Sequence[Hold], _released: pl.DataFrame, _sticky: pl.DataFrame) -> Judged:
