@@ -263,6 +263,8 @@ def _too_many(
     judged = rows.filter(pl.col("lane") == guard.value)
     if per_class:
         judged = judged.filter(pl.col("kind") == Kind.MEMBERSHIP.value)
+    if judged.is_empty():  # as in most lanes of most plans
+        return judged.select(by)
     leaving, coming = pl.col("op").is_in(LEAVING), pl.col("op").is_in(COMING)
     intruder = pl.col("cause") == Cause.INTRUDER.value
     counted = pl.col("cause").is_in(_EDITS if guard is Guard.SCOPE_EDIT else [Cause.LEFT_SOURCE.value])
@@ -315,6 +317,8 @@ def _by_level(rows: pl.DataFrame, standing: Standing, guard: Guard, *, percent: 
 def _in_school(rows: pl.DataFrame, standing: Standing, guard: Guard, *, percent: int, floor: int) -> pl.DataFrame:
     """Changes that take nothing away on the whole: too many of one kind in one school."""
     judged = rows.filter(pl.col("lane") == guard.value)
+    if judged.is_empty():
+        return _stopped(judged, guard, Scope.SCHOOL)
     by = _LEVELS[Scope.SCHOOL]
     sizes = standing.sizes.filter(pl.col("class_key").is_null())
     places = (
@@ -339,6 +343,8 @@ def _edits(rows: pl.DataFrame, standing: Standing, limits: Limits) -> pl.DataFra
 def _exposure(rows: pl.DataFrame, standing: Standing, limits: Limits) -> pl.DataFrame:
     """One edit, one question: all that it adds, if any of it was never meant to be seen before (safety row 4)."""
     judged = rows.filter(pl.lit(not standing.exposing) & (pl.col("lane") == Guard.EXPOSURE.value))
+    if judged.is_empty():
+        return _stopped(judged, Guard.EXPOSURE, Scope.DISTRICT)
     person = pl.col("kind") == Kind.PERSON.value
     is_new = ~pl.col("school").is_in(list(standing.known)) | (
         person & ~pl.col("staff").fill_null(value=False).is_in(list(standing.kinds))
