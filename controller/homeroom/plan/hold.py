@@ -98,11 +98,15 @@ class Unseen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reviewed:
-    """`plan` may be applied; `holds` are to be stored before that; `waiting` rows need something that is held."""
+    """`plan` may be applied; `holds` are to be stored before that; `waiting` rows need something that is held.
+
+    `stopping`: guards that stop something now, also where the reading was not complete and so no hold tells of it.
+    """
 
     plan: Plan
     holds: tuple[Hold, ...]
     waiting: int
+    stopping: frozenset[Guard]
 
     @property
     def open(self) -> tuple[Hold, ...]:
@@ -142,7 +146,13 @@ def review(
         _rows(hold for hold in known if hold.state is State.OPEN),
     )
     new = _published(judged.held, context=context, now=now, salt=salt) if unseen.complete else []
-    return Reviewed(plan=judged.plan, holds=(*known, *new), waiting=judged.waiting)
+    open_ = [hold.guard for hold in known if hold.state is State.OPEN]
+    return Reviewed(
+        plan=judged.plan,
+        holds=(*known, *new),
+        waiting=judged.waiting,
+        stopping=frozenset({*open_, *map(Guard, judged.held["guard"].unique())}),
+    )
 
 
 def settled(holds: Sequence[Hold], done: pl.DataFrame) -> tuple[Hold, ...]:

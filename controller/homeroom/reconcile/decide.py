@@ -181,7 +181,7 @@ async def decide(
             now=now,
             salt=salt,
         )
-        is_open = stored is not None and any(hold.guard is Guard.EXPOSURE for hold in reviewed.open)
+        is_asking = stored is not None and Guard.EXPOSURE in reviewed.stopping
         return Decision(
             shared=shared,
             desired=wanted,
@@ -189,7 +189,7 @@ async def decide(
             plan=plan,
             reviewed=reviewed,
             # What an edit exposes is new, whenever it comes, until somebody has seen the edit.
-            rules=stored.rules if stored is not None and is_open else declared,
+            rules=stored.rules if stored is not None and is_asking else declared,
             now=now,
             lost=lost,
         )

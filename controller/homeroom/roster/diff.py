@@ -576,7 +576,8 @@ def _with_causes(
         .then(pl.lit(Cause.INTRUDER.value))
         .when(pl.col("renumbered") & kind.is_in(PERSONAL) & ~update)
         .then(pl.lit(Cause.ID_CHANGED.value))
-        .when(leaving & pl.col("kept_cause").is_not_null())
+        # Who was to move once, and now goes nowhere, leaves.
+        .when(leaving & (pl.col("kept_cause") != Cause.MOVED.value))
         .then("kept_cause")
         .when(leaving & pl.col("by_old_rules"))
         .then(pl.lit(Cause.SHARING_CHANGED.value))

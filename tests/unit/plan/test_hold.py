@@ -2,13 +2,14 @@
 
 Histories check what invariant 4 and section 6 promise: nothing above a threshold goes without approval, no struck or
 new change rides on an old approval, every approved change is made in the end, and everything converges, whatever joins,
-leaves, returns, breaks, crashes, and comes late, early, twice or for the wrong hold.
+leaves, moves, returns, is edited in Git, breaks, crashes, and comes late, early, twice or for the wrong hold.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,8 @@ from homeroom.plan import (
     RECENT_SCHEMA,
     SIZES_SCHEMA,
     WINDOW_DAYS,
+    Cause,
+    Guard,
     Hold,
     Judged,
     Kind,
@@ -37,6 +40,7 @@ from homeroom.plan import (
     Unseen,
     Word,
     changes,
+    is_exposing,
     judge,
     review,
     settled,
@@ -44,54 +48,84 @@ from homeroom.plan import (
 from homeroom.plan.hold import VALID
 
 MONDAY = datetime(2026, 9, 7, 2, 0, tzinfo=UTC)
-CAUSES = {Op.SUSPEND: "LeftSource", Op.CREATE: "SourceAdded"}
 Person = tuple[str, str]  # school, key
+
+
+@dataclass(frozen=True)
+class Done:
+    """One row of the journal."""
+
+    at: datetime
+    op: Op
+    person: Person
+    cause: Cause
+    hold: str | None
 
 
 @dataclass
 class District:
-    """Records, a target, and what is remembered between runs: people in schools, nothing else."""
+    """Records, rules, a target, and what is remembered between runs: people in schools, nothing else.
+
+    `excluded`: whom Git keeps away now. `excluded_before`: the same, as of the last edit that nobody has to look at.
+    """
 
     records: set[Person]
     target: set[Person]
+    excluded: set[Person] = field(default_factory=set)
+    excluded_before: set[Person] = field(default_factory=set)
     now: datetime = MONDAY
     holds: tuple[Hold, ...] = ()
     words: list[Word] = field(default_factory=list)
-    journal: list[tuple[datetime, Op, Person, str | None]] = field(default_factory=list)
+    journal: list[Done] = field(default_factory=list)
+    kept: dict[Person, Cause] = field(default_factory=dict)  # why they are to go who are still there
     salts: Iterable[int] = field(default_factory=lambda: itertools.count(1))
 
+    @property
+    def shared(self) -> set[Person]:
+        return self.records - self.excluded
+
     def planned(self, *, complete: bool = True) -> list[Row]:
-        leaving = sorted(self.target - self.records) if complete else []
-        coming = sorted(self.records - self.target)
-        rows: list[Row] = [(s, "Person", "Suspend", "LeftSource", key, None, None) for s, key in leaving]
-        rows += [(s, "Person", "Create", "SourceAdded", key, None, None) for s, key in coming]
+        coming = sorted(self.shared - self.target)
+        leaving = sorted(self.target - self.shared) if complete else []
+        arriving = {key for _, key in coming}
+        self.kept = {person: cause for person, cause in self.kept.items() if person in self.target - self.shared}
+        rows: list[Row] = []
+        for school, key in leaving:
+            edited = (school, key) in self.records
+            cause = self.kept.get((school, key), Cause.SHARING_CHANGED if edited else Cause.LEFT_SOURCE)
+            if cause is Cause.LEFT_SOURCE and key in arriving and (school, key) not in self.kept:
+                cause = Cause.MOVED
+            else:
+                self.kept[school, key] = cause
+            rows.append((school, "Person", "Suspend", cause, key, None, None))
+        for school, key in coming:
+            cause = Cause.SHARING_CHANGED if (school, key) in self.excluded_before else Cause.SOURCE_ADDED
+            rows.append((school, "Person", "Create", cause, key, None, None))
         return rows
 
     def _judge(self, rows: Sequence[Row], released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
         sizes = [(Kind.PERSON.value, s, None, n) for s, n in self.sizes().items()]
         since = self.now - timedelta(days=WINDOW_DAYS)
         recent = [
-            (
-                Kind.PERSON.value,
-                school,
-                None,
-                op.value,
-                "LeftSource" if op is Op.SUSPEND else "SourceAdded",
-                bool(hold),
-                1,
-            )
-            for at, op, (school, _), hold in self.journal
-            if at >= since
+            (Kind.PERSON.value, done.person[0], None, done.op.value, done.cause.value, done.hold is not None, 1)
+            for done in self.journal
+            if done.at >= since
         ]
+        exposed = [row for row in rows if row[2:4] == ("Create", Cause.SHARING_CHANGED)]
         standing = Standing(
             sizes=pl.DataFrame(sizes, schema=SIZES_SCHEMA, orient="row"),
             recent=pl.DataFrame(recent, schema=RECENT_SCHEMA, orient="row"),
             reviewed=None,
             known=sorted(self.sizes()),
             kinds=[False],
-            covered=pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String())),
+            covered=plan(exposed).changes.select(pl.col(name).cast(pl.String) for name in IDENTITY),
+            exposing=is_exposing(self.holds, context=self.context),
         )
         return judge(plan(rows), standing, Limits(), released=released, sticky=sticky)
+
+    @property
+    def context(self) -> str:
+        return str(sorted(self.excluded))
 
     def sizes(self) -> dict[str, int]:
         schools = {school for school, _ in self.target | self.records}
@@ -108,23 +142,27 @@ class District:
             lambda _, released, sticky: self._judge(rows, released, sticky),
             made=made,
             unseen=Unseen(complete=complete),
+            context=self.context,
             now=self.now,
             salt=lambda: next(iter(self.salts)).to_bytes(16),
         )
         self.holds = reviewed.holds
-        todo = reviewed.plan.changes.select("op", "school", "key", "hold").rows()
-        for op, school, key, hold in todo[:dies_after]:
+        if Guard.EXPOSURE not in reviewed.stopping:
+            self.excluded_before = set(self.excluded)
+        todo = reviewed.plan.changes.select("op", "school", "key", "cause", "hold").rows()
+        for op, school, key, cause, hold in todo[:dies_after]:
             if op == "Create":
                 self.target.add((school, key))
             else:
                 self.target.remove((school, key))
-            self.journal.append((self.now, Op(op), (school, key), hold))
+            self.journal.append(Done(self.now, Op(op), (school, key), Cause(cause), hold))
         if dies_after is None:
             self.holds = settled(self.holds, changes(reviewed.plan.changes))
         return reviewed
 
     def _made(self, holds: Collection[str]) -> pl.DataFrame:
-        rows = [("Suspend", "Person", *person, None, None) for _, _, person, by in self.journal if by in holds]
+        made = [done for done in self.journal if done.hold in holds]
+        rows = [(done.op.value, "Person", *done.person, None, None) for done in made]
         return pl.DataFrame(rows, schema=CHANGE_SCHEMA, orient="row")
 
     def approve(self, hold: str, name: str = "yes") -> None:
@@ -134,7 +172,7 @@ class District:
         return next(hold for hold in self.holds if hold.id == identifier)
 
     def removed(self, hold: str | None = None) -> int:
-        return sum(op is Op.SUSPEND and by == hold for _, op, _, by in self.journal)
+        return sum(done.op is Op.SUSPEND and done.hold == hold for done in self.journal)
 
 
 def people(school: str, numbers: Iterable[int]) -> set[Person]:
@@ -278,9 +316,10 @@ def test_ids_do_not_tell_who_is_meant() -> None:
 # -- random histories -------------------------------------------------------------------------------------------------
 
 SIZE = 30
+OTHER = {"s1": "s2", "s2": "s1"}
 NUMBERS = st.sets(st.integers(0, SIZE - 1), max_size=SIZE)
 STEP = st.tuples(
-    st.sampled_from(["leave", "join", "return", "nothing"]),
+    st.sampled_from(["leave", "join", "return", "move", "exclude", "include", "nothing"]),
     st.sampled_from(["s1", "s2"]),
     st.one_of(NUMBERS, st.sets(st.integers(0, SIZE - 1), min_size=1, max_size=4)),  # a few pass, until they are many
     st.sampled_from([0, 1, 1, 3, 8, 20]),  # days until then
@@ -296,30 +335,41 @@ PARTS = 4
 class Witness:
     """Knows what may be released, by the words of DESIGN.md and not by the code that is tested."""
 
-    published: dict[str, set[Person]] = field(default_factory=dict)
-    approved: dict[str, datetime] = field(default_factory=dict)
+    published: dict[str, set[tuple[Op, Person]]] = field(default_factory=dict)
+    covered: set[Person] = field(default_factory=set)  # whom Git kept away at the last run
+    exposed: set[Person] = field(default_factory=set)  # who was among them, is no more, and has waited since
 
     def look(self, district: District, *, complete: bool) -> None:
         """Before a run: what is no longer planned is struck from all sets."""
+        freed, self.covered = self.covered - district.excluded, set(district.excluded)
+        self.exposed = (self.exposed | freed) & (district.shared - district.target)
         if complete:
-            planned = district.target - district.records
+            planned = {(Op.SUSPEND, person) for person in district.target - district.shared}
+            planned |= {(Op.CREATE, person) for person in district.shared - district.target}
             self.published = {hold: left & planned for hold, left in self.published.items()}
 
     def learn(self, district: District) -> None:
         """After a run: which holds there are now."""
         for hold in district.holds:
-            rows = {(school, key) for school, key in hold.rows.select("school", "key").rows()}
+            rows = {(Op(op), (school, key)) for op, school, key in hold.rows.select("op", "school", "key").rows()}
             self.published.setdefault(hold.id, rows)
 
 
 def unapproved_removals_are_few(district: District, before: dict[tuple[datetime, str], int]) -> bool:
-    """In no school and no seven days went more than the threshold of what was there at their start (safety row 3)."""
+    """In no school and no seven days went more than the threshold of what was there at their start (safety row 3).
+
+    Of those whom an edit in Git put out, fewer than the floor (invariant 11); moves take nobody anything away.
+    """
+    floor = Limits().ignore_below
     for (start, school), size in before.items():
-        gone = sum(
-            op is Op.SUSPEND and hold is None and where == school and start <= at < start + timedelta(days=WINDOW_DAYS)
-            for at, op, (where, _), hold in district.journal
+        gone = Counter(
+            done.cause
+            for done in district.journal
+            if (done.op, done.hold, done.person[0]) == (Op.SUSPEND, None, school)
+            and start <= done.at < start + timedelta(days=WINDOW_DAYS)
         )
-        if gone >= Limits().ignore_below and gone * 100 > size * Limits().deletes:
+        left, put_out = gone[Cause.LEFT_SOURCE], gone[Cause.SHARING_CHANGED]
+        if put_out >= floor or (left >= floor and left * 100 > size * Limits().deletes):
             return False
     return True
 
@@ -334,25 +384,36 @@ def test_random_histories(part: int, steps: list[tuple[str, str, set[int], int, 
     sizes: dict[tuple[datetime, str], int] = {}
     for what, school, numbers, days, complete, dies_after, approvals in steps:
         district.now += timedelta(days=days, minutes=1)
-        chosen = people(school, numbers)
-        if what == "leave":
-            district.records -= chosen
-        elif what == "return":
-            district.records |= chosen & everybody
-        elif what == "join":
-            district.records |= {(school, key + "n") for school, key in chosen}
+        _happens(district, what, school, people(school, numbers), everybody)
         for number in approvals:
             known = list(district.holds)
             district.approve(known[number].id if number < len(known) else "000000-0000", f"word-{number}")
         _checked_run(district, witness, sizes, complete=complete, dies_after=dies_after)
-    for _ in range(3):  # somebody approves what is left: it converges
+    for _ in range(4):  # somebody approves what is left: it converges
         district.now += timedelta(minutes=1)
         for hold in district.holds:
             if hold.state is State.OPEN:
                 district.approve(hold.id, "last")
         _checked_run(district, witness, sizes, complete=True, dies_after=None)
-    assert district.target == district.records
+    assert district.target == district.shared
     assert all(hold.state not in (State.OPEN, State.APPROVED) for hold in district.holds)
+
+
+def _happens(district: District, what: str, school: str, chosen: set[Person], everybody: set[Person]) -> None:
+    """Something in the records, or in Git."""
+    there = chosen & district.records
+    if what == "leave":
+        district.records -= chosen
+    elif what == "return":
+        district.records |= chosen & everybody
+    elif what == "join":
+        district.records |= {(school, key + "n") for school, key in chosen}
+    elif what == "move":
+        district.records = (district.records - there) | {(OTHER[school], key) for _, key in there}
+    elif what == "exclude":
+        district.excluded |= chosen
+    elif what == "include":
+        district.excluded -= chosen
 
 
 def _checked_run(
@@ -367,16 +428,18 @@ def _checked_run(
     sizes |= {(district.now, school): size for school, size in district.sizes().items()}
     words = {word.hold: word for word in district.words}
     seen = len(district.journal)
-    additions = district.records - district.target
+    additions = district.shared - district.target - district.excluded_before
     district.run(complete=complete, dies_after=dies_after)
-    for _, op, person, hold in district.journal[seen:]:
-        if hold is not None:
-            assert op is Op.SUSPEND
-            assert hold in words, "nobody approved this"
-            assert person in witness.published[hold], "not in the set, or struck from it"
+    for done in district.journal[seen:]:
+        if done.hold is not None:
+            assert done.hold in words, "nobody approved this"
+            assert (done.op, done.person) in witness.published[done.hold], "not in the set, or struck from it"
+        if done.op is Op.CREATE and done.person in witness.exposed:
+            assert done.hold is not None, "whom an Exclude covered comes by a word only"
     if dies_after is None:
-        assert additions <= district.target, "additions pass whatever is held"
+        assert additions <= district.target, "other additions pass whatever is held"
     assert unapproved_removals_are_few(district, sizes)
     left = {school for school, _ in district.target}
-    assert left == {"s1", "s2"} or any(hold is not None for *_, hold in district.journal), "nothing is emptied"
+    said = (done.hold is not None or done.cause is Cause.MOVED for done in district.journal)
+    assert left == {"s1", "s2"} or any(said), "nothing is emptied"
     witness.learn(district)

@@ -33,13 +33,15 @@ Thing = tuple[str, str, str, str | None]  # kind, school, key, class
 class Noting(Forgetful):
     """A target that takes everything, tells what it was asked to make, and has only these schools in the next run."""
 
-    def __init__(self, *schools: str) -> None:
+    def __init__(self, *schools: str, complete: bool = True) -> None:
         self.made: set[Thing] = set()
         self._schools = schools
+        self._complete = complete
 
     async def read(self, known: Known) -> Actual:
         rows = [(school, f"id of {school}", school) for school in self._schools]
-        return replace(await super().read(known), schools=pl.DataFrame(rows, ACTUAL_SCHEMAS["schools"], orient="row"))
+        schools = pl.DataFrame(rows, ACTUAL_SCHEMAS["schools"], orient="row")
+        return replace(await super().read(known), schools=schools, complete=self._complete)
 
     async def apply(self, batch: Sequence[Change]) -> Sequence[Outcome]:
         self.made |= {(change.kind.value, change.school, change.key, change.class_key) for change in batch}
@@ -69,10 +71,10 @@ class Running:
         self.opened += 1
         return self.target
 
-    async def run(self, *, after: timedelta = timedelta()) -> tuple[Report[Any], set[Thing]]:
+    async def run(self, *, after: timedelta = timedelta(), complete: bool = True) -> tuple[Report[Any], set[Thing]]:
         """One run, and what it made."""
         self.minutes += after / timedelta(minutes=1)
-        self.target = Noting(*self.schools)
+        self.target = Noting(*self.schools, complete=complete)
         obj = self.cluster.get(APP)
         resource = parse({**obj, "spec": {**obj["spec"], "firstSync": "Automatic"}})
         assert isinstance(resource, LearningApp)
@@ -104,6 +106,12 @@ class Running:
         write(snapshot, self.store.snapshots(**place))
         accepted = Accepted(digest=snapshot.digest, accepted_at=NOW, validator=None, spec_digest="")
         self.store.accept(accepted, **place, epoch=1)
+
+    def rules(self) -> str:
+        """The last rules whose effect nobody has to look at any more."""
+        stored = self.store.baseline(namespace=APP.namespace, app=APP.name)
+        assert stored is not None
+        return stored.rules
 
     def remove_exclude(self) -> list[Object]:
         """Somebody deletes all Excludes: they are returned."""
@@ -161,6 +169,18 @@ async def test_without_its_exclude_nobody_is_shared_until_somebody_has_seen_it(r
         assert made
         assert asked(report) == {"Administrators", "Exposure"}
         assert (report.reason, report.ending) == (Reason.HELD_FOR_APPROVAL, Ending.STALLED)
+
+
+async def test_an_incomplete_reading_does_not_let_the_exposed_slip_in_afterwards(running: Running) -> None:
+    before = await running.synced()
+    approved = running.rules()
+    running.remove_exclude()
+    await running.run()
+    for complete in (False, True):
+        report, made = await running.run(after=SETTLE, complete=complete)
+        assert made <= before
+        assert running.rules() == approved  # so that the next run still tells what the edit has brought
+    assert asked(report) == {"Administrators", "Exposure"}
 
 
 async def test_without_any_rule_the_target_is_not_even_looked_at(running: Running) -> None:

@@ -110,6 +110,14 @@ def test_who_changes_class_is_added_before_being_removed() -> None:
     ]
 
 
+def test_who_was_to_move_and_now_goes_nowhere_leaves() -> None:
+    old, new, left = world("7a: ann bob; 7b: cid"), world("7a: bob; 7b: ann cid"), world("7a: bob; 7b: cid")
+    target = Target.of(old)
+    _, remembered = run(new, target, baseline(old), first=0)
+    said, _ = run(left, target, remembered)
+    assert said == ["Remove Membership 7a/ann Learner: LeftSource", "Suspend Person ann: LeftSource"]
+
+
 def test_who_changes_role_in_a_class_gets_the_new_one_first() -> None:
     old, new = world("7a: ann tom"), world("7a: ann tom*")
     assert told(plan(new, Target.of(old), old)) == [
