@@ -104,6 +104,17 @@ async def test_who_leaves_and_returns_has_the_same_account(place: Place) -> None
     assert await place.sync(here) == []
 
 
+async def test_a_suspended_account_outlives_kolibris_own_clean_up(place: Place) -> None:
+    await place.sync(learning(school=place.id))
+    before = (await place.read(learning(school=place.id))).ids
+    await place.sync(desired(school=place.id, people={}, classes=ART))
+    place.server.human().call("DELETE", f"facilityuser/{before['p-2']}/")  # somebody deletes the other one by hand
+    place.server.clean_up(days=60)
+    left = {row["id"] for row in place.server.tables()["facilityuser"]}
+    assert before["p-1"] in left
+    assert before["p-2"] not in left, "that is how Kolibri ends an account, and a year of work"
+
+
 async def test_an_intruder_goes_and_what_people_made_stays(place: Place) -> None:
     wanted = learning(school=place.id)
     await place.sync(wanted)

@@ -102,6 +102,19 @@ def _install(place: Path) -> Path:
     return done
 
 
+_CLEAN_UP: Final = """
+import datetime, sys
+from unittest import mock
+from kolibri.utils.main import initialize
+initialize()
+from django.utils import timezone
+from kolibri.core.auth.tasks import cleanup_expired_deleted_users
+later = timezone.now() + datetime.timedelta(days=int(sys.argv[1]))
+with mock.patch("django.utils.timezone.now", return_value=later):
+    cleanup_expired_deleted_users()
+"""
+
+
 def _environment(home: Path) -> dict[str, str]:
     """The environment of a Kolibri process, without anything that would change what it does."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("KOLIBRI_", "PYTHON"))}
@@ -193,6 +206,10 @@ class Kolibri:
         """End all sessions, as twenty minutes would: reads then answer 200 with an empty list."""
         with self._database("sessions") as database:
             database.execute("DELETE FROM kolibriauth_session")
+
+    def clean_up(self, *, days: int) -> None:
+        """Do what Kolibri itself does with deleted accounts, as if so many days had passed."""
+        output(self._python, "-c", _CLEAN_UP, str(days), environment=_environment(self._home))
 
     def tables(self) -> dict[str, list[dict[str, Any]]]:
         """Everything that Kolibri keeps about people and classes: rows by table, sorted; without moving parts.
