@@ -11,8 +11,8 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime
 from functools import partial
 
 import polars as pl
@@ -22,17 +22,20 @@ from homeroom.plan import (
     CHANGE_SCHEMA,
     HELD_SCHEMA,
     IDENTITY,
+    LEAVING,
     RECENT_SCHEMA,
     Guard,
     Hold,
     Judged,
     Limits,
+    Noted,
     Plan,
     Policy,
     Reviewed,
     Standing,
     State,
     Word,
+    doubted_since,
     first_synced,
     is_exposing,
     judge,
@@ -58,7 +61,8 @@ class Memory:
     """What the store and the commits say about an app.
 
     `recent`: columns `homeroom.plan.RECENT_SCHEMA`, what was applied in the last week. `holds`: all of this app.
-    `made`: columns `homeroom.plan.CHANGE_SCHEMA`, what was applied under its approved holds.
+    `made`: columns `homeroom.plan.CHANGE_SCHEMA`, what was applied under its approved holds. `noted`: what it says of
+    time; nothing where a plan is for another day on purpose.
     """
 
     stored: StoredBaseline | None
@@ -67,6 +71,7 @@ class Memory:
     holds: Sequence[Hold]
     made: pl.DataFrame
     words: Sequence[Word]
+    noted: Noted = field(default_factory=Noted)
 
     @classmethod
     def nothing(cls, known: Known) -> Memory:
@@ -127,8 +132,8 @@ async def decide(
     declared = canonical(rules)
     context = hashlib.sha256(declared.encode()).hexdigest()
 
-    def made_by(old: Sequence[Rule]) -> Desired:
-        return desired_of(roster, share(roster, old, homeroom=homeroom, today=today))
+    def made_by(old: Sequence[Rule], day: date = today) -> Desired:
+        return desired_of(roster, share(roster, old, homeroom=homeroom, today=day))
 
     lost = stored is None and not known.schools and not actual.schools["key"].drop_nulls().is_empty()
 
@@ -150,6 +155,11 @@ async def decide(
             open_wide = made_by([rule for rule in before if rule.effect is Effect.INCLUDE])
             rows = in_state(identity(plan.changes), open_wide)
             covered = rows.join(in_state(rows, intermediate), on=list(IDENTITY), how="anti", nulls_equal=True)
+        sure = doubted_since(memory.noted, memory.holds, now=now)
+        leaving = plan.changes.filter(pl.col("op").cast(pl.String).is_in(LEAVING))
+        by_time = None
+        if sure is not None and not leaving.is_empty():
+            by_time = in_state(identity(leaving), made_by(rules, district.spec.day(sure)))
         before_it = intermediate or (stored.baseline.desired if stored is not None else wanted)
 
         def judged(holds: Sequence[Hold], released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
@@ -164,6 +174,7 @@ async def decide(
                 known=known.schools,
                 kinds=set(before_it.people["staff"].unique().to_list()),
                 covered=covered,
+                by_time=by_time,
                 rolled_over=rolled_over(holds, now=now),
                 exposing=is_exposing(holds, context=context),
                 starting={hold.place for hold in holds if hold.guard is Guard.FIRST_SYNC and hold.state is State.OPEN},
@@ -177,7 +188,7 @@ async def decide(
             judged,
             made=memory.made,
             unseen=unseen(actual),
-            context=context,
+            contexts={Guard.EXPOSURE: context, Guard.CLOCK: sure.astimezone(UTC).isoformat() if sure else ""},
             now=now,
             salt=salt,
         )

@@ -461,6 +461,7 @@ def remembered(store: Store, *, namespace: str, app: str, words: Sequence[Word],
         holds=holds,
         made=store.released(namespace=namespace, app=app, holds=approved),
         words=words,
+        noted=store.noted(namespace=namespace, app=app),
     )
 
 

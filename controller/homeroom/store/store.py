@@ -34,6 +34,7 @@ from homeroom.plan import (
     Guard,
     Hold,
     Kind,
+    Noted,
     Op,
     Outcome,
     Result,
@@ -568,6 +569,18 @@ class Store:
         return pl.DataFrame(rows, schema={**RECENT_SCHEMA, "approved": pl.Int8}, orient="row", strict=False).cast(
             RECENT_SCHEMA
         )
+
+    def noted(self, *, namespace: str, app: str) -> Noted:
+        """When an app was last read completely, and the latest moment at which anything was written of it."""
+        run, journal = schema.run, schema.journal
+        of_run = (run.c.kind == "LearningApp", run.c.namespace == namespace, run.c.name == app)
+        latest = sa.select(sa.func.max(journal.c.at)).where(journal.c.namespace == namespace, journal.c.app == app)
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(run.c.read_at, run.c.ended_at).where(*of_run)).one_or_none()
+            journaled = connection.execute(latest).scalar_one()
+        read, ended = (row.read_at, row.ended_at) if row is not None else (None, None)
+        written = max((moment for moment in (ended, journaled) if moment is not None), default=None)
+        return Noted(read=read and read.replace(tzinfo=UTC), written=written and written.replace(tzinfo=UTC))
 
     def released(self, *, namespace: str, app: str, holds: Collection[str]) -> pl.DataFrame:
         """The changes of an app that were made under these holds: columns `CHANGE_SCHEMA`."""
