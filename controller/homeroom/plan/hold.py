@@ -33,6 +33,8 @@ VALID: Final = timedelta(days=14)
 """How long a published hold can be approved; then the same changes get a new id, and an old commit does nothing."""
 ROLL_OVER_VALID: Final = timedelta(days=180)
 """How long the approval of a roll-over lets other ends of the same school year pass: longer than any summer."""
+LOST: Final = "lost"
+"""`Hold.context` of a first sync that was approved before the store was lost: it has to be seen again."""
 
 
 class State(StrEnum):
@@ -178,8 +180,12 @@ def is_exposing(holds: Iterable[Hold], *, context: str) -> bool:
 
 
 def first_synced(holds: Iterable[Hold]) -> set[str]:
-    """Schools whose first sync was approved."""
-    return {hold.place for hold in holds if hold.guard is Guard.FIRST_SYNC and hold.approval is not None}
+    """Schools whose first sync was approved, by a store that was not lost since."""
+    return {
+        hold.place
+        for hold in holds
+        if hold.guard is Guard.FIRST_SYNC and hold.approval is not None and hold.context != LOST
+    }
 
 
 def changes(rows: pl.DataFrame) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import IO, Any, Final, Self
 from urllib.parse import quote
 
 import polars as pl
@@ -44,7 +44,8 @@ from homeroom.plan import (
 from homeroom.roster.diff import Baseline
 from homeroom.roster.person import in_baseline, without
 from homeroom.roster.state import Desired, Known
-from homeroom.store import revision, schema
+from homeroom.store import backup, revision, schema
+from homeroom.store.backup import Manifest
 from homeroom.store.forgetting import (
     Owners,
     StillThereError,
@@ -172,6 +173,32 @@ class Store:
             engine.dispose()
             raise
         return cls(engine, directory)
+
+    @classmethod
+    def restored(cls, url: str, directory: Path, backup_file: IO[bytes]) -> Manifest:
+        """Fill a store that is not there yet, or empty and of this release, from a back-up, wholly or not at all.
+
+        Raises BackupError, RevisionError, and what SQLAlchemy raises.
+        """
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        engine = _engine(url, read_only=False)
+        try:
+            with engine.begin() as connection:
+                if revision.found(connection) is None:
+                    revision.bring_up_to_date(connection)
+                revision.demand(connection)
+                return backup.restore(connection, backup_file)
+        finally:
+            engine.dispose()
+
+    def backup(self, file: IO[bytes], *, at: datetime) -> Manifest:
+        """Write the records into `file` (`homeroom.store.backup`), as they all are at one moment; others go on."""
+        with self._engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN")  # Python's driver would begin before the first write only
+            else:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            return backup.write(connection, file, at=at)
 
     def close(self) -> None:
         """Give all connections back."""
