@@ -128,7 +128,7 @@ async def decide(
     homeroom, today = district.spec.homeroom, district.spec.day(now)
     stored, known = memory.stored, memory.known
     wanted = await asyncio.to_thread(desired_of, roster, shared)
-    actual = await target.read(recognisable(known, wanted))
+    actual = await target.read(recognisable(known, wanted, records=roster if stored is None else None))
     declared = canonical(rules)
     context = hashlib.sha256(declared.encode()).hexdigest()
 
@@ -245,12 +245,19 @@ def rules_from(text: str) -> tuple[Rule, ...]:
     )
 
 
-def recognisable(known: Known, wanted: Desired) -> Known:
-    """What the target has to recognise: all that is wanted now, and all that was ever made."""
+def recognisable(known: Known, wanted: Desired, *, records: Roster | None = None) -> Known:
+    """What the target has to recognise: all that is wanted now, and all that was ever made.
+
+    `records`: where nobody knows what was made, it may have been anything of these.
+    """
     schools = wanted.schools["key"]
-    classes = wanted.classes.select(schools.gather(wanted.classes["school"]).alias("school"), "key")
+    classes = [known.classes, wanted.classes.select(schools.gather(wanted.classes["school"]).alias("school"), "key")]
+    if records is not None:
+        ids, of_school = records.orgs["id"], records.classes["school"]
+        classes.append(records.classes.select(ids.gather(of_school).alias("school"), key="id").drop_nulls("school"))
+        schools = pl.concat([schools, records.orgs.filter(pl.col("type") == "school")["id"]])
     return replace(
         known,
         schools=sorted({*known.schools, *schools.to_list()}),
-        classes=pl.concat([known.classes, classes]).unique().sort("school", "key"),
+        classes=pl.concat(classes).unique().sort("school", "key"),
     )

@@ -59,6 +59,8 @@ from homeroom.store.forgetting import (
 _TOLD: Final = ("app", "op", "kind", "school", "key", "class_key", "role", "cause", "hold", "result", "error")
 """Columns of the journal that `history` tells."""
 
+_SLICE: Final = 50_000
+"""Rows of a frame that become objects at a time."""
 _CHUNK: Final = 1000
 """Rows per upsert statement: SQLite allows 32,766 parameters, a row of the ledger has seven."""
 
@@ -300,6 +302,15 @@ class Store:
             usernames=rows.filter(pl.col("username").is_not_null()).select("school", "key", "username"),
             withdrawn=withdrawn,
         )
+
+    def own(self, rows: pl.DataFrame, *, namespace: str, app: str, epoch: int) -> None:
+        """Write down what the target says is ours: columns `homeroom.roster.owned.LEDGER_SCHEMA`."""
+        if rows.is_empty():
+            return
+        with self._writing(epoch) as connection:
+            for part in rows.iter_slices(_SLICE):
+                owned = [{"namespace": namespace, "app": app, **row} for row in part.iter_rows(named=True)]
+                _upsert(connection, schema.ledger, owned, keep_old_where_null=("username",))
 
     def intend(
         self,
