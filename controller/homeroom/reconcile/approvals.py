@@ -6,7 +6,7 @@ Neighbours: `homeroom.plan.hold` (what they mean), `learningapp` (whose holds th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import polars as pl
@@ -134,7 +134,7 @@ def in_words(hold: Hold) -> str:
     """What a hold is about, in counts."""
     changes, people = _counted(hold.rows.height, "change"), _counted(people_in(hold), "person", "people")
     place = f"{hold.scope.value.lower()} '{hold.place}'" if hold.place else "the district"
-    clock = f"{hold.context[:16]} to {hold.since.isoformat()[:16]}".replace("T", " ")
+    clock = f"{hold.context[:16]} to {hold.since.astimezone(UTC).isoformat()[:16]}".replace("T", " ")
     return _WORDS[hold.guard].format(place=place, changes=changes, people=people, clock=clock)
 
 

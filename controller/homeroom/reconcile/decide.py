@@ -248,14 +248,14 @@ def rules_from(text: str) -> tuple[Rule, ...]:
 def recognisable(known: Known, wanted: Desired, *, records: Roster | None = None) -> Known:
     """What the target has to recognise: all that is wanted now, and all that was ever made.
 
-    `records`: where nobody knows what was made, it may have been anything of these.
+    `records`: where nobody knows which classes were made, it may have been any of these. Schools that are not wanted
+    may be another owner's by now, and are not asked about.
     """
     schools = wanted.schools["key"]
     classes = [known.classes, wanted.classes.select(schools.gather(wanted.classes["school"]).alias("school"), "key")]
     if records is not None:
         ids, of_school = records.orgs["id"], records.classes["school"]
         classes.append(records.classes.select(ids.gather(of_school).alias("school"), key="id").drop_nulls("school"))
-        schools = pl.concat([schools, records.orgs.filter(pl.col("type") == "school")["id"]])
     return replace(
         known,
         schools=sorted({*known.schools, *schools.to_list()}),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.reconcile.test_revision_of_a_run import APP, NOW
-from tests.unit.reconcile.test_time import Clocked
+from tests.unit.reconcile.test_time import Clocked, Full
 from tests.unit.reconcile.test_whole_runs import asked
 
 from homeroom.api import Reason
@@ -90,3 +90,16 @@ async def test_after_a_restore_the_history_is_there(before: Clocked, tmp_path: P
     assert store.history(everything).equals(before.store.history(everything))
     store.close()
     before.store.close()
+
+
+async def test_classes_of_the_records_are_known_again_and_schools_that_are_not_shared_are_not_asked_about(
+    after: Clocked,
+) -> None:
+    await after.look(after=HOUR)
+    await after.look(after=SETTLE)
+    assert after.wanted is not None
+    assert isinstance(after.target, Full)
+    assert after.target.asked is not None
+    sections = {row["sourcedId"] for row in Records(RECORDS).files["classes"]}
+    assert set(after.target.asked.classes["key"]) == sections
+    assert set(after.target.asked.schools) == set(after.wanted.schools["key"])

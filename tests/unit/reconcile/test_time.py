@@ -36,9 +36,11 @@ class Full(Noting):
     def __init__(self, desired: Desired, *, complete: bool) -> None:
         super().__init__(complete=complete)
         self.taken = 0
+        self.asked: Known | None = None
         self._desired = desired
 
     async def read(self, known: Known) -> Actual:
+        self.asked = known
         there = {pl.String(): pl.col("key"), pl.Boolean(): pl.lit(value=False)}  # external ids are the keys
         frames = {}
         for name, schema in ACTUAL_SCHEMAS.items():
