@@ -172,6 +172,7 @@ def judge(plan: Plan, standing: Standing, limits: Limits, *, released: pl.DataFr
     later = [Guard.FIRST_SYNC.value, *([Guard.EXPOSURE.value] if standing.exposing else [])]
     late = pl.col("guard").is_null() & pl.col("lane").is_in(later).fill_null(value=False)
     waits = _waiting(rows.with_columns(stopped.alias("stopped"), late.alias("late")))
+    waits = pl.concat([waits, _unreviewed(rows.filter(~stopped), standing)]).unique()
     passing = rows.filter(~stopped & ~pl.col("n").is_in(waits.implode())).select("n", "hold")
     return Judged(
         plan=Plan(plan.changes[passing["n"]].with_columns(passing["hold"])),
@@ -397,6 +398,12 @@ def _tied(rows: pl.DataFrame) -> pl.DataFrame:
         & ~pl.col("cause").is_in(_AT_ONCE)
     )
     return rows.with_columns(pl.when(free).then(found[name]).otherwise(name).alias(name) for name in where)
+
+
+def _unreviewed(rows: pl.DataFrame, standing: Standing) -> pl.Series:
+    """Positions of what leaves a school that nobody has reviewed: it is ours, but the store that knew why was lost."""
+    leaving = pl.col("op").is_in(LEAVING) & pl.col("school").is_in(list(standing.starting))
+    return rows.filter(leaving & pl.col("hold").is_null() & ~pl.col("cause").is_in(_AT_ONCE))["n"]
 
 
 def _waiting(rows: pl.DataFrame) -> pl.Series:

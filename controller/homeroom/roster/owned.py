@@ -38,7 +38,9 @@ def unrecorded(actual: Actual, known: Known, plan: Plan) -> pl.DataFrame:
     if known.withdrawn.hashes:
         names = people.select("username", "school").iter_rows()  # few, but right after a loss
         people = people.filter(
-            pl.Series([not known.withdrawn.has(name, school=school) for name, school in names], dtype=pl.Boolean)
+            pl.Series(
+                [not (name and known.withdrawn.has(name, school=school)) for name, school in names], dtype=pl.Boolean
+            )
         )
     classes = ours(actual.classes).join(known.classes, on=place, how="anti")
     coming = plan.changes.filter(

@@ -16,6 +16,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -111,7 +112,7 @@ def restore(connection: sa.Connection, file: IO[bytes]) -> Manifest:
             for name in manifest.parts:
                 rows = pl.read_parquet(io.BytesIO(archive.read(name))).to_dicts()
                 connection.execute(sa.insert(tables[name.partition("/")[0]]), rows)
-    except (zipfile.BadZipFile, KeyError, pl.exceptions.PolarsError) as error:
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError, pl.exceptions.PolarsError) as error:
         raise BackupError("this file is no back-up of Homeroom, or it is damaged: take another one") from error
     _close_holds(connection)
     return manifest

@@ -413,3 +413,17 @@ def test_who_is_denied_and_who_never_had_a_reason_goes_whatever_the_clock_says()
     ]
     by_time = plan(rows).changes.select(pl.col(IDENTITY).cast(pl.String))
     assert passed(judged(rows, replace(NOTHING, by_time=by_time))) == rows_of(rows)
+
+
+def test_a_school_loses_nothing_while_its_first_sync_is_not_reviewed() -> None:
+    rows = [
+        *taking(Kind.MEMBERSHIP, 2),
+        *taking(Kind.MEMBERSHIP, 2, cause=Cause.DENIED, of="c1"),
+        *taking(Kind.MEMBERSHIP, 2, school="s2"),
+    ]
+    sizes = [(Kind.MEMBERSHIP, school, 100) for school in ("s1", "s2")]
+    stands = replace(standing(*sizes, classes={"s1/c0": 100, "s2/c0": 100}), starting=["s1"])
+    result = judged(rows, stands)
+    assert passed(result) == rows_of(rows[2:])
+    assert (result.waiting, result.held.height) == (2, 0)
+    assert passed(judged(rows, stands, released=rows[:2])) == rows_of(rows)
