@@ -10,6 +10,7 @@ import pytest
 
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.stage import RECORDS, Records, Stage, condition, message, wait_for
+from homeroom.store import Store
 
 from .stage_fixtures import State, Synced, held, homeroom_at
 
@@ -193,11 +194,20 @@ def test_an_edit_that_exposes_whom_an_exclude_covered_is_held(synced: Stage) -> 
     assert held(synced) == before
 
 
-def test_a_lost_store_removes_nothing_and_asks_about_all_that_comes(stage: Stage) -> None:
+@pytest.mark.parametrize("backed_up", [False, True])
+def test_a_lost_store_removes_nothing_and_asks_about_all_that_comes(
+    stage: Stage, controlplane: ControlPlane, *, backed_up: bool
+) -> None:
     before = Synced.from_empty(stage).state
+    homeroom = homeroom_at(stage, controlplane)
+    file = stage.directory / "backup.zip"
+    homeroom("backup", str(file))
+    history = json.loads(homeroom("history", "--output", "json", "--limit", "100000").stdout)
     stage.stop()
     for path in [*stage.directory.glob("homeroom.db*"), stage.directory / "data"]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if backed_up:
+        homeroom("restore", str(file))
     records = Records(RECORDS)
     gone = next(row for row in records.files["enrollments"] if row["role"] == "student")
     records.remove("enrollments", userSourcedId=gone["userSourcedId"])
@@ -218,3 +228,16 @@ def test_a_lost_store_removes_nothing_and_asks_about_all_that_comes(stage: Stage
     after = held(stage)
     assert (pupil, "learner") in after[school["name"]][class_name]
     assert taken(before, after) <= 2  # whoever left is known to have had a reason, and goes as on any other day
+
+    # The ledger is whole again, from the marks; the journal only where there was a back-up.
+    stage.run("learningapp", "kolibri")
+    store = Store.open(f"sqlite:///{stage.database}", stage.directory / "data", read_only=True)
+    known = store.known(namespace=stage.namespace, app="kolibri")
+    store.close()
+    assert set(known.schools) == {row["sourcedId"] for row in records.rows("orgs", type="school")}
+    people = {
+        user["id_number"]: user["username"] for user in stage.kolibri.tables()["facilityuser"] if user["id_number"]
+    }
+    assert dict(known.usernames.select("key", "username").rows()) == people
+    told = json.loads(homeroom("history", "--output", "json", "--limit", "100000").stdout)
+    assert (told[-len(history) :] == history) == backed_up

@@ -32,6 +32,8 @@ COMMANDS: Final = {
     "export-person": "Give out all that is held about one person of a district, as JSON.",
     "forget-person": "Forget one person of a district who has left: make anonymous what has to stay.",
     "status": "Show the last and the next run of everything, and the age of the records.",
+    "backup": "Write what cannot be read anew into one file, while the operator runs.",
+    "restore": "Make a new store of a back-up.",
     "check": "Try each hop to sources and targets, and say in plain words how it went.",
     "crds": "Print or write the CustomResourceDefinitions of this release.",
     "generate": "Make up a district of any size as a OneRoster export.",

@@ -37,6 +37,8 @@ TO_CHECK: Final = {
     Guard.ADMINISTRATORS: "May each of these people see and change everything that the app has of this school?",
     Guard.IDENTITY: "Are these the same people with new ids? Then have the ids corrected in the records, and approve "
     "nothing: an approval closes their accounts and gives them new, empty ones.",
+    Guard.CLOCK: "Is the clock of the operator's machine right, and was the operator away for so long? If the clock is "
+    "wrong, have it mended, and approve nothing.",
     Guard.ROLL_OVER: "Is the school year over, so that its classes may be put away in the app?",
     Guard.FIRST_SYNC: "This school comes to the app for the first time. Does it want that now, and are these its "
     "classes and people?",

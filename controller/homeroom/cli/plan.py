@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -19,7 +20,7 @@ from homeroom.cli import cluster, holdreport, holds, options, records, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.records import Inputs
 from homeroom.errors import InvalidSpecError
-from homeroom.plan import CHANGE, Cause, Op, changes
+from homeroom.plan import CHANGE, Cause, Noted, Op, changes
 from homeroom.reconcile.approvals import in_words, people_in
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import Decision, Memory, decide
@@ -130,6 +131,11 @@ async def _decide(inputs: Inputs, resources: Declared, *, owner_id: str, today: 
     roster, now = inputs.snapshot.roster, options.moment(today, zone=inputs.district.spec.time_zone)
     homeroom = inputs.district.spec.homeroom
     place = {"namespace": resources.namespace, "app": app.metadata.name}
+    memory = Memory.nothing(records.nothing_known())
+    if store is not None:
+        memory = await asyncio.to_thread(remembered, store, **place, words=resources.words(app), now=now)
+    if today is not None:  # another day on purpose: no doubt about the clock
+        memory = replace(memory, noted=Noted())
     target = await Outside(owner_id=owner_id).target(app, resources.secrets, password=lambda _: None)
     with terminal.working(f"reading {app.metadata.name}"):
         async with target:
@@ -140,9 +146,7 @@ async def _decide(inputs: Inputs, resources: Declared, *, owner_id: str, today: 
                 roster=roster,
                 shared=await asyncio.to_thread(share, roster, inputs.rules, homeroom=homeroom, today=now.date()),
                 target=target,
-                memory=remembered(store, **place, words=resources.words(app), now=now)
-                if store
-                else Memory.nothing(records.nothing_known()),
+                memory=memory,
                 now=now,
             )
 

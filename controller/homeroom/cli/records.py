@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import polars as pl
 from sqlalchemy.engine import make_url
@@ -19,7 +20,7 @@ from homeroom.errors import DependencyNotReadyError, TerminalError
 from homeroom.roster.shared import Rule, barring, rules_of
 from homeroom.roster.state import Known
 from homeroom.sources import Snapshot, load
-from homeroom.store import Store
+from homeroom.store import Manifest, Store
 
 
 class StoreUnavailableError(TerminalError):
@@ -118,9 +119,8 @@ def open_store(url: str | None, data: Path, *, new: bool = False, write: bool = 
 
     Raises StoreUnavailableError, or RevisionError where it is of another release.
     """
-    try:
-        address = make_url(url or f"sqlite:///{data / 'homeroom.db'}")
-        file = Path(address.database or "") if address.get_backend_name() == "sqlite" else None
+    with _told():
+        whole, file = _address(url, data)
         if file is not None and not new and not file.is_file():
             raise StoreUnavailableError(
                 f"there is no store at {file}: name it with --data or --store, or run this where the operator's is:\n"
@@ -128,8 +128,31 @@ def open_store(url: str | None, data: Path, *, new: bool = False, write: bool = 
             )
         if new:
             data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        whole = address.render_as_string(hide_password=False)
         return Store.open(whole, data, read_only=not (new or write), as_it_is=not new)
+
+
+def restore(url: str | None, data: Path, backup: IO[bytes]) -> Manifest:
+    """Make a store of a back-up, where there is none or an empty one. Blocks.
+
+    Raises BackupError, and what `open_store` does.
+    """
+    with _told():
+        whole, _ = _address(url, data)
+        return Store.restored(whole, data, backup)
+
+
+def _address(url: str | None, data: Path) -> tuple[str, Path | None]:
+    """SQLAlchemy's address of the store, and the file that it is in, if it is one."""
+    address = make_url(url or f"sqlite:///{data / 'homeroom.db'}")
+    file = Path(address.database or "") if address.get_backend_name() == "sqlite" else None
+    return address.render_as_string(hide_password=False), file
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What goes wrong with a database, in our own words."""
+    try:
+        yield
     except (SQLAlchemyError, ImportError) as error:
         # The driver's own words may repeat the address with its password.
         raise StoreUnavailableError(

@@ -2,11 +2,12 @@
 
 `change` holds the words (operation, kind, cause) and a single change for the hands that carry it out; `plan` holds the
 whole plan as one frame, its order, its digest and the policies that narrow it; `guard` says what of it needs a person's
-word first, `hold` keeps that until the word is given. `homeroom.roster.diff` makes plans,
-`homeroom.reconcile.executor` carries them out.
+word first, `hold` keeps that until the word is given, `clock` says whether time is to be believed.
+`homeroom.roster.diff` makes plans, `homeroom.reconcile.executor` carries them out.
 """
 
 from homeroom.plan.change import COMING, LEAVING, PERSONAL, Cause, Change, Kind, Op, Outcome, Result, Role
+from homeroom.plan.clock import Noted, doubted_since
 from homeroom.plan.guard import (
     CHANGE,
     CHANGE_SCHEMA,
@@ -55,6 +56,7 @@ __all__ = [
     "Judged",
     "Kind",
     "Limits",
+    "Noted",
     "Op",
     "Outcome",
     "Plan",
@@ -68,6 +70,7 @@ __all__ = [
     "Unseen",
     "Word",
     "changes",
+    "doubted_since",
     "first_synced",
     "is_exposing",
     "judge",

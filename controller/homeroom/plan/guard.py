@@ -21,6 +21,7 @@ guard              what it judges, and against what
                    had covered always, others by percentage
 `Administrators`   every gain of administrator rights, per school
 `Identity`         who leaves and who arrives in one school under one name, per school
+`Clock`            what only the day takes away, while the clock is in doubt (`homeroom.plan.clock`)
 `RollOver`         what ends with its school year, once for the whole district
 `FirstSync`        everything that comes to a school for the first time
 =================  ==========================================================================================
@@ -50,6 +51,7 @@ class Guard(StrEnum):
     EXPOSURE = "Exposure"
     ADMINISTRATORS = "Administrators"
     IDENTITY = "Identity"
+    CLOCK = "Clock"
     ROLL_OVER = "RollOver"
     FIRST_SYNC = "FirstSync"
 
@@ -115,8 +117,9 @@ class Standing:
     `sizes`, `recent`: columns `SIZES_SCHEMA`, `RECENT_SCHEMA`. `reviewed`: schools to which something may come without
     a first-sync review; None where nobody wants to review. `known`: schools that were ever shared with the app.
     `kinds`: of people (`staff` or not) that it had before. `covered`: rows (`IDENTITY`) that an Exclude kept away
-    before the last edit. `rolled_over`: this school year's roll-over was approved. `exposing`: what the last edit adds
-    waits for a word already. `starting`: schools whose first sync does.
+    before the last edit. `by_time`: rows (`IDENTITY`) that leave for no reason but the day, while the clock is in
+    doubt; None: it is not. `rolled_over`: this school year's roll-over was approved. `exposing`: what the last edit
+    adds waits for a word already. `starting`: schools whose first sync does.
     """
 
     sizes: pl.DataFrame
@@ -125,6 +128,7 @@ class Standing:
     known: Collection[str]
     kinds: Collection[bool]
     covered: pl.DataFrame
+    by_time: pl.DataFrame | None = None
     rolled_over: bool = False
     exposing: bool = False
     starting: Collection[str] = ()
@@ -158,6 +162,7 @@ def judge(plan: Plan, standing: Standing, limits: Limits, *, released: pl.DataFr
         _always(rows, Guard.ADMINISTRATORS, Scope.SCHOOL),
         _stopped(_first(rows, standing), Guard.FIRST_SYNC, Scope.SCHOOL),
         _always(rows, Guard.IDENTITY, Scope.SCHOOL),
+        _always(rows, Guard.CLOCK, Scope.DISTRICT),
         _always(rows, Guard.ROLL_OVER, Scope.DISTRICT),
     ]
     held = pl.concat(breached)
@@ -167,6 +172,7 @@ def judge(plan: Plan, standing: Standing, limits: Limits, *, released: pl.DataFr
     later = [Guard.FIRST_SYNC.value, *([Guard.EXPOSURE.value] if standing.exposing else [])]
     late = pl.col("guard").is_null() & pl.col("lane").is_in(later).fill_null(value=False)
     waits = _waiting(rows.with_columns(stopped.alias("stopped"), late.alias("late")))
+    waits = pl.concat([waits, _unreviewed(rows.filter(~stopped), standing)]).unique()
     passing = rows.filter(~stopped & ~pl.col("n").is_in(waits.implode())).select("n", "hold")
     return Judged(
         plan=Plan(plan.changes[passing["n"]].with_columns(passing["hold"])),
@@ -191,6 +197,11 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
         )
         & ~rows["cause"].is_in(_AT_ONCE),
     )
+    by_time = pl.lit(value=False)
+    if standing.by_time is not None:
+        there = standing.by_time.unique().with_columns(by_time=pl.lit(value=True))
+        rows = rows.with_columns(_found(rows.select(IDENTITY), there, "by_time"))
+        by_time = pl.col("by_time")
     op, kind, cause = pl.col("op"), pl.col("kind"), pl.col("cause")
     leaving, coming = op.is_in(LEAVING), op.is_in(COMING)
     reviewed = pl.lit(value=True) if standing.reviewed is None else pl.col("school").is_in(list(standing.reviewed))
@@ -203,6 +214,8 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
         .then(pl.lit(Guard.FIRST_SYNC.value))
         .when(cause == Cause.ID_CHANGED.value)
         .then(pl.lit(Guard.IDENTITY.value))
+        .when(leaving & by_time)
+        .then(pl.lit(Guard.CLOCK.value))
         .when(leaving & (cause == Cause.ROLLED_OVER.value) & (not standing.rolled_over))
         .then(pl.lit(Guard.ROLL_OVER.value))
         .when(leaving & cause.is_in([Cause.ROLLED_OVER.value, Cause.TERM_ENDED.value]))
@@ -385,6 +398,12 @@ def _tied(rows: pl.DataFrame) -> pl.DataFrame:
         & ~pl.col("cause").is_in(_AT_ONCE)
     )
     return rows.with_columns(pl.when(free).then(found[name]).otherwise(name).alias(name) for name in where)
+
+
+def _unreviewed(rows: pl.DataFrame, standing: Standing) -> pl.Series:
+    """Positions of what leaves a school that nobody has reviewed: it is ours, but the store that knew why was lost."""
+    leaving = pl.col("op").is_in(LEAVING) & pl.col("school").is_in(list(standing.starting))
+    return rows.filter(leaving & pl.col("hold").is_null() & ~pl.col("cause").is_in(_AT_ONCE))["n"]
 
 
 def _waiting(rows: pl.DataFrame) -> pl.Series:

@@ -17,10 +17,11 @@ Pure: clock, randomness and storage come in. Neighbours: `guard` (who stops), `h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 import polars as pl
@@ -32,6 +33,8 @@ VALID: Final = timedelta(days=14)
 """How long a published hold can be approved; then the same changes get a new id, and an old commit does nothing."""
 ROLL_OVER_VALID: Final = timedelta(days=180)
 """How long the approval of a roll-over lets other ends of the same school year pass: longer than any summer."""
+LOST: Final = "lost"
+"""`Hold.context` of a first sync that was approved before the store was lost: it has to be seen again."""
 
 
 class State(StrEnum):
@@ -65,7 +68,7 @@ class Hold:
     approved_at: datetime | None = None
     struck: int = 0
     successor: str | None = None  # the id that what was left of an expired hold has now
-    context: str = ""  # what was declared when it was published; only `Exposure` looks at it
+    context: str = ""  # for its guard: `Exposure`: what was declared then; `Clock`: the last moment that was sure
 
     @property
     def active(self) -> bool:
@@ -126,11 +129,13 @@ def review(
     *,
     made: pl.DataFrame,
     unseen: Unseen,
-    context: str = "",
+    contexts: Mapping[Guard, str] = MappingProxyType({}),
     now: datetime,
     salt: Callable[[], bytes],
 ) -> Reviewed:
     """One run of one root; `holds`: all of this root, oldest first, used ones too; `salt`: 16 fresh random bytes.
+
+    `contexts`: `Hold.context` of what is published now, by guard.
 
     `made`: `CHANGE_SCHEMA`, what was made under its approved holds, whether or not we lived to note it in them.
 
@@ -145,7 +150,7 @@ def review(
         released.select(*CHANGE, hold="id"),
         _rows(hold for hold in known if hold.state is State.OPEN),
     )
-    new = _published(judged.held, context=context, now=now, salt=salt) if unseen.complete else []
+    new = _published(judged.held, contexts=contexts, now=now, salt=salt) if unseen.complete else []
     open_ = [hold.guard for hold in known if hold.state is State.OPEN]
     return Reviewed(
         plan=judged.plan,
@@ -175,8 +180,12 @@ def is_exposing(holds: Iterable[Hold], *, context: str) -> bool:
 
 
 def first_synced(holds: Iterable[Hold]) -> set[str]:
-    """Schools whose first sync was approved."""
-    return {hold.place for hold in holds if hold.guard is Guard.FIRST_SYNC and hold.approval is not None}
+    """Schools whose first sync was approved, by a store that was not lost since."""
+    return {
+        hold.place
+        for hold in holds
+        if hold.guard is Guard.FIRST_SYNC and hold.approval is not None and hold.context != LOST
+    }
 
 
 def changes(rows: pl.DataFrame) -> pl.DataFrame:
@@ -245,7 +254,9 @@ def _renewed(hold: Hold, *, now: datetime, salt: Callable[[], bytes]) -> list[Ho
     return [replace(hold, state=State.EXPIRED, rows=hold.rows.clear(), successor=successor.id), successor]
 
 
-def _published(held: pl.DataFrame, *, context: str, now: datetime, salt: Callable[[], bytes]) -> list[Hold]:
+def _published(
+    held: pl.DataFrame, *, contexts: Mapping[Guard, str], now: datetime, salt: Callable[[], bytes]
+) -> list[Hold]:
     by = ["guard", "scope", "place"]
     return [
         Hold(
@@ -257,7 +268,7 @@ def _published(held: pl.DataFrame, *, context: str, now: datetime, salt: Callabl
             published=now,
             rows=rows,
             total=rows.height,
-            context=context,
+            context=contexts.get(Guard(str(guard)), ""),
         )
         for (guard, scope, place), rows in held.sort(*by, *CHANGE).group_by(by, maintain_order=True)
     ]

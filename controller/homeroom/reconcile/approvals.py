@@ -6,7 +6,7 @@ Neighbours: `homeroom.plan.hold` (what they mean), `learningapp` (whose holds th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import polars as pl
@@ -134,7 +134,8 @@ def in_words(hold: Hold) -> str:
     """What a hold is about, in counts."""
     changes, people = _counted(hold.rows.height, "change"), _counted(people_in(hold), "person", "people")
     place = f"{hold.scope.value.lower()} '{hold.place}'" if hold.place else "the district"
-    return _WORDS[hold.guard].format(place=place, changes=changes, people=people)
+    clock = f"{hold.context[:16]} to {hold.since.astimezone(UTC).isoformat()[:16]}".replace("T", " ")
+    return _WORDS[hold.guard].format(place=place, changes=changes, people=people, clock=clock)
 
 
 def _counted(number: int, one: str, several: str | None = None) -> str:
@@ -157,6 +158,7 @@ _WORDS: Final = {
     Guard.EXPOSURE: "an edit in Git would share {people} more ({changes})",
     Guard.ADMINISTRATORS: "in {place} {people} would become administrators",
     Guard.IDENTITY: "in {place} people leave and arrive under the same names, perhaps with changed ids: {people}",
+    Guard.CLOCK: "the clock went from {clock} (UTC), which alone would take away {people} ({changes})",
     Guard.ROLL_OVER: "the school year is over for {people} ({changes})",
     Guard.FIRST_SYNC: "{place} is shared for the first time: {people} ({changes})",
 }

@@ -11,8 +11,8 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime
 from functools import partial
 
 import polars as pl
@@ -22,17 +22,20 @@ from homeroom.plan import (
     CHANGE_SCHEMA,
     HELD_SCHEMA,
     IDENTITY,
+    LEAVING,
     RECENT_SCHEMA,
     Guard,
     Hold,
     Judged,
     Limits,
+    Noted,
     Plan,
     Policy,
     Reviewed,
     Standing,
     State,
     Word,
+    doubted_since,
     first_synced,
     is_exposing,
     judge,
@@ -58,7 +61,8 @@ class Memory:
     """What the store and the commits say about an app.
 
     `recent`: columns `homeroom.plan.RECENT_SCHEMA`, what was applied in the last week. `holds`: all of this app.
-    `made`: columns `homeroom.plan.CHANGE_SCHEMA`, what was applied under its approved holds.
+    `made`: columns `homeroom.plan.CHANGE_SCHEMA`, what was applied under its approved holds. `noted`: what it says of
+    time; nothing where a plan is for another day on purpose.
     """
 
     stored: StoredBaseline | None
@@ -67,6 +71,7 @@ class Memory:
     holds: Sequence[Hold]
     made: pl.DataFrame
     words: Sequence[Word]
+    noted: Noted = field(default_factory=Noted)
 
     @classmethod
     def nothing(cls, known: Known) -> Memory:
@@ -123,12 +128,12 @@ async def decide(
     homeroom, today = district.spec.homeroom, district.spec.day(now)
     stored, known = memory.stored, memory.known
     wanted = await asyncio.to_thread(desired_of, roster, shared)
-    actual = await target.read(recognisable(known, wanted))
+    actual = await target.read(recognisable(known, wanted, records=roster if stored is None else None))
     declared = canonical(rules)
     context = hashlib.sha256(declared.encode()).hexdigest()
 
-    def made_by(old: Sequence[Rule]) -> Desired:
-        return desired_of(roster, share(roster, old, homeroom=homeroom, today=today))
+    def made_by(old: Sequence[Rule], day: date = today) -> Desired:
+        return desired_of(roster, share(roster, old, homeroom=homeroom, today=day))
 
     lost = stored is None and not known.schools and not actual.schools["key"].drop_nulls().is_empty()
 
@@ -150,6 +155,11 @@ async def decide(
             open_wide = made_by([rule for rule in before if rule.effect is Effect.INCLUDE])
             rows = in_state(identity(plan.changes), open_wide)
             covered = rows.join(in_state(rows, intermediate), on=list(IDENTITY), how="anti", nulls_equal=True)
+        sure = doubted_since(memory.noted, memory.holds, now=now)
+        leaving = plan.changes.filter(pl.col("op").cast(pl.String).is_in(LEAVING))
+        by_time = None
+        if sure is not None and not leaving.is_empty():
+            by_time = in_state(identity(leaving), made_by(rules, district.spec.day(sure)))
         before_it = intermediate or (stored.baseline.desired if stored is not None else wanted)
 
         def judged(holds: Sequence[Hold], released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
@@ -164,6 +174,7 @@ async def decide(
                 known=known.schools,
                 kinds=set(before_it.people["staff"].unique().to_list()),
                 covered=covered,
+                by_time=by_time,
                 rolled_over=rolled_over(holds, now=now),
                 exposing=is_exposing(holds, context=context),
                 starting={hold.place for hold in holds if hold.guard is Guard.FIRST_SYNC and hold.state is State.OPEN},
@@ -177,7 +188,7 @@ async def decide(
             judged,
             made=memory.made,
             unseen=unseen(actual),
-            context=context,
+            contexts={Guard.EXPOSURE: context, Guard.CLOCK: sure.astimezone(UTC).isoformat() if sure else ""},
             now=now,
             salt=salt,
         )
@@ -234,12 +245,19 @@ def rules_from(text: str) -> tuple[Rule, ...]:
     )
 
 
-def recognisable(known: Known, wanted: Desired) -> Known:
-    """What the target has to recognise: all that is wanted now, and all that was ever made."""
+def recognisable(known: Known, wanted: Desired, *, records: Roster | None = None) -> Known:
+    """What the target has to recognise: all that is wanted now, and all that was ever made.
+
+    `records`: where nobody knows which classes were made, it may have been any of these. Schools that are not wanted
+    may be another owner's by now, and are not asked about.
+    """
     schools = wanted.schools["key"]
-    classes = wanted.classes.select(schools.gather(wanted.classes["school"]).alias("school"), "key")
+    classes = [known.classes, wanted.classes.select(schools.gather(wanted.classes["school"]).alias("school"), "key")]
+    if records is not None:
+        ids, of_school = records.orgs["id"], records.classes["school"]
+        classes.append(records.classes.select(ids.gather(of_school).alias("school"), key="id").drop_nulls("school"))
     return replace(
         known,
         schools=sorted({*known.schools, *schools.to_list()}),
-        classes=pl.concat([known.classes, classes]).unique().sort("school", "key"),
+        classes=pl.concat(classes).unique().sort("school", "key"),
     )

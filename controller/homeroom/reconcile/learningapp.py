@@ -69,6 +69,7 @@ from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
 from homeroom.reconcile.subscription import with_subscription, without_subscription
 from homeroom.roster.diff import Baseline, diff, expected
+from homeroom.roster.owned import unrecorded
 from homeroom.roster.shared import Rule, Shared, barring, rules_of, share
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired
 from homeroom.sources import Snapshot, load
@@ -175,6 +176,7 @@ class LearningAppRoot:
             self._count_planned(decision)
             await self._save_holds(run, decision.reviewed.holds, before=inputs.memory.holds)
             applied = await self._apply(run, inputs, decision, target)
+            await self._own(run, inputs, decision)  # not before the baseline: without one all is in review
             lacking = gaps(app, target)
         holds = decision.reviewed.holds
         if applied is not None:
@@ -277,6 +279,12 @@ class LearningAppRoot:
         )
         await self._save(run, decision, await asyncio.to_thread(baseline.settled, plan, applied.undone))
         return applied
+
+    async def _own(self, run: Run[LearningApp], inputs: _Inputs, decision: Decision) -> None:
+        """The ledger learns what the target's marks say is ours, should it not know that any more."""
+        rows = await asyncio.to_thread(unrecorded, decision.actual, inputs.memory.known, decision.plan)
+        place = {"namespace": run.key.namespace, "app": run.key.name}
+        await asyncio.to_thread(self.store.own, rows, **place, epoch=run.cluster.epoch)
 
     async def _save_holds(self, run: Run[LearningApp], holds: Sequence[Hold], *, before: Sequence[Hold]) -> None:
         await asyncio.to_thread(
@@ -461,6 +469,7 @@ def remembered(store: Store, *, namespace: str, app: str, words: Sequence[Word],
         holds=holds,
         made=store.released(namespace=namespace, app=app, holds=approved),
         words=words,
+        noted=store.noted(namespace=namespace, app=app),
     )
 
 

@@ -1,11 +1,12 @@
 """What Homeroom remembers: one SQL database and a directory of Parquet files.
 
 `schema` has the tables, `revision` makes them or lets `migrations` (Alembic) bring older ones up to date, `store` is
-the door for everybody else, `forgetting` what it does when somebody is to be forgotten. What can be read again from the
-targets' marks is derived (ledger, baseline), the journal is a record. All calls block: the loop hands them to a thread.
-Nothing is decided here.
+the door for everybody else, `forgetting` what it does when somebody is to be forgotten, `backup` its records as one
+file. What can be read again from the targets' marks is derived (ledger, baseline), the journal is a record. All calls
+block: the loop hands them to a thread. Nothing is decided here.
 """
 
+from homeroom.store.backup import BackupError, Manifest
 from homeroom.store.forgetting import StillThereError
 from homeroom.store.revision import RevisionError
 from homeroom.store.store import (
@@ -21,9 +22,11 @@ from homeroom.store.store import (
 
 __all__ = [
     "Accepted",
+    "BackupError",
     "Forgotten",
     "JournalQuery",
     "LostLeadershipError",
+    "Manifest",
     "Origin",
     "RevisionError",
     "RunRow",

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import IO, Any, Final, Self
 from urllib.parse import quote
 
 import polars as pl
@@ -34,6 +34,7 @@ from homeroom.plan import (
     Guard,
     Hold,
     Kind,
+    Noted,
     Op,
     Outcome,
     Result,
@@ -43,7 +44,8 @@ from homeroom.plan import (
 from homeroom.roster.diff import Baseline
 from homeroom.roster.person import in_baseline, without
 from homeroom.roster.state import Desired, Known
-from homeroom.store import revision, schema
+from homeroom.store import backup, revision, schema
+from homeroom.store.backup import Manifest
 from homeroom.store.forgetting import (
     Owners,
     StillThereError,
@@ -57,6 +59,8 @@ from homeroom.store.forgetting import (
 _TOLD: Final = ("app", "op", "kind", "school", "key", "class_key", "role", "cause", "hold", "result", "error")
 """Columns of the journal that `history` tells."""
 
+_SLICE: Final = 50_000
+"""Rows of a frame that become objects at a time."""
 _CHUNK: Final = 1000
 """Rows per upsert statement: SQLite allows 32,766 parameters, a row of the ledger has seven."""
 
@@ -172,6 +176,32 @@ class Store:
             raise
         return cls(engine, directory)
 
+    @classmethod
+    def restored(cls, url: str, directory: Path, backup_file: IO[bytes]) -> Manifest:
+        """Fill a store that is not there yet, or empty and of this release, from a back-up, wholly or not at all.
+
+        Raises BackupError, RevisionError, and what SQLAlchemy raises.
+        """
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        engine = _engine(url, read_only=False)
+        try:
+            with engine.begin() as connection:
+                if revision.found(connection) is None:
+                    revision.bring_up_to_date(connection)
+                revision.demand(connection)
+                return backup.restore(connection, backup_file)
+        finally:
+            engine.dispose()
+
+    def backup(self, file: IO[bytes], *, at: datetime) -> Manifest:
+        """Write the records into `file` (`homeroom.store.backup`), as they all are at one moment; others go on."""
+        with self._engine.connect() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN")  # Python's driver would begin before the first write only
+            else:
+                connection.execution_options(isolation_level="REPEATABLE READ")
+            return backup.write(connection, file, at=at)
+
     def close(self) -> None:
         """Give all connections back."""
         self._engine.dispose()
@@ -272,6 +302,15 @@ class Store:
             usernames=rows.filter(pl.col("username").is_not_null()).select("school", "key", "username"),
             withdrawn=withdrawn,
         )
+
+    def own(self, rows: pl.DataFrame, *, namespace: str, app: str, epoch: int) -> None:
+        """Write down what the target says is ours: columns `homeroom.roster.owned.LEDGER_SCHEMA`."""
+        if rows.is_empty():
+            return
+        with self._writing(epoch) as connection:
+            for part in rows.iter_slices(_SLICE):
+                owned = [{"namespace": namespace, "app": app, **row} for row in part.iter_rows(named=True)]
+                _upsert(connection, schema.ledger, owned, keep_old_where_null=("username",))
 
     def intend(
         self,
@@ -568,6 +607,18 @@ class Store:
         return pl.DataFrame(rows, schema={**RECENT_SCHEMA, "approved": pl.Int8}, orient="row", strict=False).cast(
             RECENT_SCHEMA
         )
+
+    def noted(self, *, namespace: str, app: str) -> Noted:
+        """When an app was last read completely, and the latest moment at which anything was written of it."""
+        run, journal = schema.run, schema.journal
+        of_run = (run.c.kind == "LearningApp", run.c.namespace == namespace, run.c.name == app)
+        latest = sa.select(sa.func.max(journal.c.at)).where(journal.c.namespace == namespace, journal.c.app == app)
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(run.c.read_at, run.c.ended_at).where(*of_run)).one_or_none()
+            journaled = connection.execute(latest).scalar_one()
+        read, ended = (row.read_at, row.ended_at) if row is not None else (None, None)
+        written = max((moment for moment in (ended, journaled) if moment is not None), default=None)
+        return Noted(read=read and read.replace(tzinfo=UTC), written=written and written.replace(tzinfo=UTC))
 
     def released(self, *, namespace: str, app: str, holds: Collection[str]) -> pl.DataFrame:
         """The changes of an app that were made under these holds: columns `CHANGE_SCHEMA`."""

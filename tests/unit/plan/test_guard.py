@@ -376,3 +376,54 @@ def test_every_row_passes_is_held_or_waits(rows: list[tuple[str, tuple[Kind, Op]
     assert isinstance(result.plan, Plan)
     for guard in result.held["guard"].unique():
         assert guard in set(Guard)
+
+
+# -- time -------------------------------------------------------------------------------------------------------------
+
+
+@given(
+    n=st.integers(0, 12),
+    ended=st.integers(0, 12),
+    cause=st.sampled_from([Cause.TERM_ENDED, Cause.ROLLED_OVER, Cause.LEFT_SOURCE, Cause.MOVED]),
+    word=st.booleans(),
+    rolled_over=st.booleans(),
+)
+def test_while_the_clock_is_in_doubt_nothing_goes_for_the_day_alone(
+    *, n: int, ended: int, cause: Cause, word: bool, rolled_over: bool
+) -> None:
+    rows = [*taking(Kind.MEMBERSHIP, n, cause=cause), *adding(Kind.CLASS, 1)]
+    by_time = taking(Kind.MEMBERSHIP, ended)
+    stands = replace(
+        standing((Kind.MEMBERSHIP, "s1", 1000)),
+        by_time=plan(by_time).changes.select(pl.col(IDENTITY).cast(pl.String)),
+        rolled_over=rolled_over,
+    )
+    result = judged(rows, stands, released=by_time if word else ())
+    assert passed(result) >= rows_of(adding(Kind.CLASS, 1))
+    going = passed(result) & rows_of(by_time)
+    assert going == (rows_of(by_time) & rows_of(rows) if word else set())
+    held = min(n, ended) if not word else 0
+    assert stops(result).get(("Clock", "District", ""), 0) == held
+
+
+def test_who_is_denied_and_who_never_had_a_reason_goes_whatever_the_clock_says() -> None:
+    rows = [
+        *taking(Kind.MEMBERSHIP, 2, cause=Cause.DENIED),
+        *taking(Kind.MEMBERSHIP, 2, cause=Cause.INTRUDER, of="c1"),
+    ]
+    by_time = plan(rows).changes.select(pl.col(IDENTITY).cast(pl.String))
+    assert passed(judged(rows, replace(NOTHING, by_time=by_time))) == rows_of(rows)
+
+
+def test_a_school_loses_nothing_while_its_first_sync_is_not_reviewed() -> None:
+    rows = [
+        *taking(Kind.MEMBERSHIP, 2),
+        *taking(Kind.MEMBERSHIP, 2, cause=Cause.DENIED, of="c1"),
+        *taking(Kind.MEMBERSHIP, 2, school="s2"),
+    ]
+    sizes = [(Kind.MEMBERSHIP, school, 100) for school in ("s1", "s2")]
+    stands = replace(standing(*sizes, classes={"s1/c0": 100, "s2/c0": 100}), starting=["s1"])
+    result = judged(rows, stands)
+    assert passed(result) == rows_of(rows[2:])
+    assert (result.waiting, result.held.height) == (2, 0)
+    assert passed(judged(rows, stands, released=rows[:2])) == rows_of(rows)

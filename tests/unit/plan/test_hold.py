@@ -142,7 +142,7 @@ class District:
             lambda _, released, sticky: self._judge(rows, released, sticky),
             made=made,
             unseen=Unseen(complete=complete),
-            context=self.context,
+            contexts={Guard.EXPOSURE: self.context},
             now=self.now,
             salt=lambda: next(iter(self.salts)).to_bytes(16),
         )

@@ -74,7 +74,7 @@ class Running:
     async def run(self, *, after: timedelta = timedelta(), complete: bool = True) -> tuple[Report[Any], set[Thing]]:
         """One run, and what it made."""
         self.minutes += after / timedelta(minutes=1)
-        self.target = Noting(*self.schools, complete=complete)
+        self.target = self.there(complete=complete)
         obj = self.cluster.get(APP)
         resource = parse({**obj, "spec": {**obj["spec"], "firstSync": "Automatic"}})
         assert isinstance(resource, LearningApp)
@@ -91,6 +91,10 @@ class Running:
             last=None,
         )
         return await self.root.reconcile(run), self.target.made
+
+    def there(self, *, complete: bool) -> Noting:
+        """The target, as a run finds it."""
+        return Noting(*self.schools, complete=complete)
 
     async def synced(self) -> set[Thing]:
         """The first rules have stood still and were applied: what that made."""
