@@ -171,6 +171,11 @@ class Reason(StrEnum):
         "a person is claimed by two accounts of the target, or an account's mark and id disagree: they stand still",
         "`homeroom plan` names them; correct the account in the target",
     )
+    ADOPTION_UNCLEAR = (
+        "AdoptionUnclear",
+        "people, classes or schools that may be taken over match several, or may not be taken over: they stand still",
+        "`homeroom plan` names them; give them the right number or name in the target",
+    )
     HELD_FOR_APPROVAL = (
         "HeldForApproval",
         "guards stopped changes that look wrong, or that somebody has to see first; all others are made",

@@ -38,15 +38,19 @@ IDENTITY: Final = ("kind", "school", "key", "class_key", "role")
 # Parents before children, additions before removals (a mover is never without a class), rights go before the
 # memberships that carried them, classes before people (a target may refuse to archive a person who is in a class).
 _ORDER: Final = (
+    (Kind.SCHOOL, Op.ADOPT),
     (Kind.SCHOOL, Op.CREATE),
     (Kind.SCHOOL, Op.UPDATE),
+    (Kind.PERSON, Op.ADOPT),
     (Kind.PERSON, Op.RESTORE),
     (Kind.PERSON, Op.CREATE),
     (Kind.PERSON, Op.UPDATE),
+    (Kind.CLASS, Op.ADOPT),
     (Kind.CLASS, Op.RESTORE),
     (Kind.CLASS, Op.CREATE),
     (Kind.CLASS, Op.UPDATE),
     (Kind.MEMBERSHIP, Op.CREATE),
+    (Kind.RIGHT, Op.ADOPT),
     (Kind.RIGHT, Op.CREATE),
     (Kind.RIGHT, Op.REMOVE),
     (Kind.MEMBERSHIP, Op.REMOVE),

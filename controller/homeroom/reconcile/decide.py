@@ -17,7 +17,7 @@ from functools import partial
 
 import polars as pl
 
-from homeroom.api import District, Effect, FirstSync, Guards, LearningApp, MatchKey, Operator, Share, Template
+from homeroom.api import Adoption, District, Effect, FirstSync, Guards, LearningApp, MatchKey, Operator, Share, Template
 from homeroom.plan import (
     CHANGE_SCHEMA,
     HELD_SCHEMA,
@@ -42,6 +42,7 @@ from homeroom.plan import (
     review,
     rolled_over,
 )
+from homeroom.roster.adoption import adoptable
 from homeroom.roster.desired import desired as desired_of
 from homeroom.roster.diff import diff, identity, in_state, sizes, unseen
 from homeroom.roster.shared import Match, Rule, Shared, share
@@ -128,14 +129,17 @@ async def decide(
     homeroom, today = district.spec.homeroom, district.spec.day(now)
     stored, known = memory.stored, memory.known
     wanted = await asyncio.to_thread(desired_of, roster, shared)
-    actual = await target.read(recognisable(known, wanted, records=roster if stored is None else None))
+    told = recognisable(known, wanted, records=roster if stored is None else None)
+    if app.spec.adoption is Adoption.MATCH_IDENTIFIER:
+        told = replace(told, adoptable=await asyncio.to_thread(adoptable, roster, wanted))
+    actual = await target.read(told)
     declared = canonical(rules)
     context = hashlib.sha256(declared.encode()).hexdigest()
 
     def made_by(old: Sequence[Rule], day: date = today) -> Desired:
         return desired_of(roster, share(roster, old, homeroom=homeroom, today=day))
 
-    lost = stored is None and not known.schools and not actual.schools["key"].drop_nulls().is_empty()
+    lost = stored is None and not known.schools and not actual.owned_schools.is_empty()
 
     def compare() -> Decision:
         before = rules_from(stored.rules) if stored is not None and stored.rules != declared else None

@@ -1,4 +1,4 @@
-"""Accounts: made, changed, put out of use and given back. Kolibri's own deletion is never used.
+"""Accounts: made, adopted, changed, put out of use and given back. Kolibri's own deletion is never used.
 
 It destroys an account with all its work after thirty days. Suspended means: no role that gives a right, no membership,
 nobody knows the password of staff any more, and a mark that says so.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from homeroom.plan import Change, Outcome, Result
 from homeroom.targets.kolibri import marks as m
@@ -90,6 +91,52 @@ class People:
                 return created
         raise refused or RefusedCallError(status=400, code="USERNAME_ALREADY_EXISTS")
 
+    async def adopt(self, site: Site, batch: Sequence[Change]) -> dict[int, Outcome]:
+        """Accounts that were there before: theirs stay password and work, and one mark makes them ours.
+
+        Where learners need no password, anybody may have entered an account without a role: of staff it gets one, and
+        only then the role that locks it.
+        """
+        if "demographic_fields" not in site.extra:
+            await self.writer.set_extra(site, site.extra)
+        rows = await self.writer.api.rows("facilityuser/", "by_ids", [one.external_id or "" for one in batch])
+        now = {row["id"]: row for row in rows if row["facility"] == site.id}
+        fresh: dict[int, Row] = {}
+        outcomes: dict[int, Outcome] = {}
+        for change in batch:
+            user, seen = now.get(change.external_id or ""), site.adopting.get(change.key)
+            if change.key in site.people and site.people[change.key] == change.external_id:
+                outcomes[change.seq] = applied(change, change.external_id)
+            elif user is None or seen is None or any(user[name] != seen[name] for name in _SEEN):
+                outcomes[change.seq] = skipped(
+                    change, "the account has changed since we read, or is not there any more"
+                )
+            else:
+                fresh[change.seq] = user
+        staff = {change.seq: change for change in batch if change.staff and change.seq in fresh}
+        open_doors = {seq for seq in staff if site.passwordless and not fresh[seq].get("roles")}
+
+        async def shut(change: Change) -> Outcome:
+            password = {"password": self.door.password(change.key)}
+            await self.writer.api.write("PATCH", f"facilityuser/{fresh[change.seq]['id']}/", password)
+            return applied(change)
+
+        outcomes |= await self.writer.each([staff[seq] for seq in sorted(open_doors)], shut)
+        going_on = [one for one in batch if one.seq in fresh and _is_done(outcomes.get(one.seq))]
+        refused = await self.door.lock(site, [fresh[one.seq]["id"] for one in going_on if one.staff])
+
+        async def take(change: Change) -> Outcome:
+            user, name = fresh[change.seq], change.name or ""
+            if error := refused.get(user["id"]):
+                return failed(change, error)
+            mark = m.PersonMark(key=change.key, state=m.State.ACTIVE, staff=change.staff, name=_shortened(name))
+            fields = {"full_name": fit(name, FULL_NAME), "id_number": m.id_number(change.key)}
+            await self.door.mark(user, mark, **fields)
+            site.people[change.key] = user["id"]
+            return applied(change, user["id"], username=user["username"])
+
+        return outcomes | await self.writer.each(going_on, take)
+
     async def update(self, site: Site, batch: Sequence[Change]) -> dict[int, Outcome]:
         """Change names."""
         owned = await self.writer.owned(site, (change.key for change in batch))
@@ -171,6 +218,14 @@ class People:
         site.live_names.add(user["username"].casefold())
         del site.deleted[change.key]
         return applied(change)
+
+
+_SEEN: Final = ("username", "id_number", "extra_demographics")
+"""What an account was found by: adopted is only what still is the same."""
+
+
+def _is_done(outcome: Outcome | None) -> bool:
+    return outcome is None or outcome.result is Result.APPLIED
 
 
 def _shortened(name: str) -> str | None:
