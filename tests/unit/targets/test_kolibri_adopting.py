@@ -118,9 +118,11 @@ def test_two_accounts_for_one_record_and_two_records_for_one_account_are_in_doub
         (PUPIL, {"number": "p-1", "roles": role("coach")}),
         (PUPIL, {"number": "p-1", "roles": role("admin")}),
         (TEACHER, {"name": "tom_day", "roles": role("admin")}),
+        (TEACHER, {"number": "t-1"}),  # anybody can write that into the own account
+        (HEAD, {"name": "helen"}),
     ],
 )
-def test_an_account_with_more_rights_than_the_records_give_is_not_taken_and_none_is_made(
+def test_an_account_whose_rights_do_not_fit_is_not_taken_and_none_is_made(
     person: Person, fields: dict[str, Any]
 ) -> None:
     state, _ = read(facility("f"), wanted(person), users=[account("1", **fields)])
@@ -131,7 +133,9 @@ def test_an_account_with_more_rights_than_the_records_give_is_not_taken_and_none
     ("person", "fields"),
     [
         (HEAD, {"name": "helen", "roles": role("admin")}),
+        (HEAD, {"name": "helen", "roles": role("coach")}),  # more of them wait for a word of their own
         (TEACHER, {"name": "tom_day", "roles": role("coach")}),
+        (TEACHER, {"name": "tom_day", "roles": role("classroom assignable coach")}),
         (PUPIL, {"number": "p-1", "roles": role("classroom assignable coach")}),  # gives no right
     ],
 )

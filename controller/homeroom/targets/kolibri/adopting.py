@@ -5,8 +5,9 @@ both share the key of the marks. What people had made is found by what Kolibri k
 source id or the other number of the records, however it is capitalised) or by user name as Kolibri can write it;
 classes and facilities by their exact name.
 
-Never taken over, whoever it fits: superusers of the device; accounts with more rights than the records give; accounts
-under a name that is withdrawn. Whoever it fits stands in doubt then, so that no second account is made.
+Never taken over, whoever it fits: superusers of the device; accounts with more rights than the records give; learners'
+accounts for staff; accounts under a name that is withdrawn. Whoever it fits stands in doubt then, so that no second
+account is made.
 Neighbours: `reading` (who calls it), `homeroom.roster.adoption` (one to one).
 """
 
@@ -26,7 +27,7 @@ Token = tuple[str, str | None]
 """A source id, or an id of Kolibri, and one text by which it can be found."""
 
 _ADMINISTRATOR: Final = "admin"
-_RIGHTS: Final = frozenset({_ADMINISTRATOR, "coach"})
+_COACH: Final = "coach"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +57,12 @@ def _one_to_one(wanted: Iterable[Token], found: Iterable[Token]) -> Fits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """An account that is nobody's. `rights`: kinds of its roles that give rights over others."""
+    """An account that is nobody's. `roles`: the kinds of its roles; `barred`: whoever it fits, it is not taken."""
 
     id: str
     id_number: str
     username: str
-    rights: frozenset[str]
+    roles: frozenset[str]
     barred: bool
 
     @classmethod
@@ -71,9 +72,24 @@ class Account:
             id=user["id"],
             id_number=user["id_number"],
             username=user["username"],
-            rights=frozenset(role["kind"] for role in user.get("roles") or ()) & _RIGHTS,
-            barred=withdrawn or user.get("is_superuser") is True,
+            roles=roles(user),
+            barred=withdrawn or user["is_superuser"] is not False,
         )
+
+    def may_be(self, *, staff: bool, administrator: bool) -> bool:
+        """Whether it may become the account of somebody who is that.
+
+        Only an administrator of Kolibri gives roles, and anybody may write any number into the own account: so a
+        learner's account is never taken for one of staff, nor one with more rights than the records give for anybody's.
+        """
+        if self.barred or (_ADMINISTRATOR in self.roles and not administrator):
+            return False
+        return bool(self.roles) if staff else _COACH not in self.roles
+
+
+def roles(user: m.Row) -> frozenset[str]:
+    """Kinds of the roles of an account as Kolibri lists it."""
+    return frozenset(role["kind"] for role in user["roles"])
 
 
 def people(handed: Sequence[tuple[str, Account]], wanted: pl.DataFrame, free: Sequence[Account]) -> Fits:
@@ -91,14 +107,10 @@ def people(handed: Sequence[tuple[str, Account]], wanted: pl.DataFrame, free: Se
         [(one.id, token) for one in free for token in (_number(one.id_number), _login(one.username))],
     )
     accounts = {one.id: one for one in (*free, *(account for _, account in handed))}
-    more_than = {
-        key: frozenset() if administrator else frozenset({_ADMINISTRATOR}) if staff else _RIGHTS
-        for key, _, _, staff, administrator in rows
-    }
     refused = {
         key
-        for key, id_ in found.ids.items()
-        if accounts[id_].barred or accounts[id_].rights & more_than.get(key, _RIGHTS)
+        for key, _, _, staff, administrator in rows
+        if key in found.ids and not accounts[found.ids[key]].may_be(staff=staff, administrator=administrator)
     }
     kept = {key: id_ for key, id_ in found.ids.items() if key not in refused}
     return Fits(ids=kept, doubts=found.doubts | refused)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from homeroom.plan import Change, Outcome, Result
+from homeroom.targets.kolibri import adopting, usernames
 from homeroom.targets.kolibri import marks as m
-from homeroom.targets.kolibri import usernames
 from homeroom.targets.kolibri.api import RefusedCallError
 from homeroom.targets.kolibri.door import Door
 from homeroom.targets.kolibri.reading import FULL_NAME, NO_PASSWORD, Row, Site, fit
@@ -92,50 +91,34 @@ class People:
         raise refused or RefusedCallError(status=400, code="USERNAME_ALREADY_EXISTS")
 
     async def adopt(self, site: Site, batch: Sequence[Change]) -> dict[int, Outcome]:
-        """Accounts that were there before: theirs stay password and work, and one mark makes them ours.
+        """Accounts that were there before: password and work stay, the role that locks those of staff, then the mark.
 
-        Where learners need no password, anybody may have entered an account without a role: of staff it gets one, and
-        only then the role that locks it.
+        Taken is only what still is as it was found: whoever is to be staff has had a role, so nobody else came in.
         """
         if "demographic_fields" not in site.extra:
             await self.writer.set_extra(site, site.extra)
         rows = await self.writer.api.rows("facilityuser/", "by_ids", [one.external_id or "" for one in batch])
         now = {row["id"]: row for row in rows if row["facility"] == site.id}
-        fresh: dict[int, Row] = {}
+        found: dict[int, Row] = {}
         outcomes: dict[int, Outcome] = {}
         for change in batch:
             user, seen = now.get(change.external_id or ""), site.adopting.get(change.key)
-            if change.key in site.people and site.people[change.key] == change.external_id:
-                outcomes[change.seq] = applied(change, change.external_id)
-            elif user is None or seen is None or any(user[name] != seen[name] for name in _SEEN):
-                outcomes[change.seq] = skipped(
-                    change, "the account has changed since we read, or is not there any more"
-                )
+            if user is None or seen is None or _found_by(user) != _found_by(seen):
+                outcomes[change.seq] = skipped(change, "the account is not there, or has changed since we read it")
             else:
-                fresh[change.seq] = user
-        staff = {change.seq: change for change in batch if change.staff and change.seq in fresh}
-        open_doors = {seq for seq in staff if site.passwordless and not fresh[seq].get("roles")}
-
-        async def shut(change: Change) -> Outcome:
-            password = {"password": self.door.password(change.key)}
-            await self.writer.api.write("PATCH", f"facilityuser/{fresh[change.seq]['id']}/", password)
-            return applied(change)
-
-        outcomes |= await self.writer.each([staff[seq] for seq in sorted(open_doors)], shut)
-        going_on = [one for one in batch if one.seq in fresh and _is_done(outcomes.get(one.seq))]
-        refused = await self.door.lock(site, [fresh[one.seq]["id"] for one in going_on if one.staff])
+                found[change.seq] = user
+        refused = await self.door.lock(site, [found[one.seq]["id"] for one in batch if one.staff and one.seq in found])
 
         async def take(change: Change) -> Outcome:
-            user, name = fresh[change.seq], change.name or ""
+            user, name = found[change.seq], change.name or ""
             if error := refused.get(user["id"]):
                 return failed(change, error)
             mark = m.PersonMark(key=change.key, state=m.State.ACTIVE, staff=change.staff, name=_shortened(name))
-            fields = {"full_name": fit(name, FULL_NAME), "id_number": m.id_number(change.key)}
-            await self.door.mark(user, mark, **fields)
+            await self.door.mark(user, mark, full_name=fit(name, FULL_NAME), id_number=m.id_number(change.key))
             site.people[change.key] = user["id"]
             return applied(change, user["id"], username=user["username"])
 
-        return outcomes | await self.writer.each(going_on, take)
+        return outcomes | await self.writer.each([one for one in batch if one.seq in found], take)
 
     async def update(self, site: Site, batch: Sequence[Change]) -> dict[int, Outcome]:
         """Change names."""
@@ -220,12 +203,10 @@ class People:
         return applied(change)
 
 
-_SEEN: Final = ("username", "id_number", "extra_demographics")
-"""What an account was found by: adopted is only what still is the same."""
-
-
-def _is_done(outcome: Outcome | None) -> bool:
-    return outcome is None or outcome.result is Result.APPLIED
+def _found_by(user: Row) -> tuple[object, ...]:
+    """By what an account was found fit to be adopted."""
+    fields = ("username", "id_number", "extra_demographics", "is_superuser")
+    return (*(user[name] for name in fields), adopting.roles(user))
 
 
 def _shortened(name: str) -> str | None:
