@@ -25,6 +25,7 @@ from homeroom.reconcile.approvals import in_words, people_in
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import Decision, Memory, decide
 from homeroom.reconcile.learningapp import remembered
+from homeroom.roster.adoption import under_other_names
 from homeroom.roster.shared import share
 
 NOTHING: Final = 0
@@ -249,6 +250,9 @@ def _remarks(inputs: Inputs, decision: Decision) -> Iterator[str]:
     if not decision.actual.adopting.doubts.is_empty():
         told = ", ".join(f"{kind} {school}/{key}" for kind, school, key in decision.actual.adopting.doubts.iter_rows())
         yield f"match several things in the app, or one that may not be taken over, and stand still: {told}"
+    if not (renamed := under_other_names(decision.desired, decision.actual)).is_empty():
+        told = ", ".join(f"{school}/{key}" for school, key in renamed.iter_rows())
+        yield f"would be taken over, and have another name in the app than in the records: {told}"
     for hold in decision.reviewed.open:
         # An id that was made a moment ago means nothing: the operator's will be another.
         known = hold.id if hold.published < decision.now else "new"
@@ -277,6 +281,7 @@ def _document(inputs: Inputs, decision: Decision | None, *, details: bool) -> di
         "removalsKnown": inputs.store is not None,
         "unsure": sorted(decision.actual.unsure),
         "conflicts": len(decision.actual.conflicts),
+        "otherNames": under_other_names(decision.desired, decision.actual).height,
         "doubtful": decision.actual.adopting.doubts.height,
         "counts": {
             "changes": changes.height,

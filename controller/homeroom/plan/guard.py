@@ -208,17 +208,11 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
     op, kind, cause = pl.col("op"), pl.col("kind"), pl.col("cause")
     leaving, coming = op.is_in(LEAVING), op.is_in(COMING)
     right = coming & (kind == Kind.RIGHT.value)
-    adopted_rights = rows.filter(right & (op == Op.ADOPT.value)).select(pl.struct("school", "key"))
-    with_rights = (
-        (op == Op.ADOPT.value)
-        & (kind == Kind.PERSON.value)
-        & pl.struct("school", "key").is_in(adopted_rights.to_series().implode())
-    )
     reviewed = pl.lit(value=True) if standing.reviewed is None else pl.col("school").is_in(list(standing.reviewed))
     lane = (
         pl.when(pl.col("hold").is_not_null() | pl.col("sticky") | cause.is_in(_AT_ONCE))
         .then(None)
-        .when(right | with_rights)
+        .when(right | _with_rights(rows))
         .then(pl.lit(Guard.ADMINISTRATORS.value))
         .when(cause == Cause.ADOPTION.value)
         .then(pl.lit(Guard.ADOPTION.value))
@@ -244,6 +238,15 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
         .then(pl.lit(Guard.EXPOSURE.value))
     )
     return rows.with_columns(lane.alias("lane"))
+
+
+def _with_rights(rows: pl.DataFrame) -> pl.Series:
+    """Which rows adopt an account that has administrator rights."""
+    adopting = pl.col("op") == Op.ADOPT.value
+    place = ["school", "key"]
+    rights = rows.filter(adopting & (pl.col("kind") == Kind.RIGHT.value)).select(place).unique()
+    people = rows.filter(adopting & (pl.col("kind") == Kind.PERSON.value)).join(rights, on=place, how="semi")
+    return rows["n"].is_in(people["n"].implode())
 
 
 def _found(rows: pl.DataFrame, there: pl.DataFrame, column: str) -> pl.Series:

@@ -16,7 +16,7 @@ from typing import Final
 
 import polars as pl
 
-from homeroom.roster.state import Adoptable, Desired
+from homeroom.roster.state import Actual, Adoptable, Desired
 from homeroom.roster.tables import Roster
 
 TOKENS_SCHEMA: Final = pl.Schema({"school": pl.String, "key": pl.String, "token": pl.String})
@@ -48,6 +48,33 @@ def adoptable(roster: Roster, desired: Desired) -> Adoptable:
 def _filled(column: str) -> pl.Expr:
     bare = pl.col(column).str.strip_chars()
     return pl.when(bare != "").then(bare).alias(column)
+
+
+def under_other_names(desired: Desired, actual: Actual) -> pl.DataFrame:
+    """[school, key] of people whose account, once adopted, gets a name that it does not have now; sorted.
+
+    Perhaps a maiden name or a short form, perhaps somebody else with a number that was typed wrong: to be looked at.
+    """
+    name = (
+        pl.col("name")
+        .str.normalize("NFC")
+        .str.to_lowercase()
+        .str.split(" ")
+        .list.eval(pl.element().filter(pl.element() != ""))
+        .list.sort()
+        .list.join(" ")
+    )
+
+    def named(people: pl.DataFrame, schools: pl.DataFrame) -> pl.DataFrame:
+        return people.select(schools["key"].gather(people["school"]).alias("school"), "key", name)
+
+    there = named(actual.people[actual.adopting.people], actual.schools)
+    return (
+        there.join(named(desired.people, desired.schools), on=["school", "key"], suffix="_wanted")
+        .filter(pl.col("name") != pl.col("name_wanted"))
+        .select("school", "key")
+        .sort("school", "key")
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

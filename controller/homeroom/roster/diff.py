@@ -824,9 +824,11 @@ def _read(baseline: Baseline | None) -> Baseline | None:
 
 def _of_adoptions(plan: Plan) -> pl.DataFrame:
     """Who is in classes that are adopted, and not wanted there: had a reason, as far as we know."""
-    of_adoption = pl.col("op").is_in(LEAVING) & (pl.col("cause") == Cause.ADOPTION.value)
-    texts = plan.changes.select(pl.col(name).cast(pl.String) for name in (*IDENTITY, "op", "cause"))
-    return _rows_of(KEPT_SCHEMA, texts.filter(of_adoption).drop("op"))
+    of_adoption = pl.col("op").cast(pl.String).is_in(LEAVING) & (
+        pl.col("cause").cast(pl.String) == Cause.ADOPTION.value
+    )
+    rows = plan.changes.filter(of_adoption)
+    return _rows_of(KEPT_SCHEMA, rows.select(pl.col(name).cast(pl.String) for name in (*IDENTITY, "cause")))
 
 
 _NOTHING: Final = Desired(**{name: pl.DataFrame(schema=schema) for name, schema in DESIRED_SCHEMAS.items()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -12,14 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.roster.rosters import unhurried
 from tests.unit.roster.states import COACH, LEARNER, Target, World, desired, told, world
+from tests.unit.roster.test_diff_properties import thoroughly, worlds
 
 from homeroom.api import Removal
 from homeroom.plan import LEAVING, Cause, Plan
-from homeroom.roster.adoption import FOUND_SCHEMA, TOKENS_SCHEMA, matched
+from homeroom.roster.adoption import FOUND_SCHEMA, TOKENS_SCHEMA, adoptable, matched, under_other_names
 from homeroom.roster.diff import Baseline, diff, expected, identity, sizes
-from homeroom.roster.state import Actual
+from homeroom.roster.state import ADOPTABLE_SCHEMAS, Actual
+from homeroom.roster.tables import SCHEMAS, Roster
 
-Edges = list[tuple[str, str]]
+Edges = list[tuple[str, str | None]]
 tokens = st.sampled_from(["number 1", "number 2", "number 3", "user ann", "user bob", None])
 sides = st.lists(st.tuples(st.sampled_from("abcde"), tokens), max_size=12)
 
@@ -46,6 +49,25 @@ def test_the_same_number_in_another_school_is_somebody_else() -> None:
     assert matched(wanted, found).pairs.rows() == [("s2", "p2", "x")]
 
 
+def test_what_is_wanted_is_told_with_what_it_can_be_found_by() -> None:
+    users = [("ann", "7", " "), ("tom", "", "tom.day"), ("eve", None, None)]
+    columns = {"id": "key", "identifier": "identifier", "username": "username"}
+    known = pl.DataFrame(users, schema=list(columns), orient="row")
+    empty = {name: pl.DataFrame(schema=schema) for name, schema in SCHEMAS.items()}
+    empty["users"] = pl.concat([empty["users"], known], how="diagonal_relaxed")
+    want = desired(world("7a: ann tom*; -: eve", rights=["eve"]))
+    want = replace(want, people=want.people.with_columns(username=pl.Series([" ", None, "tom.day"])))
+    told = adoptable(Roster(**empty), want)
+    assert told.people.rows() == [
+        ("s1", "ann", "7", None, False, False),
+        ("s1", "eve", None, None, True, True),
+        ("s1", "tom", None, "tom.day", True, False),
+    ]
+    assert told.schools.rows() == [("s1", "School s1")]
+    assert told.classes.rows() == [("s1", "7a", "Class 7a")]
+    assert {name: getattr(told, name).schema for name in ADOPTABLE_SCHEMAS} == ADOPTABLE_SCHEMAS
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # What a plan makes of it
 
@@ -64,7 +86,7 @@ class ByHand:
         self.before: Baseline | None = None
 
     def actual(self, *doubts: tuple[str, str, str]) -> Actual:
-        ours = {one.key for one in (*self.target.people.values(), *self.target.classes.values())}
+        ours = {one.key for one in self.target.people.values()} | {one.key for one in self.target.classes.values()}
         left = {number: key for number, key in self.adopting.items() if key not in ours}
         return self.target.actual(adopting=left, doubts=doubts)
 
@@ -160,6 +182,72 @@ def test_what_was_in_doubt_is_new_once_it_is_not(by_hand: ByHand) -> None:
     causes = by_hand.plan(want).changes["cause"].cast(pl.String)
     assert causes.len() == 3
     assert Cause.DRIFT.value not in causes
+
+
+@st.composite
+def filled(draw: st.DrawFn) -> tuple[World, ByHand]:
+    """What is wanted, and a product that people had filled with some of it, and with things of their own."""
+    want, by_hand = draw(worlds()), ByHand()
+    target = by_hand.target = Target(schools=dict(want.schools))
+    adopting: dict[int, str] = {}
+    for (school, key), name in sorted(want.people.items()):
+        if draw(st.booleans()):
+            number = int(target.own_account(draw(st.sampled_from([name, "Other"])), school)[1:])
+            adopting[number] = key
+            target.rights |= {number} if (school, key) in want.rights and draw(st.booleans()) else set()
+    for (school, key), name in sorted(want.classes.items()):
+        if draw(st.booleans()):
+            adopting[target.own_class(name, school)] = key
+    for school in sorted(want.schools):
+        target.own_account("Guest", school)
+        target.own_class("Chess", school)
+    places = [
+        (section, person, role)
+        for section, one in sorted(target.classes.items())
+        for person, account in sorted(target.people.items())
+        for role in (LEARNER, COACH)
+        if one.school == account.school
+    ]
+    target.members = draw(st.sets(st.sampled_from(places), max_size=8)) if places else set()
+    by_hand.adopting = adopting
+    return want, by_hand
+
+
+@thoroughly
+@given(filled(), st.integers(0, 20), st.booleans())
+def test_everybody_has_one_account_and_nothing_else_is_touched_wherever_it_breaks_off(
+    case: tuple[World, ByHand],
+    first: int,
+    lost: bool,  # noqa: FBT001  # hypothesis passes it by position
+) -> None:
+    want, by_hand = case
+    target = by_hand.target
+    own = {number for number in (*target.people, *target.classes) if number not in by_hand.adopting}
+    before = copy.deepcopy(target)
+    by_hand.run(want, first=first, lost=lost)
+    rest = by_hand.run(want)
+    assert not [row for row in told(rest) if row.endswith(("Drift", "Intruder"))]
+    assert by_hand.plan(want).empty
+    held = Counter((one.school, one.key) for one in target.people.values() if one.key is not None)
+    assert held == Counter(want.people.keys())
+    assert {target.people[number].key for number in by_hand.adopting if number in target.people} == {
+        key for number, key in by_hand.adopting.items() if number in target.people
+    }
+    assert target.shown().members == want.members
+    assert target.shown().rights == want.rights
+    for number in own:
+        assert target.people.get(number) == before.people.get(number)
+        assert target.classes.get(number) == before.classes.get(number)
+    assert {row for row in target.members if row[0] in own} == {row for row in before.members if row[0] in own}
+
+
+def test_whose_account_has_another_name_is_told(by_hand: ByHand) -> None:
+    by_hand.target.people[by_hand.ann] = replace(by_hand.target.people[by_hand.ann], name="ANN  name")
+    by_hand.target.people[by_hand.bob] = replace(by_hand.target.people[by_hand.bob], name="Somebody else")
+    assert under_other_names(desired(WANT), by_hand.actual()).rows() == [("s1", "bob")]
+    by_hand.run(WANT)
+    assert by_hand.target.people[by_hand.bob].name == "Name bob", "the name belongs to the records"
+    assert under_other_names(desired(WANT), by_hand.actual()).is_empty()
 
 
 def test_a_right_that_was_there_is_adopted_with_its_account(by_hand: ByHand) -> None:
