@@ -254,7 +254,7 @@ async def test_without_adoption_no_target_is_told_what_could_be_taken_over(runni
     assert report.status.plan.adopt == 0
 
 
-def approval(hold: str) -> Object:
+def approval(hold: str) -> dict[str, Any]:
     """Somebody commits that this hold is right."""
     return {
         "apiVersion": "homeroom.dev/v1alpha1",
