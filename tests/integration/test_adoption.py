@@ -6,28 +6,34 @@ Whole runs of the app's root, with commits, holds and store; the cluster around 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
 from tests.unit.reconcile.test_revision_of_a_run import APP, EXAMPLES, NOW, Declared
 
-from homeroom.api import LearningApp, Reason, parse
+from homeroom.api import LearningApp, Reason, Removal, parse
 from homeroom.cli.files import read_export
 from homeroom.demo.kolibri import Human, Kolibri, installed
 from homeroom.demo.server import ServerError, default_cache
 from homeroom.demo.stage import RECORDS, Records
 from homeroom.errors import TerminalError
+from homeroom.plan import Result
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.learningapp import LearningAppRoot
 from homeroom.reconcile.run import Ending, Report, Run
+from homeroom.roster.adoption import adoptable
+from homeroom.roster.diff import diff
+from homeroom.roster.tables import SCHEMAS, Roster
 from homeroom.sources import write
 from homeroom.store import Accepted, Store
 from homeroom.targets.kolibri.usernames import ascii_of
 
-from .kolibri_fixtures import MARK_KEY
+from .kolibri_fixtures import MARK_KEY, Place, desired
 
 pytestmark = pytest.mark.integration
 
@@ -263,6 +269,30 @@ async def test_what_is_in_doubt_is_counted_and_no_second_account_is_made(server:
     assert (await runs.run()).reason == Reason.SUCCEEDED
     first = human.user("first", facility=school)
     assert live(server)[first]["full_name"] == f"{pupil['givenName']} {pupil['familyName']}"
+
+
+async def test_an_account_that_changes_between_reading_and_writing_is_left_alone(place: Place) -> None:
+    human = place.server.human()
+    human.call("POST", "facility/create_facility/", {"name": place.id, "preset": "formal"})
+    pupil, teacher = (human.create_user(name, facility=place.id, id_number=name) for name in ("p_1", "t_1"))
+    role = {"user": teacher, "collection": human.facility(place.id), "kind": "coach"}
+    human.call("POST", "role/", [role])
+    wanted = desired(school=place.id, people={"p_1": "Ann Li", "t_1": "Tom Day"}, staff=["t_1"])
+    nobody = Roster(**{name: pl.DataFrame(schema=schema) for name, schema in SCHEMAS.items()})
+    async with place.target() as target:
+        known = replace(place.known(wanted), adoptable=adoptable(nobody, wanted))
+        plan = diff(wanted, await target.read(known), baseline=None, removal=Removal())
+        human.call("PATCH", f"facilityuser/{pupil}/", {"id_number": "another"})
+        human.call("DELETE", "role/", user_ids=teacher)
+        before = live(place.server)
+        outcomes = await place.carry_out(plan, target)
+    results = [outcome.result for outcome in outcomes]
+    assert (plan.changes["op"].cast(pl.String).to_list(), results) == (
+        ["Adopt", "Adopt", "Adopt"],
+        [Result.APPLIED, Result.SKIPPED, Result.SKIPPED],
+    )
+    after = live(place.server)
+    assert {id_: after[id_] for id_ in (pupil, teacher)} == {id_: before[id_] for id_ in (pupil, teacher)}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
