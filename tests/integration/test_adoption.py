@@ -30,7 +30,7 @@ from homeroom.roster.adoption import adoptable
 from homeroom.roster.diff import diff
 from homeroom.roster.tables import SCHEMAS, Roster
 from homeroom.sources import write
-from homeroom.store import Accepted, Store
+from homeroom.store import Accepted, JournalQuery, Store
 from homeroom.targets.kolibri.usernames import ascii_of
 
 from .kolibri_fixtures import MARK_KEY, Place, desired
@@ -235,6 +235,10 @@ async def test_a_kolibri_that_was_filled_by_hand_is_reviewed_adopted_and_then_le
     assert {key: after[guest][key] for key in before[guest]} == before[guest]
     memberships = server.tables()["membership"]
     assert {row["collection_id"] for row in memberships if row["user_id"] == guest} == {chess}
+
+    journal = store.history(JournalQuery(namespace=APP.namespace, limit=None))
+    kept = journal.filter(pl.col("op") == "Adopt").group_by("kind").len().rows()
+    assert {kind for kind, _ in kept} == {"School", "Person", "Class", "Membership", "Right"}, "why would not know"
 
     tables = server.tables()
     for _ in range(2):

@@ -164,7 +164,7 @@ class Reason(StrEnum):
     OWNED_ELSEWHERE = (
         "OwnedElsewhere",
         "the target carries the mark of another owner: nothing is written",
-        "let one owner manage it, or remove the other's mark",
+        "let one owner manage it, or take it over: docs/adoption.md",
     )
     IDENTITY_CONFLICT = (
         "IdentityConflict",

@@ -32,7 +32,7 @@ class Op(StrEnum):
     """
 
     CREATE = "Create"
-    ADOPT = "Adopt"  # `external_id` says what; a right is adopted with the account that has it
+    ADOPT = "Adopt"  # `external_id` says what; of memberships and rights that come with it, it is only noted
     RESTORE = "Restore"
     UPDATE = "Update"
     REMOVE = "Remove"  # memberships and rights only

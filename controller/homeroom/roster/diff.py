@@ -137,6 +137,7 @@ def diff(
         _membership_rows(compared.lacking, desired, Op.CREATE),
         _right_rows(compared.lacking_rights, desired, Op.CREATE),
         _right_rows(actual.rights.filter(pl.col("person").is_in(adopting.people.implode())), actual, Op.ADOPT),
+        _membership_rows(_coming_along(actual, compared), actual, Op.ADOPT),
     ]
     if actual.complete:
         unwanted = compared.extra.filter(pl.col("class").is_in(adopting.classes.implode()))
@@ -313,6 +314,15 @@ def _marked_adopted(rows: pl.DataFrame) -> pl.DataFrame:
     """`rows` with the column `adopted`: what an adoption is made of."""
     adopted = pl.col("adopted") if "adopted" in rows.columns else pl.lit(value=False)
     return rows.with_columns(adopted=adopted.fill_null(value=False) | (pl.col("op") == Op.ADOPT.value))
+
+
+def _coming_along(actual: Actual, compared: _Comparison) -> pl.DataFrame:
+    """Memberships that are wanted and there, of accounts and in classes that are to be adopted."""
+    adopting = actual.adopting
+    theirs = pl.col("class").is_in(adopting.classes.implode()) | pl.col("person").is_in(adopting.people.implode())
+    if adopting.classes.is_empty() and adopting.people.is_empty():
+        return actual.memberships.clear()
+    return actual.memberships.filter(theirs).join(compared.extra, on=["class", "person", "role"], how="anti")
 
 
 def _adoptions(matched: pl.DataFrame, rows: pl.Series, kind: Kind, *columns: str) -> pl.DataFrame:

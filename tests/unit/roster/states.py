@@ -251,6 +251,10 @@ class Target:
         return plan.changes[len(changes[:first]) :]
 
     def _one(self, change: Change) -> None:
+        if change.op is Op.ADOPT and change.kind in (Kind.MEMBERSHIP, Kind.RIGHT):
+            there = {f"{c}/{p}/{role}" for c, p, role in self.members} | {f"r{p}" for p in self.rights}
+            assert change.external_id in there, "only what is there comes along"
+            return
         match change.kind:
             case Kind.SCHOOL:
                 assert change.name is not None
@@ -276,9 +280,6 @@ class Target:
                     self.members.remove(row)
             case Kind.RIGHT:
                 number = self.account(change.key, change.school)
-                if change.op is Op.ADOPT:
-                    assert number in self.rights
-                    return
                 assert (number in self.rights) == (change.op is Op.REMOVE)
                 (self.rights.add if change.op is Op.CREATE else self.rights.remove)(number)
 

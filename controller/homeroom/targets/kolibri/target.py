@@ -62,9 +62,8 @@ class KolibriTarget:
 
     `credentials`: `username`, `password` of a superuser, or of a facility's administrator together with `facility`
     (its id), and `markKey`, at least 16 characters that never change: with another key nothing is ours any more.
-    `owner`: who we are in the world. `former`: who managed this before and hands
-    it over to us. `rate`: writes a second at most. `secret` makes passwords; `connector`,
-    `middlewares`, `proxy` and `ssl` are how to get there.
+    `owner`: who we are in the world. `former`: who managed this before and hands it over to us. `rate`: writes a second
+    at most. `secret` makes passwords; `connector`, `middlewares`, `proxy` and `ssl` are how to get there.
     """
 
     def __init__(
@@ -252,9 +251,10 @@ class KolibriTarget:
             (Kind.CLASS, Op.UPDATE): classes.rename,
             (Kind.CLASS, Op.ARCHIVE): classes.archive,
             (Kind.CLASS, Op.RESTORE): classes.restore,
+            (Kind.MEMBERSHIP, Op.ADOPT): memberships.adopt,
             (Kind.MEMBERSHIP, Op.CREATE): memberships.enrol,
             (Kind.MEMBERSHIP, Op.REMOVE): memberships.unenrol,
-            (Kind.RIGHT, Op.ADOPT): memberships.grant,
+            (Kind.RIGHT, Op.ADOPT): memberships.adopt,
             (Kind.RIGHT, Op.CREATE): memberships.grant,
             (Kind.RIGHT, Op.REMOVE): memberships.revoke,
         }
