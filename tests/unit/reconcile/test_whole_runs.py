@@ -21,11 +21,13 @@ from homeroom.cli.files import read_export
 from homeroom.demo.stage import RECORDS, Records
 from homeroom.plan import Change, Outcome
 from homeroom.reconcile.learningapp import SETTLE, LearningAppRoot
+from homeroom.reconcile.outcome import gaps
 from homeroom.reconcile.ports import Object
 from homeroom.reconcile.run import Ending, Report, Run
 from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Adopting, Known
 from homeroom.sources import write
 from homeroom.store import Accepted, Store
+from homeroom.targets import Capabilities
 
 Thing = tuple[str, str, str, str | None]  # kind, school, key, class
 
@@ -252,6 +254,15 @@ async def test_without_adoption_no_target_is_told_what_could_be_taken_over(runni
     report, _ = (await running.run(), await running.run(after=SETTLE))[1]
     assert asked(report) == {"Administrators"}
     assert report.status.plan.adopt == 0
+
+
+def test_where_the_target_cannot_take_over_anything_the_app_says_so(running: Running) -> None:
+    obj = running.cluster.get(APP)
+    target: Any = SimpleNamespace(capabilities=Capabilities())
+    for adoption, told in (("None", []), ("MatchIdentifier", ["the target cannot take over what people had made"])):
+        app = parse({**obj, "spec": {**obj["spec"], "adoption": adoption}})
+        assert isinstance(app, LearningApp)
+        assert [words.partition(":")[0] for words in gaps(app, target)] == told
 
 
 def approval(hold: str) -> dict[str, Any]:
