@@ -170,18 +170,20 @@ async def decide(
             permitted = plan.under(Policy(app.spec.policy.value))
             if permitted.empty:  # as on most nights: nothing of the target has to be counted
                 return Judged(plan=permitted, held=pl.DataFrame(schema=HELD_SCHEMA), waiting=0)
+            starting = {hold.place for hold in holds if hold.guard is Guard.FIRST_SYNC and hold.state is State.OPEN}
             is_reviewing = app.spec.first_sync is FirstSync.REVIEW or lost
             standing = Standing(
                 sizes=sizes(actual),
                 recent=memory.recent,
-                reviewed={*known.schools, *first_synced(holds)} if is_reviewing else None,
+                # a school may be ours, by adoption, before anybody has seen what it is to get
+                reviewed={*known.schools, *first_synced(holds)} - starting if is_reviewing else None,
                 known=known.schools,
                 kinds=set(before_it.people["staff"].unique().to_list()),
                 covered=covered,
                 by_time=by_time,
                 rolled_over=rolled_over(holds, now=now),
                 exposing=is_exposing(holds, context=context),
-                starting={hold.place for hold in holds if hold.guard is Guard.FIRST_SYNC and hold.state is State.OPEN},
+                starting=starting,
             )
             return judge(permitted, standing, limits_of(app.spec.guard), released=released, sticky=sticky)
 

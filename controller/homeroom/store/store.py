@@ -467,7 +467,9 @@ class Store:
             result = connection.execute(statement)
             names = list(result.keys())
             rows = [tuple(row) for row in result]
-        numbers = dict.fromkeys(("generation", "created", "restored", "updated", "removed", "failed"), pl.Int64())
+        numbers = dict.fromkeys(
+            ("generation", "created", "adopted", "restored", "updated", "removed", "failed"), pl.Int64()
+        )
         types: dict[str, pl.DataType] = {"at": pl.Datetime("us"), **numbers}
         return pl.DataFrame(rows, schema={name: types.get(name, pl.String()) for name in names}, orient="row")
 

@@ -249,6 +249,28 @@ async def test_what_people_had_made_waits_for_a_word_whatever_first_sync_says(ru
     assert ("School", "s-001", "s-001", None) in made
 
 
+async def test_a_school_that_is_adopted_still_waits_for_its_first_sync_with_all_that_comes_later(
+    running: Running, tmp_path: Path
+) -> None:
+    records = Records(RECORDS)
+    homeroom = next(row for row in records.rows("classes", schoolSourcedId="s-001") if row["grades"] != "KG")
+    late = records.rows("enrollments", classSourcedId=homeroom["sourcedId"], role="student")[0]["userSourcedId"]
+    records.remove("enrollments", userSourcedId=late)
+    (tmp_path / "before.zip").write_bytes(records.zipped())
+    running.publish(tmp_path / "before.zip")
+    running.by_hand, running.spec = ("s-001",), {"firstSync": "Review", "adoption": "MatchIdentifier"}
+    await running.run()
+    report, made = await running.run(after=SETTLE)
+    assert (asked(report), made) == ({"Administrators", "Adoption", "FirstSync"}, set())
+    (hold,) = (hold for hold in report.status.holds if hold.guard == "Adoption")
+    running.cluster.objects.append(approval(hold.id))
+    assert (await running.run())[1] == {("School", "s-001", "s-001", None)}
+    running.schools, running.by_hand = ("s-001",), ()
+    running.publish(EXAMPLES / "lakeside-records")
+    report, made = await running.run()
+    assert (asked(report), made) == ({"Administrators", "FirstSync"}, set())
+
+
 async def test_without_adoption_no_target_is_told_what_could_be_taken_over(running: Running) -> None:
     running.by_hand = ("s-001",)
     report, _ = (await running.run(), await running.run(after=SETTLE))[1]

@@ -14,7 +14,7 @@ from homeroom.targets.kolibri import adopting, usernames
 from homeroom.targets.kolibri import marks as m
 from homeroom.targets.kolibri.api import RefusedCallError
 from homeroom.targets.kolibri.door import Door
-from homeroom.targets.kolibri.reading import FULL_NAME, NO_PASSWORD, Row, Site, fit
+from homeroom.targets.kolibri.reading import ADMINISTRATOR, FULL_NAME, NO_PASSWORD, Row, Site, fit
 from homeroom.targets.kolibri.writing import NO_ACCOUNT, Writer, applied, failed, skipped
 
 
@@ -91,9 +91,10 @@ class People:
         raise refused or RefusedCallError(status=400, code="USERNAME_ALREADY_EXISTS")
 
     async def adopt(self, site: Site, batch: Sequence[Change]) -> dict[int, Outcome]:
-        """Accounts that were there before: password and work stay, the role that locks those of staff, then the mark.
+        """Accounts that were there before: password and work stay; the role that locks those of staff, then the mark.
 
         Taken is only what still is as it was found: whoever is to be staff has had a role, so nobody else came in.
+        Administrators need no other role to be locked.
         """
         if "demographic_fields" not in site.extra:
             await self.writer.set_extra(site, site.extra)
@@ -107,7 +108,10 @@ class People:
                 outcomes[change.seq] = skipped(change, "the account is not there, or has changed since we read it")
             else:
                 found[change.seq] = user
-        refused = await self.door.lock(site, [found[one.seq]["id"] for one in batch if one.staff and one.seq in found])
+        teaching = [found[one.seq] for one in batch if one.staff and one.seq in found]
+        refused = await self.door.lock(
+            site, [user["id"] for user in teaching if ADMINISTRATOR not in adopting.roles(user)]
+        )
 
         async def take(change: Change) -> Outcome:
             user, name = found[change.seq], change.name or ""
