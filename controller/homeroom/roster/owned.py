@@ -21,9 +21,9 @@ def unrecorded(actual: Actual, known: Known, plan: Plan) -> pl.DataFrame:
     """Columns `LEDGER_SCHEMA`, sorted; `known`: the ledger, `plan`: all that differs.
 
     People (suspended ones, too: their user names stay reserved) and classes at once. A school only once nothing but
-    rights is still to come to it, since the ledger's schools are those whose first sync was seen. Nothing that is yet to
-    be adopted, nobody whose account is in question, and no user name of somebody who was forgotten: nobody may know any
-    more whose that was.
+    rights is still to come to it, since the ledger's schools are those whose first sync was seen. Nothing that is to be
+    adopted yet, nobody whose account is in question, and no user name of somebody who was forgotten: nobody may know
+    any more whose that was.
     """
     if not actual.complete:
         return pl.DataFrame(schema=LEDGER_SCHEMA)
