@@ -411,6 +411,8 @@ class HoldStatus(Model):
     """Source id of the class or school; none for a district."""
     create: Count = 0
     """Things to make."""
+    adopt: Count = 0
+    """Things to take over from people or another owner."""
     update: Count = 0
     """Things to change."""
     remove: Count = 0

@@ -132,6 +132,28 @@ class FirstSync(StrEnum):
     AUTOMATIC = "Automatic"
 
 
+class Adoption(StrEnum):
+    """Whether people, classes and schools that were in the target before are taken over.
+
+    `None` leaves them alone; `MatchIdentifier` takes over what is found one to one: people by number or user name,
+    classes and schools by their exact name. It always waits for an Approval.
+    """
+
+    NONE = "None"
+    MATCH_IDENTIFIER = "MatchIdentifier"
+
+
+class Owner(Model):
+    """Who managed something before: the `--owner-id` of an installation, and a LearningApp of it."""
+
+    owner_id: Annotated[str, Field(min_length=1, max_length=253)]
+    """The `--owner-id` with which it ran."""
+    namespace: Name
+    """The namespace of the LearningApp."""
+    name: Name
+    """The name of the LearningApp."""
+
+
 class Guards(Model):
     """From where on changes need a person's word, see `docs/holds.md`."""
 
@@ -187,6 +209,10 @@ class LearningAppSpec(Model):
         Rule(
             "self.districtRef == oldSelf.districtRef", "`districtRef` must not change; make a new LearningApp instead"
         ),
+        Rule(
+            "!has(self.adoptFrom) || self.adoption == 'MatchIdentifier'",
+            "`adoptFrom` needs `adoption: MatchIdentifier`",
+        ),
     )
 
     district_ref: Reference
@@ -197,6 +223,12 @@ class LearningAppSpec(Model):
     """Time from one check of the target to the next, with some jitter; a new snapshot starts one as well."""
     first_sync: FirstSync = FirstSync.REVIEW
     """`Review`: what a school gets for the first time waits for an Approval; `Automatic`: it does not."""
+    adoption: Adoption = Adoption.NONE
+    """`None`: what people had made in the target stays theirs; `MatchIdentifier`: what is found one to one becomes
+    ours, once somebody has approved that. Taking this back gives nothing back."""
+    adopt_from: Owner | None = None
+    """A former owner, in another installation, namespace or name, whose schools are taken over with all that it made;
+    needs the same `markKey`."""
     guard: Guards = Guards()
     """From where on changes need a person's word."""
     policy: Policy = Policy.SYNC
@@ -305,6 +337,10 @@ class PlanStatus(Model):
 
     create: Count = 0
     """Things to make."""
+    adopt: Count = 0
+    """Things to take over."""
+    doubtful: Count = 0
+    """Schools, people and classes that nobody can tell from each other in the target: neither taken over nor made."""
     update: Count = 0
     """Things to change."""
     remove: Count = 0

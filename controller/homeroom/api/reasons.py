@@ -164,12 +164,17 @@ class Reason(StrEnum):
     OWNED_ELSEWHERE = (
         "OwnedElsewhere",
         "the target carries the mark of another owner: nothing is written",
-        "let one owner manage it, or remove the other's mark",
+        "let one owner manage it, or take it over: docs/adoption.md",
     )
     IDENTITY_CONFLICT = (
         "IdentityConflict",
         "a person is claimed by two accounts of the target, or an account's mark and id disagree: they stand still",
         "`homeroom plan` names them; correct the account in the target",
+    )
+    ADOPTION_UNCLEAR = (
+        "AdoptionUnclear",
+        "people, classes or schools that may be taken over match several, or may not be taken over: they stand still",
+        "`homeroom plan` names them; give them the right number or name in the target",
     )
     HELD_FOR_APPROVAL = (
         "HeldForApproval",

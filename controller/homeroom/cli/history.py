@@ -38,6 +38,7 @@ _COUNTED: Final = {
     "run": "RUN",
     "app": "APP",
     "created": "+",
+    "adopted": "=",
     "restored": "^",
     "updated": "~",
     "removed": "-",

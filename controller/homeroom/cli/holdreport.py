@@ -33,14 +33,17 @@ PERSONAL_DATA: Final = (
 
 WHAT: Final = {
     "School Create": "school is set up",
+    "School Adopt": "school that people had made is taken over",
     "School Update": "school is changed",
     "School Remove": "school is gone",
     "Person Create": "gets an account",
+    "Person Adopt": "the account that is there already is taken over",
     "Person Restore": "gets the old account back",
     "Person Update": "name is changed",
     "Person Suspend": "account is put out of use",
     "Person Remove": "is gone from the records",
     "Class Create": "class is set up",
+    "Class Adopt": "class that people had made is taken over",
     "Class Restore": "class is opened again",
     "Class Update": "class is changed",
     "Class Archive": "class is put away",
@@ -48,6 +51,7 @@ WHAT: Final = {
     "Membership Create": "comes into the class",
     "Membership Remove": "goes out of the class",
     "Right Create": "gets rights",
+    "Right Adopt": "keeps the rights of the account that is taken over",
     "Right Remove": "loses rights",
 }
 """Kind and operation, as people in a school say it."""
@@ -66,6 +70,7 @@ WHY: Final = {
     Cause.DRIFT: "changed in the app by hand",
     Cause.INTRUDER: "nobody's member",
     Cause.FIRST_SYNC: "first time in this app",
+    Cause.ADOPTION: "was in the app before",
 }
 """Causes, as people in a school say it."""
 

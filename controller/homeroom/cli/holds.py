@@ -35,6 +35,8 @@ TO_CHECK: Final = {
     "to lose the app?",
     Guard.EXPOSURE: "Somebody edited in Git what is shared. May the app get to know these people and classes?",
     Guard.ADMINISTRATORS: "May each of these people see and change everything that the app has of this school?",
+    Guard.ADOPTION: "Is each account, class and school really the one that the records mean? They keep their work and "
+    "passwords, and who is in these classes and not in the records leaves them.",
     Guard.IDENTITY: "Are these the same people with new ids? Then have the ids corrected in the records, and approve "
     "nothing: an approval closes their accounts and gives them new, empty ones.",
     Guard.CLOCK: "Is the clock of the operator's machine right, and was the operator away for so long? If the clock is "

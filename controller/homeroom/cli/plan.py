@@ -25,13 +25,14 @@ from homeroom.reconcile.approvals import in_words, people_in
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import Decision, Memory, decide
 from homeroom.reconcile.learningapp import remembered
+from homeroom.roster.adoption import under_other_names
 from homeroom.roster.shared import share
 
 NOTHING: Final = 0
 CHANGES: Final = 2
 HELD: Final = 3
 
-_STYLES: Final = {"+": "green", "^": "cyan", "~": "yellow", "-": "red"}
+_STYLES: Final = {"+": "green", "=": "magenta", "^": "cyan", "~": "yellow", "-": "red"}
 _HELD: Final = "held for approval"
 _WAITS: Final = "waits for something that is held"
 _POLICY: Final = "kept back by the policy"
@@ -76,7 +77,7 @@ def command(
     With --hold, neither the app nor the records are read, and the exit code is 0 or 1: that is what an Approval with
     this id would release. Names of people are in a --report only.
 
-    Symbols: + make, ^ give back, ~ change, - remove, archive or suspend.
+    Symbols: + make, = take over, ^ give back, ~ change, - remove, archive or suspend.
 
     Exit codes: 0 nothing to do, 1 an error, 2 there are changes, 3 some of them are held for approval.
 
@@ -246,6 +247,12 @@ def _remarks(inputs: Inputs, decision: Decision) -> Iterator[str]:
         yield f"could not be read, and stand still: {', '.join(sorted(decision.actual.unsure))}"
     if decision.actual.conflicts:
         yield f"{len(decision.actual.conflicts)} people stand still: several accounts or records claim them"
+    if not decision.actual.adopting.doubts.is_empty():
+        told = ", ".join(f"{kind} {school}/{key}" for kind, school, key in decision.actual.adopting.doubts.iter_rows())
+        yield f"match several things in the app, or one that may not be taken over, and stand still: {told}"
+    if not (renamed := under_other_names(decision.desired, decision.actual)).is_empty():
+        told = ", ".join(f"{school}/{key}" for school, key in renamed.iter_rows())
+        yield f"would be taken over, and have another name in the app than in the records: {told}"
     for hold in decision.reviewed.open:
         # An id that was made a moment ago means nothing: the operator's will be another.
         known = hold.id if hold.published < decision.now else "new"
@@ -274,6 +281,8 @@ def _document(inputs: Inputs, decision: Decision | None, *, details: bool) -> di
         "removalsKnown": inputs.store is not None,
         "unsure": sorted(decision.actual.unsure),
         "conflicts": len(decision.actual.conflicts),
+        "otherNames": under_other_names(decision.desired, decision.actual).height,
+        "doubtful": decision.actual.adopting.doubts.height,
         "counts": {
             "changes": changes.height,
             "drift": drift,
@@ -296,6 +305,7 @@ def _document(inputs: Inputs, decision: Decision | None, *, details: bool) -> di
             {
                 **{key: row[key] for key in ("school", "kind", "cause", "note")},
                 "create": row["+"],
+                "adopt": row["="],
                 "restore": row["^"],
                 "update": row["~"],
                 "remove": row["-"],

@@ -26,9 +26,13 @@ PERSONAL: Final = (Kind.PERSON.value, Kind.MEMBERSHIP.value, Kind.RIGHT.value)
 
 
 class Op(StrEnum):
-    """What is done to it. `Update` also renames; `Restore` gives a suspended person or archived class back."""
+    """What is done to it. `Update` also renames; `Restore` gives a suspended person or archived class back.
+
+    `Adopt` makes ours what people, or another owner, had made: the object stays what it is.
+    """
 
     CREATE = "Create"
+    ADOPT = "Adopt"  # `external_id` says what; of memberships and rights that come with it, it is only noted
     RESTORE = "Restore"
     UPDATE = "Update"
     REMOVE = "Remove"  # memberships and rights only
@@ -38,11 +42,12 @@ class Op(StrEnum):
     @property
     def symbol(self) -> str:
         """One character for the eye; never used in a decision."""
-        return {"Create": "+", "Restore": "^", "Update": "~", "Remove": "-", "Archive": "-", "Suspend": "-"}[self.value]
+        symbols = {"Create": "+", "Adopt": "=", "Restore": "^", "Update": "~"}
+        return symbols.get(self.value, "-")
 
 
-COMING: Final = (Op.CREATE.value, Op.RESTORE.value)
-"""Operations after which there is more."""
+COMING: Final = (Op.CREATE.value, Op.ADOPT.value, Op.RESTORE.value)
+"""Operations after which there is more that is ours."""
 LEAVING: Final = (Op.REMOVE.value, Op.ARCHIVE.value, Op.SUSPEND.value)
 """Operations after which somebody has less."""
 
@@ -71,6 +76,7 @@ class Cause(StrEnum):
     DRIFT = "Drift"  # somebody changed in the target what we had applied: put back
     INTRUDER = "Intruder"  # somebody is in a managed class or school role and never had a reason: out
     FIRST_SYNC = "FirstSync"  # nothing was ever applied to this app
+    ADOPTION = "Adoption"  # `spec.adoption` takes it over, or it is in a class that is taken over and is not wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +84,7 @@ class Change:
     """One row of a plan, for `Target.apply`. Which fields are set depends on the kind.
 
     ==========  ============  ===========  =========  =======================================
-    kind        key           class_key    role       fields used on Create, Update, Restore
+    kind        key           class_key    role       fields used on Create, Adopt, Update, Restore
     ==========  ============  ===========  =========  =======================================
     School      school id     -            -          name
     Person      person id     -            -          name, username (wished), staff

@@ -19,7 +19,8 @@ guard              what it judges, and against what
 `ScopeEdit`        removals that follow from an edit in Git: above the floor always
 `Exposure`         additions that follow from an edit in Git: new schools, new kinds of people and whom an Exclude
                    had covered always, others by percentage
-`Administrators`   every gain of administrator rights, per school
+`Administrators`   every gain of administrator rights, and every adoption of an account that has them, per school
+`Adoption`         what is taken over from people or another owner, and who leaves a class with that, per school
 `Identity`         who leaves and who arrives in one school under one name, per school
 `Clock`            what only the day takes away, while the clock is in doubt (`homeroom.plan.clock`)
 `RollOver`         what ends with its school year, once for the whole district
@@ -50,6 +51,7 @@ class Guard(StrEnum):
     SCOPE_EDIT = "ScopeEdit"
     EXPOSURE = "Exposure"
     ADMINISTRATORS = "Administrators"
+    ADOPTION = "Adoption"
     IDENTITY = "Identity"
     CLOCK = "Clock"
     ROLL_OVER = "RollOver"
@@ -160,6 +162,7 @@ def judge(plan: Plan, standing: Standing, limits: Limits, *, released: pl.DataFr
         _in_school(rows, standing, Guard.MOVES, percent=limits.updates, floor=limits.ignore_below),
         _in_school(rows, standing, Guard.UPDATES, percent=limits.updates, floor=limits.ignore_below),
         _always(rows, Guard.ADMINISTRATORS, Scope.SCHOOL),
+        _always(rows, Guard.ADOPTION, Scope.SCHOOL),
         _stopped(_first(rows, standing), Guard.FIRST_SYNC, Scope.SCHOOL),
         _always(rows, Guard.IDENTITY, Scope.SCHOOL),
         _always(rows, Guard.CLOCK, Scope.DISTRICT),
@@ -204,12 +207,15 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
         by_time = pl.col("by_time")
     op, kind, cause = pl.col("op"), pl.col("kind"), pl.col("cause")
     leaving, coming = op.is_in(LEAVING), op.is_in(COMING)
+    right = coming & (kind == Kind.RIGHT.value)
     reviewed = pl.lit(value=True) if standing.reviewed is None else pl.col("school").is_in(list(standing.reviewed))
     lane = (
         pl.when(pl.col("hold").is_not_null() | pl.col("sticky") | cause.is_in(_AT_ONCE))
         .then(None)
-        .when(coming & (kind == Kind.RIGHT.value))
+        .when(right | _with_rights(rows))
         .then(pl.lit(Guard.ADMINISTRATORS.value))
+        .when(cause == Cause.ADOPTION.value)
+        .then(pl.lit(Guard.ADOPTION.value))
         .when(coming & ~reviewed)
         .then(pl.lit(Guard.FIRST_SYNC.value))
         .when(cause == Cause.ID_CHANGED.value)
@@ -232,6 +238,15 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
         .then(pl.lit(Guard.EXPOSURE.value))
     )
     return rows.with_columns(lane.alias("lane"))
+
+
+def _with_rights(rows: pl.DataFrame) -> pl.Series:
+    """Which rows adopt an account that has administrator rights."""
+    adopting = pl.col("op") == Op.ADOPT.value
+    place = ["school", "key"]
+    rights = rows.filter(adopting & (pl.col("kind") == Kind.RIGHT.value)).select(place).unique()
+    people = rows.filter(adopting & (pl.col("kind") == Kind.PERSON.value)).join(rights, on=place, how="semi")
+    return rows["n"].is_in(people["n"].implode())
 
 
 def _found(rows: pl.DataFrame, there: pl.DataFrame, column: str) -> pl.Series:
@@ -288,7 +303,11 @@ def _too_many(
     )
     planned = rows.group_by(by).agg(
         (leaving & ~intruder).sum().cast(pl.Int64).alias("leaving"),
-        (coming & pl.col("lane").is_null() & ~pl.col("sticky")).sum().cast(pl.Int64).alias("coming"),
+        # what is adopted is among the sizes already
+        (coming & (pl.col("op") != Op.ADOPT.value) & pl.col("lane").is_null() & ~pl.col("sticky"))
+        .sum()
+        .cast(pl.Int64)
+        .alias("coming"),
         (leaving & intruder).sum().cast(pl.Int64).alias("intruders"),
     )
     now = pl.col("size") - pl.col("intruders")

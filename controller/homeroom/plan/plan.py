@@ -36,13 +36,19 @@ IDENTITY: Final = ("kind", "school", "key", "class_key", "role")
 """What makes two rows of a plan the same thing."""
 
 # Parents before children, additions before removals (a mover is never without a class), rights go before the
-# memberships that carried them, classes before people (a target may refuse to archive a person who is in a class).
+# memberships that carried them, classes before people (a target may refuse to archive a person who is in a class). What
+# is adopted with an account or class is noted before it: afterwards it is there and wanted, and in no plan any more.
 _ORDER: Final = (
+    (Kind.SCHOOL, Op.ADOPT),
     (Kind.SCHOOL, Op.CREATE),
     (Kind.SCHOOL, Op.UPDATE),
+    (Kind.MEMBERSHIP, Op.ADOPT),
+    (Kind.RIGHT, Op.ADOPT),
+    (Kind.PERSON, Op.ADOPT),
     (Kind.PERSON, Op.RESTORE),
     (Kind.PERSON, Op.CREATE),
     (Kind.PERSON, Op.UPDATE),
+    (Kind.CLASS, Op.ADOPT),
     (Kind.CLASS, Op.RESTORE),
     (Kind.CLASS, Op.CREATE),
     (Kind.CLASS, Op.UPDATE),

@@ -60,13 +60,14 @@ class Outside:
     async def target(self, app: LearningApp, secrets: Secrets, *, password: Password) -> Target:
         """The target of an app."""
         namespace, declared = app.metadata.namespace, app.spec.target
-        kolibri = declared.kolibri
+        kolibri, before = declared.kolibri, app.spec.adopt_from
         if kolibri is None:
             raise InvalidSpecError("`spec.target` must name a target that this version knows: `kolibri`")
         return KolibriTarget(
             url=kolibri.url,
             credentials=await _fields(secrets, namespace, kolibri.secret_ref) or {},
             owner=self.owner(app),
+            former=f"{before.owner_id}/{before.namespace}/{before.name}" if before else None,
             password=password,
             proxy=await _proxy(secrets, namespace, declared.proxy),
             ssl=_trust(declared.ca_bundle),

@@ -17,7 +17,7 @@ from functools import partial
 
 import polars as pl
 
-from homeroom.api import District, Effect, FirstSync, Guards, LearningApp, MatchKey, Operator, Share, Template
+from homeroom.api import Adoption, District, Effect, FirstSync, Guards, LearningApp, MatchKey, Operator, Share, Template
 from homeroom.plan import (
     CHANGE_SCHEMA,
     HELD_SCHEMA,
@@ -42,6 +42,7 @@ from homeroom.plan import (
     review,
     rolled_over,
 )
+from homeroom.roster.adoption import adoptable
 from homeroom.roster.desired import desired as desired_of
 from homeroom.roster.diff import diff, identity, in_state, sizes, unseen
 from homeroom.roster.shared import Match, Rule, Shared, share
@@ -128,14 +129,17 @@ async def decide(
     homeroom, today = district.spec.homeroom, district.spec.day(now)
     stored, known = memory.stored, memory.known
     wanted = await asyncio.to_thread(desired_of, roster, shared)
-    actual = await target.read(recognisable(known, wanted, records=roster if stored is None else None))
+    told = recognisable(known, wanted, records=roster if stored is None else None)
+    if app.spec.adoption is Adoption.MATCH_IDENTIFIER:
+        told = replace(told, adoptable=await asyncio.to_thread(adoptable, roster, wanted))
+    actual = await target.read(told)
     declared = canonical(rules)
     context = hashlib.sha256(declared.encode()).hexdigest()
 
     def made_by(old: Sequence[Rule], day: date = today) -> Desired:
         return desired_of(roster, share(roster, old, homeroom=homeroom, today=day))
 
-    lost = stored is None and not known.schools and not actual.schools["key"].drop_nulls().is_empty()
+    lost = stored is None and not known.schools and not actual.owned_schools.is_empty()
 
     def compare() -> Decision:
         before = rules_from(stored.rules) if stored is not None and stored.rules != declared else None
@@ -166,18 +170,20 @@ async def decide(
             permitted = plan.under(Policy(app.spec.policy.value))
             if permitted.empty:  # as on most nights: nothing of the target has to be counted
                 return Judged(plan=permitted, held=pl.DataFrame(schema=HELD_SCHEMA), waiting=0)
+            starting = {hold.place for hold in holds if hold.guard is Guard.FIRST_SYNC and hold.state is State.OPEN}
             is_reviewing = app.spec.first_sync is FirstSync.REVIEW or lost
             standing = Standing(
                 sizes=sizes(actual),
                 recent=memory.recent,
-                reviewed={*known.schools, *first_synced(holds)} if is_reviewing else None,
+                # a school may be ours, by adoption, before anybody has seen what it is to get
+                reviewed={*known.schools, *first_synced(holds)} - starting if is_reviewing else None,
                 known=known.schools,
                 kinds=set(before_it.people["staff"].unique().to_list()),
                 covered=covered,
                 by_time=by_time,
                 rolled_over=rolled_over(holds, now=now),
                 exposing=is_exposing(holds, context=context),
-                starting={hold.place for hold in holds if hold.guard is Guard.FIRST_SYNC and hold.state is State.OPEN},
+                starting=starting,
             )
             return judge(permitted, standing, limits_of(app.spec.guard), released=released, sticky=sticky)
 

@@ -410,7 +410,7 @@ class LearningAppRoot:
                     SharingFindings(id=rule, count=number)
                     for rule, number in shared.findings.group_by("rule").len().sort("rule").iter_rows()
                 ),
-                "plan": plan_status(left, decision.blocked),
+                "plan": plan_status(left, decision.blocked, doubtful=decision.actual.adopting.doubts.height),
                 "holds": approvals.hold_statuses(decision.reviewed.open),
             }
         )

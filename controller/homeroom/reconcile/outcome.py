@@ -10,6 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from homeroom.api import (
+    Adoption,
     ClassRemoval,
     District,
     LearningApp,
@@ -42,16 +43,19 @@ def left_to_do(decision: Decision, applied: Applied | None) -> pl.DataFrame:
     return plan[keys["seq"].sort()]
 
 
-def plan_status(left: pl.DataFrame, blocked: int) -> PlanStatus:
+def plan_status(left: pl.DataFrame, blocked: int, *, doubtful: int) -> PlanStatus:
     """What is still to be done after the run; so that it does not move in a run that changed nothing."""
     ops = pl.col("op").cast(pl.String)
     drift = pl.col("cause").cast(pl.String).is_in([Cause.DRIFT.value, Cause.INTRUDER.value])
-    made = left.filter(ops.is_in(COMING)).height
+    adopted = left.filter(ops == Op.ADOPT.value).height
+    made = left.filter(ops.is_in(COMING)).height - adopted
     changed = left.filter(ops == Op.UPDATE.value).height
     return PlanStatus(
         create=made,
+        adopt=adopted,
+        doubtful=doubtful,
         update=changed,
-        remove=left.height - made - changed,
+        remove=left.height - made - adopted - changed,
         drift=left.filter(drift).height,
         blocked=blocked,
         digest=None if left.is_empty() else Plan(left).digest(),
@@ -67,6 +71,8 @@ def gaps(app: LearningApp, target: Target) -> list[str]:
         app.spec.removal.administrators,
     ):
         found.append("the target cannot suspend accounts: memberships and roles are removed, accounts work on")
+    if not target.capabilities.adopt and app.spec.adoption is not Adoption.NONE:
+        found.append("the target cannot take over what people had made: it is left alone")
     if not target.capabilities.archive_class and app.spec.removal.classes is ClassRemoval.ARCHIVE:
         found.append("the target cannot archive classes: they are emptied")
     return found
@@ -163,20 +169,35 @@ def outcome_of(
             words += f"; {held_message(decision.reviewed.open, contact=district.spec.contact)}"
             return Reason.BASELINE_LOST, words, Ending.STALLED
         return Reason.BASELINE_LOST, words, Ending.DONE
+    still = _standing_still(decision, contact)
     if decision.reviewed.open:
         words = held_message(decision.reviewed.open, contact=district.spec.contact)
-        return Reason.HELD_FOR_APPROVAL, words, Ending.STALLED
-    if decision.actual.conflicts:
-        words = (
-            f"{len(decision.actual.conflicts)} people are claimed by two accounts, or their account has a wrong mark: "
-            f"nothing of theirs is changed until that is resolved{contact}"
-        )
-        return Reason.IDENTITY_CONFLICT, words, Ending.STALLED
+        return Reason.HELD_FOR_APPROVAL, words + (f"; {still[1]}" if still else ""), Ending.STALLED
+    if still is not None:
+        return *still, Ending.STALLED
     distinct = decision.shared.distinct
     words = f"{distinct.students} students, {distinct.teachers} teachers, {distinct.sections} sections"
     if not left.is_empty():
         return Reason.SUCCEEDED, f"{words}; {left.height} changes are not made under this policy", Ending.DONE
     return Reason.SUCCEEDED, f"{words} in sync", Ending.DONE
+
+
+def _standing_still(decision: Decision, contact: str) -> tuple[Reason, str] | None:
+    """What somebody has to put right in the target before anything of it is changed."""
+    doubts = decision.actual.adopting.doubts.height
+    if decision.actual.conflicts:
+        words = (
+            f"{len(decision.actual.conflicts)} people are claimed by two accounts, or their account has a wrong mark: "
+            f"nothing of theirs is changed until that is resolved{contact}"
+        )
+        return Reason.IDENTITY_CONFLICT, words
+    if doubts:
+        words = (
+            f"{doubts} people, classes or schools match several things in the target, or one that may not be taken "
+            f"over: nothing of them is changed until that is resolved{contact}"
+        )
+        return Reason.ADOPTION_UNCLEAR, words
+    return None
 
 
 _BY_WORD: Final = {reason.value: reason for reason in Reason}

@@ -18,7 +18,10 @@ Pure and columnar: people and classes are matched by source id once, memberships
 * Nothing is removed in a school of which the baseline knows nothing: then we cannot know what had a reason (a lost
   store, section 8; a school that was never read).
 * What touches a conflict, or a school that could not be read, stands still both ways (invariants 6 and 13). So do keys
-  that appear twice in the target, whether it says so or not.
+  that appear twice in the target, whether it says so or not, and what might be several things to adopt.
+* What is to be adopted is compared as if it were ours. Whoever is in a class that is adopted, and is not wanted there,
+  goes as a part of the adoption, which somebody reviews: had we made the class, an intruder would go at once, but here
+  it may be half of the class.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ import polars as pl
 
 from homeroom.api import ClassRemoval, PersonRemoval, Removal
 from homeroom.plan import COMING, IDENTITY, LEAVING, PERSONAL, SIZES_SCHEMA, Cause, Kind, Op, Plan, Role, Unseen
-from homeroom.roster.state import DESIRED_SCHEMAS, Actual, Desired
+from homeroom.roster.state import DESIRED_SCHEMAS, Actual, Adopting, Desired
 from homeroom.roster.tables import ClassRole, Roster
 
 UNAPPLIED_SCHEMA: Final = pl.Schema(dict.fromkeys((*IDENTITY, "cause"), pl.String()))
@@ -76,6 +79,7 @@ def sizes(actual: Actual) -> pl.DataFrame:
     """How much of ours a target holds: columns `SIZES_SCHEMA`, for `homeroom.plan.guard`.
 
     People and classes in use, memberships of managed classes (per school and per class, intruders' among them), rights.
+    What is to be adopted counts, so that what goes with it is compared with the whole.
     """
     people = _named(actual.people, actual.schools).filter(pl.col("key").is_not_null() & ~pl.col("suspended"))
     classes = _named(actual.classes, actual.schools).filter(pl.col("key").is_not_null())
@@ -125,20 +129,26 @@ def diff(
     """
     baseline = _read(baseline)
     compared = _compare(desired, actual)
+    adopting = actual.adopting
     parts = [
-        _school_changes(compared.schools, baseline),
-        _person_changes(compared.people),
-        _class_changes(compared.classes, baseline),
+        _school_changes(compared.schools, adopting, baseline),
+        _person_changes(compared.people, adopting),
+        _class_changes(compared.classes, adopting, baseline),
         _membership_rows(compared.lacking, desired, Op.CREATE),
         _right_rows(compared.lacking_rights, desired, Op.CREATE),
+        _right_rows(actual.rights.filter(pl.col("person").is_in(adopting.people.implode())), actual, Op.ADOPT),
+        _membership_rows(_coming_along(actual, compared), actual, Op.ADOPT),
     ]
+    if actual.complete:
+        unwanted = compared.extra.filter(pl.col("class").is_in(adopting.classes.implode()))
+        parts.append(_membership_rows(unwanted, actual, Op.REMOVE).with_columns(adopted=pl.lit(value=True)))
     still = _still(actual)
     still = replace(still, people=still.people.filter(~pl.col("key").is_in(list(denied))))
     if baseline is not None and actual.complete:
         known = _known_schools(baseline)
         leaving = _leaving(actual, compared, still, removal=removal, baseline=baseline, denied=denied)
         parts += [part.filter(pl.col("school").is_in(known.implode())) for part in leaving]
-    rows = pl.concat(parts, how="diagonal_relaxed").pipe(_moving, still)
+    rows = pl.concat(parts, how="diagonal_relaxed").pipe(_moving, still).pipe(_marked_adopted)
     if rows.is_empty():
         return Plan.of(rows.select("kind", "op", "school", "key"))
     over = _over(rows, roster, today) if roster is not None and today is not None else None
@@ -249,10 +259,11 @@ def _apart(one: pl.Series, other: pl.Series) -> tuple[pl.Series, pl.Series]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Still:
-    """What is not to be touched: `schools` [school] as a whole, `people` [school, key] with all that they have."""
+    """What is not to be touched: `schools` [school] as a whole, `people` and `classes` [school, key] with theirs."""
 
     schools: pl.DataFrame
     people: pl.DataFrame
+    classes: pl.DataFrame
 
 
 def _still(actual: Actual) -> _Still:
@@ -263,18 +274,27 @@ def _still(actual: Actual) -> _Still:
     )  # grouping all is ten times slower
     twice = alike.group_by("school", "key").len().filter(pl.col("len") > 1).select("school", "key")
     named = pl.DataFrame(sorted(actual.conflicts), schema={"school": pl.String, "key": pl.String}, orient="row")
-    schools = sorted({*actual.unsure, *keys.filter(keys.is_duplicated())})
+    doubts = {
+        kind: actual.adopting.doubts.filter(pl.col("kind") == kind.value).select("school", "key")
+        for kind in (Kind.SCHOOL, Kind.PERSON, Kind.CLASS)
+    }
+    schools = sorted({*actual.unsure, *keys.filter(keys.is_duplicated()), *doubts[Kind.SCHOOL]["school"]})
     return _Still(
         schools=pl.DataFrame({"school": schools}, schema={"school": pl.String}),
-        people=pl.concat([named, twice]).unique(),
+        people=pl.concat([named, twice, doubts[Kind.PERSON]]).unique(),
+        classes=doubts[Kind.CLASS].unique(),
     )
 
 
 def _moving(rows: pl.DataFrame, still: _Still) -> pl.DataFrame:
     """`rows` of a plan without what stands still."""
-    if still.schools.is_empty() and still.people.is_empty():
+    if still.schools.is_empty() and still.people.is_empty() and still.classes.is_empty():
         return rows
     rows = rows.join(still.schools, on="school", how="anti")
+    if not still.classes.is_empty():
+        section = pl.when(pl.col("kind") == Kind.CLASS.value).then("key").otherwise("class_key")
+        standing = still.classes.select("school", section="key")
+        rows = rows.with_columns(section=section).join(standing, on=["school", "section"], how="anti").drop("section")
     personal = pl.col("kind").is_in(PERSONAL)
     return pl.concat(
         [rows.filter(~personal), rows.filter(personal).join(still.people, on=["school", "key"], how="anti")]
@@ -290,27 +310,49 @@ def _rows(frame: pl.DataFrame, kind: Kind, op: Op, *columns: str) -> pl.DataFram
     return frame.select("school", "key", *columns, pl.lit(kind.value).alias("kind"), pl.lit(op.value).alias("op"))
 
 
-def _school_changes(schools: pl.DataFrame, baseline: Baseline | None) -> pl.DataFrame:
+def _marked_adopted(rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows` with the column `adopted`: what an adoption is made of."""
+    adopted = pl.col("adopted") if "adopted" in rows.columns else pl.lit(value=False)
+    return rows.with_columns(adopted=adopted.fill_null(value=False) | (pl.col("op") == Op.ADOPT.value))
+
+
+def _coming_along(actual: Actual, compared: _Comparison) -> pl.DataFrame:
+    """Memberships that are wanted and there, of accounts and in classes that are to be adopted."""
+    adopting = actual.adopting
+    theirs = pl.col("class").is_in(adopting.classes.implode()) | pl.col("person").is_in(adopting.people.implode())
+    if adopting.classes.is_empty() and adopting.people.is_empty():
+        return actual.memberships.clear()
+    return actual.memberships.filter(theirs).join(compared.extra, on=["class", "person", "role"], how="anti")
+
+
+def _adoptions(matched: pl.DataFrame, rows: pl.Series, kind: Kind, *columns: str) -> pl.DataFrame:
+    """Rows of a plan for those of a full join whose row in the target is among `rows`."""
+    return _rows(matched.filter(pl.col("row_now").is_in(rows.implode())), kind, Op.ADOPT, *columns, "external_id")
+
+
+def _school_changes(schools: pl.DataFrame, adopting: Adopting, baseline: Baseline | None) -> pl.DataFrame:
     lacking = schools.filter(pl.col("row_now").is_null())
     before = baseline.desired.schools.with_columns(pl.col("key").alias("school")) if baseline else None
     renamed = _renamed(schools, Kind.SCHOOL, before, baseline)
     return pl.concat(
         [
             _rows(lacking, Kind.SCHOOL, Op.CREATE, "name"),
+            _adoptions(schools, adopting.schools, Kind.SCHOOL, "name"),
             _rows(renamed, Kind.SCHOOL, Op.UPDATE, "name", "external_id"),
         ],
         how="diagonal",
     )
 
 
-def _person_changes(people: pl.DataFrame) -> pl.DataFrame:
+def _person_changes(people: pl.DataFrame, adopting: Adopting) -> pl.DataFrame:
     wanted = people.filter(pl.col("row").is_not_null())
-    there = wanted.filter(pl.col("row_now").is_not_null())
+    there = wanted.filter(pl.col("row_now").is_not_null() & ~pl.col("row_now").is_in(adopting.people.implode()))
     renamed = there.filter(~pl.col("suspended") & pl.col("name").ne_missing(pl.col("name_now")))
     fields = ("name", "username", "staff")
     return pl.concat(
         [
             _rows(wanted.filter(pl.col("row_now").is_null()), Kind.PERSON, Op.CREATE, *fields),
+            _adoptions(wanted, adopting.people, Kind.PERSON, *fields),
             _rows(there.filter("suspended"), Kind.PERSON, Op.RESTORE, *fields, "external_id"),
             _rows(renamed, Kind.PERSON, Op.UPDATE, *fields, "external_id"),
         ],
@@ -318,14 +360,16 @@ def _person_changes(people: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _class_changes(classes: pl.DataFrame, baseline: Baseline | None) -> pl.DataFrame:
+def _class_changes(classes: pl.DataFrame, adopting: Adopting, baseline: Baseline | None) -> pl.DataFrame:
     wanted = classes.filter(pl.col("row").is_not_null())
+    there = wanted.filter(pl.col("row_now").is_not_null() & ~pl.col("row_now").is_in(adopting.classes.implode()))
     before = _named(baseline.desired.classes, baseline.desired.schools) if baseline else None
-    renamed = _renamed(wanted.filter(~pl.col("archived")), Kind.CLASS, before, baseline)
+    renamed = _renamed(there.filter(~pl.col("archived")), Kind.CLASS, before, baseline)
     return pl.concat(
         [
             _rows(wanted.filter(pl.col("row_now").is_null()), Kind.CLASS, Op.CREATE, "name"),
-            _rows(wanted.filter("archived"), Kind.CLASS, Op.RESTORE, "name", "external_id"),
+            _adoptions(wanted, adopting.classes, Kind.CLASS, "name"),
+            _rows(there.filter("archived"), Kind.CLASS, Op.RESTORE, "name", "external_id"),
             _rows(renamed, Kind.CLASS, Op.UPDATE, "name", "external_id"),
         ],
         how="diagonal",
@@ -353,7 +397,7 @@ def _membership_rows(memberships: pl.DataFrame, state: Desired | Actual, op: Op)
     """Turn memberships of `state` into rows of a plan; people without a source id get `?` and their external id."""
     of_class, of_person = state.classes[memberships["class"]], state.people[memberships["person"]]
     if "external_id" in of_person.columns:
-        of_person = of_person.with_columns(pl.coalesce("key", pl.lit("?") + pl.col("external_id")).alias("key"))
+        of_person = of_person.with_columns(_key_or_account())
     return memberships.drop("class", "person").with_columns(
         state.schools["key"].gather(of_class["school"]).alias("school"),
         of_person["key"],
@@ -362,6 +406,11 @@ def _membership_rows(memberships: pl.DataFrame, state: Desired | Actual, op: Op)
         pl.lit(Kind.MEMBERSHIP.value).alias("kind"),
         pl.lit(op.value).alias("op"),
     )
+
+
+def _key_or_account() -> pl.Expr:
+    """The source id, or what stands for an account without one in a plan."""
+    return pl.coalesce("key", pl.lit("?") + pl.col("external_id")).alias("key")
 
 
 def _right_rows(rights: pl.DataFrame, state: Desired | Actual, op: Op) -> pl.DataFrame:
@@ -406,7 +455,8 @@ def _leaving(
     ours = actual.people["key"].is_not_null()
 
     extra = compared.extra
-    extra = extra.filter(actual.classes["key"].is_not_null().gather(extra["class"]))
+    managed = actual.classes["key"].is_not_null().gather(extra["class"])
+    extra = extra.filter(managed & ~extra["class"].is_in(actual.adopting.classes.implode()))
     wanted_classes = classes.filter(pl.col("row").is_not_null())["row_now"].drop_nulls().implode()
     going_on = extra["class"].is_in(wanted_classes)
     spared = extra["person"].is_in(keep.implode()) & going_on  # archiving empties a class, and says so in the plan
@@ -497,6 +547,8 @@ def in_state(rows: pl.DataFrame, state: Desired | Actual) -> pl.DataFrame:
     if rows.is_empty():
         return rows.select(IDENTITY)
     people = _named(state.people, state.schools).rename({"row": "person"})
+    if isinstance(state, Actual) and rows["key"].str.starts_with("?").any():
+        people = people.with_columns(_key_or_account())
     classes = _named(state.classes, state.schools).rename({"row": "class", "key": "class_key"})
     used = people if "suspended" not in people.columns else people.filter(~pl.col("suspended"))
     running = classes if "archived" not in classes.columns else classes.filter(~pl.col("archived"))
@@ -532,8 +584,10 @@ def _with_causes(
     renumbered: pl.DataFrame,
 ) -> pl.DataFrame:
     """Rows of a plan with the column `cause` (invariant 12), without those that are spared."""
+    adoption = pl.lit(Cause.ADOPTION.value)
     if baseline is None:
-        return rows.with_columns(pl.lit(Cause.FIRST_SYNC.value).alias("cause"))
+        first = pl.lit(Cause.FIRST_SYNC.value)
+        return rows.with_columns(pl.when("adopted").then(adoption).otherwise(first).alias("cause"))
     rows = _with_identity(rows)
     keys = identity(rows)
     names = _named(baseline.desired.people, baseline.desired.schools).select("school", "key", name_before="name")
@@ -566,11 +620,13 @@ def _with_causes(
     op, kind = pl.col("op"), pl.col("kind")
     leaving, update = op.is_in(LEAVING), op == Op.UPDATE.value
     reason = pl.col("before") | pl.col("kept")
-    said = pl.col("unapplied_cause")
+    said = pl.when(pl.col("unapplied_cause") != adoption).then("unapplied_cause")  # nobody adopts it any more
     edit = [Cause.SOURCE_CHANGED.value, Cause.DRIFT.value]
     cause = (
         # Only a place in a class or a right can be an intruder's: a person or class with our mark is our own making.
-        pl.when(leaving & kind.is_in(PERSONAL) & pl.col("key").is_in(list(denied)))
+        pl.when("adopted")
+        .then(adoption)
+        .when(leaving & kind.is_in(PERSONAL) & pl.col("key").is_in(list(denied)))
         .then(pl.lit(Cause.DENIED.value))
         .when(leaving & kind.is_in([Kind.MEMBERSHIP.value, Kind.RIGHT.value]) & ~reason)
         .then(pl.lit(Cause.INTRUDER.value))
@@ -730,7 +786,7 @@ def expected(desired: Desired, actual: Actual, plan: Plan, *, before: Baseline |
         stays = old.desired.schools["key"].is_in(unread)
         state = _joined(_only(old.desired, stays), _only(desired, moved))
 
-    gone = [old.kept]
+    gone = [old.kept, _of_adoptions(plan)]
     if not _equal(state, old.desired):
         gone.insert(0, _marked(_compare(state, old.desired), old.desired, people=_strongest(old.desired)))
     if actual.complete and not actual.schools["key"].drop_nulls().is_in(known).all():
@@ -774,6 +830,15 @@ def _read(baseline: Baseline | None) -> Baseline | None:
         return None
     kept, unapplied = _rows_of(KEPT_SCHEMA, baseline.kept), _rows_of(UNAPPLIED_SCHEMA, baseline.unapplied)
     return replace(baseline, kept=kept, unapplied=unapplied)
+
+
+def _of_adoptions(plan: Plan) -> pl.DataFrame:
+    """Who is in classes that are adopted, and not wanted there: had a reason, as far as we know."""
+    of_adoption = pl.col("op").cast(pl.String).is_in(LEAVING) & (
+        pl.col("cause").cast(pl.String) == Cause.ADOPTION.value
+    )
+    rows = plan.changes.filter(of_adoption)
+    return _rows_of(KEPT_SCHEMA, rows.select(pl.col(name).cast(pl.String) for name in (*IDENTITY, "cause")))
 
 
 _NOTHING: Final = Desired(**{name: pl.DataFrame(schema=schema) for name, schema in DESIRED_SCHEMAS.items()})
@@ -820,12 +885,15 @@ def _seen(actual: Actual) -> pl.DataFrame:
 
 
 def _asked(state: Desired, before: Desired, still: _Still) -> pl.DataFrame:
-    """What `state` newly wants of people who stand still: columns `UNAPPLIED_SCHEMA`."""
+    """What `state` newly wants of people and classes that stand still: columns `UNAPPLIED_SCHEMA`."""
     people = _named(state.people, state.schools).join(still.people, on=["school", "key"], how="semi")
-    rows = people["row"].implode()
+    classes = _named(state.classes, state.schools).join(still.classes, on=["school", "key"], how="semi")
+    rows, sections = people["row"].implode(), classes["row"].implode()
+    members = state.memberships.filter(pl.col("person").is_in(rows) | pl.col("class").is_in(sections))
     parts = [
         _rows(people, Kind.PERSON, Op.CREATE),
-        _membership_rows(state.memberships.filter(pl.col("person").is_in(rows)), state, Op.CREATE),
+        _rows(classes, Kind.CLASS, Op.CREATE),
+        _membership_rows(members, state, Op.CREATE),
         _right_rows(state.rights.filter(pl.col("person").is_in(rows)), state, Op.CREATE),
     ]
     wanted = _rows_of(UNAPPLIED_SCHEMA, pl.concat(parts, how="diagonal_relaxed"))

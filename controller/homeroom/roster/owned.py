@@ -21,18 +21,20 @@ def unrecorded(actual: Actual, known: Known, plan: Plan) -> pl.DataFrame:
     """Columns `LEDGER_SCHEMA`, sorted; `known`: the ledger, `plan`: all that differs.
 
     People (suspended ones, too: their user names stay reserved) and classes at once. A school only once nothing but
-    rights is still to come to it, since the ledger's schools are those whose first sync was seen. Nobody whose account
-    is in question, and no user name of somebody who was forgotten: nobody may know any more whose that was.
+    rights is still to come to it, since the ledger's schools are those whose first sync was seen. Nothing that is to be
+    adopted yet, nobody whose account is in question, and no user name of somebody who was forgotten: nobody may know
+    any more whose that was.
     """
     if not actual.complete:
         return pl.DataFrame(schema=LEDGER_SCHEMA)
     place = ["school", "key"]
     keys = actual.schools["key"]
 
-    def ours(frame: pl.DataFrame) -> pl.DataFrame:
-        return frame.with_columns(keys.gather(frame["school"]).alias("school")).drop_nulls(place)
+    def ours(frame: pl.DataFrame, adopting: pl.Series) -> pl.DataFrame:
+        there = frame.with_columns(keys.gather(frame["school"]).alias("school"))
+        return there.filter(~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(adopting.implode())).drop_nulls(place)
 
-    people = ours(actual.people).join(known.usernames, on=place, how="anti")
+    people = ours(actual.people, actual.adopting.people).join(known.usernames, on=place, how="anti")
     in_question = pl.DataFrame(sorted(actual.conflicts), schema=dict.fromkeys(place, pl.String()), orient="row")
     people = people.join(in_question, on=place, how="anti")
     if known.withdrawn.hashes:
@@ -42,12 +44,12 @@ def unrecorded(actual: Actual, known: Known, plan: Plan) -> pl.DataFrame:
                 [not (name and known.withdrawn.has(name, school=school)) for name, school in names], dtype=pl.Boolean
             )
         )
-    classes = ours(actual.classes).join(known.classes, on=place, how="anti")
+    classes = ours(actual.classes, actual.adopting.classes).join(known.classes, on=place, how="anti")
     coming = plan.changes.filter(
         pl.col("op").cast(pl.String).is_in(COMING), pl.col("kind").cast(pl.String) != Kind.RIGHT.value
     )["school"]
     schools = actual.schools.with_columns(school="key").filter(
-        pl.col("key").is_not_null(),
+        pl.col("key").is_in(actual.owned_schools.implode()),
         ~pl.col("key").is_in([*known.schools, *actual.unsure]),
         ~pl.col("key").is_in(coming.cast(pl.String).unique().implode()),
     )

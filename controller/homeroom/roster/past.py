@@ -13,7 +13,7 @@ import polars as pl
 
 from homeroom.plan import IDENTITY, PERSONAL, Kind, Op, Result
 
-_GIVES: Final = [Op.CREATE.value, Op.RESTORE.value, Op.UPDATE.value]
+_GIVES: Final = [Op.CREATE.value, Op.ADOPT.value, Op.RESTORE.value, Op.UPDATE.value]
 _ENDS: Final = [Op.REMOVE.value, Op.SUSPEND.value]
 _WITH_ACCOUNT: Final = [Kind.MEMBERSHIP.value, Kind.RIGHT.value]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
@@ -39,7 +39,8 @@ DESIRED_SCHEMAS: Final[dict[str, pl.Schema]] = schemas(
 
 ACTUAL_SCHEMAS: Final[dict[str, pl.Schema]] = schemas(
     {
-        # key null = not ours: never touched, and nothing in it; external_id is the target's own id
+        # key null = not ours: never touched, and nothing in it; external_id is the target's own id.
+        # What is to be adopted has the key that it will have; `Actual.adopting` says which rows these are.
         "schools": {"key": pl.String, "external_id": pl.String, "name": pl.String},
         # key null = made by people; suspended: ours, and put out of use by us
         "people": {
@@ -75,6 +76,27 @@ class Desired:
     rights: pl.DataFrame
 
 
+DOUBTS_SCHEMA: Final = pl.Schema({"kind": pl.String, "school": pl.String, "key": pl.String})
+"""Wanted schools, people and classes of which nobody can tell which of several things in the target they are."""
+
+
+def _rows() -> pl.Series:
+    return pl.Series([], dtype=_ROW)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopting:
+    """What of an `Actual` is not ours yet and shall be: its rows there. Made by targets (`homeroom.roster.adoption`).
+
+    `doubts`: columns `DOUBTS_SCHEMA`. These are neither adopted nor made, and stand still.
+    """
+
+    schools: pl.Series = field(default_factory=_rows)
+    people: pl.Series = field(default_factory=_rows)
+    classes: pl.Series = field(default_factory=_rows)
+    doubts: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=DOUBTS_SCHEMA))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actual:
     """What the target holds right now. Columns: `ACTUAL_SCHEMAS`.
@@ -93,6 +115,13 @@ class Actual:
     complete: bool = True
     unsure: frozenset[str] = frozenset()
     conflicts: frozenset[tuple[str, str]] = frozenset()
+    adopting: Adopting = field(default_factory=Adopting)
+
+    @property
+    def owned_schools(self) -> pl.Series:
+        """Source ids of the schools that are ours already."""
+        rows = pl.int_range(self.schools.height, dtype=_ROW, eager=True)
+        return self.schools["key"].filter(~rows.is_in(self.adopting.schools.implode())).drop_nulls()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,16 +140,44 @@ class Withdrawn:
         return hmac.digest(self.key, json.dumps([school, username.casefold()]).encode(), "sha256").hex()
 
 
+ADOPTABLE_SCHEMAS: Final[dict[str, pl.Schema]] = schemas(
+    {
+        "schools": {"school": pl.String, "name": pl.String},
+        # identifier: another number of the records for that person; empty texts are null
+        "people": {
+            "school": pl.String,
+            "key": pl.String,
+            "identifier": pl.String,
+            "username": pl.String,
+            "staff": pl.Boolean,
+            "administrator": pl.Boolean,
+        },
+        "classes": {"school": pl.String, "key": pl.String, "name": pl.String},
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adoptable:
+    """Everything that is wanted, with that by which it can be found in a target. Columns: `ADOPTABLE_SCHEMAS`."""
+
+    schools: pl.DataFrame
+    people: pl.DataFrame
+    classes: pl.DataFrame
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
     """Source ids that the target needs to recognise its own marks, where marks are keyed hashes of them.
 
     `schools`: source ids. `classes`: frame [school, key] of text. Both: what is desired now, and all in the ledger.
     `usernames`: frame [school, key, username]: names given out before, reserved for ever (never for somebody else).
-    `withdrawn`: those of people who were forgotten since, reserved for nobody.
+    `withdrawn`: those of people who were forgotten since, reserved for nobody. `adoptable`: what may be taken over of
+    what people made in the target; None: nothing.
     """
 
     schools: Sequence[str]
     classes: pl.DataFrame
     usernames: pl.DataFrame
     withdrawn: Withdrawn = Withdrawn()
+    adoptable: Adoptable | None = None

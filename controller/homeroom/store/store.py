@@ -404,8 +404,8 @@ class Store:
     def counted(self, *, namespace: str, runs: int) -> pl.DataFrame:
         """What the newest `runs` did, newest first.
 
-        Columns: at (of the first change), run, app, generation, revision, created, restored, updated, removed (or
-        archived, or suspended), failed; the last are all that was tried in vain.
+        Columns: at (of the first change), run, app, generation, revision, created, adopted, restored, updated, removed
+        (or archived, or suspended), failed; the last are all that was tried in vain.
         """
         journal, batch = schema.journal, schema.batch
         done = journal.c.result == Result.APPLIED.value
@@ -426,6 +426,7 @@ class Store:
                 sa.func.min(journal.c.at).label("at"),
                 *of_run,
                 number(done & (journal.c.op == Op.CREATE.value)).label("created"),
+                number(done & (journal.c.op == Op.ADOPT.value)).label("adopted"),
                 number(done & (journal.c.op == Op.RESTORE.value)).label("restored"),
                 number(done & (journal.c.op == Op.UPDATE.value)).label("updated"),
                 number(done & journal.c.op.in_(LEAVING)).label("removed"),
@@ -466,7 +467,9 @@ class Store:
             result = connection.execute(statement)
             names = list(result.keys())
             rows = [tuple(row) for row in result]
-        numbers = dict.fromkeys(("generation", "created", "restored", "updated", "removed", "failed"), pl.Int64())
+        numbers = dict.fromkeys(
+            ("generation", "created", "adopted", "restored", "updated", "removed", "failed"), pl.Int64()
+        )
         types: dict[str, pl.DataType] = {"at": pl.Datetime("us"), **numbers}
         return pl.DataFrame(rows, schema={name: types.get(name, pl.String()) for name in names}, orient="row")
 

@@ -25,6 +25,7 @@ Password = Callable[[str], str | None]
 class Capabilities:
     """What a product can do. What it cannot has a documented fallback and is reported in a condition, never skipped."""
 
+    adopt: bool = False  # can make its own what people had made
     suspend: bool = True  # can put an account out of use and give it back with all its work
     archive_class: bool = True
     rename_person: bool = True

@@ -56,10 +56,10 @@ def test_history_counts_per_run_first_where_nothing_narrows_it(homeroom: Homeroo
     del data
     runs, changes = homeroom("history", "-n", "lakeside").out.split("\n\n")
     lines = [" ".join(line.split()) for line in runs.splitlines()]
-    assert lines[0] == "WHEN RUN APP + ^ ~ - FAILED REVISION"
+    assert lines[0] == "WHEN RUN APP + = ^ ~ - FAILED REVISION"
     assert [line.partition(" ")[2] for line in lines[1:]] == [
-        "run-2 kolibri 0 0 0 1 0 abc123",
-        "run-1 kolibri 1 0 0 0 0 abc123",
+        "run-2 kolibri 0 0 0 0 1 0 abc123",
+        "run-1 kolibri 1 0 0 0 0 0 abc123",
     ]
     assert [line.split()[6] for line in changes.splitlines()[1:]] == ["x-2", "u-1"]
 

@@ -37,7 +37,7 @@ def test_a_plan_counts_first_and_lists_on_request(homeroom: Homeroom) -> None:
     assert lines[2].startswith("without the store nobody knows what was done before")
     held = [line for line in lines if line.startswith("held for approval (new): ")]
     assert len(held) == 6  # of each school the first sync, and the administrators apart
-    assert table[0].split() == ["SCHOOL", "KIND", "CAUSE", "+", "^", "~", "-"]
+    assert table[0].split() == ["SCHOOL", "KIND", "CAUSE", "+", "=", "^", "~", "-"]
     rows = [line.split() for line in table[1:]]
     assert {row[2] for row in rows} == {"FirstSync"}
     assert all(line.endswith("held for approval") for line in table[1:])

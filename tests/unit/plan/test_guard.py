@@ -79,6 +79,37 @@ def stops(result: Judged) -> dict[tuple[str, str, str], int]:
     return {(guard, scope, place): n for guard, scope, place, n in counted}
 
 
+# -- what was there before --------------------------------------------------------------------------------------------
+
+
+def adopting(kind: Kind, key: str, *, school: str = "s1") -> Row:
+    role = Role.ADMINISTRATOR.value if kind is Kind.RIGHT else None
+    return (school, kind.value, Op.ADOPT.value, Cause.ADOPTION.value, key, None, role)
+
+
+@pytest.mark.parametrize("reviewed", [None, ["s1"], []])
+def test_an_adoption_is_always_seen_first_once_per_school_with_who_leaves_by_it(reviewed: list[str] | None) -> None:
+    leaving = taking(Kind.MEMBERSHIP, 1, cause=Cause.ADOPTION, of="7a")
+    taken = [adopting(Kind.SCHOOL, "s1"), adopting(Kind.PERSON, "p1"), adopting(Kind.CLASS, "7a"), *leaving]
+    after = ("s1", "Membership", "Create", "SourceAdded", "p1", "7a", "Learner")
+    new = ("s2", "Person", "Create", "SourceAdded", "p2", None, None)
+    stands = replace(NOTHING, reviewed=None if reviewed is None else [*reviewed, "s2"])
+    result = judged([*taken, after, new], stands)
+    first = {("FirstSync", "School", "s1"): 1} if reviewed == [] else {}
+    assert stops(result) == {("Adoption", "School", "s1"): 4, **first}
+    assert passed(result) == rows_of([new])
+    approved = judged([*taken, after, new], stands, released=taken)
+    assert passed(approved) == rows_of([*taken, new] if reviewed == [] else [*taken, after, new])
+
+
+def test_an_account_that_has_administrator_rights_is_listed_among_the_administrators() -> None:
+    head = [adopting(Kind.PERSON, "head"), adopting(Kind.RIGHT, "head")]
+    pupil = [adopting(Kind.PERSON, "pupil")]
+    result = judged([*head, *pupil], NOTHING)
+    assert stops(result) == {("Administrators", "School", "s1"): 2, ("Adoption", "School", "s1"): 1}
+    assert passed(judged([*head, *pupil], NOTHING, released=pupil)) == rows_of(pupil)
+
+
 # -- how much is too much ---------------------------------------------------------------------------------------------
 
 

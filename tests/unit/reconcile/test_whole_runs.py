@@ -21,11 +21,13 @@ from homeroom.cli.files import read_export
 from homeroom.demo.stage import RECORDS, Records
 from homeroom.plan import Change, Outcome
 from homeroom.reconcile.learningapp import SETTLE, LearningAppRoot
+from homeroom.reconcile.outcome import gaps
 from homeroom.reconcile.ports import Object
 from homeroom.reconcile.run import Ending, Report, Run
-from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Known
+from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Adopting, Known
 from homeroom.sources import write
 from homeroom.store import Accepted, Store
+from homeroom.targets import Capabilities
 
 Thing = tuple[str, str, str, str | None]  # kind, school, key, class
 
@@ -33,15 +35,21 @@ Thing = tuple[str, str, str, str | None]  # kind, school, key, class
 class Noting(Forgetful):
     """A target that takes everything, tells what it was asked to make, and has only these schools in the next run."""
 
-    def __init__(self, *schools: str, complete: bool = True) -> None:
+    def __init__(self, *schools: str, by_hand: Sequence[str] = (), complete: bool = True) -> None:
         self.made: set[Thing] = set()
-        self._schools = schools
+        self._schools, self._by_hand = schools, by_hand
         self._complete = complete
 
     async def read(self, known: Known) -> Actual:
-        rows = [(school, f"id of {school}", school) for school in self._schools]
-        schools = pl.DataFrame(rows, ACTUAL_SCHEMAS["schools"], orient="row")
-        return replace(await super().read(known), schools=schools, complete=self._complete)
+        by_hand = self._by_hand if known.adoptable is not None else ()
+        rows = [(school, f"id of {school}", school) for school in (*self._schools, *by_hand)]
+        new = range(len(self._schools), len(rows))
+        return replace(
+            await super().read(known),
+            schools=pl.DataFrame(rows, ACTUAL_SCHEMAS["schools"], orient="row"),
+            adopting=Adopting(schools=pl.Series(new, dtype=pl.UInt32)),
+            complete=self._complete,
+        )
 
     async def apply(self, batch: Sequence[Change]) -> Sequence[Outcome]:
         self.made |= {(change.kind.value, change.school, change.key, change.class_key) for change in batch}
@@ -54,6 +62,8 @@ class Running:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.schools: tuple[str, ...] = ()
+        self.by_hand: tuple[str, ...] = ()  # schools that people had made
+        self.spec: dict[str, str] = {"firstSync": "Automatic"}
         self.opened = 0  # how many runs looked at the target
         self.cluster = Declared()
         self.minutes = 0.0
@@ -76,7 +86,7 @@ class Running:
         self.minutes += after / timedelta(minutes=1)
         self.target = self.there(complete=complete)
         obj = self.cluster.get(APP)
-        resource = parse({**obj, "spec": {**obj["spec"], "firstSync": "Automatic"}})
+        resource = parse({**obj, "spec": {**obj["spec"], **self.spec}})
         assert isinstance(resource, LearningApp)
         cluster: Any = self.cluster
         run: Run[LearningApp] = Run(
@@ -94,7 +104,7 @@ class Running:
 
     def there(self, *, complete: bool) -> Noting:
         """The target, as a run finds it."""
-        return Noting(*self.schools, complete=complete)
+        return Noting(*self.schools, by_hand=self.by_hand, complete=complete)
 
     async def synced(self) -> set[Thing]:
         """The first rules have stood still and were applied: what that made."""
@@ -222,6 +232,69 @@ async def test_an_empty_store_beside_marked_schools_asks_about_all_that_comes(ru
     assert report.reason == Reason.BASELINE_LOST
     assert made == set()
     assert asked(report) == {"Administrators", "FirstSync"}
+
+
+async def test_what_people_had_made_waits_for_a_word_whatever_first_sync_says(running: Running) -> None:
+    running.by_hand, running.spec["adoption"] = ("s-001",), "MatchIdentifier"
+    await running.run()
+    report, made = await running.run(after=SETTLE)
+    assert asked(report) == {"Administrators", "Adoption"}
+    assert report.reason == Reason.HELD_FOR_APPROVAL
+    assert (report.status.plan.adopt, {hold.adopt for hold in report.status.holds}) == (1, {0, 1})
+    assert {school for _, school, _, _ in made} == {"s-002", "s-003"}
+    (hold,) = (hold for hold in report.status.holds if hold.guard == "Adoption")
+    running.cluster.objects.append(approval(hold.id))
+    _, made = await running.run()
+    assert {school for _, school, _, _ in made} == {"s-001", "s-002", "s-003"}
+    assert ("School", "s-001", "s-001", None) in made
+
+
+async def test_a_school_that_is_adopted_still_waits_for_its_first_sync_with_all_that_comes_later(
+    running: Running, tmp_path: Path
+) -> None:
+    records = Records(RECORDS)
+    homeroom = next(row for row in records.rows("classes", schoolSourcedId="s-001") if row["grades"] != "KG")
+    late = records.rows("enrollments", classSourcedId=homeroom["sourcedId"], role="student")[0]["userSourcedId"]
+    records.remove("enrollments", userSourcedId=late)
+    (tmp_path / "before.zip").write_bytes(records.zipped())
+    running.publish(tmp_path / "before.zip")
+    running.by_hand, running.spec = ("s-001",), {"firstSync": "Review", "adoption": "MatchIdentifier"}
+    await running.run()
+    report, made = await running.run(after=SETTLE)
+    assert (asked(report), made) == ({"Administrators", "Adoption", "FirstSync"}, set())
+    (hold,) = (hold for hold in report.status.holds if hold.guard == "Adoption")
+    running.cluster.objects.append(approval(hold.id))
+    assert (await running.run())[1] == {("School", "s-001", "s-001", None)}
+    running.schools, running.by_hand = ("s-001",), ()
+    running.publish(EXAMPLES / "lakeside-records")
+    report, made = await running.run()
+    assert (asked(report), made) == ({"Administrators", "FirstSync"}, set())
+
+
+async def test_without_adoption_no_target_is_told_what_could_be_taken_over(running: Running) -> None:
+    running.by_hand = ("s-001",)
+    report, _ = (await running.run(), await running.run(after=SETTLE))[1]
+    assert asked(report) == {"Administrators"}
+    assert report.status.plan.adopt == 0
+
+
+def test_where_the_target_cannot_take_over_anything_the_app_says_so(running: Running) -> None:
+    obj = running.cluster.get(APP)
+    target: Any = SimpleNamespace(capabilities=Capabilities())
+    for adoption, told in (("None", []), ("MatchIdentifier", ["the target cannot take over what people had made"])):
+        app = parse({**obj, "spec": {**obj["spec"], "adoption": adoption}})
+        assert isinstance(app, LearningApp)
+        assert [words.partition(":")[0] for words in gaps(app, target)] == told
+
+
+def approval(hold: str) -> dict[str, Any]:
+    """Somebody commits that this hold is right."""
+    return {
+        "apiVersion": "homeroom.dev/v1alpha1",
+        "kind": "Approval",
+        "metadata": {"name": "seen", "namespace": APP.namespace, "creationTimestamp": NOW.isoformat(), "generation": 1},
+        "spec": {"targetRef": {"kind": APP.kind, "name": APP.name}, "hold": hold, "reason": "seen"},
+    }
 
 
 async def test_who_is_denied_is_not_made_again(running: Running) -> None:

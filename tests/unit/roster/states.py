@@ -7,7 +7,7 @@ role)`, rights `(school, person)`. `desired` makes the frames of a `Desired` of 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ import polars as pl
 
 from homeroom.plan import Change, Kind, Op, Plan, Role
 from homeroom.roster.diff import KEPT_SCHEMA, UNAPPLIED_SCHEMA, Baseline
-from homeroom.roster.state import ACTUAL_SCHEMAS, DESIRED_SCHEMAS, Actual, Desired
+from homeroom.roster.state import ACTUAL_SCHEMAS, DESIRED_SCHEMAS, DOUBTS_SCHEMA, Actual, Adopting, Desired
 
 Place = tuple[str, str]  # school and id
 Member = tuple[str, str, str, str]  # school, class, person, role
@@ -201,31 +201,46 @@ class Target:
         complete: bool = True,
         unsure: Iterable[str] = (),
         conflicts: Iterable[Place] = (),
+        adopting: Mapping[int, str] | None = None,
+        doubts: Iterable[tuple[str, str, str]] = (),
     ) -> Actual:
-        """What a complete reading of it finds; nothing is read of schools that are unsure."""
-        unread = set(unsure)
+        """What a complete reading of it finds; nothing is read of schools that are unsure.
+
+        `adopting`: the source ids that accounts and classes of people's own are to get; `doubts`: as in `Adopting`.
+        """
+        unread, new = set(unsure), adopting or {}
         schools = _shuffled((s for s in self.schools if s not in unread), seed)
         people = _shuffled((i for i, a in self.people.items() if a.school in schools), seed)
         classes = _shuffled((i for i, c in self.classes.items() if c.school in schools), seed)
-        members = _shuffled((m for m in self.members if m[0] in classes and self.classes[m[0]].key), seed)
+        managed = {i for i in classes if self.classes[i].key or i in new}
+        members = _shuffled((m for m in self.members if m[0] in managed), seed)
         rows: dict[str, list[Sequence[object]]] = {
             "schools": [(key, f"x-{key}", self.schools[key]) for key in schools],
             "people": [
-                (schools.index(a.school), a.key, str(i), a.name, f"user-{a.key or i}", a.suspended)
+                (schools.index(a.school), new.get(i, a.key), str(i), a.name, f"user-{a.key or i}", a.suspended)
                 for i, a in ((i, self.people[i]) for i in people)
             ],
             "classes": [
-                (schools.index(c.school), c.key, str(i), c.name, c.archived)
+                (schools.index(c.school), new.get(i, c.key), str(i), c.name, c.archived)
                 for i, c in ((i, self.classes[i]) for i in classes)
             ],
             "memberships": [(classes.index(c), people.index(p), role, f"{c}/{p}/{role}") for c, p, role in members],
             "rights": [(people.index(p), f"r{p}") for p in _shuffled(self.rights & set(people), seed)],
         }
         return Actual(
-            **{name: _frame(rows[name], schema) for name, schema in ACTUAL_SCHEMAS.items()},
+            schools=_frame(rows["schools"], ACTUAL_SCHEMAS["schools"]),
+            people=_frame(rows["people"], ACTUAL_SCHEMAS["people"]),
+            classes=_frame(rows["classes"], ACTUAL_SCHEMAS["classes"]),
+            memberships=_frame(rows["memberships"], ACTUAL_SCHEMAS["memberships"]),
+            rights=_frame(rows["rights"], ACTUAL_SCHEMAS["rights"]),
             complete=complete,
             unsure=frozenset(unread),
             conflicts=frozenset(conflicts),
+            adopting=Adopting(
+                people=pl.Series([people.index(i) for i in people if i in new], dtype=pl.UInt32),
+                classes=pl.Series([classes.index(i) for i in classes if i in new], dtype=pl.UInt32),
+                doubts=pl.DataFrame(sorted(doubts), schema=DOUBTS_SCHEMA, orient="row"),
+            ),
         )
 
     def apply(self, plan: Plan, first: int | None = None) -> pl.DataFrame:
@@ -236,6 +251,10 @@ class Target:
         return plan.changes[len(changes[:first]) :]
 
     def _one(self, change: Change) -> None:
+        if change.op is Op.ADOPT and change.kind in (Kind.MEMBERSHIP, Kind.RIGHT):
+            there = {f"{c}/{p}/{role}" for c, p, role in self.members} | {f"r{p}" for p in self.rights}
+            assert change.external_id in there, "only what is there comes along"
+            return
         match change.kind:
             case Kind.SCHOOL:
                 assert change.name is not None
@@ -274,6 +293,9 @@ class Target:
         assert change.external_id is not None
         number = int(change.external_id)
         account = self.people[number]
+        if change.op is Op.ADOPT:
+            assert account.key is None, "it is somebody's already"
+            account = replace(account, key=change.key)
         assert account.key == change.key
         name = change.name if change.name is not None else account.name
         self.people[number] = replace(account, name=name, suspended=change.op is Op.SUSPEND)
@@ -287,6 +309,9 @@ class Target:
         assert change.external_id is not None
         number = int(change.external_id)
         section = self.classes[number]
+        if change.op is Op.ADOPT:
+            assert section.key is None, "it is one of ours already"
+            section = replace(section, key=change.key)
         assert section.key == change.key
         if change.op is Op.ARCHIVE:  # a product empties the class: whoever is in it has to be in the plan
             assert not {row for row in self.members if row[0] == number}

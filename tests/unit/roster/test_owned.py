@@ -9,7 +9,7 @@ import pytest
 
 from homeroom.plan import Kind, Op, Plan
 from homeroom.roster.owned import LEDGER_SCHEMA, unrecorded
-from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Known, Withdrawn
+from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Adopting, Known, Withdrawn
 
 NO_CLASSES = pl.DataFrame(schema={"school": pl.String, "key": pl.String})
 NO_NAMES = pl.DataFrame(schema={"school": pl.String, "key": pl.String, "username": pl.String})
@@ -45,6 +45,13 @@ def things(actual: Actual, known: Known = NOTHING, plan: Plan = NO_PLAN) -> set[
 def coming(kind: Kind) -> Plan:
     row = ("s1", kind.value, Op.CREATE.value, "FirstSync", "new")
     return Plan.of(pl.DataFrame([row], schema=["school", "kind", "op", "cause", "key"], orient="row"))
+
+
+def test_what_is_only_to_be_adopted_is_not_ours() -> None:
+    people, classes = (pl.Series([row], dtype=pl.UInt32) for row in (0, 1))
+    assert things(replace(THERE, adopting=Adopting(people=people, classes=classes))) == things(THERE) - {"ann", "6z"}
+    school = Adopting(schools=pl.Series([0], dtype=pl.UInt32))
+    assert things(replace(THERE, adopting=school)) == things(THERE) - {"s1"}
 
 
 def test_everything_of_ours_comes_back_suspended_and_archived_ones_too() -> None:

@@ -75,10 +75,10 @@ def test_changes_are_found_by_the_time(filled: Store) -> None:
 def test_runs_are_counted_newest_first(filled: Store) -> None:
     counted = filled.counted(namespace="n", runs=9)
     assert counted.drop("at", "generation").rows() == [
-        ("other", "b", "main@sha1:0", 1, 0, 0, 0, 0),
-        ("third", "a", "main@sha1:b_b", 0, 0, 0, 1, 0),
-        ("second", "a", "main@sha1:0", 0, 0, 0, 0, 1),
-        ("first", "a", "main@sha1:aaa", 4, 0, 0, 0, 0),
+        ("other", "b", "main@sha1:0", 1, 0, 0, 0, 0, 0),
+        ("third", "a", "main@sha1:b_b", 0, 0, 0, 0, 1, 0),
+        ("second", "a", "main@sha1:0", 0, 0, 0, 0, 0, 1),
+        ("first", "a", "main@sha1:aaa", 4, 0, 0, 0, 0, 0),
     ]
     assert counted["at"].to_list()[3] == NOW.replace(tzinfo=None)
     assert filled.counted(namespace="n", runs=2)["run"].to_list() == ["other", "third"]

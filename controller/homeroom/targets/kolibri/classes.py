@@ -1,5 +1,6 @@
-"""Classes: made, named, archived and given back. Kolibri's own deletion is never used: it destroys lessons and work.
+"""Classes: made, adopted, named, archived and given back.
 
+Kolibri's own deletion is never used: it destroys lessons and work.
 The registry of ours is in the facility (`marks`), so that a class may be called whatever people like.
 """
 
@@ -44,6 +45,21 @@ class Classes:
             site.all_classes.add(ids[change.key])
         await self._register(site, made, archived=False)
         return outcomes | await self._name(site, [change for change in made if change.key in temporary])
+
+    async def adopt(self, site: Site, batch: Sequence[Change]) -> dict[int, Outcome]:
+        """Classes that were there before: into the registry, with all who are in them; the name is theirs already.
+
+        One that a former owner had archived is named last, as when it is given back.
+        """
+        names = await self._names(site)
+        there = [change for change in batch if change.external_id in names]
+        for change in there:
+            site.classes[change.key] = change.external_id or ""
+        await self._register(site, there, archived=False)
+        gone = {change.seq: skipped(change, NO_CLASS) for change in batch if change.external_id not in names}
+        done = {change.seq: applied(change, change.external_id) for change in there}
+        put_away = [change for change in there if names[change.external_id or ""].startswith(ARCHIVED)]
+        return gone | done | await self._name(site, put_away)
 
     async def _make(self, site: Site, name: str) -> str:
         created = await self.writer.api.write("POST", "classroom/", {"name": name, "parent": site.id})

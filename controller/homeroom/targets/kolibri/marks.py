@@ -39,6 +39,9 @@ PERSON: Final = "homeroom.dev"
 
 _ID_NUMBER_MAXIMUM: Final = 64
 
+Row = Mapping[str, Any]
+"""An object as Kolibri lists it."""
+
 
 class State(StrEnum):
     """How far an account of ours is."""

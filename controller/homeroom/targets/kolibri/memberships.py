@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from homeroom.plan import Change, Outcome, Result, Role
 from homeroom.targets.kolibri.door import Door
@@ -17,6 +18,20 @@ class Memberships:
 
     writer: Writer
     door: Door
+
+    async def adopt(self, site: Site, batch: Sequence[Change]) -> dict[int, Outcome]:
+        """What is there already and comes along with an account or class: only looked at."""
+        learning = [one for one in batch if one.role is Role.LEARNER]
+        others = [one for one in batch if one.role is not Role.LEARNER]
+        there: set[str] = set()
+        for path, changes in (("membership/", learning), ("role/", others)):
+            rows = await self.writer.api.rows(path, "by_ids", [one.external_id or "" for one in changes])
+            here = {site.id, *site.all_classes}
+            there |= {row["id"] for row in rows if row["collection"] in here}
+        return {
+            one.seq: applied(one, one.external_id) if one.external_id in there else skipped(one, _NOT_THERE)
+            for one in batch
+        }
 
     async def enrol(self, site: Site, batch: Sequence[Change]) -> dict[int, Outcome]:
         """Put people into classes, as learners or as coaches."""
@@ -135,6 +150,9 @@ class Memberships:
             else:
                 outcomes[change.seq] = failed(change, refused[right]) if right in refused else applied(change, right)
         return outcomes
+
+
+_NOT_THERE: Final = "it is not there any more"
 
 
 def _coaches(change: Change) -> bool:

@@ -1,4 +1,4 @@
-"""Accounts: made, changed, put out of use and given back. Kolibri's own deletion is never used.
+"""Accounts: made, adopted, changed, put out of use and given back. Kolibri's own deletion is never used.
 
 It destroys an account with all its work after thirty days. Suspended means: no role that gives a right, no membership,
 nobody knows the password of staff any more, and a mark that says so.
@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from homeroom.plan import Change, Outcome, Result
+from homeroom.targets.kolibri import adopting, usernames
 from homeroom.targets.kolibri import marks as m
-from homeroom.targets.kolibri import usernames
 from homeroom.targets.kolibri.api import RefusedCallError
 from homeroom.targets.kolibri.door import Door
-from homeroom.targets.kolibri.reading import FULL_NAME, NO_PASSWORD, Row, Site, fit
+from homeroom.targets.kolibri.reading import ADMINISTRATOR, FULL_NAME, NO_PASSWORD, Row, Site, fit
 from homeroom.targets.kolibri.writing import NO_ACCOUNT, Writer, applied, failed, skipped
 
 
@@ -89,6 +89,40 @@ class People:
             else:
                 return created
         raise refused or RefusedCallError(status=400, code="USERNAME_ALREADY_EXISTS")
+
+    async def adopt(self, site: Site, batch: Sequence[Change]) -> dict[int, Outcome]:
+        """Accounts that were there before: password and work stay; the role that locks those of staff, then the mark.
+
+        Taken is only what still is as it was found: whoever is to be staff has had a role, so nobody else came in.
+        Administrators need no other role to be locked.
+        """
+        if "demographic_fields" not in site.extra:
+            await self.writer.set_extra(site, site.extra)
+        rows = await self.writer.api.rows("facilityuser/", "by_ids", [one.external_id or "" for one in batch])
+        now = {row["id"]: row for row in rows if row["facility"] == site.id}
+        found: dict[int, Row] = {}
+        outcomes: dict[int, Outcome] = {}
+        for change in batch:
+            user, seen = now.get(change.external_id or ""), site.adopting.get(change.key)
+            if user is None or seen is None or _found_by(user) != _found_by(seen):
+                outcomes[change.seq] = skipped(change, "the account is not there, or has changed since we read it")
+            else:
+                found[change.seq] = user
+        teaching = [found[one.seq] for one in batch if one.staff and one.seq in found]
+        refused = await self.door.lock(
+            site, [user["id"] for user in teaching if ADMINISTRATOR not in adopting.roles(user)]
+        )
+
+        async def take(change: Change) -> Outcome:
+            user, name = found[change.seq], change.name or ""
+            if error := refused.get(user["id"]):
+                return failed(change, error)
+            mark = m.PersonMark(key=change.key, state=m.State.ACTIVE, staff=change.staff, name=_shortened(name))
+            await self.door.mark(user, mark, full_name=fit(name, FULL_NAME), id_number=m.id_number(change.key))
+            site.people[change.key] = user["id"]
+            return applied(change, user["id"], username=user["username"])
+
+        return outcomes | await self.writer.each([one for one in batch if one.seq in found], take)
 
     async def update(self, site: Site, batch: Sequence[Change]) -> dict[int, Outcome]:
         """Change names."""
@@ -171,6 +205,12 @@ class People:
         site.live_names.add(user["username"].casefold())
         del site.deleted[change.key]
         return applied(change)
+
+
+def _found_by(user: Row) -> tuple[object, ...]:
+    """By what an account was found fit to be adopted."""
+    fields = ("username", "id_number", "extra_demographics", "is_superuser")
+    return (*(user[name] for name in fields), adopting.roles(user))
 
 
 def _shortened(name: str) -> str | None:

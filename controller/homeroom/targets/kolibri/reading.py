@@ -12,25 +12,25 @@ Whose an account is, in this order:
 4. no valid mark, but it bears the user name that we gave to somebody, a mark that names somebody, or the id number of
    somebody whom we had given an account: a conflict, if that person has no account of 1 or 3. So a learner who wipes
    the own mark gets no second account, and whoever writes a stranger's number into the own account only harms himself.
-5. anything else was made by people and is never touched.
+5. anything else was made by people and is never touched, unless it is to be adopted (`adopting`).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import polars as pl
 
-from homeroom.plan import Role
-from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Withdrawn
+from homeroom.plan import Kind, Role
+from homeroom.roster.state import ACTUAL_SCHEMAS, DOUBTS_SCHEMA, Actual, Adopting, Withdrawn
 from homeroom.targets import Known
+from homeroom.targets.kolibri import adopting
 from homeroom.targets.kolibri import marks as m
 
-Row = Mapping[str, Any]
-"""An object as Kolibri lists it."""
+Row = m.Row
 
 ARCHIVED: Final = "[archived] "
 COACH: Final = "coach"
@@ -56,7 +56,8 @@ class Site:
     `people`, `classes`: Kolibri ids by source id, finished ones only. `deleted`: accounts that somebody deleted by
     hand, `unfinished`: such as a crash left, both by source id. `taken`: user names in use, also by deleted accounts,
     in small letters; `reserved`: who was given which name before, the same way; `withdrawn`: names of people who were
-    forgotten. `all_classes`: ids, whosever they are.
+    forgotten. `all_classes`: ids, whosever they are. `is_ours`: False of a facility that is to be adopted. `adopting`:
+    accounts that are to be, by source id.
     """
 
     key: str
@@ -73,6 +74,8 @@ class Site:
     withdrawn: Withdrawn = field(default_factory=Withdrawn)
     classes: dict[str, str] = field(default_factory=dict)
     all_classes: set[str] = field(default_factory=set)
+    is_ours: bool = True
+    adopting: dict[str, Row] = field(default_factory=dict)
 
     def free(self, username: str, *, key: str) -> bool:
         """Whether a new account of the person `key` may have this user name: nobody has it, nobody else ever had."""
@@ -138,6 +141,45 @@ def sites(facilities: Iterable[Row], *, marks: m.Marks, schools: Iterable[str]) 
     return found, elsewhere - found.keys()
 
 
+def adoptable_sites(
+    facilities: Iterable[Row],
+    *,
+    marks: m.Marks,
+    former: m.Marks | None,
+    schools: pl.DataFrame,
+    found: Collection[str],
+    elsewhere: Collection[str],
+) -> tuple[dict[str, Site], set[str]]:
+    """Facilities that are to become ours, by the school's source id, and the schools in doubt.
+
+    `schools`: `Adoptable.schools`; `found`, `elsewhere`: as `sites` says. A school that is still being made is
+    finished, not replaced; one that another owner has can only be handed over.
+    """
+    rows = {str(row["id"]): row for row in sorted(facilities, key=lambda row: str(row["id"]))}
+    begun = {row["name"] for row in rows.values()}
+    names = {
+        key: None if key in elsewhere else fit(name or "", NAME)
+        for key, name in schools.iter_rows()
+        if key not in found and marks.temporary_school(key) not in begun
+    }
+    handed: list[tuple[str, str]] = []
+    unmarked: list[tuple[str, str]] = []
+    by_mark = {marks.school(key): key for key in names}
+    for id_, row in rows.items():
+        extra = _extra(row)
+        key = by_mark.get(str(extra.get(m.SCHOOL)))
+        if key is not None and former and former.owns(extra.get(m.OWNER), school=key, facility=id_):
+            handed.append((key, id_))
+        elif not {m.SCHOOL, m.OWNER} & extra.keys():
+            unmarked.append((id_, row["name"]))
+    fitting = adopting.fits(handed, names.items(), unmarked)
+    answer = {
+        key: Site(key=key, id=id_, dataset=rows[id_]["dataset"]["id"], is_ours=False)
+        for key, id_ in fitting.ids.items()
+    }
+    return answer, fitting.doubts
+
+
 def actual(
     *,
     facilities: Sequence[Row],
@@ -146,10 +188,13 @@ def actual(
     roles: Sequence[Row],
     known: Known,
     marks: m.Marks,
+    former: m.Marks | None = None,
+    doubtful_schools: Iterable[str] = (),
 ) -> Actual:
     """What is there, and fill the `Site` of each school on the way.
 
     A school whose lists are shorter than Kolibri's own counts is `unsure`: somebody is changing it, or not all came.
+    `former`: the marks of a former owner. `doubtful_schools`: as `adoptable_sites` says.
     """
     ordered = sorted(facilities, key=lambda row: str(row["id"]))
     ours = {one.site.id: one for one in listed}
@@ -164,6 +209,7 @@ def actual(
 
     reserved = _reserved(known)
     tokens = _tokens(known, marks)
+    adoption = _Adoption.of(known, former=former, doubtful_schools=doubtful_schools)
     for number, facility in enumerate(ordered):
         one = ours.get(facility["id"])
         schools.append((one.site.key if one else None, facility["id"], facility["name"]))
@@ -177,11 +223,11 @@ def actual(
         site.reserved = reserved.get(site.key, {})
         site.withdrawn = known.withdrawn
         here = {user["id"] for user in one.users}
-        for user, key, suspended in _people(one, marks, conflicts):
+        for user, key, suspended in _people(one, marks, conflicts, adoption):
             if user["id"] in here:
                 live[user["id"]] = len(people)
             people.append((number, key, user["id"], _name(user, marks), user["username"], suspended))
-        for row, key, archived in _classes(one, marks, tokens.get(site.key, {})):
+        for row, key, archived in _classes(one, marks, tokens.get(site.key, {}), adoption):
             if key is not None:
                 owned_classes[row["id"]] = len(classes)
             name = row["name"].removeprefix(ARCHIVED) if archived else row["name"]
@@ -204,15 +250,113 @@ def actual(
     def frame(table: str, rows: Sequence[tuple[Any, ...]]) -> pl.DataFrame:
         return pl.DataFrame(rows, schema=ACTUAL_SCHEMAS[table], orient="row")
 
+    tables = {
+        name: frame(name, rows) for name, rows in (("schools", schools), ("people", people), ("classes", classes))
+    }
     return Actual(
-        schools=frame("schools", schools),
-        people=frame("people", people),
-        classes=frame("classes", classes),
+        schools=tables["schools"],
+        people=tables["people"],
+        classes=tables["classes"],
         memberships=frame("memberships", belonging),
         rights=frame("rights", rights),
         unsure=frozenset(unsure),
         conflicts=frozenset(conflicts),
+        adopting=adoption.rows(tables, sites=(one.site for one in listed)),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Adoption:
+    """What may be adopted, and, once all was looked at, what is to be.
+
+    `former`: the marks of a former owner. `people`, `classes`: parts of `Adoptable` by school. `ids`: of accounts and
+    classes that are to become ours. `doubts`: rows of `DOUBTS_SCHEMA`.
+    """
+
+    former: m.Marks | None
+    people: Mapping[str, pl.DataFrame]
+    classes: Mapping[str, pl.DataFrame]
+    ids: set[str] = field(default_factory=set)
+    doubts: list[tuple[str, str, str]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, known: Known, *, former: m.Marks | None, doubtful_schools: Iterable[str]) -> _Adoption:
+        """Where nothing may be adopted, nothing is."""
+        wanted = known.adoptable
+
+        def by_school(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
+            return {str(school): rows for (school,), rows in frame.partition_by("school", as_dict=True).items()}
+
+        return cls(
+            former=former if wanted else None,
+            people=by_school(wanted.people) if wanted else {},
+            classes=by_school(wanted.classes) if wanted else {},
+            doubts=[(Kind.SCHOOL.value, key, key) for key in sorted(doubtful_schools)],
+        )
+
+    def note(self, kind: Kind, school: str, fitting: adopting.Fits) -> dict[str, str]:
+        """Remember what was found; source ids by Kolibri id."""
+        self.ids.update(fitting.ids.values())
+        self.doubts.extend((kind.value, school, key) for key in sorted(fitting.doubts))
+        return {id_: key for key, id_ in fitting.ids.items()}
+
+    def rows(self, tables: Mapping[str, pl.DataFrame], *, sites: Iterable[Site]) -> Adopting:
+        """As rows of the tables."""
+        ids = [*self.ids, *(site.id for site in sites if not site.is_ours)]
+        new = {name: table["external_id"].is_in(ids).arg_true().cast(pl.UInt32) for name, table in tables.items()}
+        return Adopting(**new, doubts=pl.DataFrame(self.doubts, schema=DOUBTS_SCHEMA, orient="row"))
+
+
+def _adopted_people(
+    site: Site,
+    adoption: _Adoption,
+    *,
+    handed: Sequence[tuple[str, Row]],
+    free: Sequence[Row],
+    conflicts: Iterable[tuple[str, str]],
+) -> dict[str, str]:
+    """Who of those that have no account gets which one: a former owner's, by source id, or one that people made."""
+    wanted = adoption.people.get(site.key)
+    if wanted is None:
+        return {}
+
+    def account(user: Row) -> adopting.Account:
+        return adopting.Account.of(user, withdrawn=site.withdrawn.has(user["username"], school=site.key))
+
+    settled = [*site.people, *site.unfinished, *(key for school, key in conflicts if school == site.key)]
+    fitting = adopting.people(
+        [(key, account(user)) for key, user in handed],
+        wanted.filter(~pl.col("key").is_in(settled)),
+        [account(user) for user in free],
+    )
+    by_id = {user["id"]: user for user in (*free, *(user for _, user in handed))}
+    site.adopting = {key: by_id[id_] for key, id_ in fitting.ids.items()}
+    return adoption.note(Kind.PERSON, site.key, fitting)
+
+
+def _adopted_classes(one: Listed, adoption: _Adoption, marks: m.Marks, *, unnamed: Sequence[Row]) -> dict[str, str]:
+    """Which of the classes without our mark becomes which one that is not there."""
+    site, former, begun = one.site, adoption.former, {row["name"] for row in one.classes}
+    wanted = adoption.classes.get(site.key)
+    if wanted is None:
+        return {}
+    lacking = {
+        key: fit(name or "", NAME)
+        for key, name in wanted.select("key", "name").iter_rows()
+        if key not in site.classes and marks.temporary_class(school=site.key, key=key) not in begun
+    }
+    registry = site.extra.get(m.CLASSES)
+    entries = registry if isinstance(registry, Mapping) else {}
+    tokens = {former.class_token(school=site.key, key=key): key for key in lacking} if former else {}
+    handed: list[tuple[str, str]] = []
+    free: list[tuple[str, str]] = []
+    for row in unnamed:
+        entry = former.read_class(entries.get(row["id"]), class_id=row["id"]) if former else None
+        if entry is not None:
+            handed += [(tokens[entry.token], row["id"])] if entry.token in tokens else []
+        elif row["id"] not in entries:
+            free.append((row["id"], row["name"]))
+    return adoption.note(Kind.CLASS, site.key, adopting.fits(handed, lacking.items(), free))
 
 
 def _reserved(known: Known) -> dict[str, dict[str, str]]:
@@ -239,15 +383,20 @@ class _Marked:
     deleted: dict[str, list[Row]]
     suspended: set[str]  # ids of accounts
     unfinished: list[tuple[str, Row]]
+    handed: list[tuple[str, Row]]  # a former owner's
     strays: list[Row]
 
 
-def _marked(one: Listed, marks: m.Marks) -> _Marked:
-    answer = _Marked({}, {}, set(), [], [])
+def _marked(one: Listed, marks: m.Marks, former: m.Marks | None) -> _Marked:
+    answer = _Marked({}, {}, set(), [], [], [])
     for user in one.users:
         mark = marks.read_person(user)
         if mark is None:
-            answer.strays.append(user)
+            old = former.read_person(user) if former else None
+            if old is not None:
+                answer.handed.append((old.key, user))
+            else:
+                answer.strays.append(user)
         elif mark.state is m.State.CREATING:
             answer.unfinished.append((mark.key, user))
         else:
@@ -262,9 +411,11 @@ def _marked(one: Listed, marks: m.Marks) -> _Marked:
     return answer
 
 
-def _people(one: Listed, marks: m.Marks, conflicts: set[tuple[str, str]]) -> list[tuple[Row, str | None, bool]]:
-    """Accounts with whose they are (see the module's words) and whether they are suspended; fills the site."""
-    site, marked = one.site, _marked(one, marks)
+def _people(
+    one: Listed, marks: m.Marks, conflicts: set[tuple[str, str]], adoption: _Adoption
+) -> list[tuple[Row, str | None, bool]]:
+    """Accounts with whose they are, or will be (see the module's words), and whether suspended; fills the site."""
+    site, marked = one.site, _marked(one, marks, adoption.former)
     site.live_names = {user["username"].casefold() for user in one.users}
     site.taken = site.live_names | {user["username"].casefold() for user in one.deleted}
     answer: list[tuple[Row, str | None, bool]] = []
@@ -280,15 +431,21 @@ def _people(one: Listed, marks: m.Marks, conflicts: set[tuple[str, str]]) -> lis
             conflicts.add((site.key, key))
         answer += [(user, key, user["id"] in marked.suspended) for user in accounts]
     numbers = {m.id_number(key): key for key in site.reserved.values()}
+    free: list[Row] = []
     for user in marked.strays:
         claims = (site.reserved.get(user["username"].casefold()), m.claimed(user), numbers.get(user["id_number"]))
         claim = next((key for key in claims if key is not None), None)
+        if claim is None:
+            free.append(user)
+            continue
         if claim in marked.owned or claim in marked.deleted:
             claim = None
         if claim is not None:
             conflicts.add((site.key, claim))
         answer.append((user, claim, False))
-    return answer
+    keys = _adopted_people(site, adoption, handed=marked.handed, free=free, conflicts=conflicts)
+    nobodys = [*free, *(user for _, user in marked.handed)]
+    return [*answer, *((user, keys.get(user["id"]), False) for user in nobodys)]
 
 
 def _name(user: Row, marks: m.Marks) -> str:
@@ -298,21 +455,30 @@ def _name(user: Row, marks: m.Marks) -> str:
     return mark.name if mark and mark.name is not None and full == fit(mark.name, FULL_NAME) else full
 
 
-def _classes(one: Listed, marks: m.Marks, tokens: Mapping[str, str]) -> list[tuple[Row, str | None, bool]]:
-    """Classes with whose they are (None: not ours, unknown, or not finished) and whether archived; fills the site."""
+def _classes(
+    one: Listed, marks: m.Marks, tokens: Mapping[str, str], adoption: _Adoption
+) -> list[tuple[Row, str | None, bool]]:
+    """Classes with whose they are, or will be, and whether archived; fills the site.
+
+    None: not ours, unknown, or not finished.
+    """
     site = one.site
     site.all_classes = {row["id"] for row in one.classes}
     registry = site.extra.get(m.CLASSES)
     answer: list[tuple[Row, str | None, bool]] = []
+    unnamed: list[Row] = []
     for row in sorted(one.classes, key=lambda row: str(row["id"])):
         value = registry.get(row["id"]) if isinstance(registry, Mapping) else None
         entry = marks.read_class(value, class_id=row["id"])
         key = tokens.get(entry.token) if entry else None
-        if entry is None or key is None or key in site.classes:
+        if entry is None:
+            unnamed.append(row)
+        elif key is None or key in site.classes:
             answer.append((row, None, False))
         elif row["name"] == marks.temporary_class(school=site.key, key=key):
             answer.append((row, None, False))  # creating it finishes it
         else:
             site.classes[key] = row["id"]
             answer.append((row, key, entry.archived))
-    return answer
+    keys = _adopted_classes(one, adoption, marks, unnamed=unnamed)
+    return [*answer, *((row, keys.get(row["id"]), False) for row in unnamed)]

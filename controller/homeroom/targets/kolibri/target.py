@@ -30,7 +30,7 @@ from homeroom.targets.kolibri.classes import Classes
 from homeroom.targets.kolibri.door import Door
 from homeroom.targets.kolibri.memberships import Memberships
 from homeroom.targets.kolibri.people import People
-from homeroom.targets.kolibri.reading import NAME, Listed, Row, Site, actual, fit, sites
+from homeroom.targets.kolibri.reading import NAME, Listed, Row, Site, actual, adoptable_sites, fit, sites
 from homeroom.targets.kolibri.writing import Writer, applied, failed, gathered, skipped, tried
 
 _MARK_KEY_MINIMUM: Final = 16
@@ -62,8 +62,8 @@ class KolibriTarget:
 
     `credentials`: `username`, `password` of a superuser, or of a facility's administrator together with `facility`
     (its id), and `markKey`, at least 16 characters that never change: with another key nothing is ours any more.
-    `owner`: who we are in the world. `rate`: writes a second at most. `secret` makes passwords; `connector`,
-    `middlewares`, `proxy` and `ssl` are how to get there.
+    `owner`: who we are in the world. `former`: who managed this before and hands it over to us. `rate`: writes a second
+    at most. `secret` makes passwords; `connector`, `middlewares`, `proxy` and `ssl` are how to get there.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class KolibriTarget:
         credentials: Fields,
         owner: str,
         password: Password,
+        former: str | None = None,
         connector: Callable[[], aiohttp.BaseConnector] | None = None,
         middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
         proxy: str | None = None,
@@ -88,6 +89,7 @@ class KolibriTarget:
         if not owner:
             raise InvalidSpecError("a target needs an owner: set `--owner-id`")
         self._marks = m.Marks(key=credentials["markKey"], owner=owner)
+        self._former = m.Marks(key=credentials["markKey"], owner=former) if former else None
         self._password = password
         self._secret = secret
         self._sites: dict[str, Site] = {}
@@ -107,7 +109,7 @@ class KolibriTarget:
     @property
     def capabilities(self) -> Capabilities:
         """Kolibri has no guardians, terms, subjects, grades and e-mails."""
-        return Capabilities()
+        return Capabilities(adopt=True)
 
     @property
     def _api(self) -> Api:
@@ -148,6 +150,18 @@ class KolibriTarget:
         facilities = await self._api.fetch("facility/")
         with _as_tested():
             found, elsewhere = sites(facilities, marks=self._marks, schools=known.schools)
+            doubtful: set[str] = set()
+            if known.adoptable is not None:
+                fitting, doubtful = adoptable_sites(
+                    facilities,
+                    marks=self._marks,
+                    former=self._former,
+                    schools=known.adoptable.schools,
+                    found=found,
+                    elsewhere=elsewhere,
+                )
+                elsewhere -= fitting.keys() | doubtful
+                found |= fitting
         if elsewhere:
             raise TerminalError(
                 f"{len(elsewhere)} of the schools ({', '.join(sorted(elsewhere)[:3])}) are managed by another owner in "
@@ -174,6 +188,8 @@ class KolibriTarget:
                 roles=roles,
                 known=known,
                 marks=self._marks,
+                former=self._former,
+                doubtful_schools=doubtful,
             )
         self._sites = found
         return answer
@@ -204,6 +220,8 @@ class KolibriTarget:
         site = self._sites.get(batch[0].school)
         if site is None:
             return [skipped(change, "its school is not there") for change in batch]
+        if (kind, op) == (Kind.SCHOOL, Op.ADOPT):
+            return [await self._adopt_school(change, site, writer) for change in batch]
         await writer.claim(site)
         step = self._steps(writer).get((kind, op))
         if step is None:
@@ -223,16 +241,20 @@ class KolibriTarget:
 
         return {
             (Kind.SCHOOL, Op.UPDATE): rename_school,
+            (Kind.PERSON, Op.ADOPT): people.adopt,
             (Kind.PERSON, Op.CREATE): people.create,
             (Kind.PERSON, Op.UPDATE): people.update,
             (Kind.PERSON, Op.SUSPEND): people.suspend,
             (Kind.PERSON, Op.RESTORE): people.restore,
+            (Kind.CLASS, Op.ADOPT): classes.adopt,
             (Kind.CLASS, Op.CREATE): classes.create,
             (Kind.CLASS, Op.UPDATE): classes.rename,
             (Kind.CLASS, Op.ARCHIVE): classes.archive,
             (Kind.CLASS, Op.RESTORE): classes.restore,
+            (Kind.MEMBERSHIP, Op.ADOPT): memberships.adopt,
             (Kind.MEMBERSHIP, Op.CREATE): memberships.enrol,
             (Kind.MEMBERSHIP, Op.REMOVE): memberships.unenrol,
+            (Kind.RIGHT, Op.ADOPT): memberships.adopt,
             (Kind.RIGHT, Op.CREATE): memberships.grant,
             (Kind.RIGHT, Op.REMOVE): memberships.revoke,
         }
@@ -258,6 +280,24 @@ class KolibriTarget:
             await writer.set_extra(site, {**(facility["dataset"]["extra_fields"] or {}), **marked})
             self._sites[change.key] = site
         return await self._name_school(change, self._sites[change.key])
+
+    async def _adopt_school(self, change: Change, site: Site, writer: Writer) -> Outcome:
+        """Our marks on a facility that is there already; nothing else of it is touched."""
+        rows = await self._api.fetch("facilitydataset/", facility_id=site.id)
+        extra = (rows[0].get("extra_fields") or {}) if len(rows) == 1 else None
+        if extra is None or change.external_id != site.id:
+            return skipped(change, "the facility is not there any more")
+        owner = extra.get(m.OWNER)
+        if not self._marks.owns(owner, school=site.key, facility=site.id):
+            if owner is not None and not (self._former and self._former.owns(owner, school=site.key, facility=site.id)):
+                return skipped(change, "the facility is managed by another owner now")
+            marked = {
+                m.OWNER: self._marks.owner(school=site.key, facility=site.id),
+                m.SCHOOL: self._marks.school(site.key),
+            }
+            await writer.set_extra(site, {**extra, **marked})
+        site.is_ours = True
+        return applied(change, site.id)
 
     async def _facility(self, name: str) -> Row:
         """The facility of this name, made when it is not there."""
