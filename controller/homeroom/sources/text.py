@@ -163,7 +163,8 @@ def _plain_lines(path: Path, *, width: int, separator: str) -> int | None:
     others = bytes(byte for byte in range(256) if byte not in f'{separator}"\r\n\0'.encode())
     decoder = codecs.getincrementaldecoder("utf-8")()
     line, lines = b"", b""  # what is left of one line, and of many
-    at = number = unended = 0
+    at = 0  # how much of a line has gone by at the end of a piece
+    number = unended = 0
     last = b""
     with path.open("rb", buffering=0) as stream:
         while chunk := stream.read(_CHUNK):
