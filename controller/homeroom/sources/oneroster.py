@@ -315,7 +315,8 @@ class _Reading:
         """The records of a file as text, with usable ids."""
         opened_table = self._table(table)
         wanted = [name for name in sheet.read if name in opened_table.columns]
-        frame = opened_table.scan.select("row", *wanted).collect(engine="streaming")
+        # In one piece, or polars makes it one at every step at which it gets a column in other pieces.
+        frame = opened_table.scan.select("row", *wanted).collect(engine="streaming").rechunk()
         for name in layout.STATE:
             if name in frame.columns and frame[name].null_count() < frame.height:
                 self._judge_state(frame.filter(pl.col(name).is_not_null()), name, file=sheet.file)

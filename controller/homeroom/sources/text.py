@@ -160,25 +160,33 @@ def _plain_lines(path: Path, *, width: int, separator: str) -> int | None:
 
     There, separators and line ends alone make rows: without all other bytes, each line has to look like the first.
     """
-    structure = f'{separator}"\r\n\0'.encode()
-    others = bytes(byte for byte in range(256) if byte not in structure)
-    shape = b""
-    lines = 0
-    for chunk in _whole_lines(path):
-        if len(chunk) > _LONGEST_LINE:
-            return None
-        if not chunk.isascii():
-            chunk.decode()
-        bare = chunk.translate(None, others)
-        if not shape:
-            shape = separator.encode() * (width - 1) + (b"\r\n" if bare[:width].endswith(b"\r") else b"\n")
-        if not chunk.endswith(b"\n"):  # the last line may lack its end, or half of it
-            bare = (bare[:-1] if chunk.endswith(b"\r") else bare) + shape[width - 1 :]
-        rows = len(bare) // len(shape)
-        if bare != shape * rows or (b"\r" in shape and _LONE_CR.search(chunk)):
-            return None
-        lines += rows
-    return lines
+    others = bytes(byte for byte in range(256) if byte not in f'{separator}"\r\n\0'.encode())
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    line, lines = b"", b""  # what is left of one line, and of many
+    at = 0  # how much of a line has gone by at the end of a piece
+    number = unended = 0
+    last = b""
+    with path.open("rb", buffering=0) as stream:
+        while chunk := stream.read(_CHUNK):
+            if not chunk.isascii() or decoder.getstate()[0]:
+                decoder.decode(chunk)
+            bare = chunk.translate(None, others)
+            if not line:
+                line = separator.encode() * (width - 1) + (b"\r\n" if bare[width - 1 : width] == b"\r" else b"\n")
+                lines = line * (_CHUNK // len(line) + 2)
+            unended = 0 if b"\n" in bare else unended + len(chunk)
+            if not lines.startswith(bare, at) or unended > _LONGEST_LINE - 2 * _CHUNK:
+                return None
+            if b"\r" in line and _LONE_CR.search(last + chunk):
+                return None
+            at = (at + len(bare)) % len(line)
+            number += bare.count(b"\n")
+            last = chunk[-1:]
+    decoder.decode(b"", final=True)
+    if last == b"\n":
+        return number
+    # The last line may lack its end, or half of it.
+    return number + 1 if at == width - 1 + (last == b"\r") else None
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
