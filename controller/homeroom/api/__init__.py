@@ -44,6 +44,7 @@ from homeroom.api.common import (
     RootStatus,
     Rule,
     SecretReference,
+    SourceGuards,
     Status,
     field_path,
 )
@@ -185,6 +186,7 @@ __all__ = [
     "SharingRuleStatus",
     "SnapshotStatus",
     "Source",
+    "SourceGuards",
     "Status",
     "SubscribedParts",
     "SubscribedPeople",

@@ -23,6 +23,7 @@ from homeroom.plan.guard import (
     judge,
 )
 from homeroom.plan.hold import (
+    VALID,
     Hold,
     Reviewed,
     State,
@@ -31,6 +32,7 @@ from homeroom.plan.hold import (
     changes,
     first_synced,
     is_exposing,
+    overtaken,
     review,
     rolled_over,
     settled,
@@ -48,6 +50,7 @@ __all__ = [
     "PLAN_SCHEMA",
     "RECENT_SCHEMA",
     "SIZES_SCHEMA",
+    "VALID",
     "WINDOW_DAYS",
     "Cause",
     "Change",
@@ -74,6 +77,7 @@ __all__ = [
     "first_synced",
     "is_exposing",
     "judge",
+    "overtaken",
     "review",
     "rolled_over",
     "settled",
