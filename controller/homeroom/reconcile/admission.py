@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Self
 
 import polars as pl
 
@@ -30,6 +30,7 @@ from homeroom.plan import (
     RECENT_SCHEMA,
     VALID,
     WINDOW_DAYS,
+    Guard,
     Hold,
     Judged,
     Op,
@@ -50,7 +51,7 @@ from homeroom.roster.digest import digest
 from homeroom.roster.door import compare, present, serve, sizes
 from homeroom.roster.tables import Roster
 from homeroom.sources import Snapshot
-from homeroom.store import Passed
+from homeroom.store import Passed, Store
 
 NOBODY: Final = pl.Series(dtype=pl.String)
 _NO_CHANGES: Final = pl.DataFrame(schema=CHANGE_SCHEMA)
@@ -68,6 +69,21 @@ class DoorMemory:
     passed: Passed
     rolled_over: bool
 
+    @classmethod
+    def of(
+        cls, store: Store, *, namespace: str, district: str, apps: Sequence[str], words: Sequence[Word], now: datetime
+    ) -> Self:
+        """What the store knows; `apps`: of this district. Blocks."""
+        approved = [
+            store.holds(namespace=namespace, kind="LearningApp", name=app, guard=Guard.ROLL_OVER) for app in apps
+        ]
+        return cls(
+            holds=store.holds(namespace=namespace, kind="District", name=district),
+            words=words,
+            passed=store.passed(namespace=namespace, district=district),
+            rolled_over=any(rolled_over(holds, now=now) for holds in approved),
+        )
+
     def waits_for_us(self, *, now: datetime) -> bool:
         """A commit names an open hold, or one is too old: then the same reading has to be judged again."""
         named = {word.hold for word in self.words}
@@ -82,6 +98,11 @@ class Admission:
     served: Roster
     holds: tuple[Hold, ...]
     passed: Passed
+
+    @property
+    def open(self) -> tuple[Hold, ...]:
+        """Holds that a person has to look at, the oldest first."""
+        return tuple(hold for hold in self.holds if hold.state is State.OPEN)
 
 
 def admit(

@@ -41,7 +41,7 @@ from homeroom.api import (
     SyncMode,
     conditions,
 )
-from homeroom.plan import Guard, Hold, State, rolled_over
+from homeroom.plan import Hold, State
 from homeroom.reconcile import approvals
 from homeroom.reconcile.admission import NOBODY, Admission, DoorMemory, admit, as_snapshot
 from homeroom.reconcile.connect import Outside
@@ -103,7 +103,14 @@ class DistrictRoot:
         district = run.resource
         place = {"namespace": run.key.namespace, "district": run.key.name}
         accepted = await asyncio.to_thread(self.store.accepted, **place)
-        memory = await asyncio.to_thread(self._remembered, run)
+        memory = await asyncio.to_thread(
+            DoorMemory.of,
+            self.store,
+            **place,
+            apps=_apps(run.cluster, run.key),
+            words=approvals.words_of(run.cluster, run.key),
+            now=run.clock.now(),
+        )
         reading = await self._reading(run, accepted, memory)
         if reading is None:
             assert accepted is not None
@@ -134,20 +141,6 @@ class DistrictRoot:
         return self._report(run, status, admission.holds, read_at=reading.read_at)
 
     # -- gather -------------------------------------------------------------------------------------------------
-
-    def _remembered(self, run: Run[District]) -> DoorMemory:
-        """What store and commits say about this door. Blocks."""
-        namespace, now = run.key.namespace, run.clock.now()
-        apps = [
-            self.store.holds(namespace=namespace, kind="LearningApp", name=name, guard=Guard.ROLL_OVER)
-            for name in _apps(run.cluster, run.key)
-        ]
-        return DoorMemory(
-            holds=self.store.holds(namespace=namespace, kind=run.key.kind, name=run.key.name),
-            words=approvals.words_of(run.cluster, run.key),
-            passed=self.store.passed(namespace=namespace, district=run.key.name),
-            rolled_over=any(rolled_over(holds, now=now) for holds in apps),
-        )
 
     async def _reading(self, run: Run[District], accepted: Accepted | None, memory: DoorMemory) -> _Reading | None:
         """What is to be judged: a new reading when it is due, the last one when a hold waits for us, else nothing."""
