@@ -27,7 +27,7 @@ from homeroom.plan import CHANGE, IDENTITY, LEAVING, PERSONAL, SIZES_SCHEMA, Cau
 from homeroom.roster.accept import REFERENCES, in_order, mapped, rings
 from homeroom.roster.diff import PLAYED, moves, over
 from homeroom.roster.shared import DISTRICT_ADMINISTRATORS
-from homeroom.roster.tables import SCHEMAS, ClassRole, Roster, SchoolRole
+from homeroom.roster.tables import FAMILY, SCHEMAS, ClassRole, Roster, SchoolRole
 
 DEPARTURES: Final = pl.Schema(dict.fromkeys(CHANGE, pl.String()))
 """Columns of `departures`. `op`: Remove or Update; `role`: a `ClassRole`, or of a Right a `SchoolRole`."""
@@ -56,7 +56,8 @@ _KINDS: Final = {
     "enrollments": Kind.MEMBERSHIP,
     "roles": Kind.RIGHT,
 }
-_NO_RIGHTS: Final = [SchoolRole.STUDENT.value, SchoolRole.TEACHER.value]  # what they give is in the enrollments
+_FAMILY: Final = [role.value for role in FAMILY]
+_NO_RIGHTS: Final = [SchoolRole.STUDENT.value, SchoolRole.TEACHER.value, *_FAMILY]  # the first give what is enrolled
 _ROW: Final = pl.UInt32
 _NO_ROWS: Final = pl.Series(dtype=_ROW)
 _NO_MARKS: Final = pl.Series(dtype=pl.Boolean)
@@ -116,7 +117,8 @@ def departures(before: Roster, fresh: Roster) -> pl.DataFrame:
 
     `school` is the one in `before`; where the records name an organisation that is no school (the district, for its
     administrators), it is that. Dates do not count: an enrollment that has ended is there. A Right is any role but
-    student and teacher.
+    student, teacher and those of families. Families have no access that they could lose, and go with their students:
+    they are no Rights, and put nobody into a school.
     """
     pair = _Pair.of(before, fresh)
     gone = {table: pair.new[table].is_null() for table in _REWRITES}
@@ -200,12 +202,13 @@ def _rights(roles: pl.DataFrame) -> pl.DataFrame:
 
 
 def _places(was: _Tables, users: pl.Series) -> pl.DataFrame:
-    """[user, org]: where the marked users have a role or an enrollment, distinct; `org` null where nowhere."""
+    """[user, org]: where the marked users have a role (but as family) or an enrollment; `org` null where nowhere."""
     if not users.any():
         return pl.DataFrame(schema={"user": _ROW, "org": _ROW})
     pairs = []
     for table in _LINKS:
         links = was[table].filter(users.gather(was[table]["user"]))
+        links = links.filter(~pl.col("role").cast(pl.String).is_in(_FAMILY).fill_null(value=False))
         org = links["org"] if table == "roles" else was["classes"]["school"].gather(links["class"])
         pairs.append(pl.DataFrame({"user": links["user"], "org": org}).drop_nulls())
     # Nearly everybody is in one school, so only the others have to be compared.

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.roster.rosters import (
+    TODAY,
     YESTERDAY,
     Class,
     Course,
@@ -27,10 +28,10 @@ from tests.unit.roster.rosters import (
     unhurried,
 )
 
-from homeroom.plan import SIZES_SCHEMA
+from homeroom.plan import SIZES_SCHEMA, Plan
 from homeroom.roster.accept import REFERENCES, in_order
-from homeroom.roster.door import DEPARTURES, departures, serve, sizes
-from homeroom.roster.tables import SCHEMAS, Roster
+from homeroom.roster.door import DEPARTURES, RELEASED, compare, departures, following, present, serve, sizes
+from homeroom.roster.tables import FAMILY, SCHEMAS, Roster
 
 Row = tuple[str, str, str | None, str, str | None, str | None]
 """One row of `departures`: op, kind, school, key, class_key, role."""
@@ -122,7 +123,7 @@ def expected_departures(before: Roster, fresh: Roster) -> set[Row]:
         for row in link_rows(now, table)
         for school in ([row[2]] if table == "roles" else [at["school"] for at in was["classes"] if at["id"] == row[4]])
     }
-    return found | {row for row in gone if row[1] == "Membership" or row[5] not in {"student", "teacher"}}
+    return found | {row for row in gone if row[1] == "Membership" or row[5] not in {"student", "teacher", *FAMILY}}
 
 
 def link_rows(tables: Tables, table: str) -> list[Row]:
@@ -138,7 +139,8 @@ def link_rows(tables: Tables, table: str) -> list[Row]:
 def places(tables: Tables, table: str, row: dict[str, Any]) -> set[str | None]:
     if table != "users":
         return {row["id"] if table == "orgs" else row["school"]}
-    theirs = {link[2] for links in LINKS for link in link_rows(tables, links) if link[3] == row["id"]}
+    links = [link for table in LINKS for link in link_rows(tables, table) if link[5] not in FAMILY]
+    theirs = {link[2] for link in links if link[3] == row["id"]}
     return theirs - {None} or {None}
 
 
@@ -512,6 +514,123 @@ def test_order_is_by_both_ends_first_however_many_share_them(table: str) -> None
     ends = rows.select(*REFERENCES[table]).rows()
     assert ends == sorted(ends)
     assert in_order(rows.sample(fraction=1, shuffle=True, seed=1), list(REFERENCES[table])).equals(rows)
+
+
+def test_a_family_goes_with_its_student_and_is_no_loss() -> None:
+    rest = [*COMMON, *school("s-1")]
+    before = canonical(*rest, User("mother"), Held("mother", "parent", "s-1"))
+    assert taken(before, canonical(*rest)) == {("Remove", "Person", None, "mother", None, None)}
+    assert sizes(before).equals(sizes(canonical(*rest, User("mother"))))
+    assert compare(before, canonical(*rest), TODAY).empty
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Why, and what follows
+
+Cause = tuple[str, str, str, str]
+"""op, kind, key, cause."""
+
+
+def causes(before: Iterable[Record], fresh: Iterable[Record], today: date = TODAY) -> set[Cause]:
+    changes = compare(canonical(*before), canonical(*fresh), today).changes
+    return {(row["op"], row["kind"], row["key"], row["cause"]) for row in changes.iter_rows(named=True)}
+
+
+def test_who_changes_class_has_moved_and_who_leaves_has_left() -> None:
+    rest: list[Record] = [*COMMON, *school("s-1", students=2), Class("other", "s-1", course="c", terms=("y",))]
+    stays = [one for one in rest if one != Enrolled("s-1-k", "s-1-u0")]
+    gone = [one for one in stays if getattr(one, "user", getattr(one, "id", "")) != "s-1-u1"]
+    assert causes(rest, [*gone, Enrolled("other", "s-1-u0")]) == {
+        ("Create", "Membership", "s-1-u0", "SourceAdded"),
+        ("Remove", "Membership", "s-1-u0", "Moved"),
+        ("Remove", "Membership", "s-1-u1", "LeftSource"),
+        ("Remove", "Person", "s-1-u1", "LeftSource"),
+    }
+
+
+def test_what_was_over_has_ended_unless_its_school_is_gone_too() -> None:
+    old = [*COMMON, *school("s-1", students=1)]
+    shut = [one for one in old if not isinstance(one, Class | Enrolled) and getattr(one, "id", "") != "s-1-u0"]
+    shut = [one for one in shut if not isinstance(one, Held) or one.user != "s-1-u0"]
+    day = date(2027, 8, 1)
+    ended = {row for row in causes(old, shut, day) if row[1] != "School"}
+    assert ended == {
+        ("Remove", "Class", "s-1-k", "TermEnded"),
+        ("Remove", "Membership", "s-1-u0", "TermEnded"),
+        ("Remove", "Membership", "s-1-t", "TermEnded"),
+        ("Remove", "Person", "s-1-u0", "TermEnded"),
+    }
+    assert {row[3] for row in causes(old, shut, date(2027, 7, 31))} == {"LeftSource"}
+    assert {row[3] for row in causes(old, COMMON, day)} == {"LeftSource"}
+
+
+def test_a_class_that_is_used_again_next_year_is_no_rewrite() -> None:
+    old: list[Record] = [*COMMON, Org("s-1", parent="d"), Class("k", "s-1", course="c", terms=("y",))]
+    year = Session("next", begin=date(2027, 8, 1), end=date(2028, 8, 1))
+    new = [*COMMON, year, Org("s-1", parent="d"), Class("k", "s-1", course="c", terms=("next",))]
+    assert causes(old, new, date(2027, 8, 1)) == {("Update", "Class", "k", "TermEnded")}
+    assert causes(old, new, date(2027, 7, 31)) == {("Update", "Class", "k", "SourceChanged")}
+
+
+def of_plan(*rows: tuple[str, str, str, str | None, str | None, str]) -> pl.DataFrame:
+    """Rows of an app's plan in school s-1: op, kind, key, class, role, cause."""
+    names = ("op", "kind", "key", "class_key", "role", "cause")
+    schema = dict.fromkeys(names, pl.String())
+    return Plan.of(pl.DataFrame(rows, schema=schema, orient="row").with_columns(school=pl.lit("s-1"))).changes
+
+
+LEFT = (
+    ("Remove", "Membership", "u", "k", "Learner", "LeftSource"),
+    ("Remove", "Membership", "u", "l", "Learner", "LeftSource"),
+    ("Remove", "Membership", "v", "k", "Coach", "LeftSource"),
+    ("Remove", "Right", "v", None, "Administrator", "LeftSource"),
+    ("Suspend", "Person", "u", None, None, "LeftSource"),
+    ("Suspend", "Person", "v", None, None, "Moved"),
+    ("Archive", "Class", "k", None, None, "LeftSource"),
+    ("Update", "Person", "w", None, None, "SourceChanged"),
+)
+
+
+@pytest.mark.parametrize(
+    ("released", "expected"),
+    [
+        (("Remove", "School", "s-1", "s-1", None, None), {0, 1, 2, 3, 4, 5, 6}),
+        (("Remove", "Class", "s-1", "k", None, None), {0, 2, 4, 5, 6}),
+        (("Update", "Class", "s-1", "k", None, None), {0, 2, 4, 5, 6}),
+        (("Remove", "Person", "s-1", "u", None, None), {0, 1, 4}),
+        (("Remove", "Membership", "s-1", "u", "k", "student"), {0, 4}),
+        (("Remove", "Membership", "s-1", "u", "k", "teacher"), {4}),
+        (("Remove", "Membership", "s-1", "v", "k", "teacher"), {2, 5}),
+        (("Remove", "Membership", "s-1", "v", "k", "proctor"), {5}),
+        (("Remove", "Right", "s-1", "v", None, "principal"), {3, 5}),
+        (("Remove", "Right", "d", "v", None, "districtAdministrator"), {3}),
+        (("Remove", "Right", "d", "v", None, "principal"), set()),
+        (("Update", "Person", "s-1", "w", None, None), {7}),
+        (("Update", "Person", "s-1", "u", None, None), set()),
+        (("Remove", "Person", "s-2", "u", None, None), set()),
+    ],
+)
+def test_what_follows_in_an_app_from_what_was_released(released: Row, expected: set[int]) -> None:
+    approved = frame([released]).with_columns(hold=pl.lit("9f3c1a-7k2m"))
+    found = following(of_plan(*LEFT), approved)
+    assert found.schema == RELEASED
+    assert set(found["hold"]) <= {"9f3c1a-7k2m"}
+    wanted = {(op, kind, "s-1", key, section, role) for op, kind, key, section, role, _ in (LEFT[n] for n in expected)}
+    assert set(found.drop("hold").rows()) == wanted
+
+
+@pytest.mark.parametrize("cause", ["SharingChanged", "SpecChanged", "IdChanged", "Drift", "Intruder", "Denied"])
+def test_nothing_follows_that_the_records_did_not_do(cause: str) -> None:
+    approved = frame([("Remove", "School", "s-1", "s-1", None, None)]).with_columns(hold=pl.lit("9f3c1a-7k2m"))
+    assert following(of_plan(*((*row[:5], cause) for row in LEFT)), approved).is_empty()
+
+
+@thoroughly
+@given(readings())
+def test_what_departs_is_not_present_and_what_stays_is(reading: Reading) -> None:
+    gone = frame(sorted((row for row in reading.departures if row[0] == "Remove" and row[2]), key=repr))
+    assert present(gone, reading.before).all()
+    assert not present(gone, reading.fresh).any()
 
 
 def test_a_held_row_that_is_no_departure_says_nothing() -> None:
