@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
 import polars as pl
@@ -121,6 +121,7 @@ def admit(
     """
     if before is None:
         return Admission(served=fresh, holds=tuple(memory.holds), passed=memory.passed)
+    now = now.astimezone(UTC)
     plan = _without(frozen, compare(before, fresh, district.spec.day(now)))
     recent = memory.passed.recent.filter(pl.col("at") > now - timedelta(days=WINDOW_DAYS))
 

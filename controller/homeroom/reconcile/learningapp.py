@@ -17,7 +17,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -477,7 +477,7 @@ def remembered(
         words=words,
         noted=store.noted(namespace=namespace, app=app),
         released=store.passed(namespace=namespace, district=district)
-        .released.filter(pl.col("at") > now - VALID)
+        .released.filter(pl.col("at") > (now - VALID).astimezone(UTC))
         .select(RELEASED.names()),
         rolled_over=rolled_over(store.holds(namespace=namespace, kind="District", name=district), now=now),
     )

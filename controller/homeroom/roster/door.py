@@ -76,8 +76,11 @@ def compare(before: Roster, fresh: Roster, today: date) -> Plan:
     by its dates and vanishes is an end of a term, as long as its school is still there. Who has no role and no
     enrollment anywhere is left out: nobody sees that person come or go.
     """
-    gone = departures(before, fresh).drop_nulls("school")
-    come = departures(fresh, before).drop_nulls("school").filter(pl.col("op") == Op.REMOVE.value)
+    if all(one.equals(other) for (_, one), (_, other) in zip(before.tables(), fresh.tables(), strict=True)):
+        gone = come = pl.DataFrame(schema=DEPARTURES)  # as on most nights
+    else:
+        gone = departures(before, fresh).drop_nulls("school")
+        come = departures(fresh, before).drop_nulls("school").filter(pl.col("op") == Op.REMOVE.value)
     rows = pl.concat([gone, come.with_columns(op=pl.lit(Op.CREATE.value))])
     blank = {"staff": pl.lit(None, pl.Boolean), "hold": pl.lit(None, pl.String)}
     if rows.is_empty():
