@@ -160,18 +160,49 @@ async def test_only_what_the_approval_was_about_passes(nights: Nights) -> None:
     nights.declare(APP, guard={"maxDeletes": "100%"})
     await nights.night()
     before = nights.members()
+    members = {one: len(nights.records.rows("enrollments", classSourcedId=one)) for one in (first, second)}
     for one in (first, second):
         await nights.night(days=0.5)
         nights.records.remove("classes", sourcedId=one)
         nights.records.remove("enrollments", classSourcedId=one)
         await nights.night(days=0.5)
-    assert {hold["place"] for hold in nights.holds(DISTRICT)} == {first, second}
+    held = {hold["place"]: hold["remove"] for hold in nights.holds(DISTRICT)}
+    assert held == {one: members[one] + 1 for one in (first, second)}  # the class is held with its members
     assert nights.members() == before
     await nights.approve(*(hold for hold in nights.holds(DISTRICT) if hold["place"] == first), of=DISTRICT)
     assert {place for place in before if place[1] == first}
     assert nights.members() == {place for place in before if place[1] != first}
     assert [hold["place"] for hold in nights.holds(DISTRICT)] == [second]
     assert nights.holds(APP) == []
+
+
+@pytest.mark.parametrize("read", [True, False])
+async def test_what_an_approval_let_pass_counts_for_two_weeks(nights: Nights, *, read: bool) -> None:
+    """An app that stood still for longer asks by itself, whether or not the records are still `read`."""
+    before = nights.members()
+    nights.declare(APP, suspend=True)
+    nights.records.lose_school(nights.lost)
+    await nights.night(days=9)
+    await nights.approve(*nights.holds(DISTRICT), of=DISTRICT)
+    assert nights.holds(DISTRICT) == []
+    nights.declare(DISTRICT, suspend=not read)
+    await nights.night(days=14)
+    nights.declare(APP, suspend=False)
+    await nights.night()
+    assert {(hold["guard"], hold["place"]) for hold in nights.holds(APP)} == {("Deletes", nights.lost)}
+    assert nights.members() == before
+
+
+async def test_who_gains_rights_is_a_question_of_the_app_only(nights: Nights) -> None:
+    """One principal follows another, in one export: the records lose nothing, and nobody is an administrator unseen."""
+    (old, *_) = nights.records.rows("roles", orgSourcedId=nights.school, role="principal")
+    (user,) = nights.records.rows("users", sourcedId=old["userSourcedId"])
+    nights.records.files["users"].append({**user, "sourcedId": "a-new", "username": "a-new", "familyName": "Successor"})
+    nights.records.files["roles"].append({**old, "sourcedId": "r-new", "userSourcedId": "a-new"})
+    leave(nights, old["userSourcedId"])
+    await nights.night()
+    assert nights.holds(DISTRICT) == []
+    assert {hold["guard"] for hold in nights.holds(APP)} == {"Administrators"}
 
 
 async def test_small_steps_are_one_loss(nights: Nights) -> None:
