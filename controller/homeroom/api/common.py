@@ -156,11 +156,13 @@ _SECONDS = {
 class Duration:
     """A length of time as people write it: ``90s 30m 12h 30d 3mo``. One number, one unit, one grammar everywhere.
 
+    None at all is ``0s``.
+
     Months are calendar months and have no fixed length; ask ``after`` for a moment, or ``timedelta`` where months
     make no sense.
     """
 
-    PATTERN: ClassVar[str] = r"^[1-9][0-9]{0,3}(s|m|h|d|mo)$"
+    PATTERN: ClassVar[str] = r"^(0s|[1-9][0-9]{0,3}(s|m|h|d|mo))$"
     MAX_LENGTH: ClassVar[int] = 6
 
     amount: int
@@ -169,7 +171,7 @@ class Duration:
     @classmethod
     def parse(cls, text: str) -> Duration:
         """Read one duration. Raises ValueError with words for a person."""
-        match = re.fullmatch(r"([1-9][0-9]{0,3})(s|m|h|d|mo)", text, re.ASCII)
+        match = re.fullmatch(r"(0(?=s)|[1-9][0-9]{0,3})(s|m|h|d|mo)", text, re.ASCII)
         if match is None:
             raise ValueError(f"must be a number and a unit like '90s', '30m', '12h', '30d' or '3mo', not '{text[:20]}'")
         return cls(amount=int(match[1]), unit=DurationUnit(match[2]))

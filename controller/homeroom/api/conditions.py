@@ -50,6 +50,8 @@ class ConditionType(StrEnum):
     """Positive, District: no record is quarantined."""
     CAPABLE = "Capable"
     """Positive, LearningApp: the target can do all that is declared."""
+    STAFFED = "Staffed"
+    """Positive, LearningApp: every class with students has a teacher."""
     SUBSCRIBED = "Subscribed"
     """Positive, LearningApp with a subscription: what is shared was bought."""
 

@@ -121,6 +121,9 @@ class Removal(Model):
     """Administrators."""
     classes: ClassRemoval = ClassRemoval.ARCHIVE
     """Classes."""
+    grace: Duration = Duration.parse("7d")
+    """How long after somebody left an account is closed, and after a class left it is archived; memberships and rights
+    end at once. `0s`: at once."""
 
 
 class FirstSync(StrEnum):
@@ -327,6 +330,19 @@ class PeopleOfSchools(Model):
     """Staff."""
 
 
+class KeptStatus(Model):
+    """People who have no reason any more to be in the product, and still have something there."""
+
+    people: Count = 0
+    """Who still has an account, a class or a right, by `removal` or `policy`, held, or since the product refused."""
+    older_than_14_days: Count = 0
+    """How many of them have had no reason for it for more than 14 days; `homeroom plan --details` lists all."""
+    leaving: Count = 0
+    """Whose account is closed by itself when `removal.grace` is over."""
+    protected: Count = 0
+    """Teachers who left a class that has no other one: they stay in it for 7 days, or until there is one."""
+
+
 class PlanStatus(Model):
     """What the last complete comparison wanted to change; all zero when the target is as it should be."""
 
@@ -391,6 +407,8 @@ class LearningAppStatus(HoldingStatus):
     """What the rules leave out though somebody may expect it, by finding. None of it stops anything."""
     plan: PlanStatus | None = None
     """What the last complete comparison wanted to change."""
+    kept: KeptStatus | None = None
+    """People who have no reason any more to be there, and still are."""
     last_change_time: Time | None = None
     """When anything in this status last changed; never moves by itself."""
 

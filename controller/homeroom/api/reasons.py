@@ -190,6 +190,12 @@ class Reason(StrEnum):
         "RulesSettling",
         "the sharing rules changed a moment ago: nothing is done before they have stood still for a minute",
     )
+    STAFFED = "Staffed", "every class with students has a teacher"
+    UNSTAFFED = (
+        "Unstaffed",
+        "classes have students and no teacher: theirs left, and stayed for 7 days, or there was none",
+        "correct the records; `homeroom plan --details` names the classes",
+    )
     DRIFT_REPAIRED = "DriftRepaired", "what somebody changed in the target by hand was put right"
     CAPABILITY_MISSING = (
         "CapabilityMissing",

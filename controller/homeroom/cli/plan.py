@@ -20,12 +20,14 @@ from homeroom.cli import cluster, holdreport, holds, options, records, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.records import Inputs
 from homeroom.errors import InvalidSpecError
-from homeroom.plan import CHANGE, Cause, Hold, Noted, Op, changes
+from homeroom.plan import CHANGE, IDENTITY, Cause, Hold, Noted, Op, changes
 from homeroom.reconcile.approvals import in_words, people_in
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import Decision, Memory, decide
 from homeroom.reconcile.learningapp import remembered
 from homeroom.roster.adoption import under_other_names
+from homeroom.roster.diff import identity
+from homeroom.roster.leaving import counted, kept_people, unstaffed
 from homeroom.roster.shared import share
 
 NOTHING: Final = 0
@@ -136,7 +138,9 @@ async def _decide(inputs: Inputs, resources: Declared, *, owner_id: str, today: 
     place = {"namespace": resources.namespace, "app": app.metadata.name, "district": inputs.district.metadata.name}
     memory = Memory.nothing(records.nothing_known())
     if store is not None:
-        memory = await asyncio.to_thread(remembered, store, **place, words=resources.words(app), now=now)
+        memory = await asyncio.to_thread(
+            remembered, store, **place, words=resources.words(app), grace=app.spec.removal.grace, now=now
+        )
     if today is not None:  # another day on purpose: no doubt about the clock
         memory = replace(memory, noted=Noted())
     target = await Outside(owner_id=owner_id).target(app, resources.secrets, password=lambda _: None)
@@ -164,20 +168,34 @@ def _exit_code(inputs: Inputs, decision: Decision | None) -> int:
 
 def _noted(decision: Decision) -> pl.DataFrame:
     """All rows of the plan, with what becomes of them: the column `note` is empty for those that would be done."""
-    on, keys = list(CHANGE), changes(decision.plan.changes)
+    rows = pl.concat([decision.plan.changes, decision.later.changes])
+    on, keys = list(CHANGE), changes(rows)
     held = pl.concat([keys.clear(), *(hold.rows.select(on) for hold in decision.reviewed.open)])
     left = _WAITS if decision.reviewed.waiting else _POLICY
-    note = pl.when("held").then(pl.lit(_HELD)).when("done").then(pl.lit("")).otherwise(pl.lit(left))
+    note = (
+        pl.when("held")
+        .then(pl.lit(_HELD))
+        .when("later")
+        .then(pl.format("waits until {}", pl.lit(rows["due"].dt.strftime("%Y-%m-%d"))))
+        .when("done")
+        .then(pl.lit(""))
+        .otherwise(pl.lit(left))
+    )
     known = keys.join(
         held.with_columns(held=pl.lit(value=True)), on=on, how="left", nulls_equal=True, maintain_order="left"
     ).join(
-        changes(decision.allowed.changes).with_columns(done=pl.lit(value=True)),
+        pl.concat(
+            [
+                changes(decision.allowed.changes).with_columns(done=pl.lit(value=True), later=pl.lit(value=False)),
+                changes(decision.waiting).with_columns(done=pl.lit(value=False), later=pl.lit(value=True)),
+            ]
+        ),
         on=on,
         how="left",
         nulls_equal=True,
         maintain_order="left",
     )
-    return decision.plan.changes.with_columns(known.select(note.alias("note"))["note"])
+    return rows.with_columns(known.select(note.alias("note"))["note"])
 
 
 def _summary(changes: pl.DataFrame) -> Iterator[dict[str, Any]]:
@@ -201,8 +219,16 @@ def _show(inputs: Inputs, decision: Decision, *, details: bool) -> None:
     terminal.say(f"records {inputs.snapshot.digest[:12]}, policy {inputs.app.spec.policy}")
     for sentence in _remarks(inputs, decision):
         terminal.say(sentence, style="yellow")
-    if decision.plan.empty:
-        return
+    if not changes.is_empty():
+        _show_changes(changes, details=details)
+    if details:
+        for row in _kept(decision):
+            terminal.say(f"kept since {row['since']}: {row['school']} {row['person']}")
+        for row in _unstaffed(decision):
+            terminal.say(f"no teacher: {row['school']} {row['class']}")
+
+
+def _show_changes(changes: pl.DataFrame, *, details: bool) -> None:
     terminal.say()
     rows = list(_summary(changes))
     terminal.table(
@@ -239,6 +265,18 @@ def _details(changes: pl.DataFrame) -> Iterator[dict[str, Any]]:
         }
 
 
+def _kept(decision: Decision) -> list[dict[str, Any]]:
+    """Who has been kept since when without a reason, the oldest first."""
+    people = kept_people(decision.kept, decision.waiting)
+    return people.select(since=pl.col("since").dt.strftime("%Y-%m-%d"), school="school", person="key").to_dicts()
+
+
+def _unstaffed(decision: Decision) -> list[dict[str, Any]]:
+    """Classes with students and no teacher."""
+    staying = pl.concat([identity(decision.waiting), decision.kept.select(IDENTITY)])
+    return unstaffed(decision.desired, staying).rename({"class_key": "class"}).to_dicts()
+
+
 def _remarks(inputs: Inputs, decision: Decision) -> Iterator[str]:
     """What a reader must know to read the plan right."""
     if inputs.app.spec.suspend:
@@ -260,10 +298,19 @@ def _remarks(inputs: Inputs, decision: Decision) -> Iterator[str]:
     if not (renamed := under_other_names(decision.desired, decision.actual)).is_empty():
         told = ", ".join(f"{school}/{key}" for school, key in renamed.iter_rows())
         yield f"would be taken over, and have another name in the app than in the records: {told}"
+    yield from _remarks_on_leaving(decision)
     for hold in decision.reviewed.open:
         # An id that was made a moment ago means nothing: the operator's will be another.
         known = hold.id if hold.published < decision.now else "new"
         yield f"held for approval ({known}): {in_words(hold)}"
+
+
+def _remarks_on_leaving(decision: Decision) -> Iterator[str]:
+    kept = counted(decision.kept, decision.waiting, now=decision.now)
+    if kept.people:
+        yield f"{kept.people} people are kept without a reason, {kept.long} of them for more than 14 days (--details)"
+    if untaught := len(_unstaffed(decision)):
+        yield f"{untaught} classes have students and no teacher (--details)"
 
 
 def _document(inputs: Inputs, decision: Decision | None, *, details: bool) -> dict[str, Any]:
@@ -291,7 +338,8 @@ def _document(inputs: Inputs, decision: Decision | None, *, details: bool) -> di
         "otherNames": under_other_names(decision.desired, decision.actual).height,
         "doubtful": decision.actual.adopting.doubts.height,
         "counts": {
-            "changes": changes.height,
+            "changes": decision.plan.changes.height,
+            "later": decision.waiting.height,
             "drift": drift,
             "held": sum(hold.rows.height for hold in decision.reviewed.open),
             "waiting": decision.reviewed.waiting,
@@ -311,7 +359,14 @@ def _document(inputs: Inputs, decision: Decision | None, *, details: bool) -> di
             for row in _summary(changes)
         ],
     }
-    return {**document, "changes": list(_details(changes))} if details else document
+    if not details:
+        return document
+    return {
+        **document,
+        "changes": list(_details(changes)),
+        "kept": _kept(decision),
+        "unstaffed": _unstaffed(decision),
+    }
 
 
 def _hold(hold: Hold, decision: Decision) -> dict[str, Any]:

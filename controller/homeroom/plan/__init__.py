@@ -11,6 +11,7 @@ from homeroom.plan.clock import Noted, doubted_since
 from homeroom.plan.guard import (
     CHANGE,
     CHANGE_SCHEMA,
+    EDITS,
     HELD_SCHEMA,
     RECENT_SCHEMA,
     SIZES_SCHEMA,
@@ -20,6 +21,7 @@ from homeroom.plan.guard import (
     Limits,
     Scope,
     Standing,
+    counted_as_gone,
     judge,
 )
 from homeroom.plan.hold import (
@@ -37,15 +39,17 @@ from homeroom.plan.hold import (
     rolled_over,
     settled,
 )
-from homeroom.plan.plan import IDENTITY, PLAN_SCHEMA, Plan, Policy
+from homeroom.plan.plan import IDENTITY, MOMENT, PLAN_SCHEMA, Plan, Policy
 
 __all__ = [
     "CHANGE",
     "CHANGE_SCHEMA",
     "COMING",
+    "EDITS",
     "HELD_SCHEMA",
     "IDENTITY",
     "LEAVING",
+    "MOMENT",
     "PERSONAL",
     "PLAN_SCHEMA",
     "RECENT_SCHEMA",
@@ -73,6 +77,7 @@ __all__ = [
     "Unseen",
     "Word",
     "changes",
+    "counted_as_gone",
     "doubted_since",
     "first_synced",
     "is_exposing",

@@ -6,6 +6,9 @@ r"""Which changes of a plan may be made now, and which need a person's word firs
                                                                                  \-> what depends on them waits
     everything else --> the plan that may be applied
 
+What has to wait for its day (an account that is closed after a time of grace) is judged on the day it is planned first,
+with all that goes with it, and never again: from then on it counts as gone, though it is there (`counted_as_gone`).
+
 Pure and columnar. `homeroom.plan.hold` keeps what is held here until it is approved or no longer planned; `released`
 and `sticky` are its memory. Intruders, repairs and additions of the records are never judged (invariant 7).
 
@@ -32,6 +35,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -103,7 +107,8 @@ RECENT_SCHEMA: Final = pl.Schema(
 """What was applied in the last `WINDOW_DAYS`, counted; `class_key` only of memberships."""
 WINDOW_DAYS: Final = 7
 
-_EDITS: Final = [Cause.SHARING_CHANGED.value, Cause.SPEC_CHANGED.value]
+EDITS: Final = [Cause.SHARING_CHANGED.value, Cause.SPEC_CHANGED.value]
+"""Causes that lie in Git."""
 _AT_ONCE: Final = [Cause.INTRUDER.value, Cause.DENIED.value]
 _ENDING: Final = pl.col("op").is_in(LEAVING) & pl.col("kind").is_in([Kind.CLASS.value, Kind.PERSON.value])
 """A class or an account comes to its end."""
@@ -155,8 +160,8 @@ class Judged:
 def judge(plan: Plan, standing: Standing, limits: Limits, *, released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
     """Judge every row once. Of the plan, only `CHANGE`, cause and staff are looked at.
 
-    `released`: [*CHANGE, hold], changes that a person approved: they pass. `sticky`: columns `HELD_SCHEMA`, changes
-    that are held already: they stay so, and do not count again.
+    `released`: [*CHANGE, hold], changes that a person approved: they pass, as do rows that `passed` before. `sticky`:
+    columns `HELD_SCHEMA`, changes that are held already: they stay so, and do not count again.
     """
     rows = _laned(plan, standing, released=released, sticky=sticky)
     breached = [
@@ -188,6 +193,34 @@ def judge(plan: Plan, standing: Standing, limits: Limits, *, released: pl.DataFr
     )
 
 
+def counted_as_gone(
+    passed: pl.DataFrame, sizes: pl.DataFrame, recent: pl.DataFrame, *, since: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """`sizes` and `recent` (columns `SIZES_SCHEMA`, `RECENT_SCHEMA`) as if the rows `passed` of a plan had been made.
+
+    They count in the window that begins at `since` from the moment when the guards let them through.
+    """
+    if passed.is_empty():
+        return sizes, recent
+    texts = [pl.col(name).cast(pl.String) for name in ("kind", "school", "class_key", "op", "cause")]
+    rows = passed.select(*texts, pl.col("hold").is_not_null().alias("approved"), "passed")
+    per_class = rows.filter(pl.col("class_key").is_not_null())
+    gone = (
+        pl.concat([rows.with_columns(class_key=pl.lit(None, pl.String)), per_class])
+        .group_by("kind", "school", "class_key")
+        .agg(pl.len().alias("gone"))
+    )
+    left = sizes.join(gone, on=["kind", "school", "class_key"], how="left", nulls_equal=True).with_columns(
+        pl.col("size") - pl.col("gone").fill_null(0)
+    )
+    made = (
+        rows.filter(pl.col("passed") >= since)
+        .group_by("kind", "school", "class_key", "op", "cause", "approved")
+        .agg(pl.len().cast(pl.Int64).alias("changes"))
+    )
+    return left.select(SIZES_SCHEMA.names()), pl.concat([recent, made.select(RECENT_SCHEMA.names())])
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # What kind of danger
 
@@ -195,7 +228,8 @@ def judge(plan: Plan, standing: Standing, limits: Limits, *, released: pl.DataFr
 def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl.DataFrame) -> pl.DataFrame:
     """The plan's rows with `n` (their position), `hold`, `sticky` and `lane` (the guard that judges them, or null)."""
     texts = [pl.col(name).cast(pl.String) for name in (*CHANGE, "cause")]
-    rows = plan.changes.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("n"), *texts, "staff")
+    position = pl.int_range(pl.len(), dtype=pl.UInt32).alias("n")
+    rows = plan.changes.select(position, *texts, "staff", "passed", before="hold")
     known = rows.select(CHANGE)
     rows = rows.with_columns(
         _found(known, released.unique(CHANGE, keep="first"), "hold"),
@@ -207,14 +241,16 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
     by_time = pl.lit(value=False)
     if standing.by_time is not None:
         there = standing.by_time.unique().with_columns(by_time=pl.lit(value=True))
-        rows = rows.with_columns(_found(rows.select(IDENTITY), there, "by_time"))
+        rows = rows.with_columns(_found(rows.select(IDENTITY), there, "by_time").fill_null(value=False))
         by_time = pl.col("by_time")
+    passed = pl.col("passed").is_not_null() & ~by_time
+    rows = rows.with_columns(pl.coalesce("hold", pl.when(passed).then("before")).alias("hold"))
     op, kind, cause = pl.col("op"), pl.col("kind"), pl.col("cause")
     leaving, coming = op.is_in(LEAVING), op.is_in(COMING)
     right = coming & (kind == Kind.RIGHT.value) & standing.rights
     reviewed = pl.lit(value=True) if standing.reviewed is None else pl.col("school").is_in(list(standing.reviewed))
     lane = (
-        pl.when(pl.col("hold").is_not_null() | pl.col("sticky") | cause.is_in(_AT_ONCE))
+        pl.when(pl.col("hold").is_not_null() | passed | pl.col("sticky") | cause.is_in(_AT_ONCE))
         .then(None)
         .when(right | _with_rights(rows))
         .then(pl.lit(Guard.ADMINISTRATORS.value))
@@ -230,7 +266,7 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
         .then(pl.lit(Guard.ROLL_OVER.value))
         .when(leaving & cause.is_in([Cause.ROLLED_OVER.value, Cause.TERM_ENDED.value]))
         .then(None)
-        .when(leaving & cause.is_in(_EDITS))
+        .when(leaving & cause.is_in(EDITS))
         .then(pl.lit(Guard.SCOPE_EDIT.value))
         .when(leaving & (cause == Cause.MOVED.value))
         .then(pl.lit(Guard.MOVES.value))
@@ -238,7 +274,7 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
         .then(pl.lit(Guard.DELETES.value))
         .when((op == Op.UPDATE.value) & (cause == Cause.SOURCE_CHANGED.value))
         .then(pl.lit(Guard.UPDATES.value))
-        .when(coming & cause.is_in(_EDITS))
+        .when(coming & cause.is_in(EDITS))
         .then(pl.lit(Guard.EXPOSURE.value))
     )
     return rows.with_columns(lane.alias("lane"))
@@ -299,14 +335,14 @@ def _too_many(
         return judged.select(by)
     leaving, coming = pl.col("op").is_in(LEAVING), pl.col("op").is_in(COMING)
     intruder = pl.col("cause") == Cause.INTRUDER.value
-    counted = pl.col("cause").is_in(_EDITS if guard is Guard.SCOPE_EDIT else [Cause.LEFT_SOURCE.value])
+    counted = pl.col("cause").is_in(EDITS if guard is Guard.SCOPE_EDIT else [Cause.LEFT_SOURCE.value])
     sizes = standing.sizes.filter(pl.col("class_key").is_not_null() == per_class).group_by(by).agg(pl.col("size").sum())
     past = standing.recent.group_by(by).agg(
         pl.col("changes").filter(leaving & counted & ~pl.col("approved")).sum().alias("gone"),
         (pl.col("changes").filter(leaving & ~intruder).sum() - pl.col("changes").filter(coming).sum()).alias("shrunk"),
     )
     planned = rows.group_by(by).agg(
-        (leaving & ~intruder).sum().cast(pl.Int64).alias("leaving"),
+        (leaving & ~intruder & pl.col("passed").is_null()).sum().cast(pl.Int64).alias("leaving"),
         # what is adopted is among the sizes already
         (coming & (pl.col("op") != Op.ADOPT.value) & pl.col("lane").is_null() & ~pl.col("sticky"))
         .sum()

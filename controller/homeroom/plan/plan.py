@@ -16,6 +16,8 @@ import polars as pl
 
 from homeroom.plan.change import LEAVING, Cause, Change, Kind, Op, Role
 
+MOMENT: Final = pl.Datetime("us", "UTC")
+
 _COLUMNS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "op": pl.Enum(Op),
     "kind": pl.Enum(Kind),
@@ -29,8 +31,12 @@ _COLUMNS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "external_id": pl.String,
     "cause": pl.Enum(Cause),
     "hold": pl.String,
+    "due": MOMENT,
+    "passed": MOMENT,
 }
 PLAN_SCHEMA: Final = pl.Schema(_COLUMNS)
+"""`due`: not to be made before; null: at once. `passed`: when the guards let through what has been waiting for its day
+since then; `hold`: which hold, released, that was in."""
 
 IDENTITY: Final = ("kind", "school", "key", "class_key", "role")
 """What makes two rows of a plan the same thing."""
@@ -102,11 +108,21 @@ class Plan:
         return self.changes.is_empty()
 
     def digest(self) -> str:
-        """SHA-256 over canonical JSON lines: equal plans, and only these, have equal digests."""
+        """SHA-256 over canonical JSON lines: equal plans, and only these, have equal digests, whenever they are due."""
         digest = hashlib.sha256()
-        for part in self.changes.iter_slices(100_000):
+        for part in self.changes.drop("due", "passed").iter_slices(100_000):
             digest.update(part.write_ndjson().encode())
         return digest.hexdigest()
+
+    @property
+    def waiting(self) -> Plan:
+        """The part whose day has not come."""
+        return Plan(self.changes.filter(pl.col("due").is_not_null()))
+
+    @property
+    def due(self) -> Plan:
+        """The part that can be made now."""
+        return Plan(self.changes.filter(pl.col("due").is_null()))
 
     def count(self) -> dict[tuple[Kind, Op], int]:
         """Changes per kind and operation, without zeros."""

@@ -12,7 +12,7 @@ import json
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 import polars as pl
@@ -26,6 +26,7 @@ from homeroom.api import (
     LearningApp,
     MatchKey,
     Operator,
+    Removal,
     Share,
     SourceGuards,
     Template,
@@ -36,6 +37,7 @@ from homeroom.plan import (
     IDENTITY,
     LEAVING,
     RECENT_SCHEMA,
+    WINDOW_DAYS,
     Guard,
     Hold,
     Judged,
@@ -47,6 +49,7 @@ from homeroom.plan import (
     Standing,
     State,
     Word,
+    counted_as_gone,
     doubted_since,
     first_synced,
     is_exposing,
@@ -57,7 +60,7 @@ from homeroom.plan import (
 )
 from homeroom.roster.adoption import adoptable
 from homeroom.roster.desired import desired as desired_of
-from homeroom.roster.diff import diff, identity, in_state, sizes, unseen
+from homeroom.roster.diff import KEPT_SCHEMA, diff, identity, in_state, sizes, unseen
 from homeroom.roster.door import RELEASED, following
 from homeroom.roster.shared import Match, Rule, Shared, share
 from homeroom.roster.state import Actual, Desired, Known
@@ -102,29 +105,45 @@ class Memory:
 class Decision:
     """What one look at records and target says.
 
-    `plan`: everything that differs. `reviewed`: what of that the policy allows, after the guards. `rules`: those whose
-    effect nobody has to approve any more, canonical. `now`: when this was decided.
-    `lost`: we know nothing of what the target says is ours (DESIGN.md section 8).
+    `plan`: everything that differs, but for what is let through already and waits for its day: that is `later`.
+    `reviewed`: what of the plan the policy allows, after the guards; part of it has to wait for its day.
+    `rules`: those whose effect nobody has to approve any more, canonical. `removal`: what was declared of it, as JSON.
+    `now`: when this was decided. `kept`: columns `homeroom.roster.diff.KEPT_SCHEMA`, what was there without a reason
+    after the last applied plan. `lost`: we know nothing of what the target says is ours (DESIGN.md section 8).
     """
 
     shared: Shared
     desired: Desired
     actual: Actual
     plan: Plan
+    later: Plan
     reviewed: Reviewed
     rules: str
+    removal: str
     now: datetime
+    kept: pl.DataFrame
     lost: bool
 
     @property
     def allowed(self) -> Plan:
         """What may be done now."""
-        return self.reviewed.plan
+        return self.reviewed.plan.due
+
+    @property
+    def passed(self) -> Plan:
+        """What the guards have let through, now or before, as long as it is planned for the same cause."""
+        before = self.plan.changes.filter(pl.col("passed").is_not_null())
+        return Plan(pl.concat([self.reviewed.plan.changes, self.later.changes, before]))
+
+    @property
+    def waiting(self) -> pl.DataFrame:
+        """Rows that are let through and wait for their day."""
+        return pl.concat([self.later.changes, self.reviewed.plan.waiting.changes])
 
     @property
     def blocked(self) -> int:
         """Changes that are wanted and not allowed now."""
-        return self.plan.changes.height - self.allowed.changes.height
+        return self.plan.changes.height - self.reviewed.plan.changes.height
 
 
 async def decide(
@@ -143,7 +162,7 @@ async def decide(
 
     `shared`: what `rules` select of `roster` on the district's day.
     """
-    homeroom, today = district.spec.homeroom, district.spec.day(now)
+    homeroom, today, now = district.spec.homeroom, district.spec.day(now), now.astimezone(UTC)
     stored, known = memory.stored, memory.known
     wanted = await asyncio.to_thread(desired_of, roster, shared)
     told = recognisable(known, wanted, records=roster if stored is None else None)
@@ -161,16 +180,27 @@ async def decide(
     def compare() -> Decision:
         before = rules_from(stored.rules) if stored is not None and stored.rules != declared else None
         intermediate = made_by(before) if before is not None else None
-        plan = diff(
-            wanted,
-            actual,
-            baseline=stored.baseline if stored else None,
-            removal=app.spec.removal,
-            roster=roster,
-            today=today,
-            intermediate=intermediate,
-            denied=[one.person for one in district.spec.deny],
-        )
+        removal = app.spec.removal
+        removal_before = Removal.model_validate_json(stored.removal) if stored is not None and stored.removal else None
+
+        def compared(moment: datetime) -> Plan:
+            return diff(
+                wanted,
+                actual,
+                baseline=stored.baseline if stored else None,
+                removal=removal,
+                roster=roster,
+                today=today,
+                now=moment,
+                intermediate=intermediate,
+                removal_before=removal_before,
+                denied=[one.person for one in district.spec.deny],
+            )
+
+        whole = compared(now)
+        is_later = pl.col("passed").is_not_null() & pl.col("due").is_not_null()
+        plan, later = Plan(whole.changes.filter(~is_later)), Plan(whole.changes.filter(is_later))
+        passed = whole.changes.filter(pl.col("passed").is_not_null())
         covered = pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String()))
         if intermediate is not None and before is not None and any(rule.effect is Effect.EXCLUDE for rule in before):
             open_wide = made_by([rule for rule in before if rule.effect is Effect.INCLUDE])
@@ -181,6 +211,9 @@ async def decide(
         by_time = None
         if sure is not None and not leaving.is_empty():
             by_time = in_state(identity(leaving), made_by(rules, district.spec.day(sure)))
+            if sure < now:  # nor does a grace end only because the clock says so
+                unripe, due = identity(compared(sure).waiting.changes), identity(plan.due.changes)
+                by_time = pl.concat([by_time, unripe.join(due, on=list(IDENTITY), how="semi", nulls_equal=True)])
         seen = following(plan.changes, memory.released)  # at the source, by somebody who approved it
         before_it = intermediate or (stored.baseline.desired if stored is not None else wanted)
 
@@ -188,11 +221,14 @@ async def decide(
             permitted = plan.under(Policy(app.spec.policy.value))
             if permitted.empty:  # as on most nights: nothing of the target has to be counted
                 return Judged(plan=permitted, held=pl.DataFrame(schema=HELD_SCHEMA), waiting=0)
+            sizes_now, recent = counted_as_gone(
+                passed, sizes(actual), memory.recent, since=now - timedelta(days=WINDOW_DAYS)
+            )
             starting = {hold.place for hold in holds if hold.guard is Guard.FIRST_SYNC and hold.state is State.OPEN}
             is_reviewing = app.spec.first_sync is FirstSync.REVIEW or lost
             standing = Standing(
-                sizes=sizes(actual),
-                recent=memory.recent,
+                sizes=sizes_now,
+                recent=recent,
                 # a school may be ours, by adoption, before anybody has seen what it is to get
                 reviewed={*known.schools, *first_synced(holds)} - starting if is_reviewing else None,
                 known=known.schools,
@@ -223,10 +259,15 @@ async def decide(
             desired=wanted,
             actual=actual,
             plan=plan,
+            later=later,
             reviewed=reviewed,
             # What an edit exposes is new, whenever it comes, until somebody has seen the edit.
             rules=stored.rules if stored is not None and is_asking else declared,
+            removal=removal.model_dump_json() if actual.complete or stored is None else stored.removal,
             now=now,
+            kept=stored.baseline.kept
+            if stored is not None and stored.baseline.dated
+            else pl.DataFrame(schema=KEPT_SCHEMA),
             lost=lost,
         )
 

@@ -31,6 +31,8 @@ from homeroom.api import (
     Counts,
     DeletionPolicy,
     District,
+    Duration,
+    KeptStatus,
     LearningApp,
     LearningAppStatus,
     PersonRemoval,
@@ -70,8 +72,9 @@ from homeroom.reconcile.outcome import gaps, left_to_do, outcome_of, plan_status
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
 from homeroom.reconcile.subscription import with_subscription, without_subscription
-from homeroom.roster.diff import Baseline, diff, expected
+from homeroom.roster.diff import Baseline, diff, expected, is_current, passed_rows
 from homeroom.roster.door import RELEASED
+from homeroom.roster.leaving import Kept, counted, unstaffed
 from homeroom.roster.owned import unrecorded
 from homeroom.roster.shared import Rule, Shared, barring, rules_of, share
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired
@@ -140,6 +143,7 @@ class LearningAppRoot:
                 "in_more_schools": None,
                 "findings": (),
                 "plan": None,
+                "kept": None,
             }
             return Report(
                 status=without_subscription(app.status.model_copy(update=nothing)),
@@ -178,18 +182,19 @@ class LearningAppRoot:
             )
             self._count_planned(decision)
             await self._save_holds(run, decision.reviewed.holds, before=inputs.memory.holds)
-            applied = await self._apply(run, inputs, decision, target)
+            applied, baseline = await self._apply(run, inputs, decision, target)
             await self._own(run, inputs, decision)  # not before the baseline: without one all is in review
             lacking = gaps(app, target)
-        holds = decision.reviewed.holds
+        done = changes(decision.waiting)  # let through, and remembered in the baseline
         if applied is not None:
-            done = changes(decision.allowed.changes).join(
-                applied.undone, on=list(IDENTITY), how="anti", nulls_equal=True
-            )
-            holds = settled(holds, done)
-            await self._save_holds(run, holds, before=decision.reviewed.holds)
+            made = changes(decision.allowed.changes)
+            done = pl.concat([done, made.join(applied.undone, on=list(IDENTITY), how="anti", nulls_equal=True)])
+        holds = settled(decision.reviewed.holds, done)
+        await self._save_holds(run, holds, before=decision.reviewed.holds)
         await approvals.answer(run.cluster, run.key, holds, now=run.clock.now())
-        return self._report(run, inputs, decision, applied, lacking=lacking)
+        kept = counted(baseline.kept, decision.waiting, now=decision.now)
+        untaught = await asyncio.to_thread(unstaffed, decision.desired, baseline.kept)
+        return self._report(run, inputs, decision, applied, lacking=lacking, kept=kept, untaught=untaught.height)
 
     # -- gather -------------------------------------------------------------------------------------------------
 
@@ -237,6 +242,7 @@ class LearningAppRoot:
                 app=name,
                 district=reference,
                 words=approvals.words_of(run.cluster, run.key),
+                grace=run.resource.spec.removal.grace,
                 now=run.clock.now(),
             ),
             revision=await self._revision(run, raw, *_rules_of_app(run.cluster, run.key)),
@@ -259,8 +265,8 @@ class LearningAppRoot:
 
     async def _apply(
         self, run: Run[LearningApp], inputs: _Inputs, decision: Decision, target: Target
-    ) -> Applied | None:
-        """Carry out what is allowed; None when there was nothing to do.
+    ) -> tuple[Applied | None, Baseline]:
+        """Carry out what is allowed (None: there was nothing to do); with the baseline as it is stored after that.
 
         The baseline is written before the first change and again after the last one: whatever happens in between, what
         was wanted once had a reason, so nobody who was let in is later taken for an intruder (invariant 7).
@@ -270,19 +276,29 @@ class LearningAppRoot:
             stored is not None
             and decision.plan.empty
             and not stored.baseline.first
-            and (stored.rules, stored.sharing) == (decision.rules, decision.shared.digest)
+            and (stored.rules, stored.sharing, stored.removal)
+            == (decision.rules, decision.shared.digest, decision.removal)
+            and await asyncio.to_thread(is_current, stored.baseline, decision.actual)
         ):
-            return None
-        before = stored.baseline if stored else None
-        baseline = await asyncio.to_thread(expected, decision.desired, decision.actual, decision.plan, before=before)
+            return None, stored.baseline
+        baseline = await asyncio.to_thread(
+            expected,
+            decision.desired,
+            decision.actual,
+            decision.plan,
+            before=stored.baseline if stored else None,
+            passed=decision.passed,
+            now=decision.now,
+        )
         await self._save(run, decision, baseline)
         if plan.empty:
-            return None
+            return None, baseline
         applied = await self._executor(run, inputs.revision).apply(
             plan, target, interrupted=run.interrupted, progress=run.progress
         )
-        await self._save(run, decision, await asyncio.to_thread(baseline.settled, plan, applied.undone))
-        return applied
+        baseline = await asyncio.to_thread(baseline.settled, plan, applied.undone)
+        await self._save(run, decision, baseline)
+        return applied, baseline
 
     async def _own(self, run: Run[LearningApp], inputs: _Inputs, decision: Decision) -> None:
         """The ledger learns what the target's marks say is ours, should it not know that any more."""
@@ -304,7 +320,9 @@ class LearningAppRoot:
     async def _save(self, run: Run[LearningApp], decision: Decision, baseline: Baseline) -> None:
         await asyncio.to_thread(
             self.store.save_baseline,
-            StoredBaseline(baseline=baseline, rules=decision.rules, sharing=decision.shared.digest),
+            StoredBaseline(
+                baseline=baseline, rules=decision.rules, sharing=decision.shared.digest, removal=decision.removal
+            ),
             namespace=run.key.namespace,
             app=run.key.name,
             epoch=run.cluster.epoch,
@@ -344,7 +362,14 @@ class LearningAppRoot:
         )
         async with target:
             actual = await target.read(recognisable(known, stored.baseline.desired))
-            plan = diff(nothing, actual, baseline=stored.baseline, removal=removal)
+            plan = diff(
+                nothing,
+                actual,
+                baseline=stored.baseline,
+                removal=removal,
+                intermediate=stored.baseline.desired,
+                edit=Cause.SPEC_CHANGED,
+            )
             applied = await self._executor(run, await self._revision(run)).apply(
                 plan, target, interrupted=lambda: "stopping" if run.cluster.stopping() else None, progress=_silent
             )
@@ -395,7 +420,15 @@ class LearningAppRoot:
             await run.cluster.write_status(raw, status.document())
 
     def _report(
-        self, run: Run[LearningApp], inputs: _Inputs, decision: Decision, applied: Applied | None, *, lacking: list[str]
+        self,
+        run: Run[LearningApp],
+        inputs: _Inputs,
+        decision: Decision,
+        applied: Applied | None,
+        *,
+        lacking: list[str],
+        kept: Kept,
+        untaught: int,
     ) -> Report[LearningAppStatus]:
         app, shared, left = run.resource, decision.shared, left_to_do(decision, applied)
         schools = tuple(SchoolCounts.model_validate(row) for row in shared.per_school.iter_rows(named=True))
@@ -415,6 +448,9 @@ class LearningAppRoot:
                     for rule, number in shared.findings.group_by("rule").len().sort("rule").iter_rows()
                 ),
                 "plan": plan_status(left, decision.blocked, doubtful=decision.actual.adopting.doubts.height),
+                "kept": KeptStatus(
+                    people=kept.people, older_than_14_days=kept.long, leaving=kept.leaving, protected=kept.protected
+                ),
                 "holds": approvals.hold_statuses(decision.reviewed.open),
             }
         )
@@ -434,6 +470,17 @@ class LearningAppRoot:
             generation=app.metadata.generation,
             now=run.clock.now(),
         )
+        status = conditions.with_condition(
+            status,
+            type_=conditions.ConditionType.STAFFED,
+            value=not untaught,
+            reason=Reason.UNSTAFFED if untaught else Reason.STAFFED,
+            message=f"{untaught} classes have students and no teacher"
+            if untaught
+            else "every class with students has a teacher",
+            generation=app.metadata.generation,
+            now=run.clock.now(),
+        )
         rows = school_rows(decision, applied, left, bought=app.spec.subscription)
         status = with_subscription(
             status,
@@ -445,13 +492,13 @@ class LearningAppRoot:
             now=run.clock.now(),
         )
         self._tell_drift(run, decision, applied)
-        reason, message, ending = outcome_of(decision, applied, left, inputs.district)
+        reason, message, ending = outcome_of(decision, applied, left, inputs.district, kept=kept)
         return Report(
             status=status,
             message=message,
             reason=reason,
             ending=ending,
-            again=app.spec.interval.timedelta,
+            again=min([app.spec.interval.timedelta, *(due - decision.now for due in decision.waiting["due"])]),
             read_at=run.clock.now() if decision.actual.complete else None,
             summary=shared.distinct.model_dump(),
             schools=rows,
@@ -460,20 +507,33 @@ class LearningAppRoot:
 
 
 def remembered(
-    store: Store, *, namespace: str, app: str, district: str, words: Sequence[Word], now: datetime
+    store: Store,
+    *,
+    namespace: str,
+    app: str,
+    district: str,
+    words: Sequence[Word],
+    grace: Duration,
+    now: datetime,
 ) -> Memory:
     """What the store knows about an app, and what approvals let pass at the door of its district. Blocks.
 
-    What was made under an approved hold counts as made, even if we died before we could note that in the hold.
+    What was made under an approved hold counts as made, and so does what was let through until its `grace` is over,
+    even if we died before we could note that in the hold.
     """
+    stored = store.baseline(namespace=namespace, app=app)
+    since = now - timedelta(days=WINDOW_DAYS)
     holds = store.holds(namespace=namespace, kind="LearningApp", name=app)
     approved = [hold.id for hold in holds if hold.state is State.APPROVED]
+    made = store.released(namespace=namespace, app=app, holds=approved)
+    if stored is not None:
+        made = pl.concat([made, changes(passed_rows(stored.baseline).filter(pl.col("hold").is_in(approved)))])
     return Memory(
-        stored=store.baseline(namespace=namespace, app=app),
+        stored=stored,
         known=store.known(namespace=namespace, app=app),
-        recent=store.recent(namespace=namespace, app=app, since=now - timedelta(days=WINDOW_DAYS)),
+        recent=store.recent(namespace=namespace, app=app, since=since, closed_since=grace.after(since)),
         holds=holds,
-        made=store.released(namespace=namespace, app=app, holds=approved),
+        made=made,
         words=words,
         noted=store.noted(namespace=namespace, app=app),
         released=store.passed(namespace=namespace, district=district)

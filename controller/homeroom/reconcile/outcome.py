@@ -27,6 +27,7 @@ from homeroom.reconcile.decide import Decision
 from homeroom.reconcile.executor import Applied
 from homeroom.reconcile.run import Ending
 from homeroom.roster.diff import identity
+from homeroom.roster.leaving import Kept
 from homeroom.roster.shared import Shared
 from homeroom.targets import Target
 
@@ -34,11 +35,17 @@ _COUNTED: Final = tuple(PeopleCounts.model_fields)
 
 
 def left_to_do(decision: Decision, applied: Applied | None) -> pl.DataFrame:
-    """Rows of the whole plan that are still to be done: undone, stopped by the guard, or not allowed by the policy."""
+    """Rows of the whole plan that are still to be done: undone, stopped by the guard, or not allowed by the policy.
+
+    Not what waits for its day.
+    """
     plan = decision.plan.changes
-    if applied is None:
+    done = identity(decision.reviewed.plan.waiting.changes)
+    if applied is not None:
+        made = identity(decision.allowed.changes)
+        done = pl.concat([done, made.join(applied.undone, on=list(IDENTITY), how="anti", nulls_equal=True)])
+    if done.is_empty():
         return plan
-    done = identity(decision.allowed.changes).join(applied.undone, on=list(IDENTITY), how="anti", nulls_equal=True)
     keys = identity(plan).with_row_index("seq").join(done, on=list(IDENTITY), how="anti", nulls_equal=True)
     return plan[keys["seq"].sort()]
 
@@ -148,7 +155,7 @@ def _missing(decision: Decision, left: pl.DataFrame) -> pl.DataFrame:
 
 
 def outcome_of(
-    decision: Decision, applied: Applied | None, left: pl.DataFrame, district: District
+    decision: Decision, applied: Applied | None, left: pl.DataFrame, district: District, *, kept: Kept
 ) -> tuple[Reason, str, Ending]:
     """Reason, message and how it ended; the weightiest comes first."""
     contact = f"; {district.spec.contact}" if district.spec.contact else ""
@@ -177,9 +184,10 @@ def outcome_of(
         return *still, Ending.STALLED
     distinct = decision.shared.distinct
     words = f"{distinct.students} students, {distinct.teachers} teachers, {distinct.sections} sections"
-    if not left.is_empty():
-        return Reason.SUCCEEDED, f"{words}; {left.height} changes are not made under this policy", Ending.DONE
-    return Reason.SUCCEEDED, f"{words} in sync", Ending.DONE
+    words += " in sync" if left.is_empty() else f"; {left.height} changes are not made under this policy"
+    if kept.long:
+        words += f"; {kept.long} people have been kept for more than 14 days without a reason in the records"
+    return Reason.SUCCEEDED, words, Ending.DONE
 
 
 def _standing_still(decision: Decision, contact: str) -> tuple[Reason, str] | None:

@@ -17,6 +17,8 @@ Pure and columnar: people and classes are matched by source id once, memberships
   The name of a person belongs to the records.
 * Nothing is removed in a school of which the baseline knows nothing: then we cannot know what had a reason (a lost
   store, section 8; a school that was never read).
+* An account is closed, and a class archived, when a time of grace is over; memberships and rights end at once, but for
+  the last teachers of a class in use, who stay for a week (`homeroom.roster.leaving`).
 * What touches a conflict, or a school that could not be read, stands still both ways (invariants 6 and 13). So do keys
   that appear twice in the target, whether it says so or not, and what might be several things to adopt.
 * What is to be adopted is compared as if it were ours. Whoever is in a class that is adopted, and is not wanted there,
@@ -26,24 +28,28 @@ Pure and columnar: people and classes are matched by source id once, memberships
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from types import MappingProxyType
 from typing import Final
 
 import polars as pl
 
 from homeroom.api import ClassRemoval, PersonRemoval, Removal
-from homeroom.plan import COMING, IDENTITY, LEAVING, PERSONAL, SIZES_SCHEMA, Cause, Kind, Op, Plan, Role, Unseen
+from homeroom.plan import COMING, IDENTITY, LEAVING, MOMENT, PERSONAL, SIZES_SCHEMA, Cause, Kind, Op, Plan, Role, Unseen
+from homeroom.roster.leaving import dated, last_teachers
 from homeroom.roster.state import DESIRED_SCHEMAS, Actual, Adopting, Desired
 from homeroom.roster.tables import ClassRole, Roster
 
 UNAPPLIED_SCHEMA: Final = pl.Schema(dict.fromkeys((*IDENTITY, "cause"), pl.String()))
 """`cause`: the one it was planned with."""
-KEPT_SCHEMA: Final = pl.Schema({**UNAPPLIED_SCHEMA, "was": pl.String()})
-"""`cause`: as above, null where it was not planned. `was`: the strongest `Role` that a person had, if known."""
+KEPT_SCHEMA: Final = pl.Schema(
+    {**UNAPPLIED_SCHEMA, "was": pl.String(), "since": MOMENT, "passed": MOMENT, "hold": pl.String()}
+)
+"""`cause`: as above, null where it was not planned. `was`: the strongest `Role` that a person had, if known. `since`:
+when the last reason ended. `passed`: when the guards let that end through, null: not yet; `hold`: as in a plan."""
 
 PLAYED: Final[Mapping[str, str]] = MappingProxyType(
     {ClassRole.STUDENT.value: Role.LEARNER.value, ClassRole.TEACHER.value: Role.COACH.value}
@@ -67,6 +73,11 @@ class Baseline:
     kept: pl.DataFrame
     unapplied: pl.DataFrame
     first: bool = False  # nothing has ever been applied in full
+
+    @property
+    def dated(self) -> bool:
+        """Whether it knows of everything since when it has no reason; older releases did not write that down."""
+        return "since" in self.kept.columns and self.kept["since"].null_count() == 0
 
     def settled(self, plan: Plan, undone: pl.DataFrame) -> Baseline:
         """The same once `plan` has been applied, but for `undone` (columns `IDENTITY`)."""
@@ -124,14 +135,21 @@ def diff(
     removal: Removal,
     roster: Roster | None = None,
     today: date | None = None,
+    now: datetime | None = None,
     intermediate: Desired | None = None,
+    edit: Cause = Cause.SHARING_CHANGED,
+    removal_before: Removal | None = None,
     denied: Collection[str] = (),
 ) -> Plan:
     """Compare, and say why.
 
     `roster` and `today`: the records behind `desired` and the day they were shared for, to tell an ended enrollment
     from a vanished one. `intermediate`: what the rules of the last applied plan make of the same records; given only
-    when the rules have changed since. `denied`: source ids of people who must be out whatever else holds.
+    when the rules have changed since; `edit`: the cause of what follows from that. `removal_before`: the
+    removal of the last applied plan. `denied`: source ids of people who must be out whatever else holds.
+
+    What has to wait for its day is in the plan with the moment when it is due, counted from the end of its last reason
+    as the baseline has it, or else from `now`. Without `now` everything is due.
     """
     baseline = _read(baseline)
     compared = _compare(desired, actual)
@@ -150,20 +168,33 @@ def diff(
         parts.append(_membership_rows(unwanted, actual, Op.REMOVE).with_columns(adopted=pl.lit(value=True)))
     still = _still(actual)
     still = replace(still, people=still.people.filter(~pl.col("key").is_in(list(denied))))
+    edited = pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String()))
     if baseline is not None and actual.complete:
         known = _known_schools(baseline)
         leaving = _leaving(actual, compared, still, removal=removal, baseline=baseline, denied=denied)
         parts += [part.filter(pl.col("school").is_in(known.implode())) for part in leaving]
+        if removal_before is not None and removal_before != removal:
+            before = _leaving(actual, compared, still, removal=removal_before, baseline=baseline, denied=denied)
+            edited = _lacking(_going(leaving), _going(before))
     rows = pl.concat(parts, how="diagonal_relaxed").pipe(_moving, still).pipe(_marked_adopted)
     if rows.is_empty():
         return Plan.of(rows.select("kind", "op", "school", "key"))
     ended = over(rows, roster, today) if roster is not None and today is not None else None
-    renumbered = _renumbered(rows, desired, actual)
-    return Plan.of(
-        _with_causes(
-            rows, baseline=baseline, over=ended, intermediate=intermediate, denied=denied, renumbered=renumbered
-        )
+    rows = _with_causes(
+        rows,
+        baseline=baseline,
+        over=ended,
+        intermediate=intermediate,
+        edit=edit,
+        edited=edited,
+        denied=denied,
+        renumbered=_renumbered(rows, desired, actual),
     )
+    if baseline is None or now is None:
+        return Plan.of(rows)
+    kept, alone = _of_kept(rows, baseline), last_teachers(rows, desired)
+    grace_before = removal_before.grace if removal_before is not None else None
+    return Plan.of(dated(rows, kept, alone, grace=removal.grace, grace_before=grace_before, now=now))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -494,6 +525,12 @@ def _leaving(
     ]
 
 
+def _going(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """`IDENTITY` of what goes of the rows that `_leaving` found."""
+    rows = _with_identity(pl.concat(parts, how="diagonal_relaxed"))
+    return identity(rows.filter(~pl.col("spared")))
+
+
 def _leavers(people: pl.DataFrame, *, removal: Removal, baseline: Baseline) -> pl.DataFrame:
     """Whose account is in use and no longer desired: [row_now, school, key, external_id, policy].
 
@@ -586,6 +623,8 @@ def _with_causes(
     baseline: Baseline | None,
     over: pl.DataFrame | None,
     intermediate: Desired | None,
+    edit: Cause,
+    edited: pl.DataFrame,
     denied: Collection[str],
     renumbered: pl.DataFrame,
 ) -> pl.DataFrame:
@@ -612,6 +651,8 @@ def _with_causes(
         _looked_up(keys, baseline.kept, "cause").alias("kept_cause"),
         _looked_up(keys, baseline.unapplied, "cause").alias("unapplied_cause"),
         has(in_state(keys, intermediate) if intermediate else None).alias("by_old_rules"),
+        has(edited).alias("edited"),
+        _looked_up(keys, baseline.kept, "passed").is_not_null().alias("passed_before"),
         (_looked_up(keys, over, "cause") if over is not None else pl.lit(None, pl.String)).alias("over"),
         moves(rows).alias("moves"),
         updates.join(
@@ -627,7 +668,7 @@ def _with_causes(
     leaving, update = op.is_in(LEAVING), op == Op.UPDATE.value
     reason = pl.col("before") | pl.col("kept")
     said = pl.when(pl.col("unapplied_cause") != adoption).then("unapplied_cause")  # nobody adopts it any more
-    edit = [Cause.SOURCE_CHANGED.value, Cause.DRIFT.value]
+    renamed = [Cause.SOURCE_CHANGED.value, Cause.DRIFT.value]
     cause = (
         # Only a place in a class or a right can be an intruder's: a person or class with our mark is our own making.
         pl.when("adopted")
@@ -638,18 +679,20 @@ def _with_causes(
         .then(pl.lit(Cause.INTRUDER.value))
         .when(pl.col("renumbered") & kind.is_in(PERSONAL) & ~update)
         .then(pl.lit(Cause.ID_CHANGED.value))
-        # Who was to move once, and now goes nowhere, leaves.
-        .when(leaving & (pl.col("kept_cause") != Cause.MOVED.value))
+        .when(leaving & pl.col("edited"))
+        .then(pl.lit(Cause.SPEC_CHANGED.value))
+        # Who was to move once, and now goes nowhere, leaves; but not who moved, and whose account waits to be closed.
+        .when(leaving & ((pl.col("kept_cause") != Cause.MOVED.value) | pl.col("passed_before")))
         .then("kept_cause")
         .when(leaving & pl.col("by_old_rules"))
-        .then(pl.lit(Cause.SHARING_CHANGED.value))
+        .then(pl.lit(edit.value))
         .when(leaving & pl.col("over").is_not_null())
         .then("over")
         .when(leaving & pl.col("moves"))
         .then(pl.lit(Cause.MOVED.value))
         .when(leaving)
         .then(pl.lit(Cause.LEFT_SOURCE.value))
-        .when(update & said.is_in(edit))
+        .when(update & said.is_in(renamed))
         .then(said)
         .when(update & (kind == Kind.PERSON.value) & (pl.col("name") == pl.col("name_before")) & ~pl.col("unapplied"))
         .then(pl.lit(Cause.DRIFT.value))
@@ -773,8 +816,18 @@ def over(rows: pl.DataFrame, roster: Roster, today: date, *, roles: Mapping[str,
 # What to remember
 
 
-def expected(desired: Desired, actual: Actual, plan: Plan, *, before: Baseline | None) -> Baseline:
+def expected(
+    desired: Desired,
+    actual: Actual,
+    plan: Plan,
+    *,
+    before: Baseline | None,
+    passed: Plan | None = None,
+    now: datetime | None = None,
+) -> Baseline:
     """The baseline to store before the first change of a run; `plan` is the whole of `diff`, and nothing of it is done.
+
+    `passed`: the part of it that the guards have let through. `now`: for what has no reason any more from now on.
 
     A school that cannot be read stays as it was in `before`. One that was never read completely is left out, so that
     nothing is removed there; when it is read for the first time, all that we find marked there counts as having had a
@@ -805,18 +858,17 @@ def expected(desired: Desired, actual: Actual, plan: Plan, *, before: Baseline |
     kept = _lacking(kept, in_state(kept, state))
     if actual.complete:
         # What the target no longer has is over, but only where we can believe our eyes.
-        visible = _moving(kept, still)
-        kept = pl.concat(
-            [
-                _lacking(kept, visible),
-                visible.join(in_state(visible, actual), on=list(IDENTITY), how="semi", nulls_equal=True),
-            ]
-        )
+        kept = _lacking(kept, _vanished(kept, actual, still))
 
     changes = plan.changes.select(pl.col(name).cast(pl.String) for name in (*IDENTITY, "op", "cause"))
     leaving = pl.col("op").is_in(LEAVING)
     planned = changes.filter(leaving).unique(IDENTITY)
-    kept = kept.with_columns(_looked_up(kept, planned, "cause").fill_null(kept["cause"]))
+    kept = kept.with_columns(
+        _looked_up(kept, planned, "cause").fill_null(kept["cause"]), pl.col("since").fill_null(pl.lit(now, MOMENT))
+    )
+    seen = _moving(kept, still) if actual.complete else kept.clear()
+    through = seen.clear() if passed is None else _through(passed, seen, now)
+    kept = pl.concat([_lacking(kept, seen), _lacking(seen, through).with_columns(_NOT_PASSED), through])
     coming = changes.filter(~leaving & pl.col("school").is_in(state.schools["key"].implode())).select(*UNAPPLIED_SCHEMA)
     waiting = _lacking(old.unapplied, _moving(old.unapplied, still))
     parts = [
@@ -831,6 +883,42 @@ def expected(desired: Desired, actual: Actual, plan: Plan, *, before: Baseline |
         unapplied=unapplied,
         first=old.first and (not unapplied.is_empty() or state is not desired),
     )
+
+
+_NOT_PASSED: Final = [pl.lit(None, MOMENT).alias("passed"), pl.lit(None, pl.String).alias("hold")]
+
+
+def _through(passed: Plan, kept: pl.DataFrame, now: datetime | None) -> pl.DataFrame:
+    """Those of `kept` whose end is in `passed`, with the moment when it came there first, and by which hold."""
+    rows = passed.changes.filter(pl.col("op").cast(pl.String).is_in(LEAVING))
+    when = identity(rows).with_columns(rows["passed"], rows["hold"]).unique(IDENTITY, keep="first", maintain_order=True)
+    found = kept.drop("passed", "hold").join(when, on=list(IDENTITY), how="inner", nulls_equal=True)
+    return found.with_columns(pl.col("passed").fill_null(pl.lit(now, MOMENT))).select(kept.columns)
+
+
+def _vanished(kept: pl.DataFrame, actual: Actual, still: _Still) -> pl.DataFrame:
+    """`IDENTITY` of those of `kept` that a complete reading no longer finds, though they could be seen."""
+    visible = _moving(kept, still)
+    return _lacking(visible, in_state(visible, actual)).select(IDENTITY)
+
+
+def is_current(baseline: Baseline, actual: Actual) -> bool:
+    """Whether what is kept is there still, and dated: then a run that changes nothing has nothing to remember."""
+    return baseline.dated and (not actual.complete or _vanished(baseline.kept, actual, _still(actual)).is_empty())
+
+
+def passed_rows(baseline: Baseline) -> pl.DataFrame:
+    """[*CHANGE, hold, passed]: what is there still, and whose end the guards have let through."""
+    ends = {Kind.PERSON.value: Op.SUSPEND.value, Kind.CLASS.value: Op.ARCHIVE.value}
+    rows = _rows_of(KEPT_SCHEMA, baseline.kept).filter(pl.col("passed").is_not_null())
+    op = pl.col("kind").replace_strict(ends, default=Op.REMOVE.value, return_dtype=pl.String)
+    return rows.select(op.alias("op"), *IDENTITY, "hold", "passed")
+
+
+def _of_kept(rows: pl.DataFrame, baseline: Baseline) -> pl.DataFrame:
+    """[since, passed, hold] of `rows` of a plan, null where nothing is known."""
+    keys, kept = identity(rows), baseline.kept
+    return pl.DataFrame([_looked_up(keys, kept, name) for name in ("since", "passed", "hold", "cause")])
 
 
 def _read(baseline: Baseline | None) -> Baseline | None:

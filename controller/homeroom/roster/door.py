@@ -23,7 +23,7 @@ from typing import Final
 
 import polars as pl
 
-from homeroom.plan import CHANGE, IDENTITY, LEAVING, PERSONAL, SIZES_SCHEMA, Cause, Kind, Op, Plan
+from homeroom.plan import CHANGE, IDENTITY, LEAVING, PERSONAL, PLAN_SCHEMA, SIZES_SCHEMA, Cause, Kind, Op, Plan
 from homeroom.roster.accept import REFERENCES, in_order, mapped, rings
 from homeroom.roster.diff import PLAYED, moves, over
 from homeroom.roster.shared import DISTRICT_ADMINISTRATORS
@@ -72,9 +72,9 @@ _Tables = Mapping[str, pl.DataFrame]
 def compare(before: Roster, fresh: Roster, today: date) -> Plan:
     """`departures` with their causes, and what comes anew, counted alike (Create): as a plan, for the guard.
 
-    Its columns are `CHANGE` and `cause` as text, `staff` and `hold` (null). `today`: the district's day; what was over
-    by its dates and vanishes is an end of a term, as long as its school is still there. Who has no role and no
-    enrollment anywhere is left out: nobody sees that person come or go.
+    Its columns are those of `PLAN_SCHEMA`: `CHANGE` and `cause` as text, all others null. `today`: the district's day;
+    what was over by its dates and vanishes is an end of a term, as long as its school is still there. Who has no role
+    and no enrollment anywhere is left out: nobody sees that person come or go.
     """
     if all(one.equals(other) for (_, one), (_, other) in zip(before.tables(), fresh.tables(), strict=True)):
         gone = come = pl.DataFrame(schema=DEPARTURES)  # as on most nights
@@ -82,9 +82,9 @@ def compare(before: Roster, fresh: Roster, today: date) -> Plan:
         gone = departures(before, fresh).drop_nulls("school")
         come = departures(fresh, before).drop_nulls("school").filter(pl.col("op") == Op.REMOVE.value)
     rows = pl.concat([gone, come.with_columns(op=pl.lit(Op.CREATE.value))])
-    blank = {"staff": pl.lit(None, pl.Boolean), "hold": pl.lit(None, pl.String)}
+    blank = [pl.lit(None, dtype).alias(name) for name, dtype in PLAN_SCHEMA.items() if name not in {*CHANGE, "cause"}]
     if rows.is_empty():
-        return Plan(rows.with_columns(cause=pl.lit(None, pl.String), **blank))
+        return Plan(rows.with_columns(pl.lit(None, pl.String).alias("cause"), *blank))
     ended = over(gone, before, today, roles=_ENROLLED).filter(pl.col("school").is_in(fresh.orgs["id"].implode()))
     on = list(IDENTITY)
     found = rows.join(ended.rename({"cause": "ended"}), on=on, how="left", nulls_equal=True, maintain_order="left")
@@ -100,7 +100,7 @@ def compare(before: Roster, fresh: Roster, today: date) -> Plan:
         .then(pl.lit(Cause.MOVED.value))
         .otherwise(pl.lit(Cause.LEFT_SOURCE.value))
     )
-    return Plan(found.select(*DEPARTURES, cause.alias("cause"), **blank))
+    return Plan(found.select(*DEPARTURES, cause.alias("cause"), *blank))
 
 
 def departures(before: Roster, fresh: Roster) -> pl.DataFrame:

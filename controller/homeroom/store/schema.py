@@ -59,6 +59,7 @@ baseline = sa.Table(
     sa.Column("rules", sa.Text, nullable=False),
     sa.Column("sharing", sa.String(64), nullable=False),
     sa.Column("first", sa.Boolean, nullable=False),
+    sa.Column("removal", sa.Text, nullable=False, server_default=""),
     comment="what had a reason to be in the target when a plan was last applied (homeroom.roster.diff.Baseline)",
 )
 

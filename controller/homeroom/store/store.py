@@ -27,6 +27,7 @@ from homeroom.errors import HomeroomError
 from homeroom.plan import (
     CHANGE,
     CHANGE_SCHEMA,
+    EDITS,
     LEAVING,
     PERSONAL,
     RECENT_SCHEMA,
@@ -116,11 +117,15 @@ class Door:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBaseline:
-    """A baseline with what it was made of: the rules (canonical JSON) and the digest of what they shared."""
+    """A baseline with what it was made of: the rules (canonical JSON) and the digest of what they shared.
+
+    `removal`: the app's `spec.removal` then, as JSON; empty: an older release did not write that down.
+    """
 
     baseline: Baseline
     rules: str
     sharing: str
+    removal: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,7 +330,7 @@ class Store:
         if row is None:
             return None
         baseline = _read(self._baselines(namespace, app) / row.files, first=row.first)
-        return StoredBaseline(baseline=baseline, rules=row.rules, sharing=row.sharing)
+        return StoredBaseline(baseline=baseline, rules=row.rules, sharing=row.sharing, removal=row.removal)
 
     def save_baseline(self, stored: StoredBaseline, *, namespace: str, app: str, epoch: int) -> None:
         """Replace the baseline: files first, then the row that names them, so that a crash leaves the old one."""
@@ -337,6 +342,7 @@ class Store:
             "files": name,
             "rules": stored.rules,
             "sharing": stored.sharing,
+            "removal": stored.removal,
             "first": stored.baseline.first,
         }
         with self._writing(epoch) as connection:
@@ -652,8 +658,12 @@ class Store:
         columns = {"at": pl.Datetime("us"), "district": text, "reason": text, "changes": number, "accounts": number}
         return pl.DataFrame(rows, schema=columns, orient="row")
 
-    def recent(self, *, namespace: str, app: str, since: datetime) -> pl.DataFrame:
-        """What was applied in an app since a moment, counted: columns `homeroom.plan.RECENT_SCHEMA`."""
+    def recent(self, *, namespace: str, app: str, since: datetime, closed_since: datetime) -> pl.DataFrame:
+        """What was applied in an app since a moment, counted: columns `homeroom.plan.RECENT_SCHEMA`.
+
+        `closed_since`: the same for accounts and classes, which are closed a time of grace after they left. Not where
+        an edit asked for it: that may be about people who left long ago.
+        """
         journal = schema.journal
         by = [journal.c[name] for name in ("kind", "school", "class_key", "op", "cause")]
         approved = journal.c.hold.is_not(None)
@@ -663,6 +673,11 @@ class Store:
                 journal.c.namespace == namespace,
                 journal.c.app == app,
                 journal.c.at >= _naive(since),
+                sa.or_(
+                    journal.c.op.not_in([Op.SUSPEND.value, Op.ARCHIVE.value]),
+                    journal.c.cause.in_(EDITS),
+                    journal.c.at >= _naive(closed_since),
+                ),
                 journal.c.result == Result.APPLIED.value,
             )
             .group_by(*by, approved)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -26,6 +27,7 @@ from homeroom.plan import (
     Role,
     Standing,
     changes,
+    counted_as_gone,
     judge,
 )
 
@@ -121,6 +123,44 @@ def test_a_tenth_of_a_school_passes_and_more_does_not(kind: Kind) -> None:
     result = judged([*more, *new], stands)
     assert passed(result) == rows_of(new)
     assert stops(result) == {("Deletes", "School", "s1"): 11}
+
+
+NOW = datetime(2026, 9, 8, tzinfo=UTC)
+
+
+def waiting(rows: Rows, *, days: int, hold: str | None = None) -> pl.DataFrame:
+    """Rows of a plan that were let through so many days ago."""
+    return plan(rows).changes.with_columns(passed=pl.lit(NOW - timedelta(days)), hold=pl.lit(hold, pl.String))
+
+
+def gone_before(stands: Standing, rows: pl.DataFrame) -> Standing:
+    """What the guards stand on when the rows wait for their day."""
+    sizes, recent = counted_as_gone(rows, stands.sizes, stands.recent, since=NOW - timedelta(7))
+    return replace(stands, sizes=sizes, recent=recent)
+
+
+@pytest.mark.parametrize(("days", "hold", "passes"), [(1, None, 4), (8, None, 9), (1, "h", 10)])
+def test_what_waits_for_its_day_counts_as_gone_since_it_was_let_through(
+    days: int, hold: str | None, passes: int
+) -> None:
+    stands = standing((Kind.PERSON, "s1", 100))
+    early = taking(Kind.PERSON, 6)
+    stands = gone_before(stands, waiting(early, days=days, hold=hold))
+    assert stands.sizes["size"].to_list() == [94]
+    for number in (passes, passes + 1):
+        late = [expand("s1", Kind.PERSON, Op.SUSPEND, Cause.LEFT_SOURCE, 500 + n) for n in range(number)]
+        assert bool(stops(judged(late, stands))) is (number > passes)
+
+
+def test_what_was_let_through_before_is_never_judged_again() -> None:
+    rows = taking(Kind.PERSON, 80)
+    stands = gone_before(standing((Kind.PERSON, "s1", 100)), waiting(rows, days=8))
+    late = [expand("s1", Kind.PERSON, Op.SUSPEND, Cause.LEFT_SOURCE, 500)]
+    due = Plan.of(pl.concat([waiting(rows, days=8), plan(late).changes]))
+    nothing = pl.DataFrame(schema=dict.fromkeys([*CHANGE, "hold"], pl.String()))
+    result = judge(due, stands, Limits(), released=nothing, sticky=pl.DataFrame(schema=HELD_SCHEMA))
+    assert passed(result) == rows_of([*rows, *late])
+    assert not stops(result)
 
 
 def test_one_bad_school_stops_no_other() -> None:

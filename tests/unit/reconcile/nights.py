@@ -59,7 +59,7 @@ class Opened:
                 if not self.until:
                     raise Killed
                 self.until -= 1
-            self.product._one(change)
+            self.product.make(change)
         return [
             Outcome(seq=change.seq, result=Result.APPLIED, external_id=change.external_id or change.key)
             for change in batch

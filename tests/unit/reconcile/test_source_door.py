@@ -6,7 +6,7 @@ Each test is about the District, and about what the app did, or did not do, beca
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -79,8 +79,9 @@ async def test_one_bad_school_stops_no_other_and_no_addition(nights: Nights) -> 
     (hold,) = nights.holds(DISTRICT)
     assert hold["place"] == nights.lost
     assert nights.members() == {place for place in before if place[2] != child} | {new}
-    assert child not in nights.accounts(nights.school)
     assert nights.holds(APP) == []
+    await nights.night(days=8)  # the time of grace
+    assert child not in nights.accounts(nights.school)
 
 
 async def test_an_approval_at_the_source_is_the_only_one_and_works_once(nights: Nights) -> None:
@@ -97,7 +98,10 @@ async def test_an_approval_at_the_source_is_the_only_one_and_works_once(nights: 
     assert nights.holds(DISTRICT) == nights.holds(APP) == []
     assert nights.said(APP).startswith("Succeeded: ")
     assert nights.members() == {place for place in before if place[0] != nights.lost}
+    nights.now += timedelta(days=8)  # the time of grace
+    await nights.run(APP)
     assert not {one for one in nights.accounts(nights.lost) if str(one).startswith("u-")}
+    assert nights.holds(APP) == []
     approval = nights.cluster.objects[DISTRICT._replace(kind="Approval", name=hold["id"])]
     told = approval["status"]
     assert (told["conditions"][0]["reason"], told["released"]) == ("Released", hold["remove"])

@@ -65,6 +65,11 @@ class Clocked(Running):
     async def look(self, *, after: timedelta, complete: bool = True) -> tuple[Report[Any], int]:
         """One run, and how much it took away."""
         if self.wanted is None:
+            at_once: dict[str, Any] = {"removal": {"grace": "0s"}}
+            self.cluster.objects = [
+                {**obj, "spec": {**obj["spec"], **at_once}} if obj["kind"] == "LearningApp" else obj
+                for obj in self.cluster.objects
+            ]
             await self.synced()
             stored = self.store.baseline(namespace=APP.namespace, app=APP.name)
             assert stored is not None

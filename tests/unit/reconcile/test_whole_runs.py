@@ -85,11 +85,15 @@ class Running:
         """One run, and what it made."""
         self.minutes += after / timedelta(minutes=1)
         self.target = self.there(complete=complete)
+        return await self.root.reconcile(self.started()), self.target.made
+
+    def started(self) -> Run[LearningApp]:
+        """A run that begins now; first syncs are not reviewed."""
         obj = self.cluster.get(APP)
         resource = parse({**obj, "spec": {**obj["spec"], **self.spec}})
         assert isinstance(resource, LearningApp)
         cluster: Any = self.cluster
-        run: Run[LearningApp] = Run(
+        return Run(
             key=APP,
             obj=obj,
             resource=resource,
@@ -100,7 +104,6 @@ class Running:
             fresh=False,
             last=None,
         )
-        return await self.root.reconcile(run), self.target.made
 
     def there(self, *, complete: bool) -> Noting:
         """The target, as a run finds it."""

@@ -247,10 +247,10 @@ class Target:
         """Carry out the `first` changes (all) in the plan's order; returns the others."""
         changes = [change for batch in plan.batches(SIZES) for change in batch]
         for change in changes[:first]:
-            self._one(change)
+            self.make(change)
         return plan.changes[len(changes[:first]) :]
 
-    def _one(self, change: Change) -> None:
+    def make(self, change: Change) -> None:
         if change.op is Op.ADOPT and change.kind in (Kind.MEMBERSHIP, Kind.RIGHT):
             there = {f"{c}/{p}/{role}" for c, p, role in self.members} | {f"r{p}" for p in self.rights}
             assert change.external_id in there, "only what is there comes along"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -19,9 +19,9 @@ from tests.unit.roster.states import (
     world,
 )
 
-from homeroom.api import ClassRemoval, PersonRemoval, Removal
+from homeroom.api import ClassRemoval, Duration, PersonRemoval, Removal
 from homeroom.plan import Plan, Policy
-from homeroom.roster.diff import Baseline, diff, expected, identity, sizes
+from homeroom.roster.diff import Baseline, diff, expected, identity, is_current, sizes
 from homeroom.roster.state import Actual
 from homeroom.roster.tables import SCHEMAS, Roster
 
@@ -428,6 +428,161 @@ def test_a_school_that_leaves_stays_and_its_people_and_classes_go() -> None:
         "Remove Membership s2/8a/tom Coach: LeftSource",
         "Archive Class s2/8a: LeftSource",
         "Suspend Person s2/bob: LeftSource",
+    ]
+
+
+# -- when ------------------------------------------------------------------------------------------------------------
+
+NOW = datetime(2027, 1, 15, 2, tzinfo=UTC)
+WEEK = timedelta(7)
+
+
+def night(
+    want: World, target: Target, before: Baseline, *, days: float, removal: Removal | None = None
+) -> tuple[list[str], list[str], Baseline]:
+    """A run so many days from now in which the guards let all pass: what was done, what waits, the baseline."""
+    actual, now = target.actual(), NOW + timedelta(days)
+    removal = removal or Removal()
+    changes = diff(desired(want), actual, baseline=before, removal=removal, now=now)
+    remembered = expected(desired(want), actual, changes, before=before, passed=changes, now=now)
+    rest = target.apply(changes.due)
+    return told(changes.due), told(changes.waiting), remembered.settled(changes.due, identity(rest))
+
+
+def test_accounts_and_classes_wait_for_their_day_and_all_else_does_not() -> None:
+    old, new = world("7a: ann bob tom*; 7b: ann"), world("7a: bob tom*")
+    target, before = Target.of(old), baseline(old)
+    done, waits, before = night(new, target, before, days=0)
+    assert done == ["Remove Membership 7a/ann Learner: LeftSource", "Remove Membership 7b/ann Learner: LeftSource"]
+    assert waits == ["Archive Class 7b: LeftSource", "Suspend Person ann: LeftSource"]
+    since = before.kept["since"].to_list()
+    assert since == [NOW, NOW]
+    assert night(new, target, before, days=6.9)[:2] == ([], waits)
+    done, waits, before = night(new, target, before, days=7)
+    assert (done, waits) == (["Archive Class 7b: LeftSource", "Suspend Person ann: LeftSource"], [])
+    assert before.kept.is_empty()
+
+
+ONE_LESS = world("7a: ann bob tom*"), world("7a: bob tom*")
+
+
+def test_without_grace_nothing_waits() -> None:
+    old, new = ONE_LESS
+    done, waits, _ = night(new, Target.of(old), baseline(old), days=0, removal=Removal(grace=Duration.parse("0s")))
+    assert done == ["Remove Membership 7a/ann Learner: LeftSource", "Suspend Person ann: LeftSource"]
+    assert waits == []
+
+
+def test_a_grace_in_months_ends_on_a_day_of_the_calendar() -> None:
+    old, new = ONE_LESS
+    removal = Removal(grace=Duration.parse("1mo"))
+    changes = diff(desired(new), Target.of(old).actual(), baseline=baseline(old), removal=removal, now=NOW)
+    assert changes.waiting.changes["due"].to_list() == [datetime(2027, 2, 15, 2, tzinfo=UTC)]
+
+
+@pytest.mark.parametrize(
+    ("want", "stays"),
+    [
+        ("7a: ann; 7b: ann tom*", True),  # tom teaches elsewhere
+        ("7a: ann; 7b: ann", True),
+        ("7a: ann zoe*; 7b: ann", False),  # there is another
+        ("7b: ann", False),  # the class is gone
+        ("7a:; 7b: ann", False),  # nobody is left to be taught
+        ("7a: ann tom; 7b: ann", False),  # tom learns there now
+    ],
+)
+def test_only_the_last_teacher_of_a_class_in_use_stays(want: str, stays: bool) -> None:  # noqa: FBT001  # pytest passes parameters by name
+    old = world("7a: ann tom*; 7b: ann")
+    _, waits, _ = night(world(want), Target.of(old), baseline(old), days=0)
+    assert ("Remove Membership 7a/tom Coach" in {said.partition(":")[0] for said in waits}) is stays
+
+
+def test_an_edit_in_git_takes_the_last_teacher_at_once() -> None:
+    old, new = world("7a: ann tom*"), world("7a: ann")
+    changes = diff(
+        desired(new),
+        Target.of(old).actual(),
+        baseline=baseline(old),
+        removal=Removal(),
+        now=NOW,
+        intermediate=desired(old),
+    )
+    assert told(changes.due) == ["Remove Membership 7a/tom Coach: SharingChanged"]
+
+
+def test_an_intruder_who_teaches_alone_is_out_at_once() -> None:
+    want = world("7a: ann")
+    target = Target.of(world("7a: ann"))
+    target.join("7a", target.own_account("Guest"), COACH)
+    done, waits, _ = night(want, target, baseline(want), days=0)
+    assert ([said.rpartition(": ")[2] for said in done], waits) == (["Intruder"], [])
+
+
+def test_what_was_let_through_is_not_for_another_reason() -> None:
+    """Somebody arrives under the name of one who left some days ago: perhaps that is the same child."""
+    old, less = ONE_LESS
+    target = Target.of(old)
+    _, _, before = night(less, target, baseline(old), days=0)
+    new = world("7a: bob tom* p-1")
+    new = replace(new, people={**new.people, ("s1", "p-1"): "Name ann"})
+    changes = diff(desired(new), target.actual(), baseline=before, removal=Removal(), now=NOW + timedelta(3))
+    asked = changes.changes.filter(pl.col("key") == "ann")
+    assert told(Plan(asked)) == ["Suspend Person ann: IdChanged"]
+    assert asked["passed"].to_list() == [None]
+
+
+def test_what_the_guards_did_not_let_through_is_judged_again() -> None:
+    target, actual = Target.of(FULL), Target.of(FULL).actual()
+    changes = diff(desired(LESS), actual, baseline=baseline(FULL), removal=Removal(), now=NOW)
+    held = expected(
+        desired(LESS), actual, changes, before=baseline(FULL), passed=Plan(changes.changes.clear()), now=NOW
+    )
+    later = diff(desired(LESS), target.actual(), baseline=held, removal=Removal(), now=NOW + timedelta(8))
+    assert later.waiting.empty
+    assert later.changes["passed"].null_count() == later.changes.height
+
+
+def test_what_cannot_be_seen_for_a_night_keeps_its_day() -> None:
+    old, new = ONE_LESS
+    target = Target.of(old)
+    _, _, before = night(new, target, baseline(old), days=0)
+    for unseen in (target.actual(unsure=["s1"]), target.actual(complete=False)):
+        changes = diff(desired(new), unseen, baseline=before, removal=Removal(), now=NOW + timedelta(1))
+        assert changes.empty
+        later = expected(desired(new), unseen, changes, before=before, passed=changes, now=NOW + timedelta(1))
+        assert later.kept.equals(before.kept)
+
+
+def test_a_baseline_without_moments_is_dated_when_it_is_next_stored() -> None:
+    target = Target.of(FULL)
+    _, old = run(LESS, target, baseline(FULL), removal=Removal(students=KEEP))
+    old = replace(old, kept=old.kept.drop("since", "passed", "hold"))
+    assert not is_current(old, target.actual())
+    _, _, dated = night(LESS, target, old, days=0, removal=Removal(students=KEEP))
+    assert set(dated.kept["since"]) == {NOW}
+    assert is_current(dated, target.actual())
+
+
+def test_what_an_edit_of_the_app_takes_away_is_told_from_who_left() -> None:
+    keep = Removal(students=KEEP, classes=ClassRemoval.KEEP)
+    old, less = world("7a: ann bob cid tom*; 7b: ann"), world("7a: bob cid tom*")
+    target = Target.of(old)
+    _, _, before = night(less, target, baseline(old), days=0, removal=keep)
+    changes = diff(
+        desired(world("7a: bob tom*")),
+        target.actual(),
+        baseline=before,
+        removal=Removal(),
+        removal_before=Removal(classes=ClassRemoval.KEEP),
+        now=NOW + timedelta(20),
+    )
+    assert told(changes) == [
+        "Remove Membership 7a/ann Learner: LeftSource",
+        "Remove Membership 7a/cid Learner: LeftSource",
+        "Remove Membership 7b/ann Learner: LeftSource",
+        "Archive Class 7b: SpecChanged",
+        "Suspend Person ann: LeftSource",
+        "Suspend Person cid: LeftSource",
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.roster.rosters import unhurried
 from tests.unit.roster.states import COACH, LEARNER, Member, Place, Target, World, baseline, desired
 
-from homeroom.api import ClassRemoval, PersonRemoval, Removal
+from homeroom.api import ClassRemoval, Duration, PersonRemoval, Removal
 from homeroom.plan import CHANGE, HELD_SCHEMA, IDENTITY, RECENT_SCHEMA, Cause, Limits, Plan, Policy, Standing, judge
 from homeroom.roster.diff import Baseline, diff, expected, identity, sizes
 
@@ -299,3 +300,56 @@ def test_where_nobody_touched_the_target_nothing_is_called_drift_or_intruder(sto
         remembered = remembered.settled(plan, identity(target.apply(plan)))
     assert target.shown().members >= want.members
     assert diff(desired(want), target.actual(), baseline=remembered, removal=removal).empty
+
+
+@dataclass(frozen=True, kw_only=True)
+class Later:
+    """One run of a story, some days after the one before."""
+
+    want: World
+    days: int
+    first: int | None
+    lost: bool
+
+
+laters = st.builds(
+    Later, want=worlds(), days=st.integers(0, 5), first=st.none() | st.integers(0, 12), lost=st.booleans()
+)
+START = datetime(2027, 1, 15, 2, tzinfo=UTC)
+
+
+@thoroughly
+@given(worlds(), st.lists(laters, min_size=2, max_size=4), st.sampled_from(["0s", "3d", "7d"]))
+def test_nothing_ends_before_its_day_and_all_of_it_in_the_end(before: World, story: list[Later], text: str) -> None:
+    """Whoever is away for less than the grace loses no account; no class loses its last teacher within a week."""
+    grace = Duration.parse(text)
+    removal = Removal(teachers=PersonRemoval.SUSPEND, administrators=PersonRemoval.SUSPEND, grace=grace)
+    target, remembered, now = Target.of(before), baseline(before), START
+    away: dict[object, datetime] = {}  # what is not wanted, since when
+    known: set[object] = {*before.people, *before.classes, *before.members}
+    last = story[-1].want
+    for night in [*story, *(Later(want=last, days=8, first=None, lost=False) for _ in range(2))]:
+        now += timedelta(night.days)
+        wanted = {*night.want.people, *night.want.classes, *night.want.members}
+        known |= wanted
+        away = {thing: away.get(thing, now) for thing in known - wanted}
+        actual = target.actual()
+        plan = diff(desired(night.want), actual, baseline=remembered, removal=removal, now=now)
+        taught = {member[:2] for member in night.want.members if member[3] == COACH}
+        attended = {member[:2] for member in night.want.members if member[3] == LEARNER}
+        for row in plan.due.changes.filter(TAKING).iter_rows(named=True):
+            if row["kind"] in {"Person", "Class"}:
+                assert now >= grace.after(away[row["school"], row["key"]])
+            place = (row["school"], row["class_key"])
+            demoted = (*place, row["key"], LEARNER) in night.want.members
+            if row["role"] == COACH and place in attended - taught and not demoted:
+                assert now >= away[*place, row["key"], COACH] + timedelta(7)
+        remembered = expected(desired(night.want), actual, plan, before=remembered, passed=plan, now=now)
+        rest = target.apply(plan.due, night.first)
+        if not night.lost:
+            remembered = remembered.settled(plan.due, identity(rest))
+    again = diff(desired(last), target.actual(), baseline=remembered, removal=removal, now=now)
+    assert again.empty
+    shown = target.shown()
+    assert (shown.people, shown.members, shown.rights) == (last.people, last.members, last.rights)
+    assert shown.classes.keys() == last.classes.keys()

@@ -264,7 +264,7 @@ def test_tenants_with_an_app_of_one_name_know_nothing_of_each_other(store: Store
     for namespace, app, there in (("n", "a", True), ("other", "a", False), ("n", "other", False)):
         known = store.known(namespace=namespace, app=app)
         assert [known.schools, known.usernames.rows()] == [["s"] * there, [("s", "u-1", "anna")] * there]
-        assert store.recent(namespace=namespace, app=app, since=NOW).is_empty() is not there
+        assert store.recent(namespace=namespace, app=app, since=NOW, closed_since=NOW).is_empty() is not there
         assert store.released(namespace=namespace, app=app, holds=["9f3c1a-7k2m"]).is_empty() is not there
         assert store.history(JournalQuery(namespace=namespace, app=app)).is_empty() is not there
 
