@@ -44,6 +44,7 @@ from homeroom.api.common import (
     RootStatus,
     Rule,
     SecretReference,
+    SourceGuards,
     Status,
     field_path,
 )
@@ -187,6 +188,7 @@ __all__ = [
     "SharingRuleStatus",
     "SnapshotStatus",
     "Source",
+    "SourceGuards",
     "Status",
     "SubscribedParts",
     "SubscribedPeople",

@@ -16,6 +16,7 @@ from homeroom.api.common import Column, Count, HoldId, Model, Name, Resource, Ru
 class HoldingKind(StrEnum):
     """Kinds that hold changes back."""
 
+    DISTRICT = "District"
     LEARNING_APP = "LearningApp"
 
 

@@ -280,6 +280,19 @@ CaBundle = Annotated[
 """One or more certificates in PEM, as text."""
 
 
+class SourceGuards(Model):
+    """From where on what the records lose needs a person's word, see `docs/holds.md`."""
+
+    max_deletes: Percent = "10%"
+    """Share of a school's people, memberships or classes, and of the district's, that may go within a week."""
+    max_updates: Percent = "75%"
+    """Share of a school's people or classes that may be rewritten, or who may move to another class, at once."""
+    max_class_shrink: Percent = "50%"
+    """Share of a class that may go within a week."""
+    ignore_below: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Fewer changes than this need nobody's word, unless they are the last ones of a class or school."""
+
+
 class Reference(Model):
     """An object of ours in the same namespace, by name."""
 

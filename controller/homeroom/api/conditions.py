@@ -45,7 +45,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     """Negative, all kinds: it will not get further by itself."""
     HELD = "Held"
-    """Negative, LearningApp: changes wait for an Approval."""
+    """Negative, District and LearningApp: changes wait for an Approval."""
     RECORDS_VALID = "RecordsValid"
     """Positive, District: no record is quarantined."""
     CAPABLE = "Capable"

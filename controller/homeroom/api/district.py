@@ -19,13 +19,14 @@ from homeroom.api.common import (
     Column,
     Count,
     Digest,
+    HoldingStatus,
     Interval,
     Model,
     Proxy,
     Resource,
-    RootStatus,
     Rule,
     SecretReference,
+    SourceGuards,
     SourceId,
     Text,
     Time,
@@ -180,6 +181,8 @@ class DistrictSpec(Model):
         ),
     ] = ()
     """Who is out of all apps at once, above every guard and hold."""
+    guard: SourceGuards = SourceGuards()
+    """From where on what the records lose needs a person's word; until then it is served as it was."""
     suspend: bool = False
     """Nothing outside is read or written while this is true."""
 
@@ -189,7 +192,7 @@ class DistrictSpec(Model):
 
 
 class RecordCounts(Model):
-    """Accepted records of a snapshot."""
+    """Records that are served: those of the accepted reading, and those whose loss is held."""
 
     schools: Count = 0
     """Schools."""
@@ -227,15 +230,17 @@ class SnapshotStatus(Model):
     """Digest of its content."""
     accepted_time: Time
     """When it was accepted; changes with the digest only."""
+    served: Digest | None = None
+    """Digest of what is served: another one while part of the reading is held."""
     counts: RecordCounts = RecordCounts()
-    """Accepted records."""
+    """Records that are served."""
     quarantined: Count = 0
     """Records that are invalid and count as their last accepted version."""
     findings: FindingCounts = FindingCounts()
     """Findings of the validation."""
 
 
-class DistrictStatus(RootStatus):
+class DistrictStatus(HoldingStatus):
     """What is known about the records."""
 
     snapshot: SnapshotStatus | None = None
@@ -250,9 +255,9 @@ class District(Resource):
     plural: ClassVar[str] = "districts"
     short_names: ClassVar[tuple[str, ...]] = ("dist",)
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("Schools", ".status.snapshot.counts.schools", "integer", "Schools in the accepted snapshot"),
-        Column("Students", ".status.snapshot.counts.students", "integer", "Students in the accepted snapshot"),
-        Column("Classes", ".status.snapshot.counts.classes", "integer", "Classes in the accepted snapshot", priority=1),
+        Column("Schools", ".status.snapshot.counts.schools", "integer", "Schools served"),
+        Column("Students", ".status.snapshot.counts.students", "integer", "Students served"),
+        Column("Classes", ".status.snapshot.counts.classes", "integer", "Classes served", priority=1),
         Column(
             "Quarantined", ".status.snapshot.quarantined", "integer", "Invalid records kept at their last version", 1
         ),

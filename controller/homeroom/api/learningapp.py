@@ -30,6 +30,7 @@ from homeroom.api.common import (
     Resource,
     Rule,
     SecretReference,
+    SourceGuards,
     SourceId,
     Time,
 )
@@ -157,19 +158,13 @@ class Owner(Model):
     """The name of the LearningApp."""
 
 
-class Guards(Model):
+class Guards(SourceGuards):
     """From where on changes need a person's word, see `docs/holds.md`."""
 
-    max_deletes: Percent = "10%"
-    """Share of a school's people, memberships or classes, and of the district's, that may go within a week."""
     max_updates: Percent = "75%"
     """Share of a school's people or classes whose name may change, or who may move to another class, in one run."""
-    max_class_shrink: Percent = "50%"
-    """Share of a class that may go within a week."""
     max_additions: Percent = "25%"
     """By how much an edit of rules in Git may let a school's people, memberships or classes grow."""
-    ignore_below: Annotated[int, Field(ge=1, le=1000)] = 5
-    """Fewer changes than this need nobody's word, unless they are the last ones of a class or school."""
 
 
 def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:

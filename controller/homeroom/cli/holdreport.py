@@ -123,16 +123,16 @@ def _district(store: Store, found: Found, *, files: Sequence[Path] | None, conte
 
 
 def _rosters(store: Store, found: Found, district: str) -> Iterator[Roster]:
-    """The accepted one first, then others that are kept: who has just left is only there."""
+    """The one that is served first, then others that are kept: who has just left is only there."""
     accepted = store.accepted(namespace=found.namespace, district=district)
     if accepted is None:
         raise DependencyNotReadyError(
             f"District '{district}' has no accepted snapshot, so there are no names: take --anonymous"
         )
     directory = store.snapshots(namespace=found.namespace, district=district)
-    yield load(directory, accepted.digest).roster
+    yield load(directory, accepted.serving).roster
     for older in sorted(path.name for path in directory.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        if older != accepted.digest:
+        if older != accepted.serving:
             with suppress(TransientError):  # damaged, or removed just now: a name less
                 yield load(directory, older).roster
 

@@ -114,7 +114,8 @@ def forget(
         found = _snapshots(opened, place.namespace, district, person, broken=True)
         if any(snapshot["accepted"] for snapshot in found):
             raise StillThereError(
-                f"'{person}' is in the records of '{district}': whoever keeps them has to take this person out first"
+                f"'{person}' is in the records of '{district}', or served still because that loss is held: whoever "
+                "keeps them has to take this person out first"
             )
         done = opened.forget(
             person,
@@ -184,14 +185,15 @@ def _apps(resources: Declared, store: Store, district: str, named: Collection[st
 def _snapshots(
     store: Store, namespace: str, district: str, person: str, *, broken: bool = False
 ) -> list[dict[str, Any]]:
-    """What each snapshot that is kept has of the person, the accepted one first; `broken`: list damaged old ones, too.
+    """What each snapshot that is kept has of the person; `broken`: list damaged old ones, too.
 
-    Raises TransientError when the accepted one is damaged.
+    The accepted one comes first, and then what is served while part of it is held: these two count as accepted. Raises
+    TransientError when one of them is damaged.
     """
     accepted = store.accepted(namespace=namespace, district=district)
     directory = store.snapshots(namespace=namespace, district=district)
     kept = sorted(path.name for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
-    digests = [accepted.digest] if accepted else []
+    digests = list(dict.fromkeys([accepted.digest, accepted.serving])) if accepted else []
     found = []
     for digest in digests + [name for name in kept if name not in digests and not name.startswith(".")]:
         about: dict[str, Any] = {"snapshot": digest, "accepted": digest in digests}

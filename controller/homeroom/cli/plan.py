@@ -20,7 +20,7 @@ from homeroom.cli import cluster, holdreport, holds, options, records, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.records import Inputs
 from homeroom.errors import InvalidSpecError
-from homeroom.plan import CHANGE, IDENTITY, Cause, Noted, Op, changes
+from homeroom.plan import CHANGE, IDENTITY, Cause, Hold, Noted, Op, changes
 from homeroom.reconcile.approvals import in_words, people_in
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import Decision, Memory, decide
@@ -113,7 +113,9 @@ def command(
     async def look() -> tuple[Inputs, Decision | None]:
         async with declared(files=files, namespace=namespace, context=context, secret_files=secret) as resources:
             with records.opened(store, data, needed=export is None) as opened:
-                inputs = await asyncio.to_thread(records.gather, resources, app, store=opened, export=export)
+                inputs = await asyncio.to_thread(
+                    records.gather, resources, app, store=opened, export=export, today=today
+                )
                 return inputs, await _decide(
                     inputs, resources, owner_id=owner_id, today=today
                 ) if inputs.shares else None
@@ -125,7 +127,7 @@ def command(
         terminal.say(f"{_name(inputs)}: no SharingRule shares anything with it: nothing is shared, nothing is removed")
     else:
         _show(inputs, decision, details=details)
-    return _exit_code(decision)
+    return _exit_code(inputs, decision)
 
 
 async def _decide(inputs: Inputs, resources: Declared, *, owner_id: str, today: datetime | None) -> Decision:
@@ -133,7 +135,7 @@ async def _decide(inputs: Inputs, resources: Declared, *, owner_id: str, today: 
     app, store = inputs.app, inputs.store
     roster, now = inputs.snapshot.roster, options.moment(today, zone=inputs.district.spec.time_zone)
     homeroom = inputs.district.spec.homeroom
-    place = {"namespace": resources.namespace, "app": app.metadata.name}
+    place = {"namespace": resources.namespace, "app": app.metadata.name, "district": inputs.district.metadata.name}
     memory = Memory.nothing(records.nothing_known())
     if store is not None:
         memory = await asyncio.to_thread(
@@ -156,7 +158,9 @@ async def _decide(inputs: Inputs, resources: Declared, *, owner_id: str, today: 
             )
 
 
-def _exit_code(decision: Decision | None) -> int:
+def _exit_code(inputs: Inputs, decision: Decision | None) -> int:
+    if inputs.held:
+        return HELD
     if decision is None or decision.plan.empty:
         return NOTHING
     return HELD if decision.reviewed.open else CHANGES
@@ -285,6 +289,9 @@ def _remarks(inputs: Inputs, decision: Decision) -> Iterator[str]:
         yield f"could not be read, and stand still: {', '.join(sorted(decision.actual.unsure))}"
     if decision.actual.conflicts:
         yield f"{len(decision.actual.conflicts)} people stand still: several accounts or records claim them"
+    for hold in inputs.held:
+        known = hold.id if hold.published < decision.now else "new"
+        yield f"held at district/{inputs.district.metadata.name}, and served as it was ({known}): {in_words(hold)}"
     if not decision.actual.adopting.doubts.is_empty():
         told = ", ".join(f"{kind} {school}/{key}" for kind, school, key in decision.actual.adopting.doubts.iter_rows())
         yield f"match several things in the app, or one that may not be taken over, and stand still: {told}"
@@ -314,7 +321,7 @@ def _document(inputs: Inputs, decision: Decision | None, *, details: bool) -> di
         "policy": inputs.app.spec.policy.value,
         "suspended": inputs.app.spec.suspend,
         "snapshot": inputs.snapshot.digest,
-        "result": {NOTHING: "NothingToDo", CHANGES: "Changes", HELD: "Held"}[_exit_code(decision)],
+        "result": {NOTHING: "NothingToDo", CHANGES: "Changes", HELD: "Held"}[_exit_code(inputs, decision)],
     }
     if decision is None:
         return {**head, "noSharingRules": True}
@@ -338,17 +345,8 @@ def _document(inputs: Inputs, decision: Decision | None, *, details: bool) -> di
             "waiting": decision.reviewed.waiting,
             "blocked": decision.blocked,
         },
-        "holds": [
-            {
-                "id": hold.id if hold.published < decision.now else None,
-                "guard": hold.guard.value,
-                "scope": hold.scope.value,
-                "place": hold.place or None,
-                "changes": hold.rows.height,
-                "people": people_in(hold),
-            }
-            for hold in decision.reviewed.open
-        ],
+        "holds": [_hold(hold, decision) for hold in decision.reviewed.open],
+        "heldAtSource": [_hold(hold, decision) for hold in inputs.held],
         "summary": [
             {
                 **{key: row[key] for key in ("school", "kind", "cause", "note")},
@@ -368,6 +366,18 @@ def _document(inputs: Inputs, decision: Decision | None, *, details: bool) -> di
         "changes": list(_details(changes)),
         "kept": _kept(decision),
         "unstaffed": _unstaffed(decision),
+    }
+
+
+def _hold(hold: Hold, decision: Decision) -> dict[str, Any]:
+    """One open hold; an id that was made a moment ago is left out, the operator's will be another."""
+    return {
+        "id": hold.id if hold.published < decision.now else None,
+        "guard": hold.guard.value,
+        "scope": hold.scope.value,
+        "place": hold.place or None,
+        "changes": hold.rows.height,
+        "people": people_in(hold),
     }
 
 

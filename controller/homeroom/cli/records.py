@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
@@ -14,13 +15,17 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from homeroom.api import District, Effect, LearningApp
+from homeroom.cli import options
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.files import read_export
 from homeroom.errors import DependencyNotReadyError, TerminalError
+from homeroom.plan import Hold
+from homeroom.reconcile.admission import DoorMemory, admit, as_snapshot
+from homeroom.reconcile.decide import SALT
 from homeroom.roster.shared import Rule, barring, rules_of
 from homeroom.roster.state import Known
 from homeroom.sources import Snapshot, load
-from homeroom.store import Manifest, Store
+from homeroom.store import Accepted, Manifest, Store
 
 
 class StoreUnavailableError(TerminalError):
@@ -32,13 +37,17 @@ class StoreUnavailableError(TerminalError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """An app with its district, its rules and the records; `store` is None when there is none here."""
+    """An app with its district, its rules and the records; `store` is None when there is none here.
+
+    `held`: open holds of the district, were the records an export that is given here.
+    """
 
     app: LearningApp
     district: District
     rules: tuple[Rule, ...]
     snapshot: Snapshot
     store: Store | None
+    held: tuple[Hold, ...] = ()
 
     @property
     def shares(self) -> bool:
@@ -46,23 +55,62 @@ class Inputs:
         return any(rule.effect is Effect.INCLUDE for rule in self.rules)
 
 
-def gather(resources: Declared, app_name: str | None, *, store: Store | None, export: Path | None) -> Inputs:
-    """Everything that a decision about an app needs but the app itself. Blocks."""
+def gather(
+    resources: Declared,
+    app_name: str | None,
+    *,
+    store: Store | None,
+    export: Path | None,
+    today: datetime | None = None,
+) -> Inputs:
+    """Everything that a decision about an app needs but the app itself; `today`: of which day. Blocks."""
     app = resources.one(LearningApp, app_name)
     district = resources.district(app)
-    snapshot = None
-    if store is not None:
-        place = {"namespace": resources.namespace, "district": district.metadata.name}
-        accepted = store.accepted(**place)
-        snapshot = load(store.snapshots(**place), accepted.digest) if accepted else None
+    held: tuple[Hold, ...] = ()
     if export is not None:
-        snapshot = read_export(export, previous=snapshot.roster if snapshot else None)
-    if snapshot is None:
-        raise DependencyNotReadyError(
-            f"District '{district.metadata.name}' has no accepted snapshot yet: see its status, or give --records"
-        )
+        snapshot, held = _exported(resources, district, store=store, export=export, today=today)
+    else:
+        served = _served(resources, district, store=store)
+        if served is None:
+            raise DependencyNotReadyError(
+                f"District '{district.metadata.name}' has no accepted snapshot yet: see its status, or give --records"
+            )
+        _, snapshot = served
     snapshot = replace(snapshot, roster=barring(snapshot.roster, [one.person for one in district.spec.deny]))
-    return Inputs(app=app, district=district, rules=rules_of(resources.rules(app)), snapshot=snapshot, store=store)
+    return Inputs(
+        app=app, district=district, rules=rules_of(resources.rules(app)), snapshot=snapshot, store=store, held=held
+    )
+
+
+def _served(resources: Declared, district: District, *, store: Store | None) -> tuple[Accepted, Snapshot] | None:
+    """What everybody sees of the records now; None: nothing was read yet, or nobody knows."""
+    place = {"namespace": resources.namespace, "district": district.metadata.name}
+    accepted = store.accepted(**place) if store is not None else None
+    if store is None or accepted is None:
+        return None
+    return accepted, load(store.snapshots(**place), accepted.serving)
+
+
+def _exported(
+    resources: Declared, district: District, *, store: Store | None, export: Path, today: datetime | None
+) -> tuple[Snapshot, tuple[Hold, ...]]:
+    """What would be served after a run on this export, and what would be held then."""
+    served = _served(resources, district, store=store)
+    if store is None or served is None:
+        return read_export(export, previous=None), ()
+    accepted, before = served
+    place = {"namespace": resources.namespace, "district": district.metadata.name}
+    last = before if accepted.serving == accepted.digest else load(store.snapshots(**place), accepted.digest)
+    fresh = read_export(export, previous=last.roster)
+    now = options.moment(today, zone=district.spec.time_zone)
+    apps = [
+        one.metadata.name
+        for one in resources.every(LearningApp)
+        if one.spec.district_ref.name == district.metadata.name
+    ]
+    memory = DoorMemory.of(store, **place, apps=apps, words=resources.words(district), now=now)
+    admission = admit(before.roster, fresh.roster, district=district, memory=memory, now=now, salt=SALT)
+    return as_snapshot(admission.served, fresh), admission.open
 
 
 async def looked_up(

@@ -231,22 +231,22 @@ class Stage:
         found: Sequence[Mapping[str, Any]] = self.get(kind, name)["status"]["holds"]
         return found
 
-    def approve(self, holds: Iterable[Mapping[str, Any]], *, of: str) -> None:
-        """Release holds of a LearningApp, as a commit does; an Approval is named after its hold."""
-        self._apply_approvals({hold["id"]: hold["id"] for hold in holds}, of=of)
+    def approve(self, holds: Iterable[Mapping[str, Any]], *, of: str, kind: str = "LearningApp") -> None:
+        """Release holds of a resource, as a commit does; an Approval is named after its hold."""
+        self._apply_approvals({hold["id"]: hold["id"] for hold in holds}, of=of, kind=kind)
 
-    def replay(self, hold: str, *, of: str) -> None:
+    def replay(self, hold: str, *, of: str, kind: str = "LearningApp") -> None:
         """Try a hold that was approved before once more, under the name `replay`."""
-        self._apply_approvals({"replay": hold}, of=of)
+        self._apply_approvals({"replay": hold}, of=of, kind=kind)
         wait_for("a word about the replay", lambda: bool(message(self.get("approval", "replay"))), every=_LOOK_SECONDS)
 
-    def _apply_approvals(self, holds: Mapping[str, str], *, of: str) -> None:
+    def _apply_approvals(self, holds: Mapping[str, str], *, of: str, kind: str) -> None:
         approvals = [
             {
                 "apiVersion": "homeroom.dev/v1alpha1",
                 "kind": "Approval",
                 "metadata": {"name": name, "namespace": self.namespace},
-                "spec": {"targetRef": {"kind": "LearningApp", "name": of}, "hold": hold, "reason": "seen and right"},
+                "spec": {"targetRef": {"kind": kind, "name": of}, "hold": hold, "reason": "seen and right"},
             }
             for name, hold in holds.items()
         ]

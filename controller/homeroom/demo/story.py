@@ -130,14 +130,16 @@ def _tell_of_bad_exports(stage: Stage, records: Records, console: Console, *, ap
         bad.lose_school(bad.rows("orgs", type="school")[-1]["sourcedId"])
         stage.publish(bad)
         stage.run("district", "lakeside")
-        held = stage.wait_held("learningapp", "kolibri")
+        held = stage.wait_held("district", "lakeside")
+        stage.run("learningapp", "kolibri")
         _holds("nobody lost a class", stage.kolibri.tables()["membership"] == before)
-    _say(console, f"  {message(stage.get('learningapp', 'kolibri'))}")
+    _say(console, f"  {message(stage.get('district', 'lakeside'))}")
 
     with _step(console, "An old approval is tried on it", shows="each works once, for what was seen then"):
         stage.replay(approved, of="kolibri")
+        stage.run("district", "lakeside")
         stage.run("learningapp", "kolibri")
-        _holds("the school is still held", stage.get("learningapp", "kolibri")["status"]["holds"] == held)
+        _holds("the school is still held", stage.get("district", "lakeside")["status"]["holds"] == held)
         refused = message(stage.get("approval", "replay"))
         _holds("the replay was refused", refused.startswith("HoldUsed"))
     _say(console, f"  Approval replay: {refused}")
@@ -145,6 +147,7 @@ def _tell_of_bad_exports(stage: Stage, records: Records, console: Console, *, ap
     with _step(console, "The export has the school again", shows="the hold goes away by itself"):
         stage.publish(records)
         stage.run("district", "lakeside")
+        stage.wait_ready("district", "lakeside")
         stage.wait_ready("learningapp", "kolibri")
 
     with _step(console, "A broken export: cut off in the middle", shows="nothing is removed, the condition says why"):

@@ -25,6 +25,7 @@ from homeroom.plan.guard import (
     judge,
 )
 from homeroom.plan.hold import (
+    VALID,
     Hold,
     Reviewed,
     State,
@@ -33,6 +34,7 @@ from homeroom.plan.hold import (
     changes,
     first_synced,
     is_exposing,
+    overtaken,
     review,
     rolled_over,
     settled,
@@ -52,6 +54,7 @@ __all__ = [
     "PLAN_SCHEMA",
     "RECENT_SCHEMA",
     "SIZES_SCHEMA",
+    "VALID",
     "WINDOW_DAYS",
     "Cause",
     "Change",
@@ -79,6 +82,7 @@ __all__ = [
     "first_synced",
     "is_exposing",
     "judge",
+    "overtaken",
     "review",
     "rolled_over",
     "settled",

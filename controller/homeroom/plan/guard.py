@@ -110,6 +110,8 @@ WINDOW_DAYS: Final = 7
 EDITS: Final = [Cause.SHARING_CHANGED.value, Cause.SPEC_CHANGED.value]
 """Causes that lie in Git."""
 _AT_ONCE: Final = [Cause.INTRUDER.value, Cause.DENIED.value]
+_ENDING: Final = pl.col("op").is_in(LEAVING) & pl.col("kind").is_in([Kind.CLASS.value, Kind.PERSON.value])
+"""A class or an account comes to its end."""
 _LEVELS: Final = {
     Scope.CLASS: ["kind", "school", "class_key"],
     Scope.SCHOOL: ["kind", "school"],
@@ -125,8 +127,9 @@ class Standing:
     a first-sync review; None where nobody wants to review. `known`: schools that were ever shared with the app.
     `kinds`: of people (`staff` or not) that it had before. `covered`: rows (`IDENTITY`) that an Exclude kept away
     before the last edit. `by_time`: rows (`IDENTITY`) that leave for no reason but the day, while the clock is in
-    doubt; None: it is not. `rolled_over`: this school year's roll-over was approved. `exposing`: what the last edit
-    adds waits for a word already. `starting`: schools whose first sync does.
+    doubt; None: it is not. `rights`: gains of rights wait for a word (False at the source: who gains any, says the
+    app). `rolled_over`: this school year's roll-over was approved. `exposing`: what the last edit adds waits for a word
+    already. `starting`: schools whose first sync does.
     """
 
     sizes: pl.DataFrame
@@ -136,6 +139,7 @@ class Standing:
     kinds: Collection[bool]
     covered: pl.DataFrame
     by_time: pl.DataFrame | None = None
+    rights: bool = True
     rolled_over: bool = False
     exposing: bool = False
     starting: Collection[str] = ()
@@ -154,7 +158,7 @@ class Judged:
 
 
 def judge(plan: Plan, standing: Standing, limits: Limits, *, released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
-    """Judge every row once.
+    """Judge every row once. Of the plan, only `CHANGE`, cause and staff are looked at.
 
     `released`: [*CHANGE, hold], changes that a person approved: they pass, as do rows that `passed` before. `sticky`:
     columns `HELD_SCHEMA`, changes that are held already: they stay so, and do not count again.
@@ -228,7 +232,7 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
     rows = plan.changes.select(position, *texts, "staff", "passed", before="hold")
     known = rows.select(CHANGE)
     rows = rows.with_columns(
-        _found(known, released.unique(CHANGE), "hold"),
+        _found(known, released.unique(CHANGE, keep="first"), "hold"),
         _found(known, sticky.select(CHANGE).unique().with_columns(sticky=pl.lit(value=True)), "sticky").fill_null(
             value=False
         )
@@ -243,7 +247,7 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
     rows = rows.with_columns(pl.coalesce("hold", pl.when(passed).then("before")).alias("hold"))
     op, kind, cause = pl.col("op"), pl.col("kind"), pl.col("cause")
     leaving, coming = op.is_in(LEAVING), op.is_in(COMING)
-    right = coming & (kind == Kind.RIGHT.value)
+    right = coming & (kind == Kind.RIGHT.value) & standing.rights
     reviewed = pl.lit(value=True) if standing.reviewed is None else pl.col("school").is_in(list(standing.reviewed))
     lane = (
         pl.when(pl.col("hold").is_not_null() | passed | pl.col("sticky") | cause.is_in(_AT_ONCE))
@@ -446,7 +450,7 @@ def _tied(rows: pl.DataFrame) -> pl.DataFrame:
         ties, on=["kind", "school", "key"], how="left", maintain_order="left"
     )
     free = (
-        pl.col("op").is_in([Op.ARCHIVE.value, Op.SUSPEND.value])
+        _ENDING
         & pl.col("guard").is_null()
         & pl.col("hold").is_null()
         & ~pl.col("sticky")
@@ -490,7 +494,7 @@ def _waiting(rows: pl.DataFrame) -> pl.Series:
     ]
     # An account or class with a held membership in it stays, whoever approved its end.
     kept = stopped.filter(pl.col("op").is_in(LEAVING) & (pl.col("kind") == Kind.MEMBERSHIP.value))
-    ending = free.filter(pl.col("op").is_in([Op.ARCHIVE.value, Op.SUSPEND.value]) & ~pl.col("cause").is_in(_AT_ONCE))
+    ending = free.filter(_ENDING & ~pl.col("cause").is_in(_AT_ONCE))
     closed = pl.concat(
         [
             ending.filter(pl.col("kind") == Kind.PERSON.value).join(kept, on=["school", "key"], how="semi"),

@@ -166,6 +166,12 @@ def settled(holds: Sequence[Hold], done: pl.DataFrame) -> tuple[Hold, ...]:
     return _without(holds, rows.join(done, on=list(CHANGE), how="semi", nulls_equal=True), struck=False)
 
 
+def overtaken(holds: Sequence[Hold], released: pl.DataFrame) -> tuple[Hold, ...]:
+    """The same without what another door's approval has `released` ([*CHANGE, ...]): nobody has to be asked twice."""
+    rows = _rows(hold for hold in holds if hold.state is State.OPEN)
+    return _without(holds, rows.join(released, on=list(CHANGE), how="semi", nulls_equal=True), struck=True)
+
+
 def rolled_over(holds: Iterable[Hold], *, now: datetime) -> bool:
     """Whether this school year's roll-over was approved."""
     return any(

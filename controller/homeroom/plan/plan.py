@@ -77,7 +77,10 @@ class Policy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`changes` has the columns of `PLAN_SCHEMA`, in canonical order; the same input gives the same bytes."""
+    """`changes` has the columns of `PLAN_SCHEMA`, in canonical order; the same input gives the same bytes.
+
+    The source door judges a plan as well, in words of the records: see `homeroom.roster.door.compare`.
+    """
 
     changes: pl.DataFrame
 

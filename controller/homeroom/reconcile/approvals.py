@@ -1,6 +1,6 @@
 """Approvals and holds as resources show them: commits in, statuses out.
 
-Neighbours: `homeroom.plan.hold` (what they mean), `learningapp` (whose holds they are).
+Neighbours: `homeroom.plan.hold` (what they mean), `district` and `learningapp` (whose holds they are).
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ _WORDS: Final = {
     Guard.DELETES: "{place} would lose {people} ({changes})",
     Guard.CLASS_SHRINK: "{place} would lose {people}",
     Guard.MOVES: "in {place} {people} would change classes",
-    Guard.UPDATES: "in {place} {changes} of names",
+    Guard.UPDATES: "in {place} {changes} of what is known of people and classes",
     Guard.SCOPE_EDIT: "an edit in Git would take away {people} ({changes})",
     Guard.EXPOSURE: "an edit in Git would share {people} more ({changes})",
     Guard.ADMINISTRATORS: "in {place} {people} would become administrators",

@@ -28,6 +28,7 @@ from homeroom.api import (
     Operator,
     Removal,
     Share,
+    SourceGuards,
     Template,
 )
 from homeroom.plan import (
@@ -53,12 +54,14 @@ from homeroom.plan import (
     first_synced,
     is_exposing,
     judge,
+    overtaken,
     review,
     rolled_over,
 )
 from homeroom.roster.adoption import adoptable
 from homeroom.roster.desired import desired as desired_of
 from homeroom.roster.diff import KEPT_SCHEMA, diff, identity, in_state, sizes, unseen
+from homeroom.roster.door import RELEASED, following
 from homeroom.roster.shared import Match, Rule, Shared, share
 from homeroom.roster.state import Actual, Desired, Known
 from homeroom.roster.tables import Roster
@@ -77,7 +80,8 @@ class Memory:
 
     `recent`: columns `homeroom.plan.RECENT_SCHEMA`, what was applied in the last week. `holds`: all of this app.
     `made`: columns `homeroom.plan.CHANGE_SCHEMA`, what was applied under its approved holds. `noted`: what it says of
-    time; nothing where a plan is for another day on purpose.
+    time; nothing where a plan is for another day on purpose. `released`: columns `homeroom.roster.door.RELEASED`, what
+    approvals let pass at the source. `rolled_over`: they let the school year end.
     """
 
     stored: StoredBaseline | None
@@ -87,6 +91,8 @@ class Memory:
     made: pl.DataFrame
     words: Sequence[Word]
     noted: Noted = field(default_factory=Noted)
+    released: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RELEASED))
+    rolled_over: bool = False
 
     @classmethod
     def nothing(cls, known: Known) -> Memory:
@@ -208,6 +214,7 @@ async def decide(
             if sure < now:  # nor does a grace end only because the clock says so
                 unripe, due = identity(compared(sure).waiting.changes), identity(plan.due.changes)
                 by_time = pl.concat([by_time, unripe.join(due, on=list(IDENTITY), how="semi", nulls_equal=True)])
+        seen = following(plan.changes, memory.released)  # at the source, by somebody who approved it
         before_it = intermediate or (stored.baseline.desired if stored is not None else wanted)
 
         def judged(holds: Sequence[Hold], released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
@@ -228,15 +235,16 @@ async def decide(
                 kinds=set(before_it.people["staff"].unique().to_list()),
                 covered=covered,
                 by_time=by_time,
-                rolled_over=rolled_over(holds, now=now),
+                rolled_over=memory.rolled_over or rolled_over(holds, now=now),
                 exposing=is_exposing(holds, context=context),
                 starting=starting,
             )
-            return judge(permitted, standing, limits_of(app.spec.guard), released=released, sticky=sticky)
+            passing = pl.concat([released, seen])
+            return judge(permitted, standing, limits_of(app.spec.guard), released=passing, sticky=sticky)
 
         reviewed = review(
             plan,
-            memory.holds,
+            overtaken(memory.holds, seen),
             memory.words,
             judged,
             made=memory.made,
@@ -266,15 +274,15 @@ async def decide(
     return await asyncio.to_thread(compare)
 
 
-def limits_of(guards: Guards) -> Limits:
-    """The guards' numbers."""
-    return Limits(
+def limits_of(guards: SourceGuards) -> Limits:
+    """The guards' numbers. Additions are judged at the door of an app only."""
+    limits = Limits(
         deletes=_percent(guards.max_deletes),
         updates=_percent(guards.max_updates),
         class_shrink=_percent(guards.max_class_shrink),
-        additions=_percent(guards.max_additions),
         ignore_below=guards.ignore_below,
     )
+    return replace(limits, additions=_percent(guards.max_additions)) if isinstance(guards, Guards) else limits
 
 
 def _percent(text: str) -> int:

@@ -1,7 +1,14 @@
-"""District: read the source when it is due, accept the snapshot, keep one School object per school, wake the apps.
+"""District: read the source when it is due, hold what it loses, serve the rest, keep School objects, wake the apps.
 
-Nothing is removed anywhere because of a reading that failed or did not prove complete: the last accepted snapshot goes
-on serving. Neighbours: `homeroom.sources` (reading), `learningapp` (who uses the snapshot), `school` (its rows).
+::
+
+    source --read if due--> reading --+
+    store --> served until now -------+--> `admission` --> served from now on --> store --> School objects, apps
+    commits --> Approvals ------------+
+
+Nothing is removed anywhere because of a reading that failed or did not prove complete: what was served goes on being
+served. Neighbours: `homeroom.sources` (reading), `admission` (what is held), `learningapp` (who uses what is served),
+`school` (its rows).
 """
 
 from __future__ import annotations
@@ -12,7 +19,8 @@ import json
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -33,30 +41,49 @@ from homeroom.api import (
     SyncMode,
     conditions,
 )
+from homeroom.plan import Hold, State
+from homeroom.reconcile import approvals
+from homeroom.reconcile.admission import NOBODY, Admission, DoorMemory, admit, as_snapshot
 from homeroom.reconcile.connect import Outside
-from homeroom.reconcile.ports import Cluster, Key, Metrics, Object
-from homeroom.reconcile.run import Report, Run
+from homeroom.reconcile.decide import SALT, Salt
+from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
+from homeroom.reconcile.run import Ending, Report, Run
 from homeroom.roster.findings import Severity
 from homeroom.roster.tables import Roster
 from homeroom.sources import Snapshot, load, write
-from homeroom.store import Accepted, Store
+from homeroom.store import Accepted, Door, Store
 
 _NAME_LENGTH: Final = 63  # of an object, as a label value may be
 _TEXT_LENGTH: Final = 255  # of `spec.displayName`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading:
+    """The records as the source has them. `accepted`: what is to be stored of it; `before`: what is served until now.
+
+    `read_at`: when the source was asked; None: it was not, this is the reading that the store has.
+    """
+
+    snapshot: Snapshot
+    accepted: Accepted
+    before: Roster | None
+    read_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DistrictRoot:
-    """The work of one run of a District."""
+    """The work of one run of a District. `salt`: randomness for the ids of holds."""
 
     store: Store
     outside: Outside
     metrics: Metrics
+    clock: Clock
+    salt: Salt = SALT
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """School objects are ours to keep, apps have to be woken."""
-        return ("School", "LearningApp")
+        """School objects are ours to keep, apps have to be woken, Approvals release what is held."""
+        return ("School", "LearningApp", "Approval")
 
     def needs_cleanup(self, resource: District) -> bool:
         """Nothing outside is ours: the School objects go with their ownerReference."""
@@ -67,29 +94,74 @@ class DistrictRoot:
         """Nothing to do."""
 
     async def absent(self, key: Key, cluster: Cluster) -> None:
-        """Apps that name this district learn that it is not there."""
+        """Apps and Approvals that name this district learn that it is not there."""
         _wake_apps(cluster, key)
+        await approvals.refuse(cluster, key, now=self.clock.now())
 
     async def reconcile(self, run: Run[District]) -> Report[DistrictStatus]:
-        """One run: read if due, accept, keep School objects."""
+        """One run: gather, decide (the door), apply, report."""
         district = run.resource
         place = {"namespace": run.key.namespace, "district": run.key.name}
         accepted = await asyncio.to_thread(self.store.accepted, **place)
-        how = _digest(district.spec.source.document())
-        if not self._is_due(run, accepted, how):
+        memory = await asyncio.to_thread(
+            DoorMemory.of,
+            self.store,
+            **place,
+            apps=_apps(run.cluster, run.key),
+            words=approvals.words_of(run.cluster, run.key),
+            now=run.clock.now(),
+        )
+        reading = await self._reading(run, accepted, memory)
+        if reading is None:
             assert accepted is not None
             await self._keep_missing_schools(run, accepted)
-            return self._report(run, district.status, read_at=run.last.read_at if run.last else None)
-        directory = self.store.snapshots(**place)
-        snapshot, latest = await self._read(run, accepted, how=how, directory=directory)
-        if accepted is None or latest != accepted:
-            await asyncio.to_thread(self.store.accept, latest, epoch=run.cluster.epoch, **place)
-        self.metrics.records_read(run.key, at=run.clock.now())
-        status = _with_snapshot(district, snapshot, latest, run)
-        await _keep_schools(run, snapshot.roster)
-        if accepted is None or accepted.digest != latest.digest:
+            await approvals.answer(run.cluster, run.key, memory.holds, now=run.clock.now())
+            return self._report(run, district.status, memory.holds, read_at=run.last.read_at if run.last else None)
+        # Here records that were linked get the ids that they had, and people about whom there is a question are named:
+        # everything after this, and everybody else, sees the outcome; the next reading is compared with the raw one.
+        fresh, frozen = reading.snapshot.roster, NOBODY
+        admission = await asyncio.to_thread(
+            admit,
+            reading.before,
+            fresh,
+            district=district,
+            memory=memory,
+            now=run.clock.now(),
+            salt=self.salt,
+            frozen=frozen,
+        )
+        served, latest = await self._serve(run, reading, admission, accepted=accepted, holds=memory.holds)
+        if reading.read_at is not None:
+            self.metrics.records_read(run.key, at=reading.read_at)
+        status = _with_snapshot(district, served, latest, run)
+        await _keep_schools(run, served.roster)
+        if accepted is None or accepted.serving != latest.serving:
             _wake_apps(run.cluster, run.key)
-        return self._report(run, status, read_at=run.clock.now())
+        await approvals.answer(run.cluster, run.key, admission.holds, now=run.clock.now())
+        return self._report(run, status, admission.holds, read_at=reading.read_at)
+
+    # -- gather -------------------------------------------------------------------------------------------------
+
+    async def _reading(self, run: Run[District], accepted: Accepted | None, memory: DoorMemory) -> _Reading | None:
+        """What is to be judged: a new reading when it is due, the last one when a hold waits for us, else nothing."""
+        how = _digest(run.resource.spec.source.document())
+        directory = self.store.snapshots(namespace=run.key.namespace, district=run.key.name)
+        if self._is_due(run, accepted, how):
+            return await self._read(run, accepted, how=how, directory=directory)
+        assert accepted is not None
+        if not memory.waits_for_us(now=run.clock.now()):
+            return None
+        snapshot, before = await self._stored(directory, accepted)
+        return _Reading(
+            snapshot=snapshot, accepted=accepted, before=before, read_at=run.last.read_at if run.last else None
+        )
+
+    async def _stored(self, directory: Path, accepted: Accepted) -> tuple[Snapshot, Roster]:
+        """The last reading, and what is served of it."""
+        snapshot = await asyncio.to_thread(load, directory, accepted.digest)
+        if accepted.serving == accepted.digest:
+            return snapshot, snapshot.roster
+        return snapshot, (await asyncio.to_thread(load, directory, accepted.serving)).roster
 
     async def _keep_missing_schools(self, run: Run[District], accepted: Accepted) -> None:
         """Somebody may have deleted a row that only we write; the records need not be read again for that."""
@@ -102,20 +174,18 @@ class DistrictRoot:
         ]
         if len(present) != snapshot.counts.schools:
             directory = self.store.snapshots(namespace=run.key.namespace, district=run.key.name)
-            await _keep_schools(run, (await asyncio.to_thread(load, directory, accepted.digest)).roster)
+            await _keep_schools(run, (await asyncio.to_thread(load, directory, accepted.serving)).roster)
 
-    async def _read(
-        self, run: Run[District], accepted: Accepted | None, *, how: str, directory: Path
-    ) -> tuple[Snapshot, Accepted]:
-        """The snapshot that serves from now on: a new one, or the accepted one when the source says it is unchanged."""
+    async def _read(self, run: Run[District], accepted: Accepted | None, *, how: str, directory: Path) -> _Reading:
+        """A new reading, or the accepted one when the source says that it is unchanged."""
         trusted = accepted if accepted is not None and accepted.spec_digest == how and not run.full else None
         source = await self.outside.source(run.resource, run.cluster.secret)
-        previous = await asyncio.to_thread(load, directory, accepted.digest) if accepted is not None else None
+        previous, before = await self._stored(directory, accepted) if accepted is not None else (None, None)
         incoming = await asyncio.to_thread(_incoming, directory)
         try:
             fetched = await source.fetch(previous=trusted.validator if trusted else None, into=incoming)
             if fetched.unchanged and trusted is not None and previous is not None:
-                return previous, trusted
+                return _Reading(snapshot=previous, accepted=trusted, before=before, read_at=run.clock.now())
             snapshot = await asyncio.to_thread(
                 source.read, fetched.path, previous=previous.roster if previous is not None else None
             )
@@ -123,18 +193,53 @@ class DistrictRoot:
         finally:
             await asyncio.to_thread(shutil.rmtree, incoming, ignore_errors=True)
         same = accepted is not None and accepted.digest == snapshot.digest
-        return snapshot, Accepted(
+        latest = Accepted(
             digest=snapshot.digest,
             accepted_at=accepted.accepted_at if accepted is not None and same else run.clock.now(),
             validator=fetched.validator,
             spec_digest=how,
         )
+        return _Reading(snapshot=snapshot, accepted=latest, before=before, read_at=run.clock.now())
+
+    # -- apply --------------------------------------------------------------------------------------------------
+
+    async def _serve(
+        self,
+        run: Run[District],
+        reading: _Reading,
+        admission: Admission,
+        *,
+        accepted: Accepted | None,
+        holds: Sequence[Hold],
+    ) -> tuple[Snapshot, Accepted]:
+        """Store what is served from now on, and with it, at once, what is held; a run without news stores nothing."""
+        place = {"namespace": run.key.namespace, "district": run.key.name}
+        served = await asyncio.to_thread(as_snapshot, admission.served, reading.snapshot)
+        if served.digest != reading.snapshot.digest:
+            await asyncio.to_thread(write, served, self.store.snapshots(**place))
+        other = served.digest if served.digest != reading.snapshot.digest else None
+        latest = replace(reading.accepted, served=other)
+        if latest != accepted or [*map(id, admission.holds)] != [*map(id, holds)]:  # a changed hold is a new object
+            await asyncio.to_thread(
+                self.store.accept,
+                latest,
+                Door(passed=admission.passed, holds=admission.holds, before=holds),
+                epoch=run.cluster.epoch,
+                **place,
+            )
+        return served, latest
 
     def _is_due(self, run: Run[District], accepted: Accepted | None, how: str) -> bool:
         """Whether to read now. A mere restart of the operator, in the middle of an export, reads nothing."""
         status = run.resource.status
         known = accepted is not None and accepted.spec_digest == how
-        shown = known and status.snapshot is not None and status.snapshot.digest == accepted.digest  # type: ignore[union-attr]  # known says so
+        snapshot = status.snapshot
+        shown = (
+            known
+            and accepted is not None
+            and snapshot is not None
+            and (snapshot.digest, snapshot.served) == (accepted.digest, accepted.serving)
+        )
         if run.fresh or not shown or run.last is None or run.last.read_at is None:
             return True
         if run.last.reason not in _GOOD:
@@ -142,7 +247,7 @@ class DistrictRoot:
         return run.clock.now() >= _next_reading(run.resource, run.last.read_at)
 
     def _report(
-        self, run: Run[District], status: DistrictStatus, *, read_at: datetime | None
+        self, run: Run[District], status: DistrictStatus, holds: Sequence[Hold], *, read_at: datetime | None
     ) -> Report[DistrictStatus]:
         snapshot = status.snapshot
         assert snapshot is not None
@@ -150,9 +255,19 @@ class DistrictRoot:
         message = f"{counts.schools} schools, {counts.students} students, {counts.classes} classes"
         if snapshot.quarantined:
             message += f"; {snapshot.quarantined} records are quarantined"
+        waiting = [hold for hold in holds if hold.state is State.OPEN]
+        told = approvals.held_message(waiting, contact=run.resource.spec.contact) if waiting else None
+        status = conditions.held(
+            status.model_copy(update={"holds": approvals.hold_statuses(waiting)}),
+            message=told,
+            generation=run.resource.metadata.generation,
+            now=now,
+        )
         return Report(
             status=status,
-            message=message,
+            message=told or message,
+            reason=Reason.HELD_FOR_APPROVAL if waiting else Reason.SUCCEEDED,
+            ending=Ending.STALLED if waiting else Ending.DONE,
             again=max(_next_reading(run.resource, read_at or now) - now, timedelta(seconds=1)),
             read_at=read_at,
             summary=counts.model_dump(),
@@ -165,7 +280,7 @@ def _incoming(directory: Path) -> Path:
     return Path(tempfile.mkdtemp(dir=directory.parent, prefix=".incoming-"))
 
 
-_GOOD: Final = frozenset({Reason.SUCCEEDED.value, Reason.SUSPENDED.value})
+_GOOD: Final = frozenset({Reason.SUCCEEDED.value, Reason.SUSPENDED.value, Reason.HELD_FOR_APPROVAL.value})
 
 
 def _digest(document: object) -> str:
@@ -192,6 +307,7 @@ def _with_snapshot(district: District, snapshot: Snapshot, accepted: Accepted, r
             "snapshot": SnapshotStatus(
                 digest=accepted.digest,
                 accepted_time=accepted.accepted_at,
+                served=accepted.serving,
                 counts=RecordCounts(**{name: counts.get(name, 0) for name in RecordCounts.model_fields}),
                 quarantined=quarantined,
                 findings=FindingCounts(
@@ -215,9 +331,17 @@ def _with_snapshot(district: District, snapshot: Snapshot, accepted: Accepted, r
 
 
 def _wake_apps(cluster: Cluster, district: Key) -> None:
-    for app in cluster.list("LearningApp", district.namespace):
-        if app["spec"].get("districtRef", {}).get("name") == district.name:
-            cluster.enqueue(Key("LearningApp", district.namespace, app["metadata"]["name"]))
+    for name in _apps(cluster, district):
+        cluster.enqueue(Key("LearningApp", district.namespace, name))
+
+
+def _apps(cluster: Cluster, district: Key) -> list[str]:
+    """Names of the LearningApps of a district."""
+    return [
+        app["metadata"]["name"]
+        for app in cluster.list("LearningApp", district.namespace)
+        if app["spec"].get("districtRef", {}).get("name") == district.name
+    ]
 
 
 def school_name(district: str, sourced_id: str) -> str:

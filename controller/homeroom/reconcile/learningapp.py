@@ -17,7 +17,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -49,6 +49,7 @@ from homeroom.api import (
 from homeroom.errors import DependencyNotReadyError, HomeroomError, InvalidSpecError
 from homeroom.plan import (
     IDENTITY,
+    VALID,
     WINDOW_DAYS,
     Cause,
     Hold,
@@ -58,6 +59,7 @@ from homeroom.plan import (
     State,
     Word,
     changes,
+    rolled_over,
     settled,
 )
 from homeroom.reconcile import approvals
@@ -71,6 +73,7 @@ from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
 from homeroom.reconcile.subscription import with_subscription, without_subscription
 from homeroom.roster.diff import Baseline, diff, expected, is_current, passed_rows
+from homeroom.roster.door import RELEASED
 from homeroom.roster.leaving import Kept, counted, unstaffed
 from homeroom.roster.owned import unrecorded
 from homeroom.roster.shared import Rule, Shared, barring, rules_of, share
@@ -224,19 +227,20 @@ class LearningAppRoot:
         if accepted is None:
             raise DependencyNotReadyError(f"District '{reference}' has no accepted snapshot yet")
         directory: Path = self.store.snapshots(namespace=namespace, district=reference)
-        snapshot = await asyncio.to_thread(load, directory, accepted.digest)
+        snapshot = await asyncio.to_thread(load, directory, accepted.serving)
         denied = [one.person for one in district.spec.deny]
         return _Inputs(
             district=district,
             rules=rules_of(models),
             models=models,
             snapshot=replace(snapshot, roster=barring(snapshot.roster, denied)),
-            digest=accepted.digest,
+            digest=accepted.serving,
             memory=await asyncio.to_thread(
                 remembered,
                 self.store,
                 namespace=namespace,
                 app=name,
+                district=reference,
                 words=approvals.words_of(run.cluster, run.key),
                 grace=run.resource.spec.removal.grace,
                 now=run.clock.now(),
@@ -503,9 +507,16 @@ class LearningAppRoot:
 
 
 def remembered(
-    store: Store, *, namespace: str, app: str, words: Sequence[Word], grace: Duration, now: datetime
+    store: Store,
+    *,
+    namespace: str,
+    app: str,
+    district: str,
+    words: Sequence[Word],
+    grace: Duration,
+    now: datetime,
 ) -> Memory:
-    """What the store knows about an app. Blocks.
+    """What the store knows about an app, and what approvals let pass at the door of its district. Blocks.
 
     What was made under an approved hold counts as made, and so does what was let through until its `grace` is over,
     even if we died before we could note that in the hold.
@@ -525,6 +536,10 @@ def remembered(
         made=made,
         words=words,
         noted=store.noted(namespace=namespace, app=app),
+        released=store.passed(namespace=namespace, district=district)
+        .released.filter(pl.col("at") > (now - VALID).astimezone(UTC))
+        .select(RELEASED.names()),
+        rolled_over=rolled_over(store.holds(namespace=namespace, kind="District", name=district), now=now),
     )
 
 

@@ -24,7 +24,7 @@ def handlers(
         return Shell(root, cluster=cluster, store=store, clock=clock)
 
     return {
-        "District": shell(DistrictRoot(store=store, outside=outside, metrics=metrics)),
+        "District": shell(DistrictRoot(store=store, outside=outside, metrics=metrics, clock=clock)),
         "LearningApp": shell(
             LearningAppRoot(store=store, outside=outside, metrics=metrics, clock=clock, settle=settle)
         ),

@@ -28,10 +28,11 @@ Pure and columnar: people and classes are matched by source id once, memberships
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Final
 
 import polars as pl
@@ -49,6 +50,11 @@ KEPT_SCHEMA: Final = pl.Schema(
 )
 """`cause`: as above, null where it was not planned. `was`: the strongest `Role` that a person had, if known. `since`:
 when the last reason ended. `passed`: when the guards let that end through, null: not yet; `hold`: as in a plan."""
+
+PLAYED: Final[Mapping[str, str]] = MappingProxyType(
+    {ClassRole.STUDENT.value: Role.LEARNER.value, ClassRole.TEACHER.value: Role.COACH.value}
+)
+"""What the roles of the records are in a plan."""
 
 _ROW: Final = pl.UInt32
 
@@ -173,11 +179,11 @@ def diff(
     rows = pl.concat(parts, how="diagonal_relaxed").pipe(_moving, still).pipe(_marked_adopted)
     if rows.is_empty():
         return Plan.of(rows.select("kind", "op", "school", "key"))
-    over = _over(rows, roster, today) if roster is not None and today is not None else None
+    ended = over(rows, roster, today) if roster is not None and today is not None else None
     rows = _with_causes(
         rows,
         baseline=baseline,
-        over=over,
+        over=ended,
         intermediate=intermediate,
         edit=edit,
         edited=edited,
@@ -648,7 +654,7 @@ def _with_causes(
         has(edited).alias("edited"),
         _looked_up(keys, baseline.kept, "passed").is_not_null().alias("passed_before"),
         (_looked_up(keys, over, "cause") if over is not None else pl.lit(None, pl.String)).alias("over"),
-        _moves(rows).alias("moves"),
+        moves(rows).alias("moves"),
         updates.join(
             renumbered.with_columns(renumbered=pl.lit(value=True)),
             on=["school", "key"],
@@ -722,8 +728,11 @@ def _renumbered(rows: pl.DataFrame, desired: Desired, actual: Actual) -> pl.Data
     return pl.concat([pairs.select(place), pairs.select("school", key="key_now")]).unique()
 
 
-def _moves(rows: pl.DataFrame) -> pl.Series:
-    """Whether somebody loses a class, or an account, and gets another one in the same plan: then nobody is lost."""
+def moves(rows: pl.DataFrame) -> pl.Series:
+    """Whether somebody loses a class, or an account, and gets another one in the same plan: then nobody is lost.
+
+    `rows` of a plan, or of the source door. Boolean per row.
+    """
     place = ["kind", "key", "role"]
     arriving = rows.filter(
         pl.col("op").is_in(COMING) & pl.col("kind").is_in([Kind.MEMBERSHIP.value, Kind.PERSON.value])
@@ -753,10 +762,11 @@ def _looked_up(keys: pl.DataFrame, found: pl.DataFrame, column: str) -> pl.Serie
     )[column]
 
 
-def _over(rows: pl.DataFrame, roster: Roster, today: date) -> pl.DataFrame:
+def over(rows: pl.DataFrame, roster: Roster, today: date, *, roles: Mapping[str, str] = PLAYED) -> pl.DataFrame:
     """Those memberships, classes and people in `rows` that the records have, with dates that are over.
 
     Columns `IDENTITY` and `cause`: `RolledOver` where the whole school year of a class is over, else `TermEnded`.
+    `roles`: what those of the records are in `rows`; others count nowhere.
     """
     sessions = roster.sessions.select(
         (pl.col("end") <= today).fill_null(value=False).alias("over"),
@@ -765,17 +775,16 @@ def _over(rows: pl.DataFrame, roster: Roster, today: date) -> pl.DataFrame:
     )
     places = _named(roster.classes.select("id", "terms", "school"), roster.orgs.select(key="id"))
     terms = places.select("row", "terms").explode("terms", empty_as_null=True).drop_nulls("terms")
-    ended = (
+    years = (
         pl.concat([terms.select("row"), sessions[terms["terms"]]], how="horizontal")
         .group_by("row")
         .agg(pl.col("over").all(), pl.col("rolled").all())
     )
-    classes = places.join(ended, on="row", how="left").select(
+    classes = places.join(years, on="row", how="left").select(
         "school", "row", pl.col("id").alias("class_key"), pl.col("over", "rolled").fill_null(value=False)
     )
     users = roster.users.select(pl.col("id").alias("key"), pl.int_range(pl.len(), dtype=_ROW).alias("user"))
     concerned = rows.select("key").unique().join(users, on="key")
-    played = {ClassRole.STUDENT.value: Role.LEARNER.value, ClassRole.TEACHER.value: Role.COACH.value}
     enrolled = (
         roster.enrollments.join(concerned, on="user")
         .join(classes, left_on="class", right_on="row")
@@ -783,7 +792,7 @@ def _over(rows: pl.DataFrame, roster: Roster, today: date) -> pl.DataFrame:
             "school",
             "key",
             "class_key",
-            pl.col("role").cast(pl.String).replace_strict(played, default=None, return_dtype=pl.String),
+            pl.col("role").cast(pl.String).replace_strict(roles, default=None, return_dtype=pl.String),
             (pl.col("over") | (pl.col("end") <= today).fill_null(value=False)).alias("over"),
             "rolled",
         )
@@ -799,8 +808,8 @@ def _over(rows: pl.DataFrame, roster: Roster, today: date) -> pl.DataFrame:
         of[Kind.CLASS].join(classes, left_on=by_person, right_on=["school", "class_key"]),
     ]
     cause = pl.when("rolled").then(pl.lit(Cause.ROLLED_OVER.value)).otherwise(pl.lit(Cause.TERM_ENDED.value))
-    over = [part.filter("over").select(*IDENTITY, cause.alias("cause")) for part in found]
-    return pl.concat(over).unique(IDENTITY)
+    ended = [part.filter("over").select(*IDENTITY, cause.alias("cause")) for part in found]
+    return pl.concat(ended).unique(IDENTITY)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -38,6 +38,10 @@ class SchoolRole(StrEnum):
     OTHER = "other"  # ext: values; 1.1's `administrator` is read as siteAdministrator
 
 
+FAMILY: Final = (SchoolRole.GUARDIAN, SchoolRole.PARENT, SchoolRole.RELATIVE)
+"""Roles of those who are about a student, and get no access of their own."""
+
+
 class ClassRole(StrEnum):
     """Roles that a person holds in a class (OneRoster 1.2 enrollments.role); `Other` stands for every extension."""
 
@@ -148,11 +152,10 @@ class Roster:
         People are counted once per kind. Staff: with a role that is neither student, teacher nor family.
         """
         role = pl.col("role").cast(pl.String)
-        family = [SchoolRole.GUARDIAN, SchoolRole.PARENT, SchoolRole.RELATIVE]
         part = (
             pl.when(role.is_in([SchoolRole.STUDENT, SchoolRole.TEACHER]))
             .then(role)
-            .when(role.is_in(family))
+            .when(role.is_in(FAMILY))
             .then(pl.lit("family"))
             .otherwise(pl.lit("staff"))
         )

@@ -11,10 +11,12 @@ from homeroom.store.forgetting import StillThereError
 from homeroom.store.revision import RevisionError
 from homeroom.store.store import (
     Accepted,
+    Door,
     Forgotten,
     JournalQuery,
     LostLeadershipError,
     Origin,
+    Passed,
     RunRow,
     Store,
     StoredBaseline,
@@ -23,11 +25,13 @@ from homeroom.store.store import (
 __all__ = [
     "Accepted",
     "BackupError",
+    "Door",
     "Forgotten",
     "JournalQuery",
     "LostLeadershipError",
     "Manifest",
     "Origin",
+    "Passed",
     "RevisionError",
     "RunRow",
     "StillThereError",

@@ -42,7 +42,7 @@ RECORDS: Final = (
     schema.secret,
 )
 """What a back-up has, in this order. The ledger is derived, but for the user names of accounts that are gone."""
-DERIVED: Final = (schema.leader, schema.accepted, schema.baseline, schema.run)
+DERIVED: Final = (schema.leader, schema.accepted, schema.door, schema.baseline, schema.run)
 """What it has not: read again, or said anew by whoever runs next."""
 
 _FORMAT: Final = 1

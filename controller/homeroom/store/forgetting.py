@@ -93,6 +93,7 @@ def made_anonymous(connection: sa.Connection, owners: Owners, person: str) -> tu
         rows.with_columns(told).write_parquet(buffer)
         of_hold = [getattr(schema.hold.c, name) == getattr(row, name) for name in ("namespace", "kind", "name", "id")]
         connection.execute(sa.update(schema.hold).where(*of_hold).values(rows=buffer.getvalue()))
+    _let_go(connection, owners, person)
     journal, ledger, withdrawn = schema.journal, schema.ledger, schema.withdrawn
 
     def of_person(table: sa.Table) -> sa.ColumnElement[bool]:
@@ -121,6 +122,18 @@ def _holds(connection: sa.Connection, owners: Owners, person: str) -> Iterator[t
         rows = pl.read_parquet(io.BytesIO(row.rows))
         if _named(rows, person).any():
             yield row, rows
+
+
+def _let_go(connection: sa.Connection, owners: Owners, person: str) -> None:
+    """Take the person out of what an approval let pass at the source: nothing is left for an app to do."""
+    table = schema.door
+    of_district = (table.c.namespace == owners.namespace) & (table.c.district == owners.district)
+    released = connection.execute(sa.select(table.c.released).where(of_district)).scalar_one_or_none()
+    rows = pl.read_parquet(io.BytesIO(released)) if released else None
+    if rows is not None and _named(rows, person).any():
+        buffer = io.BytesIO()
+        rows.filter(~_named(rows, person)).write_parquet(buffer)
+        connection.execute(sa.update(table).where(of_district).values(released=buffer.getvalue()))
 
 
 def _named(rows: pl.DataFrame, person: str) -> pl.Series:

@@ -36,7 +36,18 @@ accepted = sa.Table(
     sa.Column("accepted_at", sa.DateTime, nullable=False),
     sa.Column("validator", sa.Text),
     sa.Column("spec_digest", sa.String(64), nullable=False),
+    sa.Column("served", sa.String(64)),
     comment="the accepted snapshot of each district, and how to ask its source whether anything changed",
+)
+
+door = sa.Table(
+    "door",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("district", NAME, primary_key=True),
+    sa.Column("recent", sa.LargeBinary, nullable=False),
+    sa.Column("released", sa.LargeBinary, nullable=False),
+    comment="what the source door of a district let pass (homeroom.store.Passed), as Parquet",
 )
 
 baseline = sa.Table(

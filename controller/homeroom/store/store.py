@@ -66,18 +66,53 @@ _CHUNK: Final = 1000
 """Rows per upsert statement: SQLite allows 32,766 parameters, a row of the ledger has seven."""
 
 
+_AT: Final[dict[str, pl.DataType]] = {"at": pl.Datetime("us", "UTC")}
+
+
 class LostLeadershipError(HomeroomError):
     """Another operator leads: nothing may be written; the process ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The accepted snapshot of a district. `spec_digest`: of the part of the spec that decides how it is read."""
+    """The accepted snapshot of a district. `spec_digest`: of the part of the spec that decides how it is read.
+
+    `served`: digest of what is served instead while part of it is held; None: it is served as it is.
+    """
 
     digest: str
     accepted_at: datetime
     validator: str | None
     spec_digest: str
+    served: str | None = None
+
+    @property
+    def serving(self) -> str:
+        """Digest of the roster that everybody but the next reading sees."""
+        return self.served or self.digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passed:
+    """What the source door of a district let pass, with the moment (`at`) of each row.
+
+    `recent`: columns `homeroom.plan.RECENT_SCHEMA` and `at`. `released`: `homeroom.plan.CHANGE_SCHEMA`, `hold`, `at`:
+    what approvals let pass, and apps have to do yet.
+    """
+
+    recent: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={**RECENT_SCHEMA, **_AT}))
+    released: pl.DataFrame = field(
+        default_factory=lambda: pl.DataFrame(schema={**CHANGE_SCHEMA, "hold": pl.String(), **_AT})
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """What is stored of a source door with what it lets serve: its `holds` as they are now and were `before`."""
+
+    passed: Passed
+    holds: Sequence[Hold]
+    before: Sequence[Hold]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,16 +283,43 @@ class Store:
             accepted_at=row.accepted_at.replace(tzinfo=UTC),
             validator=row.validator,
             spec_digest=row.spec_digest,
+            served=row.served,
         )
 
-    def accept(self, accepted: Accepted, *, namespace: str, district: str, epoch: int) -> None:
-        """Make this the accepted snapshot, and drop all but it and the one before, which a run may still be reading."""
-        before = self.accepted(namespace=namespace, district=district)
+    def accept(
+        self, accepted: Accepted, door: Door | None = None, /, *, namespace: str, district: str, epoch: int
+    ) -> None:
+        """Make this the accepted snapshot, and drop all but it and the one before, which a run may still be reading.
+
+        In the same transaction what its `door` has to remember (None: as it was): what is served and what is held are
+        never of two readings.
+        """
+        place = {"namespace": namespace, "district": district}
+        old = self.accepted(**place)
         values = {**asdict(accepted), "accepted_at": _naive(accepted.accepted_at)}
         with self._writing(epoch) as connection:
-            _upsert(connection, schema.accepted, [{"namespace": namespace, "district": district, **values}])
-        directory = self.snapshots(namespace=namespace, district=district)
-        _remove(_others(directory, keep={accepted.digest, before.digest if before else accepted.digest}))
+            _upsert(connection, schema.accepted, [{**place, **values}])
+            if door is not None:
+                rows = _changed_holds(
+                    door.holds, before=door.before, namespace=namespace, kind="District", name=district
+                )
+                _upsert(connection, schema.hold, rows)
+                blobs = {"recent": _parquet(door.passed.recent), "released": _parquet(door.passed.released)}
+                _upsert(connection, schema.door, [{**place, **blobs}])
+        kept = {digest for one in (accepted, old) if one is not None for digest in (one.digest, one.serving)}
+        _remove(_others(self.snapshots(**place), keep=kept))
+
+    def passed(self, *, namespace: str, district: str) -> Passed:
+        """What the source door of a district let pass, as far as it matters still."""
+        table = schema.door
+        query = sa.select(table).where(table.c.namespace == namespace, table.c.district == district)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return Passed()
+        return Passed(
+            recent=pl.read_parquet(io.BytesIO(row.recent)), released=pl.read_parquet(io.BytesIO(row.released))
+        )
 
     # -- apps ---------------------------------------------------------------------------------------------------
 
@@ -652,14 +714,16 @@ class Store:
 
     # -- holds --------------------------------------------------------------------------------------------------
 
-    def holds(self, *, namespace: str, kind: str, name: str) -> list[Hold]:
-        """All holds of a District or LearningApp, the oldest first; used ones too."""
+    def holds(self, *, namespace: str, kind: str, name: str, guard: Guard | None = None) -> list[Hold]:
+        """All holds of a District or LearningApp (or of one guard of it), the oldest first; used ones too."""
         table = schema.hold
         query = (
             sa.select(table)
             .where(table.c.namespace == namespace, table.c.kind == kind, table.c.name == name)
             .order_by(table.c.published, table.c.id)
         )
+        if guard is not None:
+            query = query.where(table.c.guard == guard.value)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
         return [_hold(row) for row in rows]
@@ -676,35 +740,9 @@ class Store:
         self, holds: Sequence[Hold], *, before: Sequence[Hold], namespace: str, kind: str, name: str, epoch: int
     ) -> None:
         """Write the holds that are not as they were `before`; a run that changed none writes nothing."""
-        old = {hold.id: hold for hold in before}
-        changed = [hold for hold in holds if old.get(hold.id) is not hold]
-        if not changed:
+        rows = _changed_holds(holds, before=before, namespace=namespace, kind=kind, name=name)
+        if not rows:
             return
-        rows = []
-        for hold in changed:
-            buffer = io.BytesIO()
-            hold.rows.write_parquet(buffer)
-            rows.append(
-                {
-                    "namespace": namespace,
-                    "kind": kind,
-                    "name": name,
-                    "id": hold.id,
-                    "guard": hold.guard.value,
-                    "scope": hold.scope.value,
-                    "place": hold.place,
-                    "since": _naive(hold.since),
-                    "published": _naive(hold.published),
-                    "rows": buffer.getvalue(),
-                    "total": hold.total,
-                    "state": hold.state.value,
-                    "approval": hold.approval,
-                    "approved_at": _naive(hold.approved_at) if hold.approved_at else None,
-                    "struck": hold.struck,
-                    "successor": hold.successor,
-                    "context": hold.context,
-                }
-            )
         with self._writing(epoch) as connection:
             _upsert(connection, schema.hold, rows)
 
@@ -812,6 +850,42 @@ def _hold(row: sa.Row[Any]) -> Hold:
         successor=row.successor,
         context=row.context,
     )
+
+
+def _changed_holds(
+    holds: Sequence[Hold], *, before: Sequence[Hold], namespace: str, kind: str, name: str
+) -> list[dict[str, object]]:
+    """Rows of the table `hold` for those that are not as they were `before`."""
+    old = {hold.id: hold for hold in before}
+    return [
+        {
+            "namespace": namespace,
+            "kind": kind,
+            "name": name,
+            "id": hold.id,
+            "guard": hold.guard.value,
+            "scope": hold.scope.value,
+            "place": hold.place,
+            "since": _naive(hold.since),
+            "published": _naive(hold.published),
+            "rows": _parquet(hold.rows),
+            "total": hold.total,
+            "state": hold.state.value,
+            "approval": hold.approval,
+            "approved_at": _naive(hold.approved_at) if hold.approved_at else None,
+            "struck": hold.struck,
+            "successor": hold.successor,
+            "context": hold.context,
+        }
+        for hold in holds
+        if old.get(hold.id) is not hold
+    ]
+
+
+def _parquet(rows: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    rows.write_parquet(buffer)
+    return buffer.getvalue()
 
 
 def _naive(moment: datetime) -> datetime:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from homeroom.cli import operator
+from homeroom.cli.files import read_export
+from homeroom.demo.stage import Records
 from homeroom.errors import TransientError
 from homeroom.operator.runtime import Build, Settings
 from homeroom.reconcile.connect import Outside
+from homeroom.sources import write
+from homeroom.store import Accepted, Store
 
 from .conftest import RECORDS, TREE, Homeroom, Shelf
 
@@ -51,6 +56,30 @@ def test_a_plan_counts_first_and_lists_on_request(homeroom: Homeroom) -> None:
         (None, "FirstSync"),
         (None, "Administrators"),
     }
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_plan_tells_what_an_export_would_lose_at_the_source(homeroom: Homeroom, tmp_path: Path) -> None:
+    place = {"namespace": "lakeside", "district": "lakeside"}
+    store = Store.open(f"sqlite:///{tmp_path / 'data' / 'homeroom.db'}", tmp_path / "data")
+    snapshot = read_export(RECORDS, previous=None)
+    write(snapshot, store.snapshots(**place))
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    store.accept(Accepted(digest=snapshot.digest, accepted_at=now, validator=None, spec_digest=""), **place, epoch=1)
+    store.close()
+    whole = homeroom("plan", *LOOK)
+    records = Records(RECORDS)
+    records.lose_school("s-003")
+    (tmp_path / "export.zip").write_bytes(records.zipped())
+    look = [tmp_path / "export.zip" if word is RECORDS else word for word in LOOK]
+    said = homeroom("plan", *look)
+    assert (said.code, said.err) == (3, "")
+    words = "held at district/lakeside, and served as it was (new): school 's-003' would lose 77 people"
+    assert words in said.out
+    assert said.out.partition("\n\n")[2] == whole.out.partition("\n\n")[2]
+    document = json.loads(homeroom("plan", *look, "-o", "json").out)
+    (hold,) = document["heldAtSource"]
+    assert (hold["id"], hold["guard"], hold["place"], hold["people"]) == (None, "Deletes", "s-003", 77)
 
 
 @pytest.mark.usefixtures("shelf")

@@ -76,7 +76,7 @@ class Reading:
         metrics: Any = SimpleNamespace(records_read=lambda *_, **__: None)
         clock: Any = SimpleNamespace(now=lambda: NOW, monotonic=lambda: 0.0)
         cluster: Any = self.cluster
-        root = DistrictRoot(store=store, outside=outside, metrics=metrics)
+        root = DistrictRoot(store=store, outside=outside, metrics=metrics, clock=clock)
         self.shell = Shell(root, cluster=cluster, store=store, clock=clock)
 
     async def students(self, records: Records) -> int:

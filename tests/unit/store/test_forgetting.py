@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tests.unit.roster.states import desired, world
 from homeroom.plan import HELD_SCHEMA, Cause, Change, Guard, Hold, Kind, Op, Outcome, Result, Role, Scope, State
 from homeroom.roster.diff import KEPT_SCHEMA, UNAPPLIED_SCHEMA, Baseline
 from homeroom.roster.person import in_baseline
-from homeroom.store import Accepted, Forgotten, JournalQuery, StillThereError, Store, StoredBaseline
+from homeroom.store import Accepted, Door, Forgotten, JournalQuery, Passed, StillThereError, Store, StoredBaseline
 from homeroom.store import store as store_module
 
 NOW = datetime(2026, 9, 1, 2, 0, tzinfo=UTC)
@@ -109,6 +110,22 @@ def test_nothing_that_is_stored_names_the_person_any_more(store: Store, tmp_path
     assert "forgotten-" in text
     for trace in ("gone-for-good", "Name.gone", "name.gone"):
         assert trace not in text
+
+
+def test_what_an_approval_let_pass_at_the_source_forgets_the_person_only(store: Store) -> None:
+    left_before(store, "gone")
+    save(store, remembered("7a: ann"))
+    like = {"op": "Remove", "school": "s1", "class_key": None, "role": None, "hold": "h", "at": NOW}
+    rows = [
+        {**like, "kind": kind, "key": key} for kind, key in (("Person", "gone"), ("Person", "ann"), ("Class", "gone"))
+    ]
+    passed = Passed()
+    passed = replace(passed, released=pl.DataFrame(rows, schema=passed.released.schema))
+    accepted = Accepted(digest=ACCEPTED, accepted_at=NOW, validator=None, spec_digest="0")
+    store.accept(accepted, Door(passed=passed, holds=(), before=()), namespace="n", district="d", epoch=7)
+    forget(store)
+    left = store.passed(namespace="n", district="d").released
+    assert left.select("kind", "key").rows() == [("Person", "ann"), ("Class", "gone")]
 
 
 def test_a_class_that_has_the_id_of_the_person_keeps_it(store: Store) -> None:

@@ -189,6 +189,18 @@ def test_accepting_keeps_the_new_snapshot_and_the_one_before(store: Store) -> No
     assert sorted(entry.name for entry in directory.iterdir()) == ["second", "third"]
 
 
+def test_what_is_served_is_kept_beside_the_reading(store: Store) -> None:
+    directory = store.snapshots(namespace="n", district="d")
+    for digest, served in (("first", None), ("second", "kept"), ("third", None)):
+        for name in {digest, served or digest}:
+            (directory / name).mkdir(parents=True)
+        latest = replace(accepted(digest), served=served)
+        store.accept(latest, namespace="n", district="d", epoch=1)
+        assert store.accepted(namespace="n", district="d") == latest
+        assert latest.serving == (served or digest)
+    assert sorted(entry.name for entry in directory.iterdir()) == ["kept", "second", "third"]
+
+
 def baseline() -> StoredBaseline:
     desired = Desired(**{name: pl.DataFrame(schema=columns) for name, columns in DESIRED_SCHEMAS.items()})
     kept = pl.DataFrame({"kind": ["Membership"], "school": ["s"], "key": ["p"], "class_key": ["c"], "role": ["Coach"]})

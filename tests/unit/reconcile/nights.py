@@ -1,0 +1,226 @@
+"""Whole nights of the example district: an export, the runs of all roots on one store, and a product in memory.
+
+`Nights` is the world; a test changes `records`, lets a `night` pass, approves holds by `approve`, and looks at
+`product`. Nothing here is mocked but the cluster, the clock and the product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Self
+
+from tests.unit.roster.states import Target as Product
+
+from homeroom.api import KINDS
+from homeroom.api.yaml import load_all
+from homeroom.demo.stage import RECORDS, Records
+from homeroom.plan import Change, Outcome, Result
+from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.ports import Handler, Key, Object, key_of
+from homeroom.reconcile.roots import handlers
+from homeroom.reconcile.routes import routes
+from homeroom.roster.state import Actual, Known
+from homeroom.store import Store
+from homeroom.targets import Capabilities
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+DISTRICT, APP = Key("District", "lakeside", "lakeside"), Key("LearningApp", "lakeside", "kolibri")
+BEGIN = datetime(2026, 11, 2, 1, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """The process ends here and now."""
+
+
+class Opened:
+    """The product as a run sees it. `until`: it takes so many changes more, then the operator dies."""
+
+    capabilities = Capabilities()
+
+    def __init__(self, product: Product) -> None:
+        self.product = product
+        self.until: int | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def read(self, _known: Known) -> Actual:
+        return self.product.actual()
+
+    async def apply(self, batch: Sequence[Change]) -> Sequence[Outcome]:
+        for change in batch:
+            if self.until is not None:
+                if not self.until:
+                    raise Killed
+                self.until -= 1
+            self.product.make(change)
+        return [
+            Outcome(seq=change.seq, result=Result.APPLIED, external_id=change.external_id or change.key)
+            for change in batch
+        ]
+
+
+class Cluster:
+    """Objects, whoever asked to run, and how often somebody wrote."""
+
+    epoch = 1
+
+    def __init__(self) -> None:
+        texts = [(path.name, path.read_text()) for path in sorted((EXAMPLES / "lakeside").glob("*.yaml"))]
+        found: list[Any] = [document.data for file, text in texts for document in load_all(text, file=file)]
+        self.objects: dict[Key, Any] = {}
+        self.asked: list[Key] = []
+        self.writes = 0
+        for obj in found:
+            if obj["kind"] in KINDS:
+                self.put(obj)
+
+    def put(self, obj: Mapping[str, Any]) -> None:
+        meta = {"uid": obj["metadata"]["name"], "generation": 1, **obj["metadata"]}
+        self.objects[key_of(obj)] = {**obj, "metadata": meta}
+
+    def unlisted(self, _kinds: Iterable[str]) -> Sequence[str]:
+        return ()
+
+    def get(self, key: Key) -> Any:
+        return self.objects.get(key)
+
+    def list(self, kind: str, _namespace: str) -> Any:
+        return [obj for key, obj in sorted(self.objects.items()) if key.kind == kind]
+
+    async def secret(self, **_: str) -> dict[str, str]:
+        return {}
+
+    async def revision(self, _objects: Iterable[Object]) -> str:
+        return "main@sha1:1"
+
+    async def write_status(self, obj: Object, status: Mapping[str, Any]) -> None:
+        if self.objects[key_of(obj)].get("status") != status:
+            self.writes += 1
+            self.objects[key_of(obj)] = {**self.objects[key_of(obj)], "status": status}
+
+    async def create(self, obj: Object) -> None:
+        self.writes += 1
+        self.put(obj)
+
+    async def replace(self, obj: Object) -> None:
+        await self.create(obj)
+
+    async def delete(self, obj: Object) -> None:
+        self.writes += 1
+        del self.objects[key_of(obj)]
+
+    async def set_finalizer(self, obj: Object, *, present: bool) -> None:
+        raise AssertionError((obj, present))
+
+    def event(self, *_: object, **__: object) -> None:
+        pass
+
+    def enqueue(self, key: Key, *, after: float = 0) -> None:
+        del after
+        self.asked.append(key)
+
+    def stopping(self) -> bool:
+        return False
+
+
+class Nights:
+    """The world. `school`, `lost`: source ids of two of the three schools."""
+
+    school, lost = "s-001", "s-003"
+
+    def __init__(self, directory: Path) -> None:
+        self.store = Store.open(f"sqlite:///{directory / 'homeroom.db'}", directory)
+        self.records = Records(RECORDS)
+        self.product = Product()
+        self.opened = Opened(self.product)
+        self.cluster = Cluster()
+        self.now = BEGIN
+        self.export = directory / "files" / "lakeside" / "export.zip"
+        self._handlers = self._ready(directory)
+
+    def _ready(self, directory: Path) -> Mapping[str, Handler]:
+        source = Outside(owner_id="here", file_root=directory / "files").source
+
+        async def target(*_: object, **__: object) -> Opened:
+            return self.opened
+
+        outside: Any = SimpleNamespace(source=source, target=target)
+        clock: Any = SimpleNamespace(now=lambda: self.now, monotonic=lambda: self.now.timestamp() % 1e9)
+        metrics: Any = SimpleNamespace(operations=lambda *_, **__: None, records_read=lambda *_, **__: None)
+        cluster: Any = self.cluster
+        return handlers(cluster, clock, metrics, store=self.store, outside=outside, settle=timedelta())
+
+    def declare(self, key: Key, **spec: Any) -> None:
+        """Somebody commits other fields of a spec."""
+        obj = self.cluster.objects[key]
+        meta = {**obj["metadata"], "generation": obj["metadata"]["generation"] + 1}
+        self.cluster.objects[key] = {**obj, "metadata": meta, "spec": {**obj["spec"], **spec}}
+
+    def publish(self) -> None:
+        """The records are the export from now on."""
+        self.export.parent.mkdir(parents=True, exist_ok=True)
+        self.export.write_bytes(self.records.zipped())
+
+    async def night(self, *, days: float = 1, publish: bool = True) -> None:
+        """Time passes, the export is made, the district and then the app have their routine runs."""
+        self.now += timedelta(days=days)
+        if publish:
+            self.publish()
+        await self.run(DISTRICT, APP)
+
+    async def run(self, *keys: Key) -> None:
+        """Run these, and whatever that wakes."""
+        waiting = [*keys]
+        while waiting:
+            self.cluster.asked = []
+            await self._handlers[waiting[0].kind](waiting[0])
+            waiting = list(dict.fromkeys([*waiting[1:], *self.cluster.asked]))
+
+    async def approve(self, *holds: Mapping[str, Any], of: Key, name: str = "") -> None:
+        """A commit brings Approvals; what they wake runs."""
+        for hold in holds:
+            name = name or hold["id"]
+            meta = {"name": name, "namespace": of.namespace, "creationTimestamp": self.now.isoformat()}
+            reference = {"kind": of.kind, "name": of.name}
+            spec = {"targetRef": reference, "hold": hold["id"], "reason": "seen and right"}
+            obj = {"apiVersion": "homeroom.dev/v1alpha1", "kind": "Approval", "metadata": meta, "spec": spec}
+            self.cluster.put(obj)
+            cluster: Any = self.cluster
+            self.now += timedelta(seconds=1)
+            await self.run(*routes(cluster, None, obj))
+            name = ""
+
+    def holds(self, key: Key) -> list[Mapping[str, Any]]:
+        """What a resource says that it holds."""
+        return list(self.cluster.objects[key]["status"].get("holds", ()))
+
+    def said(self, key: Key, kind: str = "Ready") -> str:
+        """`reason: message` of a condition; empty where there is none."""
+        conditions = self.cluster.objects[key]["status"]["conditions"]
+        return next((f"{item['reason']}: {item['message']}" for item in conditions if item["type"] == kind), "")
+
+    def members(self, school: str | None = None) -> set[tuple[str, str, str | None]]:
+        """(school, class, person) of all places in classes of the product."""
+        rows = [(self.product.classes[section], self.product.people[one]) for section, one, _ in self.product.members]
+        return {(c.school, str(c.key), p.key) for c, p in rows if school is None or c.school == school}
+
+    def accounts(self, school: str) -> set[str | None]:
+        """Keys of everybody with an account in use in a school of the product."""
+        return {one.key for one in self.product.people.values() if one.school == school and not one.suspended}
+
+    @classmethod
+    async def synced(cls, directory: Path) -> Self:
+        """Everything is in the product, seen and approved."""
+        here = cls(directory)
+        here.publish()
+        await here.run(DISTRICT, APP)
+        await here.approve(*here.holds(APP), of=APP)
+        assert here.said(APP).startswith("Succeeded: "), here.said(APP)
+        return here
