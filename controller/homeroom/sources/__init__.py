@@ -1,6 +1,7 @@
 """Where school records come from, and what a reading of them is.
 
 `base` has the protocol and the values, `oneroster_csv` the one kind there is so far, `snapshots` keeps readings.
+`links` reads the file of `spec.identity.linksFrom`.
 A OneRoster export passes `download` (or lies on disk), `package` (which files), `text` (are the rows whole), `layout`
 (which columns and words), `oneroster` (values and what is wrong), then `homeroom.roster.accept`.
 Neighbours: `homeroom.roster` below decides about records, `homeroom.reconcile` above runs this.
@@ -14,6 +15,7 @@ from homeroom.sources.base import (
     Snapshot,
     Source,
 )
+from homeroom.sources.links import read_links
 from homeroom.sources.snapshots import load, write
 
 __all__ = [
@@ -24,5 +26,6 @@ __all__ = [
     "Snapshot",
     "Source",
     "load",
+    "read_links",
     "write",
 ]
