@@ -143,6 +143,9 @@ class LinksFile(Model):
     `--file-root/<namespace>/`. Credentials must not be part of it."""
     sha256: Annotated[str, Field(min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}$")]
     """SHA-256 of the file as it was reviewed, in hex; a file with another one is refused."""
+    secret_ref: SecretReference | None = None
+    """Secret with `username` and `password` (basic) or `token` (bearer), if the server asks for them. Proxy and
+    `caBundle` are those of the source."""
 
 
 MAX_LINKS: Final = 1000

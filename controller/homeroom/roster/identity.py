@@ -107,7 +107,7 @@ PROPOSALS: Final = pl.Schema(
 """Columns of `propose`; `to` is null where `confidence` is Ambiguous."""
 
 _ROW: Final = pl.UInt32
-_FAMILY: Final = [SchoolRole.GUARDIAN, SchoolRole.PARENT, SchoolRole.RELATIVE]
+FAMILY: Final = [SchoolRole.GUARDIAN, SchoolRole.PARENT, SchoolRole.RELATIVE]
 _GRADES: Final = ("IT", "PR", "PK", "TK", "KG", *(f"{grade:02}" for grade in range(1, 14)))
 _ACCOUNTS: Final = {
     "identifier": Evidence.SAME_IDENTIFIER,
@@ -277,8 +277,8 @@ def questions(
     * Merged: an id is gone, and one that stays has, in the same sense, what it had; by name only with all its classes.
     * Duplicated: two records, at least one of them new or changed, with the same account and given name, or with the
       same name and grade and at least half of their classes. Namesakes are none.
-    * Shared: two such records with the same user name or e-mail address and another given name. With the key
-      Identifier, the same identifier too.
+    * Shared: two such records with the same user name and another given name; or with the same e-mail address, another
+      given and another family name (a family shares its address). With the key Identifier, the same identifier too.
     """
     fresh = relink(fresh, links_by_key(before, fresh, key=key)).roster
     old, new = _churn(before, fresh)
@@ -383,6 +383,11 @@ def _same_given() -> pl.Expr:
     return (pl.col("given") == pl.col("given_now")).fill_null(value=True)
 
 
+def _one_family(column: str) -> pl.Expr:
+    """They have an e-mail address in common as families do: nobody's account."""
+    return (pl.lit(column == "email") & (pl.col("family") == pl.col("family_now"))).fill_null(value=False)
+
+
 def _asking(frame: pl.DataFrame, question: Question, reason: Evidence, *, other: str | None = "id_now") -> pl.DataFrame:
     return frame.select(
         question=pl.lit(question.value),
@@ -471,7 +476,8 @@ def _claimed(
         pairs = first.join(holders.filter("late"), on=column, suffix="_now").filter(pl.col("id") != pl.col("id_now"))
         found.append(_asking(pairs.filter(_same_given()), Question.DUPLICATED, reason))
         if column != "identifier" or key is StudentKey.IDENTIFIER:  # staff and students may be numbered apart
-            found.append(_asking(pairs.filter(~_same_given()), Question.SHARED, reason))
+            shared = pairs.filter(~_same_given() & ~_one_family(column))
+            found.append(_asking(shared, Question.SHARED, reason))
     return found
 
 
@@ -563,7 +569,7 @@ def _whereabouts(roster: Roster, ids: pl.Series) -> pl.DataFrame:
     )
     roles = roles.sort(pl.col("is").not_(), pl.col("primary").fill_null(value=False).not_(), "school")
     places = roles.group_by("user", maintain_order=True).agg(
-        pl.col("school").first(), family=pl.col("role").is_in(_FAMILY).all()
+        pl.col("school").first(), family=pl.col("role").is_in(FAMILY).all()
     )
     return rows.join(places, on="user", how="left").select("id", "school", "family")
 

@@ -1,24 +1,62 @@
 """The file of `spec.identity.linksFrom`: a CSV with the columns `from` and `to`, known by its digest.
 
-Pure: whoever fetched the bytes hands them over. The result goes into `homeroom.roster.identity.links_of`, beside the
-links of the spec. Other columns are for people (`homeroom identities --propose --csv` writes some) and not read.
+`location` gets it the way an export is got; `read_links` itself is pure. The result goes into
+`homeroom.roster.identity.links_of`, beside the links of the spec. Other columns are for people
+(`homeroom identities --propose --csv` writes some) and not read.
 """
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
+import shutil
+import tempfile
 from collections.abc import Iterator
 from hashlib import sha256 as digest_of
+from pathlib import Path
 from typing import Final
 
 import polars as pl
 
 from homeroom.api import InvalidSpecError
+from homeroom.errors import HomeroomError, TransientError
 from homeroom.roster.identity import LINKS
+from homeroom.sources.location import Location
 
 _LONGEST: Final = 255  # characters of a source id
 _FIELD: Final = "spec.identity.linksFrom"
+LARGEST: Final = 64 << 20
+"""Bytes of a file of links: a million humans have room."""
+
+
+async def fetch_links(location: Location, *, sha256: str) -> pl.DataFrame:
+    """The links of the file at `location`, as `read_links`; nothing is left on disk. Its errors name the field."""
+    scratch = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="homeroom-links-"))
+    try:
+        fetched = await location.fetch(previous=None, into=scratch)
+        return await asyncio.to_thread(_read, fetched.path, sha256)
+    except InvalidSpecError:
+        raise
+    except HomeroomError as error:  # the way there speaks of an export
+        error.message = f"{_FIELD}: {error.message}"
+        raise
+    finally:
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+
+def _read(path: Path, sha256: str) -> pl.DataFrame:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise TransientError(
+            f"the file cannot be read ({error.strerror}); check that it is there and is no folder",
+            reason="SourceUnavailable",
+        ) from error
+    if len(content) > LARGEST:
+        raise InvalidSpecError(f"{_FIELD}: the file is larger than {LARGEST} bytes, the most that is read")
+    return read_links(content, sha256=sha256)
 
 
 def read_links(content: bytes, *, sha256: str) -> pl.DataFrame:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
-from homeroom.errors import InvalidSpecError
+from homeroom.api import API_VERSION, District, parse
+from homeroom.errors import InvalidSpecError, RefusedError, TransientError
+from homeroom.reconcile.connect import Outside
 from homeroom.roster.identity import LINKS
-from homeroom.sources import read_links
+from homeroom.sources import fetch_links, read_links
+from homeroom.sources.location import Location
 
 
 def read(text: str | bytes) -> list[tuple[str, str]]:
@@ -54,3 +60,64 @@ def test_what_is_wrong_is_named(text: str | bytes, words: str) -> None:
         read(text)
     assert caught.value.message.startswith("spec.identity.linksFrom: ")
     assert words in caught.value.message
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Getting it
+
+
+def place(url: str, root: Path, **options: Any) -> Location:
+    return Location(url=url, file_root=root, largest=1000, **options)
+
+
+async def test_a_file_is_fetched_from_below_the_file_root(tmp_path: Path) -> None:
+    (tmp_path / "links.csv").write_text("from,to\nu-1,p-1\n")
+    digest = sha256((tmp_path / "links.csv").read_bytes()).hexdigest()
+    found = await fetch_links(place("file:links.csv", tmp_path), sha256=digest)
+    assert found.rows() == [("u-1", "p-1")]
+    with pytest.raises(InvalidSpecError, match="review the file"):
+        await fetch_links(place("file:links.csv", tmp_path), sha256="0" * 64)
+
+
+@pytest.mark.parametrize("name", ["nothing.csv", "folder"])
+async def test_a_file_that_cannot_be_read_is_waited_for(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(TransientError) as caught:
+        await fetch_links(place(f"file:{name}", tmp_path), sha256="0" * 64)
+    assert caught.value.message.startswith("spec.identity.linksFrom: ")
+
+
+async def test_a_file_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("homeroom.sources.links.LARGEST", 10)
+    (tmp_path / "links.csv").write_text("from,to\nu-1,p-1\n")
+    with pytest.raises(InvalidSpecError, match="larger than 10 bytes"):
+        await fetch_links(place("file:links.csv", tmp_path), sha256="0" * 64)
+
+
+async def test_links_are_fetched_as_the_source_is(tmp_path: Path) -> None:
+    """With the operator's rules for addresses, and the tenant's own folder only."""
+    (tmp_path / "lakeside").mkdir()
+    (tmp_path / "lakeside" / "links.csv").write_text("from,to\nu-1,p-1\n")
+    digest = sha256((tmp_path / "lakeside" / "links.csv").read_bytes()).hexdigest()
+    outside = Outside(owner_id="o", file_root=tmp_path)
+
+    async def links(namespace: str, **file: object) -> pl.DataFrame | None:
+        source = {"oneRosterCSV": {"url": "file:export.zip"}}
+        spec: dict[str, object] = {"timeZone": "Europe/Amsterdam", "source": source}
+        spec |= {"identity": {"linksFrom": {"sha256": digest, **file}}} if file else {}
+        metadata = {"name": "lakeside", "namespace": namespace}
+        district = parse({"apiVersion": API_VERSION, "kind": "District", "metadata": metadata, "spec": spec})
+        assert isinstance(district, District)
+        return await outside.links(district, _secret)
+
+    assert await links("lakeside") is None
+    found = await links("lakeside", url="file:links.csv")
+    assert found is not None
+    assert found.rows() == [("u-1", "p-1")]
+    for url in ("file:../lakeside/links.csv", "https://127.0.0.1/links.csv"):
+        with pytest.raises(RefusedError):
+            await links("hillside", url=url)
+
+
+async def _secret(*, namespace: str, name: str) -> dict[str, str]:
+    raise AssertionError(f"no secret {namespace}/{name} is declared")
