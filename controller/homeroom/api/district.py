@@ -23,6 +23,7 @@ from homeroom.api.common import (
     HoldingStatus,
     Interval,
     Model,
+    Percent,
     Proxy,
     Resource,
     Rule,
@@ -219,6 +220,13 @@ class Denied(Model):
     """From what: `All` apps of the district."""
 
 
+class DistrictGuards(SourceGuards):
+    """The same at the source, where ids are as well."""
+
+    max_identity_changes: Percent = "25%"
+    """Share of the people about whom it may be in question who they are; of more, nothing of the reading is served."""
+
+
 class DistrictSpec(Model):
     """One source of school records."""
 
@@ -252,10 +260,15 @@ class DistrictSpec(Model):
         ),
     ] = ()
     """Who is out of all apps at once, above every guard and hold."""
-    guard: SourceGuards = SourceGuards()
+    guard: DistrictGuards = DistrictGuards()
     """From where on what the records lose needs a person's word; until then it is served as it was."""
     suspend: bool = False
     """Nothing outside is read or written while this is true."""
+
+    def denied(self) -> list[str]:
+        """Ids of everybody who is denied, as Homeroom calls them: a link may say that two ids are one human."""
+        named = {one.person for one in self.deny}
+        return sorted(named | {link.from_ for link in self.identity.links if link.to in named})
 
     def day(self, moment: datetime) -> date:
         """The day that it is in the district at a moment."""

@@ -149,6 +149,13 @@ def is_too_much(asked: Recognised, rows: pl.DataFrame, limits: Limits) -> bool:
     return changed >= limits.ignore_below and changed * 100 > asked.people * limits.identity_changes
 
 
+def answers(released: pl.DataFrame) -> pl.DataFrame:
+    """[key, hold] of everybody whom questions named that an Approval released: `released` has `CHANGE` and `hold`."""
+    asked = released.filter(pl.col("kind") == Kind.PERSON.value, pl.col("role").is_not_null())
+    other = asked["role"].str.extract(r"^\S+ (.*)$", 1)
+    return pl.concat([asked.select("key", "hold"), asked.select(other.alias("key"), "hold").drop_nulls("key")]).unique()
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # What else goes by the ids of records
 

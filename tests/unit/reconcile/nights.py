@@ -146,13 +146,13 @@ class Nights:
         self._handlers = self._ready(directory)
 
     def _ready(self, directory: Path) -> Mapping[str, Handler]:
-        source = Outside(owner_id="here", file_root=directory / "files").source
+        real = Outside(owner_id="here", file_root=directory / "files")
 
         async def target(*_: object, **__: object) -> Opened:
             return self.opened
 
-        outside: Any = SimpleNamespace(source=source, target=target)
-        clock: Any = SimpleNamespace(now=lambda: self.now, monotonic=lambda: self.now.timestamp() % 1e9)
+        outside: Any = SimpleNamespace(source=real.source, links=real.links, target=target)
+        clock: Any = SimpleNamespace(now=lambda: self.now, monotonic=lambda: (self.now - BEGIN).total_seconds())
         metrics: Any = SimpleNamespace(operations=lambda *_, **__: None, records_read=lambda *_, **__: None)
         cluster: Any = self.cluster
         return handlers(cluster, clock, metrics, store=self.store, outside=outside, settle=timedelta())
