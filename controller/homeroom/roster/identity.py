@@ -11,7 +11,8 @@ An id is how Homeroom calls a human, and it calls that human so for ever. `befor
 roster: in Homeroom's ids, with the old rows of everybody who stands still; a question then comes up anew in each run
 until a link or an approval answers it, and nothing else needs to be remembered. `fresh` is the new reading.
 
-Records of families (guardian, parent or relative and nothing else) lead into no app, and are not asked about.
+Records of families (guardian, parent or relative and nothing else) lead into no app, and are not asked about; they are
+among the proposals, so that a records system can be replaced as a whole.
 Birth dates, which would decide most of this, are deliberately not kept in a `Roster`.
 
 Pure and columnar: the two tables of people are compared by one hash per row, and all else looks only at rows that
@@ -718,11 +719,9 @@ def _candidates(before: Roster, fresh: Roster) -> tuple[pl.DataFrame, pl.DataFra
     old, new = _churn(before, fresh)
     another = old.join(new, on="id", suffix="_now").filter(_other_name())
     sides = []
-    for people, roster, other in ((old, before, fresh), (new, fresh, before)):
+    for people, other in ((old, fresh), (new, before)):
         there = people["id"].is_in(other.users["id"].implode())
         mine = people.filter(~there | people["id"].is_in(another["id"].implode()))
-        places = _whereabouts(roster, mine["id"])
-        mine = mine.join(places.filter("family"), on="id", how="anti")
         mine = mine.with_columns(local=pl.col("email").str.extract(r"^([^@]+)@"))
         known = pl.any_horizontal(pl.col(part).is_not_null() for part in _NAME)
         sides.append(

@@ -275,7 +275,7 @@ async def test_two_served_ids_that_become_one_are_merged_by_a_link(world: World)
 
 async def test_namesakes_are_two(world: World) -> None:
     child = world.pupils()[0]
-    other = second_record(world, {**child, "email": "somebody.else@x.example"})
+    other = second_record(world, {**child, "email": "somebody.else@x.example", "identifier": "99"})
     await world.night()
     assert world.asked() == set()
     assert {place[1] for place in world.places("x-1")} == {other}
@@ -354,7 +354,9 @@ async def test_a_replaced_records_system_is_one_question_and_links_answer_it(wor
 
 async def test_while_too_many_are_in_question_nothing_of_the_reading_is_served(world: World) -> None:
     pupils = [row["sourcedId"] for row in world.pupils()]
-    everybody = {row["sourcedId"] for row in world.records.files["users"]}
+    everybody = {
+        row["userSourcedId"] for role in ("student", "teacher") for row in world.records.rows("roles", role=role)
+    }
     leaver, *others = pupils
     world.renumber({person: f"new-{person}" for person in everybody - {leaver}})
     forget(world, leaver)

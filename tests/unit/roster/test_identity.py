@@ -291,14 +291,14 @@ def test_a_second_record_is_found_among_other_namesakes() -> None:
 
 
 def test_families_are_not_asked_about() -> None:
-    mother = person(User("g-1", given="Mia", family="Smith", email="a@x.example"), role="parent")
-    again = person(User("g-2", given="Mia", family="Smith", email="a@x.example"), role="guardian")
-    child = person(anna(email="a@x.example"), "k-1")
+    mother = person(User("g-1", given="Mia", family="Smith", username="as"), role="parent")
+    again = person(User("g-2", given="Mia", family="Smith", username="as"), role="guardian")
+    child = person(anna(username="as"), "k-1")
     assert asked(Roster.empty(), roster(mother, again, child)) == []
     teaches = [*mother, Held("g-1", role="teacher")]
-    shared = [("Shared", "g-1", "u-3", "SameEmail")]
+    shared = [("Shared", "g-1", "u-3", "SameUsername")]
     assert asked(Roster.empty(), roster(teaches, child)) == shared
-    began = [replace(record, email=None) if isinstance(record, User) else record for record in mother]
+    began = [replace(record, username=None) if isinstance(record, User) else record for record in mother]
     assert asked(roster(began), roster(teaches, child)) == shared
 
 
@@ -726,9 +726,10 @@ def test_an_id_of_another_human_is_free_for_a_proposal() -> None:
     assert propose(before, fresh).select("from", "to").rows() == [("u-1", "u-2"), ("u-2", "u-1")]
 
 
-def test_families_are_not_proposed() -> None:
+def test_families_are_proposed_although_they_are_not_asked_about() -> None:
     old, new = (roster(person(anna(f"{prefix}-1"), role="parent")) for prefix in "up")
-    assert propose(old, new).is_empty()
+    assert asked(old, new) == []
+    assert propose(old, new).select("from", "to").rows() == [("u-1", "p-1")]
 
 
 def test_no_name_stands_in_what_comes_out() -> None:
