@@ -43,13 +43,11 @@ def command(
     *,
     export: Annotated[
         Path | None,
-        typer.Option(
-            help="The new records (OneRoster export, folder or zip); else the accepted snapshot.", exists=True
-        ),
+        typer.Option(help="The new records (OneRoster export, folder or zip); else the last reading.", exists=True),
     ] = None,
     before: Annotated[
         Path | None,
-        typer.Option(help="The records of before, as an export; else the accepted snapshot.", exists=True),
+        typer.Option(help="The records of before, as an export; else what is served.", exists=True),
     ] = None,
     links: Annotated[
         Path | None, typer.Option(help="The file that `spec.identity.linksFrom` names, as it lies here.", exists=True)
@@ -73,10 +71,10 @@ def command(
 ) -> None:
     """Show whose ids changed or collide, and propose links after a change of the records system.
 
-    Everybody whom a question names stands still until it is answered. Without --export and --before, only what is
-    wrong inside of the accepted snapshot is shown: two records of one human, one account of two.
+    Everybody whom a question names stands still until it is answered, or until its hold is approved. Without --export,
+    the last reading is compared with what is served of it: what the operator asks now.
 
-    After a change of the records system: homeroom identities lakeside --export new.zip --propose > links.yaml
+    After a change of the records system: homeroom identities lakeside --propose > links.yaml
     """
     if (as_csv or names) and not proposals:
         raise typer.BadParameter("--csv and --names go with --propose")
@@ -139,18 +137,18 @@ def _read(
     resources: Declared, name: str | None, store: Store | None, export: Path | None, before: Path | None
 ) -> tuple[District, Roster, Roster]:
     district = resources.one(District, name)
-    accepted = records.accepted(store, namespace=resources.namespace, district=district.metadata.name)
-    known = accepted.roster if accepted is not None else None
-    if export is None and known is None:
+    raw, served = records.stored(store, namespace=resources.namespace, district=district.metadata.name) or (None, None)
+    if export is not None:
+        new = read_export(export, previous=raw.roster if raw is not None else None).roster
+    elif raw is not None:
+        new = raw.roster
+    else:
         raise DependencyNotReadyError(
             f"District '{district.metadata.name}' has no accepted snapshot yet: see its status, or give --export"
         )
-    old = read_export(before, previous=None).roster if before is not None else known if export is not None else None
-    old = old if old is not None else Roster.empty()
-    if export is not None:
-        return district, old, read_export(export, previous=known).roster
-    assert known is not None
-    return district, old, known
+    if before is not None:
+        return district, read_export(before, previous=None).roster, new
+    return district, served.roster if served is not None else Roster.empty(), new
 
 
 def _show_questions(found: pl.DataFrame, *, ids: bool, output: str, head: dict[str, Any], unused: int) -> None:

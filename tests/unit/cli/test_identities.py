@@ -14,8 +14,8 @@ import yaml
 
 from homeroom.api import IdentityLink
 from homeroom.api.validate import validate_texts
-from homeroom.sources import Snapshot, read_links, write
-from homeroom.sources.oneroster_csv import OneRosterCSV
+from homeroom.cli.files import read_export
+from homeroom.sources import read_links, write
 from homeroom.store import Accepted, Store
 
 from .conftest import NOW, RECORDS, TREE, Homeroom, Said
@@ -181,18 +181,21 @@ def test_namesakes_are_listed_and_left_out(homeroom: Homeroom, tmp_path: Path, r
     assert len(yaml.safe_load(text)["spec"]["identity"]["links"]) == STUDENTS - 2
 
 
-def test_the_accepted_snapshot_is_what_was_before(homeroom: Homeroom, tmp_path: Path) -> None:
+def test_what_is_served_is_what_was_before_and_the_last_reading_is_new(homeroom: Homeroom, tmp_path: Path) -> None:
     data = tmp_path / "data"
     store = Store.open(f"sqlite:///{data / 'homeroom.db'}", data)
-    snapshot: Snapshot = OneRosterCSV(url=RECORDS.as_uri(), file_root=RECORDS.parent).read(RECORDS, previous=None)
     place = {"namespace": "lakeside", "district": "lakeside"}
-    write(snapshot, store.snapshots(**place))
-    accepted = Accepted(digest=snapshot.digest, accepted_at=NOW, validator=None, spec_digest="x")
+    one = export(tmp_path / "one", r"\bu-7(?=,)", "p-7")
+    served, raw = (read_export(path, previous=None) for path in (RECORDS, one))
+    for snapshot in (served, raw):
+        write(snapshot, store.snapshots(**place))
+    accepted = Accepted(digest=raw.digest, served=served.digest, accepted_at=NOW, validator=None, spec_digest="x")
     store.accept(accepted, **place, epoch=1)
     store.close()
-    one = export(tmp_path / "one", r"\bu-7(?=,)", "p-7")
+    assert "questions: 1;" in look(homeroom).out
     assert "questions: 1;" in look(homeroom, "--export", one).out
-    assert "questions: 0;" in look(homeroom).out
+    assert "questions: 0;" in look(homeroom, "--export", RECORDS).out
+    assert '{from: "u-7", to: "p-7"}' in look(homeroom, "--propose").out
 
 
 @pytest.mark.parametrize(
