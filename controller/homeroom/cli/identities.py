@@ -137,7 +137,7 @@ def _read(
     resources: Declared, name: str | None, store: Store | None, export: Path | None, before: Path | None
 ) -> tuple[District, Roster, Roster]:
     district = resources.one(District, name)
-    raw, served = records.stored(store, namespace=resources.namespace, district=district.metadata.name) or (None, None)
+    raw, served = records.stored(resources, district, store=store) or (None, None)
     if export is not None:
         new = read_export(export, previous=raw.roster if raw is not None else None).roster
     elif raw is not None:

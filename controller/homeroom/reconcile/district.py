@@ -44,10 +44,10 @@ from homeroom.api import (
 )
 from homeroom.plan import Hold, State
 from homeroom.reconcile import approvals
-from homeroom.reconcile.admission import Admission, DoorMemory, admit, as_snapshot
+from homeroom.reconcile.admission import Admission, DoorMemory, as_snapshot
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import SALT, Salt
-from homeroom.reconcile.identification import Identified, identify
+from homeroom.reconcile.identification import Identified, admitted, identify
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
 from homeroom.roster.findings import Severity
@@ -133,7 +133,9 @@ class DistrictRoot:
         )
         # Everything after this, and everybody else, sees people under Homeroom's ids; the next reading is compared with
         # the raw one.
-        admission = await self._admitted(run, reading.before, identified)
+        admission = await asyncio.to_thread(
+            admitted, reading.before, identified, district=district, now=run.clock.now(), salt=self.salt
+        )
         served, latest = await self._serve(
             run, replace(reading, snapshot=identified.reading), admission, accepted=accepted, holds=memory.holds
         )
@@ -216,27 +218,6 @@ class DistrictRoot:
             spec_digest=how,
         )
         return _Reading(snapshot=snapshot, accepted=latest, before=before, links=links, read_at=run.clock.now())
-
-    # -- decide -------------------------------------------------------------------------------------------------
-
-    async def _admitted(self, run: Run[District], before: Roster | None, identified: Identified) -> Admission:
-        """What is served from now on, with all holds: those of questions, and those of the door."""
-        memory = identified.memory
-        if identified.is_held and before is not None:
-            admission = Admission(served=before, holds=tuple(memory.holds), passed=memory.passed)
-        else:
-            admission = await asyncio.to_thread(
-                admit,
-                before,
-                identified.reading.roster,
-                district=run.resource,
-                memory=memory,
-                now=run.clock.now(),
-                salt=self.salt,
-                frozen=identified.frozen,
-            )
-        holds = sorted([*identified.holds, *admission.holds], key=lambda hold: (hold.published, hold.id))
-        return replace(admission, holds=tuple(holds))
 
     # -- apply --------------------------------------------------------------------------------------------------
 

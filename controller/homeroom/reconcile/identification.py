@@ -21,7 +21,7 @@ import polars as pl
 
 from homeroom.api import District
 from homeroom.plan import CHANGE, CHANGE_SCHEMA, Guard, Hold, Judged, Plan, Unseen, changes, review, settled
-from homeroom.reconcile.admission import NOBODY, DoorMemory, as_snapshot
+from homeroom.reconcile.admission import NOBODY, Admission, DoorMemory, admit, as_snapshot
 from homeroom.reconcile.decide import Salt, limits_of
 from homeroom.roster.door import RELEASED
 from homeroom.roster.recognition import called, is_too_much, judge_questions, recognise, unanswered
@@ -107,3 +107,24 @@ def identify(
             memory, holds=[hold for hold in memory.holds if hold.guard is not Guard.IDENTITY], passed=passed
         ),
     )
+
+
+def admitted(
+    before: Roster | None, identified: Identified, *, district: District, now: datetime, salt: Salt
+) -> Admission:
+    """What is served from now on: through the source door, unless too much is in question; with the holds of both."""
+    memory = identified.memory
+    if identified.is_held and before is not None:
+        admission = Admission(served=before, holds=tuple(memory.holds), passed=memory.passed)
+    else:
+        admission = admit(
+            before,
+            identified.reading.roster,
+            district=district,
+            memory=memory,
+            now=now,
+            salt=salt,
+            frozen=identified.frozen,
+        )
+    holds = sorted([*identified.holds, *admission.holds], key=lambda hold: (hold.published, hold.id))
+    return replace(admission, holds=tuple(holds))

@@ -152,7 +152,7 @@ class Nights:
             return self.opened
 
         outside: Any = SimpleNamespace(source=real.source, links=real.links, target=target)
-        clock: Any = SimpleNamespace(now=lambda: self.now, monotonic=lambda: (self.now - BEGIN).total_seconds())
+        clock: Any = SimpleNamespace(now=lambda: self.now, monotonic=lambda: self.now.timestamp() % 1e9)
         metrics: Any = SimpleNamespace(operations=lambda *_, **__: None, records_read=lambda *_, **__: None)
         cluster: Any = self.cluster
         return handlers(cluster, clock, metrics, store=self.store, outside=outside, settle=timedelta())

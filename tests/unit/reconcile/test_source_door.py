@@ -234,7 +234,7 @@ async def test_too_many_rewrites_keep_the_old_rows_of_that_school(nights: Nights
     one = min(others)
     for row in nights.records.files["users"]:
         if row["sourcedId"] in theirs or row["sourcedId"] == one:
-            row["familyName"] = "Renamed"
+            row["familyName"] += " Renamed"
     names = {account.key: account.name for account in nights.product.people.values() if account.school == nights.lost}
     await nights.night()
     (hold,) = nights.holds(DISTRICT)
