@@ -193,9 +193,7 @@ class DistrictRoot:
         """A new reading, or the accepted one when the source says that it is unchanged."""
         trusted = accepted if accepted is not None and accepted.spec_digest == how and not run.full else None
         source = await self.outside.source(run.resource, run.cluster.secret)
-        links = await self.outside.links(
-            run.resource, run.cluster.secret
-        )  # before all that takes long: it may be wrong
+        links = await self.outside.links(run.resource, run.cluster.secret)  # may be wrong: before what takes long
         previous, before = await self._stored(directory, accepted) if accepted is not None else (None, None)
         incoming = await asyncio.to_thread(_incoming, directory)
         try:

@@ -32,7 +32,7 @@ import polars as pl
 
 from homeroom.api.district import Identity, StudentKey
 from homeroom.errors import InvalidSpecError
-from homeroom.roster.tables import SCHEMAS, Roster, SchoolRole
+from homeroom.roster.tables import FAMILY, SCHEMAS, Roster
 
 
 class _Told(StrEnum):
@@ -108,7 +108,6 @@ PROPOSALS: Final = pl.Schema(
 """Columns of `propose`; `to` is null where `confidence` is Ambiguous."""
 
 _ROW: Final = pl.UInt32
-FAMILY: Final = [SchoolRole.GUARDIAN, SchoolRole.PARENT, SchoolRole.RELATIVE]
 _GRADES: Final = ("IT", "PR", "PK", "TK", "KG", *(f"{grade:02}" for grade in range(1, 14)))
 _ACCOUNTS: Final = {
     "identifier": Evidence.SAME_IDENTIFIER,

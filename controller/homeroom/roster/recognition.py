@@ -24,8 +24,8 @@ import polars as pl
 from homeroom.api import Identity
 from homeroom.plan import CHANGE, CHANGE_SCHEMA, HELD_SCHEMA, Guard, Kind, Limits, Op, Scope
 from homeroom.roster.accept import REFERENCES, in_order
-from homeroom.roster.identity import FAMILY, links_by_key, links_of, questions, relink
-from homeroom.roster.tables import Roster
+from homeroom.roster.identity import links_by_key, links_of, questions, relink
+from homeroom.roster.tables import FAMILY, Roster
 
 ASKED_SCHEMA: Final = pl.Schema({**CHANGE_SCHEMA, "cause": pl.String(), "person": pl.String()})
 """Open questions, one row for each person that a question names. `key`: the person. `op`: what the records would do,
