@@ -348,11 +348,13 @@ def _with_snapshot(district: District, snapshot: Snapshot, accepted: Accepted, r
 
 def _with_identity(status: DistrictStatus, identified: Identified, run: Run[District]) -> DistrictStatus:
     still = identified.frozen.len()
-    message = f"{still} people stand still until it is certain who they are" if still else "it is certain who is who"
+    message = (
+        f"people who stand still until it is certain who they are: {still}" if still else "it is certain who is who"
+    )
     if identified.is_held:
         message += "; these are too many, and nothing of the new records is served"
     if identified.unknown:
-        message += f"; {identified.unknown} links name no record"
+        message += f"; links that name no record: {identified.unknown}"
     return conditions.with_condition(
         status,
         type_=conditions.ConditionType.IDENTITY_CLEAR,

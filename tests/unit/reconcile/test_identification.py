@@ -99,7 +99,7 @@ async def test_an_id_that_is_given_to_another_child_stands_still_both_ways(world
         assert world.asked() == question(child)
         assert world.state() == before
         assert "who is person" in world.said(DISTRICT)
-        assert world.said(DISTRICT, "IdentityClear").startswith("IdentityInQuestion: 1 people stand still")
+        assert world.said(DISTRICT, "IdentityClear").endswith("until it is certain who they are: 1")
     await world.quiet()
 
 

@@ -198,7 +198,8 @@ async def test_who_gains_rights_is_a_question_of_the_app_only(nights: Nights) ->
     """One principal follows another, in one export: the records lose nothing, and nobody is an administrator unseen."""
     (old, *_) = nights.records.rows("roles", orgSourcedId=nights.school, role="principal")
     (user,) = nights.records.rows("users", sourcedId=old["userSourcedId"])
-    nights.records.files["users"].append({**user, "sourcedId": "a-new", "username": "a-new", "familyName": "Successor"})
+    other = {"sourcedId": "a-new", "username": "a-new", "email": "", "identifier": ""}
+    nights.records.files["users"].append({**user, **other, "givenName": "Other", "familyName": "Successor"})
     nights.records.files["roles"].append({**old, "sourcedId": "r-new", "userSourcedId": "a-new"})
     leave(nights, old["userSourcedId"])
     await nights.night()
