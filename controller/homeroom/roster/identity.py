@@ -181,6 +181,8 @@ def relink(fresh: Roster, links: pl.DataFrame) -> Relinked:
     is renamed, the roster is returned as it is.
     """
     users = fresh.users
+    if links.is_empty():
+        return Relinked(roster=fresh, unknown=0, united=0, torn=users["id"].clear())
     there = users["id"].filter(users["id"].is_in(links["to"].implode()))
     known = links.filter(pl.col("to").is_in(there.implode()))
     unknown = links.height - known.height

@@ -90,6 +90,8 @@ def _composed(declared: pl.DataFrame, by_key: pl.DataFrame) -> pl.DataFrame:
 
 def _asked(found: pl.DataFrame, before: Roster, fresh: Roster) -> pl.DataFrame:
     """Questions (columns `QUESTIONS`) as rows of `ASKED_SCHEMA`, sorted."""
+    if found.is_empty():  # as on most nights: then nobody has to be looked up
+        return pl.DataFrame(schema=ASKED_SCHEMA)
     sides = [
         found.select("question", "school", "reason", "person", key=pl.col(key), other=pl.col(other))
         for key, other in (("person", "other"), ("other", "person"))
