@@ -7,6 +7,7 @@ import shutil
 from typing import Any
 
 import pytest
+import yaml
 
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.stage import RECORDS, Records, Stage, condition, message, wait_for
@@ -173,7 +174,15 @@ def test_a_lost_class_is_held(synced: Stage) -> None:
     healed(synced, before)
 
 
-def test_a_replaced_records_system_closes_no_account_and_makes_none_anew(synced: Stage) -> None:
+def identify(stage: Stage, identity: object) -> None:
+    """Declare who is who."""
+    patch = json.dumps({"spec": {"identity": identity}})
+    stage.kubectl("patch", "district", "lakeside", "-n", stage.namespace, "--type=merge", "-p", patch)
+
+
+def test_a_replaced_records_system_closes_no_account_and_makes_none_anew(
+    synced: Stage, controlplane: ControlPlane
+) -> None:
     records, before = Records(RECORDS), held(synced)
     for file, columns in {
         "users": ["sourcedId"],
@@ -184,9 +193,31 @@ def test_a_replaced_records_system_closes_no_account_and_makes_none_anew(synced:
             row.update({column: f"new-{row[column]}" for column in columns})
     people = synced.kolibri.tables()["facilityuser"]
     district, app = published(synced, records)
-    assert "Identity" in {hold["guard"] for found in (district, app) for hold in found["status"]["holds"]}
+    (hold,) = district["status"]["holds"]
+    assert (hold["guard"], hold["scope"]) == ("Identity", "District")
+    assert condition(district["status"], "IdentityClear") == "False"
+    assert condition(app["status"], "Ready") == "True", message(app)
     assert synced.kolibri.tables()["facilityuser"] == people
     assert held(synced) == before
+
+    # The proposals, reviewed and committed: everybody is who they were, and nothing is left to do.
+    homeroom = homeroom_at(synced, controlplane)
+    proposed = homeroom("identities", "lakeside", "--propose")
+    assert proposed.returncode == 0, proposed.stderr
+    identify(synced, yaml.safe_load(proposed.stdout)["spec"]["identity"])
+    synced.wait_ready("district", "lakeside")
+    district, app = seen(synced)
+    assert condition(district["status"], "IdentityClear") == "True"
+    assert district["status"].get("holds", []) == []
+    synced.run("learningapp", "kolibri")
+    plan = homeroom("plan", "kolibri", "--output", "json")
+    assert plan.returncode == 0, plan.stderr
+    assert json.loads(plan.stdout)["result"] == "NothingToDo"
+    assert synced.kolibri.tables()["facilityuser"] == people
+    assert held(synced) == before
+
+    synced.publish(Records(RECORDS))
+    identify(synced, None)
     healed(synced, before)
 
 

@@ -48,6 +48,8 @@ class ConditionType(StrEnum):
     """Negative, District and LearningApp: changes wait for an Approval."""
     RECORDS_VALID = "RecordsValid"
     """Positive, District: no record is quarantined."""
+    IDENTITY_CLEAR = "IdentityClear"
+    """Positive, District: it is certain who everybody in the records is."""
     CAPABLE = "Capable"
     """Positive, LearningApp: the target can do all that is declared."""
     STAFFED = "Staffed"

@@ -6,9 +6,10 @@ pieces, ``learningapp.py`` for who receives the records.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -22,6 +23,7 @@ from homeroom.api.common import (
     HoldingStatus,
     Interval,
     Model,
+    Percent,
     Proxy,
     Resource,
     Rule,
@@ -73,12 +75,16 @@ def _comes_to_pass(value: str) -> str:
 Cron = Annotated[str, Field(min_length=9, max_length=100, pattern=CRON_PATTERN), AfterValidator(_comes_to_pass)]
 
 
+SourceUrl = Annotated[
+    str, Field(min_length=6, max_length=2048, pattern=r"^(https://[^\s/@?#]+([/?][^\s]*)?|file:[^\s]+)$")
+]
+"""`https://...` without credentials in it, or `file:path`."""
+
+
 class OneRosterCSV(Model):
     """A OneRoster CSV export (1.1, 1.2 or 1.2.1), as a zip or a folder."""
 
-    url: Annotated[
-        str, Field(min_length=6, max_length=2048, pattern=r"^(https://[^\s/@?#]+([/?][^\s]*)?|file:[^\s]+)$")
-    ]
+    url: SourceUrl
     """Where the export lies: `https://...`, or `file:path` below the operator's `--file-root/<namespace>/`.
     Credentials must not be part of it."""
     secret_ref: SecretReference | None = None
@@ -107,6 +113,70 @@ class HomeroomDefinition(Model):
     """Values of OneRoster's `classType`; compared without regard to case."""
     subjects: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     """Values of OneRoster's `subjects`, for sources without the class type; compared without regard to case."""
+
+
+class StudentKey(StrEnum):
+    """The field of a person's record that never changes; its value in small letters is the column of the roster."""
+
+    SOURCED_ID = "SourcedId"
+    IDENTIFIER = "Identifier"
+    USERNAME = "Username"
+
+
+class IdentityLink(Model):
+    """One human whose record has another id now, or a second record."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule("self.from != self.to", "`from` and `to` must differ: a link says that the records use another id"),
+    )
+
+    from_: Annotated[SourceId, Field(alias="from")]
+    """The id by which Homeroom goes on calling this human."""
+    to: SourceId
+    """The id that the records say now."""
+
+
+class LinksFile(Model):
+    """A list of links that is too long for the spec."""
+
+    url: SourceUrl
+    """Where the CSV file with the columns `from` and `to` lies: `https://...`, or `file:path` below the operator's
+    `--file-root/<namespace>/`. Credentials must not be part of it."""
+    sha256: Annotated[str, Field(min_length=64, max_length=64, pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of the file as it was reviewed, in hex; a file with another one is refused."""
+    secret_ref: SecretReference | None = None
+    """Secret with `username` and `password` (basic) or `token` (bearer), if the server asks for them. Proxy and
+    `caBundle` are those of the source."""
+
+
+MAX_LINKS: Final = 1000
+"""Links in the spec; a longer list has to be a file."""
+
+
+def _one_human_per_record(links: tuple[IdentityLink, ...]) -> tuple[IdentityLink, ...]:
+    twice = sorted(to for to, count in Counter(link.to for link in links).items() if count > 1)
+    if twice:
+        raise ValueError(f"must not have a `to` twice, like '{twice[0]}': a record is one human")
+    return links
+
+
+class Identity(Model):
+    """Who is who when ids change; see docs/identity.md."""
+
+    student_key: StudentKey = StudentKey.SOURCED_ID
+    """What never changes for a student across the years: the id of the record (`SourcedId`), the `identifier`, or the
+    user name. With one of the last two, an id that changes while it stays needs no link."""
+    links: Annotated[
+        tuple[IdentityLink, ...],
+        AfterValidator(_one_human_per_record),
+        Field(
+            max_length=MAX_LINKS,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["to"]},
+        ),
+    ] = ()
+    """Humans whose records have other ids now: they keep account, classes and work. All links apply at once."""
+    links_from: LinksFile | None = None
+    """More links, in a file."""
 
 
 class SyncMode(StrEnum):
@@ -150,6 +220,13 @@ class Denied(Model):
     """From what: `All` apps of the district."""
 
 
+class DistrictGuards(SourceGuards):
+    """The same at the source, where ids are as well."""
+
+    max_identity_changes: Percent = "25%"
+    """Share of the people about whom it may be in question who they are; of more, nothing of the reading is served."""
+
+
 class DistrictSpec(Model):
     """One source of school records."""
 
@@ -171,6 +248,8 @@ class DistrictSpec(Model):
     """Where the records come from."""
     homeroom: HomeroomDefinition = HomeroomDefinition()
     """Which classes count as homerooms."""
+    identity: Identity = Identity()
+    """Who is who when ids change."""
     sync: Sync = Field(default_factory=lambda: Sync(mode=SyncMode.SCHEDULE, schedule="0 2 * * *"))
     """When the source is read; every night at two if nothing else is said."""
     deny: Annotated[
@@ -181,10 +260,15 @@ class DistrictSpec(Model):
         ),
     ] = ()
     """Who is out of all apps at once, above every guard and hold."""
-    guard: SourceGuards = SourceGuards()
+    guard: DistrictGuards = DistrictGuards()
     """From where on what the records lose needs a person's word; until then it is served as it was."""
     suspend: bool = False
     """Nothing outside is read or written while this is true."""
+
+    def denied(self) -> list[str]:
+        """Ids of everybody who is denied, as Homeroom calls them: a link may say that two ids are one human."""
+        named = {one.person for one in self.deny}
+        return sorted(named | {link.from_ for link in self.identity.links if link.to in named})
 
     def day(self, moment: datetime) -> date:
         """The day that it is in the district at a moment."""

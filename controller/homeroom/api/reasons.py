@@ -144,6 +144,12 @@ class Reason(StrEnum):
         "correct them in the source; `homeroom validate` lists them",
     )
 
+    IDENTITY_IN_QUESTION = (
+        "IdentityInQuestion",
+        "some ids changed, collide or mean another human: these people stand still both ways",
+        "link them, correct them in the source, or approve: `docs/identity.md`; `homeroom identities --ids` lists them",
+    )
+
     # The target
     TARGET_UNAVAILABLE = "TargetUnavailable", "the target cannot be reached or answers with errors", "`homeroom check`"
     TARGET_INCOMPLETE = (

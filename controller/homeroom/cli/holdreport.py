@@ -23,6 +23,7 @@ from homeroom.cli.holds import COUNTED, Found, counted, facts, listed
 from homeroom.errors import DependencyNotReadyError, InvalidSpecError, TransientError
 from homeroom.plan import Cause
 from homeroom.roster.desired import FULL_NAME
+from homeroom.roster.identity import Evidence
 from homeroom.roster.tables import Roster
 from homeroom.sources import load
 from homeroom.store import Store
@@ -73,6 +74,9 @@ WHY: Final = {
     Cause.ADOPTION: "was in the app before",
 }
 """Causes, as people in a school say it."""
+
+_QUESTIONS: Final = {reason: reason.text for reason in Evidence}
+"""The same of questions about who is who: why they are asked."""
 
 _STYLE: Final = """
 body { font: 14px/1.45 sans-serif; color: #111; max-width: 70em; margin: 2em auto; padding: 0 1em }
@@ -211,7 +215,7 @@ def _facts(told: Mapping[str, str]) -> str:
 def _in_school_words(table: pl.DataFrame) -> pl.DataFrame:
     """`kind`, `op` and `cause` become what and why."""
     what = pl.concat_str("kind", "op", separator=" ").replace(WHAT)
-    why = pl.col("cause").replace({cause.value: words for cause, words in WHY.items()})
+    why = pl.col("cause").replace({cause.value: words for cause, words in (*WHY.items(), *_QUESTIONS.items())})
     return table.select(pl.exclude("kind", "op", "cause", "changes"), what.alias("what"), why.alias("why"), "^changes$")
 
 

@@ -37,8 +37,9 @@ TO_CHECK: Final = {
     Guard.ADMINISTRATORS: "May each of these people see and change everything that the app has of this school?",
     Guard.ADOPTION: "Is each account, class and school really the one that the records mean? They keep their work and "
     "passwords, and who is in these classes and not in the records leaves them.",
-    Guard.IDENTITY: "Are these the same people with new ids? Then have the ids corrected in the records, and approve "
-    "nothing: an approval closes their accounts and gives them new, empty ones.",
+    Guard.IDENTITY: "Are these the same people with new ids, or with two records? Then link them in the District, or "
+    "have the records corrected, and approve nothing: an approval says that the records are right as they are, and "
+    "whoever has a new id gets a new, empty account.",
     Guard.CLOCK: "Is the clock of the operator's machine right, and was the operator away for so long? If the clock is "
     "wrong, have it mended, and approve nothing.",
     Guard.ROLL_OVER: "Is the school year over, so that its classes may be put away in the app?",

@@ -20,12 +20,13 @@ from homeroom.cli.declared import Declared, declared
 from homeroom.cli.files import read_export
 from homeroom.errors import DependencyNotReadyError, TerminalError
 from homeroom.plan import Hold
-from homeroom.reconcile.admission import DoorMemory, admit, as_snapshot
+from homeroom.reconcile.admission import DoorMemory, as_snapshot
 from homeroom.reconcile.decide import SALT
+from homeroom.reconcile.identification import admitted, identify
 from homeroom.roster.shared import Rule, barring, rules_of
 from homeroom.roster.state import Known
 from homeroom.sources import Snapshot, load
-from homeroom.store import Accepted, Manifest, Store
+from homeroom.store import Manifest, Store
 
 
 class StoreUnavailableError(TerminalError):
@@ -70,37 +71,37 @@ def gather(
     if export is not None:
         snapshot, held = _exported(resources, district, store=store, export=export, today=today)
     else:
-        served = _served(resources, district, store=store)
+        served = stored(resources, district, store=store)
         if served is None:
             raise DependencyNotReadyError(
                 f"District '{district.metadata.name}' has no accepted snapshot yet: see its status, or give --records"
             )
         _, snapshot = served
-    snapshot = replace(snapshot, roster=barring(snapshot.roster, [one.person for one in district.spec.deny]))
+    snapshot = replace(snapshot, roster=barring(snapshot.roster, district.spec.denied()))
     return Inputs(
         app=app, district=district, rules=rules_of(resources.rules(app)), snapshot=snapshot, store=store, held=held
     )
 
 
-def _served(resources: Declared, district: District, *, store: Store | None) -> tuple[Accepted, Snapshot] | None:
-    """What everybody sees of the records now; None: nothing was read yet, or nobody knows."""
+def stored(resources: Declared, district: District, *, store: Store | None) -> tuple[Snapshot, Snapshot] | None:
+    """The last reading, and what everybody sees of it; None: nothing was read yet, or nobody knows. Blocks."""
     place = {"namespace": resources.namespace, "district": district.metadata.name}
     accepted = store.accepted(**place) if store is not None else None
     if store is None or accepted is None:
         return None
-    return accepted, load(store.snapshots(**place), accepted.serving)
+    last = load(store.snapshots(**place), accepted.digest)
+    return last, last if accepted.serving == accepted.digest else load(store.snapshots(**place), accepted.serving)
 
 
 def _exported(
     resources: Declared, district: District, *, store: Store | None, export: Path, today: datetime | None
 ) -> tuple[Snapshot, tuple[Hold, ...]]:
     """What would be served after a run on this export, and what would be held then."""
-    served = _served(resources, district, store=store)
+    served = stored(resources, district, store=store)
     if store is None or served is None:
         return read_export(export, previous=None), ()
-    accepted, before = served
+    last, before = served
     place = {"namespace": resources.namespace, "district": district.metadata.name}
-    last = before if accepted.serving == accepted.digest else load(store.snapshots(**place), accepted.digest)
     fresh = read_export(export, previous=last.roster)
     now = options.moment(today, zone=district.spec.time_zone)
     apps = [
@@ -109,8 +110,10 @@ def _exported(
         if one.spec.district_ref.name == district.metadata.name
     ]
     memory = DoorMemory.of(store, **place, apps=apps, words=resources.words(district), now=now)
-    admission = admit(before.roster, fresh.roster, district=district, memory=memory, now=now, salt=SALT)
-    return as_snapshot(admission.served, fresh), admission.open
+    # The file of `linksFrom` is the operator's to fetch: whoever it names is held here.
+    identified = identify(before.roster, fresh, district=district, listed=None, memory=memory, now=now, salt=SALT)
+    admission = admitted(before.roster, identified, district=district, now=now, salt=SALT)
+    return as_snapshot(admission.served, identified.reading), admission.open
 
 
 async def looked_up(

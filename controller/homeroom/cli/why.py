@@ -73,7 +73,7 @@ def command(
     name = None if row is None else roster.users[row].select(FULL_NAME).item()
     day = options.day(today, zone=inputs.district.spec.time_zone)
     reasons = why(roster, inputs.rules, person=person, homeroom=inputs.district.spec.homeroom, today=day)
-    if person in {one.person for one in inputs.district.spec.deny}:  # a run treats it as if the records barred them
+    if person in inputs.district.spec.denied():  # a run treats it as if the records barred them
         reasons = [_by_denial(reason) for reason in reasons]
     if output == "json":
         document = {"namespace": meta.namespace, "app": meta.name, "person": person, "name": name}

@@ -24,7 +24,8 @@ guard              what it judges, and against what
                    had covered always, others by percentage
 `Administrators`   every gain of administrator rights, and every adoption of an account that has them, per school
 `Adoption`         what is taken over from people or another owner, and who leaves a class with that, per school
-`Identity`         who leaves and who arrives in one school under one name, per school
+`Identity`         who leaves and who arrives in one school under one name, per school; at the source, see
+                   `homeroom.roster.recognition`, each question about who is who by itself
 `Clock`            what only the day takes away, while the clock is in doubt (`homeroom.plan.clock`)
 `RollOver`         what ends with its school year, once for the whole district
 `FirstSync`        everything that comes to a school for the first time
@@ -68,6 +69,7 @@ class Scope(StrEnum):
     DISTRICT = "District"
     SCHOOL = "School"
     CLASS = "Class"
+    PERSON = "Person"  # a question about who somebody is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ class Limits:
     updates: int = 75
     class_shrink: int = 50
     additions: int = 25
+    identity_changes: int = 25
     ignore_below: int = 5
 
 
@@ -89,8 +92,8 @@ CHANGE: Final = ("op", *IDENTITY)
 CHANGE_SCHEMA: Final = pl.Schema(dict.fromkeys(CHANGE, pl.String()))
 """Changes without their whys. All text."""
 HELD_SCHEMA: Final = pl.Schema({**CHANGE_SCHEMA, **dict.fromkeys(("cause", "guard", "scope", "place"), pl.String())})
-"""A change that is stopped, by which `guard`; `scope` and `place` (source id of the school or class; empty for a
-district) say how far that reaches. All text."""
+"""A change that is stopped, by which `guard`; `scope` and `place` (source id of the school, class or person; empty
+for a district) say how far that reaches. All text."""
 SIZES_SCHEMA: Final = pl.Schema({"kind": pl.String, "school": pl.String, "class_key": pl.String, "size": pl.Int64})
 """How many of a kind a school has now; for memberships per class as well (`class_key` set), intruders' among them."""
 RECENT_SCHEMA: Final = pl.Schema(
@@ -407,7 +410,7 @@ def _edits(rows: pl.DataFrame, standing: Standing, limits: Limits) -> pl.DataFra
     judged = rows.filter(pl.col("lane") == Guard.SCOPE_EDIT.value)
     is_too_much = any(
         not _too_many(Guard.SCOPE_EDIT, rows, standing, scope, percent=0, floor=limits.ignore_below).is_empty()
-        for scope in Scope
+        for scope in _LEVELS
     )
     return _stopped(judged if is_too_much else judged.clear(), Guard.SCOPE_EDIT, Scope.DISTRICT)
 

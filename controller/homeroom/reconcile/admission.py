@@ -120,7 +120,8 @@ def admit(
     `frozen`: source ids of people about whom there is a question: they stand still both ways, and count nowhere.
     """
     if before is None:
-        return Admission(served=fresh, holds=tuple(memory.holds), passed=memory.passed)
+        served = serve(Roster.empty(), fresh, held=_NO_CHANGES, frozen=frozen)
+        return Admission(served=served, holds=tuple(memory.holds), passed=memory.passed)
     now = now.astimezone(UTC)
     plan = _without(frozen, compare(before, fresh, district.spec.day(now)))
     recent = memory.passed.recent.filter(pl.col("at") > now - timedelta(days=WINDOW_DAYS))

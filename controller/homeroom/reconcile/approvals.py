@@ -21,8 +21,9 @@ from homeroom.api import (
     conditions,
     parse,
 )
-from homeroom.plan import COMING, LEAVING, PERSONAL, Guard, Hold, Op, State, Word
+from homeroom.plan import COMING, LEAVING, PERSONAL, Guard, Hold, Op, Scope, State, Word
 from homeroom.reconcile.ports import Cluster, Key, Object
+from homeroom.roster.identity import Question
 
 
 def words_of(cluster: Cluster, root: Key) -> list[Word]:
@@ -133,6 +134,9 @@ def people_in(hold: Hold) -> int:
 
 def in_words(hold: Hold) -> str:
     """What a hold is about, in counts."""
+    if hold.scope is Scope.PERSON:
+        asked = {word.split(" ")[0] for word in hold.rows["role"]}
+        return f"who is person '{hold.place}'? " + "; ".join(text for word, text in _ASKED.items() if word in asked)
     changes, people = _counted(hold.rows.height, "change"), _counted(people_in(hold), "person", "people")
     place = f"{hold.scope.value.lower()} '{hold.place}'" if hold.place else "the district"
     clock = f"{hold.context[:16]} to {hold.since.astimezone(UTC).isoformat()[:16]}".replace("T", " ")
@@ -150,6 +154,7 @@ def held_message(holds: Sequence[Hold], *, contact: str | None) -> str:
     return f"held for approval: {told}{more}; everything else is done{'; ' + contact if contact else ''}"
 
 
+_ASKED: Final = {question.value: question.text for question in Question}
 _WORDS: Final = {
     Guard.DELETES: "{place} would lose {people} ({changes})",
     Guard.CLASS_SHRINK: "{place} would lose {people}",
@@ -159,7 +164,7 @@ _WORDS: Final = {
     Guard.EXPOSURE: "an edit in Git would share {people} more ({changes})",
     Guard.ADMINISTRATORS: "in {place} {people} would become administrators",
     Guard.ADOPTION: "in {place} {people} would be taken over from whoever made them ({changes})",
-    Guard.IDENTITY: "in {place} people leave and arrive under the same names, perhaps with changed ids: {people}",
+    Guard.IDENTITY: "in {place} it is not certain who is who, perhaps ids have changed: {people}",
     Guard.CLOCK: "the clock went from {clock} (UTC), which alone would take away {people} ({changes})",
     Guard.ROLL_OVER: "the school year is over for {people} ({changes})",
     Guard.FIRST_SYNC: "{place} is shared for the first time: {people} ({changes})",

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import polars as pl
+
 from homeroom.api import District, LearningApp, Proxy, SecretReference
 from homeroom.errors import InvalidSpecError
-from homeroom.sources import Source
+from homeroom.sources import Source, fetch_links
 from homeroom.sources.download import Addresses
+from homeroom.sources.links import LARGEST
+from homeroom.sources.location import Location
 from homeroom.sources.oneroster_csv import OneRosterCSV
 from homeroom.targets import Password, Target
 from homeroom.targets.kolibri import KolibriTarget
@@ -56,6 +60,23 @@ class Outside:
             ca_bundle=declared.ca_bundle,
             addresses=Addresses(api_server=self.api_server, allow_local=self.allow_loopback),
         )
+
+    async def links(self, district: District, secrets: Secrets) -> pl.DataFrame | None:
+        """The links of the file of `spec.identity.linksFrom`, if one is declared; the source's way leads there too."""
+        namespace, declared = district.metadata.namespace, district.spec.identity.links_from
+        if declared is None:
+            return None
+        source = district.spec.source
+        location = Location(
+            url=declared.url,
+            file_root=self.file_root / namespace if self.file_root else None,
+            largest=LARGEST,
+            credentials=await _fields(secrets, namespace, declared.secret_ref),
+            proxy=await _proxy(secrets, namespace, source.proxy),
+            ca_bundle=source.ca_bundle,
+            addresses=Addresses(api_server=self.api_server, allow_local=self.allow_loopback),
+        )
+        return await fetch_links(location, sha256=declared.sha256)
 
     async def target(self, app: LearningApp, secrets: Secrets, *, password: Password) -> Target:
         """The target of an app."""

@@ -20,6 +20,7 @@ import polars as pl
 from homeroom.api import (
     Adoption,
     District,
+    DistrictGuards,
     Effect,
     FirstSync,
     Guards,
@@ -194,7 +195,7 @@ async def decide(
                 now=moment,
                 intermediate=intermediate,
                 removal_before=removal_before,
-                denied=[one.person for one in district.spec.deny],
+                denied=district.spec.denied(),
             )
 
         whole = compared(now)
@@ -275,13 +276,15 @@ async def decide(
 
 
 def limits_of(guards: SourceGuards) -> Limits:
-    """The guards' numbers. Additions are judged at the door of an app only."""
+    """The guards' numbers. Additions are judged at the door of an app only, changed ids at the source."""
     limits = Limits(
         deletes=_percent(guards.max_deletes),
         updates=_percent(guards.max_updates),
         class_shrink=_percent(guards.max_class_shrink),
         ignore_below=guards.ignore_below,
     )
+    if isinstance(guards, DistrictGuards):
+        return replace(limits, identity_changes=_percent(guards.max_identity_changes))
     return replace(limits, additions=_percent(guards.max_additions)) if isinstance(guards, Guards) else limits
 
 

@@ -1,14 +1,15 @@
-"""District: read the source when it is due, hold what it loses, serve the rest, keep School objects, wake the apps.
+r"""District: read the source when it is due, hold what it loses, serve the rest, keep School objects, wake the apps.
 
 ::
 
     source --read if due--> reading --+
-    store --> served until now -------+--> `admission` --> served from now on --> store --> School objects, apps
+    links ----------------------------+--> `identification` --> `admission` --> served from now on --> store
+    store --> served until now -------+                                                 \-> School objects, apps
     commits --> Approvals ------------+
 
 Nothing is removed anywhere because of a reading that failed or did not prove complete: what was served goes on being
-served. Neighbours: `homeroom.sources` (reading), `admission` (what is held), `learningapp` (who uses what is served),
-`school` (its rows).
+served. Neighbours: `homeroom.sources` (reading), `identification` (who is who), `admission` (what is held),
+`learningapp` (who uses what is served), `school` (its rows).
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ from homeroom.api import (
 )
 from homeroom.plan import Hold, State
 from homeroom.reconcile import approvals
-from homeroom.reconcile.admission import NOBODY, Admission, DoorMemory, admit, as_snapshot
+from homeroom.reconcile.admission import Admission, DoorMemory, as_snapshot
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import SALT, Salt
+from homeroom.reconcile.identification import Identified, admitted, identify
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
 from homeroom.roster.findings import Severity
@@ -61,12 +63,14 @@ _TEXT_LENGTH: Final = 255  # of `spec.displayName`
 class _Reading:
     """The records as the source has them. `accepted`: what is to be stored of it; `before`: what is served until now.
 
-    `read_at`: when the source was asked; None: it was not, this is the reading that the store has.
+    `links`: what the file of `linksFrom` says, if there is one (columns `homeroom.roster.identity.LINKS`). `read_at`:
+    when the source was asked; None: it was not, this is the reading that the store has.
     """
 
     snapshot: Snapshot
     accepted: Accepted
     before: Roster | None
+    links: pl.DataFrame | None
     read_at: datetime | None
 
 
@@ -117,23 +121,27 @@ class DistrictRoot:
             await self._keep_missing_schools(run, accepted)
             await approvals.answer(run.cluster, run.key, memory.holds, now=run.clock.now())
             return self._report(run, district.status, memory.holds, read_at=run.last.read_at if run.last else None)
-        # Here records that were linked get the ids that they had, and people about whom there is a question are named:
-        # everything after this, and everybody else, sees the outcome; the next reading is compared with the raw one.
-        fresh, frozen = reading.snapshot.roster, NOBODY
-        admission = await asyncio.to_thread(
-            admit,
+        identified = await asyncio.to_thread(
+            identify,
             reading.before,
-            fresh,
+            reading.snapshot,
             district=district,
+            listed=reading.links,
             memory=memory,
             now=run.clock.now(),
             salt=self.salt,
-            frozen=frozen,
         )
-        served, latest = await self._serve(run, reading, admission, accepted=accepted, holds=memory.holds)
+        # Everything after this, and everybody else, sees people under Homeroom's ids; the next reading is compared with
+        # the raw one.
+        admission = await asyncio.to_thread(
+            admitted, reading.before, identified, district=district, now=run.clock.now(), salt=self.salt
+        )
+        served, latest = await self._serve(
+            run, replace(reading, snapshot=identified.reading), admission, accepted=accepted, holds=memory.holds
+        )
         if reading.read_at is not None:
             self.metrics.records_read(run.key, at=reading.read_at)
-        status = _with_snapshot(district, served, latest, run)
+        status = _with_identity(_with_snapshot(district, served, latest, run), identified, run)
         await _keep_schools(run, served.roster)
         if accepted is None or accepted.serving != latest.serving:
             _wake_apps(run.cluster, run.key)
@@ -151,9 +159,14 @@ class DistrictRoot:
         assert accepted is not None
         if not memory.waits_for_us(now=run.clock.now()):
             return None
+        links = await self.outside.links(run.resource, run.cluster.secret)
         snapshot, before = await self._stored(directory, accepted)
         return _Reading(
-            snapshot=snapshot, accepted=accepted, before=before, read_at=run.last.read_at if run.last else None
+            snapshot=snapshot,
+            accepted=accepted,
+            before=before,
+            links=links,
+            read_at=run.last.read_at if run.last else None,
         )
 
     async def _stored(self, directory: Path, accepted: Accepted) -> tuple[Snapshot, Roster]:
@@ -180,12 +193,15 @@ class DistrictRoot:
         """A new reading, or the accepted one when the source says that it is unchanged."""
         trusted = accepted if accepted is not None and accepted.spec_digest == how and not run.full else None
         source = await self.outside.source(run.resource, run.cluster.secret)
+        links = await self.outside.links(run.resource, run.cluster.secret)  # may be wrong: before what takes long
         previous, before = await self._stored(directory, accepted) if accepted is not None else (None, None)
         incoming = await asyncio.to_thread(_incoming, directory)
         try:
             fetched = await source.fetch(previous=trusted.validator if trusted else None, into=incoming)
             if fetched.unchanged and trusted is not None and previous is not None:
-                return _Reading(snapshot=previous, accepted=trusted, before=before, read_at=run.clock.now())
+                return _Reading(
+                    snapshot=previous, accepted=trusted, before=before, links=links, read_at=run.clock.now()
+                )
             snapshot = await asyncio.to_thread(
                 source.read, fetched.path, previous=previous.roster if previous is not None else None
             )
@@ -199,7 +215,7 @@ class DistrictRoot:
             validator=fetched.validator,
             spec_digest=how,
         )
-        return _Reading(snapshot=snapshot, accepted=latest, before=before, read_at=run.clock.now())
+        return _Reading(snapshot=snapshot, accepted=latest, before=before, links=links, read_at=run.clock.now())
 
     # -- apply --------------------------------------------------------------------------------------------------
 
@@ -215,9 +231,9 @@ class DistrictRoot:
         """Store what is served from now on, and with it, at once, what is held; a run without news stores nothing."""
         place = {"namespace": run.key.namespace, "district": run.key.name}
         served = await asyncio.to_thread(as_snapshot, admission.served, reading.snapshot)
-        if served.digest != reading.snapshot.digest:
+        other = served.digest if served.digest != reading.accepted.digest else None
+        if other is not None:
             await asyncio.to_thread(write, served, self.store.snapshots(**place))
-        other = served.digest if served.digest != reading.snapshot.digest else None
         latest = replace(reading.accepted, served=other)
         if latest != accepted or [*map(id, admission.holds)] != [*map(id, holds)]:  # a changed hold is a new object
             await asyncio.to_thread(
@@ -326,6 +342,26 @@ def _with_snapshot(district: District, snapshot: Snapshot, accepted: Accepted, r
         if quarantined
         else "no record is quarantined",
         generation=district.metadata.generation,
+        now=run.clock.now(),
+    )
+
+
+def _with_identity(status: DistrictStatus, identified: Identified, run: Run[District]) -> DistrictStatus:
+    still = identified.frozen.len()
+    message = (
+        f"people who stand still until it is certain who they are: {still}" if still else "it is certain who is who"
+    )
+    if identified.is_held:
+        message += "; these are too many, and nothing of the new records is served"
+    if identified.unknown:
+        message += f"; links that name no record: {identified.unknown}"
+    return conditions.with_condition(
+        status,
+        type_=conditions.ConditionType.IDENTITY_CLEAR,
+        value=not still,
+        reason=Reason.IDENTITY_IN_QUESTION if still else Reason.SUCCEEDED,
+        message=message,
+        generation=run.resource.metadata.generation,
         now=run.clock.now(),
     )
 

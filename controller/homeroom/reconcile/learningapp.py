@@ -228,12 +228,11 @@ class LearningAppRoot:
             raise DependencyNotReadyError(f"District '{reference}' has no accepted snapshot yet")
         directory: Path = self.store.snapshots(namespace=namespace, district=reference)
         snapshot = await asyncio.to_thread(load, directory, accepted.serving)
-        denied = [one.person for one in district.spec.deny]
         return _Inputs(
             district=district,
             rules=rules_of(models),
             models=models,
-            snapshot=replace(snapshot, roster=barring(snapshot.roster, denied)),
+            snapshot=replace(snapshot, roster=barring(snapshot.roster, district.spec.denied())),
             digest=accepted.serving,
             memory=await asyncio.to_thread(
                 remembered,

@@ -26,6 +26,7 @@ import polars as pl
 from homeroom.plan import CHANGE, IDENTITY, LEAVING, PERSONAL, PLAN_SCHEMA, SIZES_SCHEMA, Cause, Kind, Op, Plan
 from homeroom.roster.accept import REFERENCES, in_order, mapped, rings
 from homeroom.roster.diff import PLAYED, moves, over
+from homeroom.roster.recognition import answers
 from homeroom.roster.shared import DISTRICT_ADMINISTRATORS
 from homeroom.roster.tables import FAMILY, SCHEMAS, ClassRole, Roster, SchoolRole
 
@@ -405,8 +406,8 @@ def following(changes: pl.DataFrame, released: pl.DataFrame) -> pl.DataFrame:
 
     `changes`: rows of a plan. Columns of the result: `RELEASED`, in the words of the plan. A school implies all that
     leaves in it, a class its members, a person all of theirs in that school; a place in a class also the account, which
-    an app closes only when nothing else keeps it. What follows from an edit in Git, or is a question of identity, is
-    none of these.
+    an app closes only when nothing else keeps it. What is a question of identity follows from the answer to that
+    question at the source only, and what follows from an edit in Git is none of these.
     """
     if released.is_empty() or changes.is_empty():
         return pl.DataFrame(schema=RELEASED)
@@ -442,7 +443,9 @@ def following(changes: pl.DataFrame, released: pl.DataFrame) -> pl.DataFrame:
     renamed = rows.filter(kind == Kind.PERSON.value, op == Op.UPDATE.value, pl.col("cause") == _CHANGED).join(
         _once(of(Kind.PERSON).filter(op == Op.UPDATE.value), person), on=person
     )
-    parts = [ended, *(frame.select(RELEASED.names()) for frame in (accounts, renamed))]
+    asked = rows.filter(kind.is_in(PERSONAL), pl.col("cause") == Cause.ID_CHANGED.value)
+    answered = asked.join(answers(released).unique("key", keep="first", maintain_order=True), on="key")
+    parts = [ended, *(frame.select(RELEASED.names()) for frame in (accounts, renamed, answered))]
     return pl.concat(parts).unique(CHANGE, keep="first", maintain_order=True)
 
 

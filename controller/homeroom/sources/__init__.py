@@ -1,6 +1,7 @@
 """Where school records come from, and what a reading of them is.
 
 `base` has the protocol and the values, `oneroster_csv` the one kind there is so far, `snapshots` keeps readings.
+`links` reads the file of `spec.identity.linksFrom`, `location` is where a file lies.
 A OneRoster export passes `download` (or lies on disk), `package` (which files), `text` (are the rows whole), `layout`
 (which columns and words), `oneroster` (values and what is wrong), then `homeroom.roster.accept`.
 Neighbours: `homeroom.roster` below decides about records, `homeroom.reconcile` above runs this.
@@ -14,6 +15,7 @@ from homeroom.sources.base import (
     Snapshot,
     Source,
 )
+from homeroom.sources.links import fetch_links, read_links
 from homeroom.sources.snapshots import load, write
 
 __all__ = [
@@ -23,6 +25,8 @@ __all__ = [
     "Fetched",
     "Snapshot",
     "Source",
+    "fetch_links",
     "load",
+    "read_links",
     "write",
 ]

@@ -18,7 +18,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from homeroom.errors import TerminalError
-from homeroom.plan import PERSONAL, Kind, State
+from homeroom.plan import PERSONAL, Kind, Scope, State
 from homeroom.roster.person import Remembered
 from homeroom.roster.state import Withdrawn
 from homeroom.store import schema
@@ -89,11 +89,17 @@ def made_anonymous(connection: sa.Connection, owners: Owners, person: str) -> tu
     token = f"forgotten-{uuid.uuid4().hex}"
     for row, rows in _holds(connection, owners, person):
         buffer = io.BytesIO()
-        told = pl.when(_named(rows, person)).then(pl.lit(token)).otherwise("key").alias("key")
-        rows.with_columns(told).write_parquet(buffer)
+        named = pl.lit(_named(rows, person))
+        key = pl.when(named & (pl.col("key") == person)).then(pl.lit(token)).otherwise("key").alias("key")
+        other = pl.when(named & _asked_about(person)).then(pl.col("role").str.strip_suffix(person) + token)
+        rows.with_columns(key, other.otherwise("role").alias("role")).write_parquet(buffer)
         of_hold = [getattr(schema.hold.c, name) == getattr(row, name) for name in ("namespace", "kind", "name", "id")]
         connection.execute(sa.update(schema.hold).where(*of_hold).values(rows=buffer.getvalue()))
     _let_go(connection, owners, person)
+    table = schema.hold  # a question about the person has the id as its place
+    question = (table.c.namespace == namespace) & (table.c.kind == "District") & (table.c.name == owners.district)
+    question &= (table.c.scope == Scope.PERSON.value) & (table.c.place == person)
+    connection.execute(sa.update(table).where(question).values(place=token))
     journal, ledger, withdrawn = schema.journal, schema.ledger, schema.withdrawn
 
     def of_person(table: sa.Table) -> sa.ColumnElement[bool]:
@@ -137,8 +143,14 @@ def _let_go(connection: sa.Connection, owners: Owners, person: str) -> None:
 
 
 def _named(rows: pl.DataFrame, person: str) -> pl.Series:
-    """Which rows of a hold are about the person."""
-    return rows["kind"].is_in(PERSONAL) & (rows["key"] == person)
+    """Which rows of a hold are about the person, or a question in which the person is the other one."""
+    named = pl.col("kind").is_in(PERSONAL) & ((pl.col("key") == person) | _asked_about(person))
+    return rows.select(named.alias("named")).to_series()
+
+
+def _asked_about(person: str) -> pl.Expr:
+    """The role of a question is its word, and whom else it names (`homeroom.roster.recognition.ASKED_SCHEMA`)."""
+    return pl.col("role").str.ends_with(f" {person}").fill_null(value=False)
 
 
 def withdrawn_names(connection: sa.Connection, namespace: str, app: str) -> Withdrawn:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from homeroom.api import (
     API_VERSION,
     KINDS,
+    MAX_LINKS,
     Condition,
     ConditionStatus,
     District,
@@ -28,6 +29,7 @@ from homeroom.api import (
     Policy,
     School,
     SharingRule,
+    StudentKey,
     SyncMode,
     parse,
 )
@@ -284,3 +286,23 @@ def test_months_are_those_of_the_calendar(start: tuple[int, int, int], text: str
 def test_every_duration_leads_forward_and_is_read_back(duration: Duration, moment: datetime) -> None:
     assert duration.after(moment) > moment
     assert Duration.parse(str(duration)) == duration
+
+
+def test_identity_links_are_written_as_they_were_read() -> None:
+    document = _district(identity={"studentKey": "Identifier", "links": [{"from": "u-17", "to": "p-0042"}]})
+    district = parse(document)
+    assert isinstance(district, District)
+    identity = district.spec.identity
+    assert [(link.from_, link.to) for link in identity.links] == [("u-17", "p-0042")]
+    assert identity.links_from is None
+    assert identity.document() == document["spec"]["identity"]
+    plain = parse(_VALID["District"])
+    assert isinstance(plain, District)
+    assert plain.spec.identity.student_key is StudentKey.SOURCED_ID
+
+
+def test_there_are_so_many_links_and_no_more() -> None:
+    links = [{"from": f"u-{n}", "to": f"p-{n}"} for n in range(MAX_LINKS + 1)]
+    parse(_district(identity={"links": links[:-1]}))
+    with pytest.raises(InvalidFieldsError, match=r"spec\.identity\.links"):
+        parse(_district(identity={"links": links}))

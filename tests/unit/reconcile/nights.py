@@ -146,12 +146,12 @@ class Nights:
         self._handlers = self._ready(directory)
 
     def _ready(self, directory: Path) -> Mapping[str, Handler]:
-        source = Outside(owner_id="here", file_root=directory / "files").source
+        real = Outside(owner_id="here", file_root=directory / "files")
 
         async def target(*_: object, **__: object) -> Opened:
             return self.opened
 
-        outside: Any = SimpleNamespace(source=source, target=target)
+        outside: Any = SimpleNamespace(source=real.source, links=real.links, target=target)
         clock: Any = SimpleNamespace(now=lambda: self.now, monotonic=lambda: self.now.timestamp() % 1e9)
         metrics: Any = SimpleNamespace(operations=lambda *_, **__: None, records_read=lambda *_, **__: None)
         cluster: Any = self.cluster

@@ -202,7 +202,8 @@ async def test_who_gains_rights_is_a_question_of_the_app_only(nights: Nights) ->
     """One principal follows another, in one export: the records lose nothing, and nobody is an administrator unseen."""
     (old, *_) = nights.records.rows("roles", orgSourcedId=nights.school, role="principal")
     (user,) = nights.records.rows("users", sourcedId=old["userSourcedId"])
-    nights.records.files["users"].append({**user, "sourcedId": "a-new", "username": "a-new", "familyName": "Successor"})
+    other = {"sourcedId": "a-new", "username": "a-new", "email": "", "identifier": ""}
+    nights.records.files["users"].append({**user, **other, "givenName": "Other", "familyName": "Successor"})
     nights.records.files["roles"].append({**old, "sourcedId": "r-new", "userSourcedId": "a-new"})
     leave(nights, old["userSourcedId"])
     await nights.night()
@@ -238,7 +239,7 @@ async def test_too_many_rewrites_keep_the_old_rows_of_that_school(nights: Nights
     one = min(others)
     for row in nights.records.files["users"]:
         if row["sourcedId"] in theirs or row["sourcedId"] == one:
-            row["familyName"] = "Renamed"
+            row["familyName"] += " Renamed"
     names = {account.key: account.name for account in nights.product.people.values() if account.school == nights.lost}
     await nights.night()
     (hold,) = nights.holds(DISTRICT)

@@ -72,6 +72,8 @@ class User:
     given: str | None = "Given"
     family: str | None = "Family"
     username: str | None = None
+    identifier: str | None = None
+    email: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,8 @@ def roster_of(*records: Record) -> Roster:
                     "username": u.username,
                     "given": u.given,
                     "family": u.family,
+                    "identifier": u.identifier,
+                    "email": u.email,
                     "grades": u.grades,
                 }
                 for u in of[User]

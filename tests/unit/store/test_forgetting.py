@@ -320,6 +320,37 @@ def test_in_a_hold_that_is_over_only_the_person_is_made_anonymous(store: Store, 
     assert other.rows["key"].to_list() == ["gone", "ann", "gone"]
 
 
+def test_a_question_about_the_person_is_about_nobody_any_more(store: Store) -> None:
+    left_before(store, "gone")
+    save(store, remembered("7a: ann"))
+    asked = [("gone", "Changed ann"), ("ann", "Changed gone"), ("ann", "Recycled")]
+    rows = pl.DataFrame(
+        [{**dict.fromkeys(HELD_SCHEMA, ""), "kind": "Person", "key": key, "role": role} for key, role in asked],
+        schema=HELD_SCHEMA,
+    )
+    hold = Hold(
+        id="9f3c1a-7k2m",
+        guard=Guard.IDENTITY,
+        scope=Scope.PERSON,
+        place="gone",
+        since=NOW,
+        published=NOW,
+        rows=rows,
+        total=3,
+        state=State.EXPIRED,
+    )
+    store.save_holds([hold], before=[], namespace="n", kind="District", name="d", epoch=7)
+    forget(store)
+    (after,) = store.holds(namespace="n", kind="District", name="d")
+    token = store.history(JournalQuery(namespace="n"))["key"][0]
+    assert after.place == token
+    assert after.rows.select("key", "role").rows() == [
+        (token, "Changed ann"),
+        ("ann", f"Changed {token}"),
+        ("ann", "Recycled"),
+    ]
+
+
 @pytest.mark.parametrize("state", [State.OPEN, State.APPROVED])
 def test_who_is_in_a_hold_that_counts_is_not_forgotten(store: Store, state: State) -> None:
     left_before(store, "gone")
