@@ -5,17 +5,21 @@ load what it holds and what was applied last, compare. Beside it, in the same ro
 files and nothing else, once with all columns as text and once with types inferred, and DuckDB comparing enrollments.csv
 with the enrolments of last time.
 
+What keeps children safe is measured beside that, for a night without changes and one on which one in a hundred students
+is gone: who is who, the source door, and the guards of the app's door.
+
 `python -m bench.records` prints a section for `bench/README.md`. Neighbour: `bench.run`, which writes it there.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from datetime import date
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -24,22 +28,40 @@ import duckdb
 import polars as pl
 from bench.measure import Measured, Stopwatch, in_turns, loads, machine, median, megabytes, ratio, run, table, tell
 
-from homeroom.api import Effect, MatchKey, Operator, Removal, Share
+from homeroom.api import District, Effect, MatchKey, Operator, Removal, Share
 from homeroom.api.district import HomeroomDefinition
 from homeroom.demo.district import generate
+from homeroom.plan import CHANGE_SCHEMA, IDENTITY, RECENT_SCHEMA, Judged, Plan, Standing, judge, review
+from homeroom.plan import Limits as GuardLimits
+from homeroom.reconcile.admission import DoorMemory, admit
+from homeroom.reconcile.decide import SALT
 from homeroom.roster.desired import desired
-from homeroom.roster.diff import KEPT_SCHEMA, UNAPPLIED_SCHEMA, Baseline, diff
+from homeroom.roster.diff import KEPT_SCHEMA, UNAPPLIED_SCHEMA, Baseline, diff, sizes, unseen
+from homeroom.roster.recognition import recognise
 from homeroom.roster.shared import Match, Rule, share
 from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Desired
-from homeroom.sources import load, write
+from homeroom.sources import Snapshot, load, write
 from homeroom.sources.oneroster import read_export
 from homeroom.sources.package import Limits
+from homeroom.store import Passed
 
 SIZES: Final = (10_000, 100_000, 1_000_000)
 MOST_TIME: Final = 2.0  # times polars
 MOST_MEMORY: Final = 3e9
+MOST_FOR_GUARDS: Final = 0.5  # of the wall time of polars
 _FILES: Final = ("users", "roles", "enrollments", "classes")
-_TODAY: Final = date(2026, 10, 1)
+_PEERS: Final = ("homeroom", "polars", "inferring", "duckdb")
+_NIGHTS: Final = ("unchanged", "1 % gone")
+_NOW: Final = datetime(2026, 10, 1, 2, tzinfo=UTC)
+_TODAY: Final = _NOW.date()
+_DISTRICT: Final = {
+    "metadata": {"name": "bench", "namespace": "bench"},
+    "spec": {
+        "timeZone": "UTC",
+        "source": {"oneRosterCSV": {"url": "file:export"}},
+        "sync": {"mode": "Interval", "interval": "1h"},
+    },
+}
 _RULES: Final = (
     Rule(name="all-sections", share=Share.SECTIONS, share_everything=True),
     Rule(
@@ -63,6 +85,8 @@ def prepare(place: Path, students: int) -> None:
         counts = generate(place / "export", students=students, seed=1, today=_TODAY)
     snapshot = read_export(place / "export", previous=None, limits=Limits(), scratch=place)
     write(snapshot, place / "snapshots")
+    _lose(place / "export", place / "night")
+    write(read_export(place / "night", previous=None, limits=Limits(), scratch=place), place / "nights")
     shared = share(snapshot.roster, _RULES, homeroom=HomeroomDefinition(), today=_TODAY)
     wanted = desired(snapshot.roster, shared)
     _write(wanted, place / "desired")
@@ -71,6 +95,16 @@ def prepare(place: Path, students: int) -> None:
     enrolled.select("classSourcedId", "userSourcedId", "role").sink_parquet(place / "enrolled.parquet")
     watch.counts = {"rows": counts.total_rows, "memberships": wanted.memberships.height}
     watch.report()
+
+
+def _lose(export: Path, into: Path) -> None:
+    """The same export without one in a hundred people who have a grade, with all that is theirs."""
+    shutil.copytree(export, into)
+    users = pl.read_csv(export / "users.csv", infer_schema=False)
+    gone = users.filter(pl.col("grades") != "", pl.col("sourcedId").hash(1) % 100 == 0)["sourcedId"]
+    for name, column in (("users", "sourcedId"), ("roles", "userSourcedId"), ("enrollments", "userSourcedId")):
+        rows = pl.scan_csv(export / f"{name}.csv", infer_schema=False)
+        rows.filter(~pl.col(column).is_in(gone.implode())).sink_csv(into / f"{name}.csv")
 
 
 def _write(state: Desired | Actual, place: Path) -> None:
@@ -118,35 +152,93 @@ def _dressed(frame: pl.DataFrame, part: str) -> pl.DataFrame:
 def homeroom(place: Path) -> None:
     """Everything from the export to an empty plan."""
     watch = Stopwatch()
-    (accepted,) = (path.name for path in (place / "snapshots").iterdir())
     with watch.step("load the last roster"):
-        previous = load(place / "snapshots", accepted).roster
+        accepted = _only_snapshot(place / "snapshots")
+        previous = accepted.roster
     with watch.step("read and validate"):
         snapshot = read_export(place / "export", previous=previous, limits=Limits(), scratch=place)
-    del previous
+    digest = accepted.digest
+    del accepted, previous
     with watch.step("rules"):
         shared = share(snapshot.roster, _RULES, homeroom=HomeroomDefinition(), today=_TODAY)
     with watch.step("desired"):
         wanted = desired(snapshot.roster, shared)
     with watch.step("load the target"):
-        there, before = _tables(place / "actual"), _tables(place / "desired")
-        actual = Actual(
-            schools=there["schools"],
-            people=there["people"],
-            classes=there["classes"],
-            memberships=there["memberships"],
-            rights=there["rights"],
-        )
-        baseline = Baseline(
-            desired=Desired(**before),
-            kept=pl.DataFrame(schema=KEPT_SCHEMA),
-            unapplied=pl.DataFrame(schema=UNAPPLIED_SCHEMA),
-        )
+        actual, baseline = _actual(place), _applied(place)
     with watch.step("diff"):
         plan = diff(wanted, actual, baseline=baseline, removal=Removal(), roster=snapshot.roster, today=_TODAY)
-    if not plan.empty or snapshot.digest != accepted or wanted.memberships.is_empty():
+    if not plan.empty or snapshot.digest != digest or wanted.memberships.is_empty():
         raise AssertionError("nothing has changed, so nothing must be planned, and something must be shared")
     watch.report()
+
+
+def guards(place: Path) -> None:
+    """What is asked on the way: who is who and the source door, and for the app what its guards add to a plan."""
+    watch = Stopwatch()
+    district = District.model_validate(_DISTRICT)
+    before, night = (_only_snapshot(place / name).roster for name in ("snapshots", "nights"))
+    actual, baseline = _actual(place), _applied(place)
+    for label, fresh in (("unchanged", before), ("1 % gone", night)):
+        with watch.step(f"who is who, {label}"):
+            recognise(before, fresh, identity=district.spec.identity, listed=None)
+        with watch.step(f"source door, {label}"):
+            memory = DoorMemory(holds=(), words=(), passed=Passed(), rolled_over=False)
+            admission = admit(before, fresh, district=district, memory=memory, now=_NOW, salt=SALT)
+        if admission.open:
+            raise AssertionError("one in a hundred is less than a tenth, so nothing must be held")
+        shared = share(admission.served, _RULES, homeroom=HomeroomDefinition(), today=_TODAY)
+        wanted = desired(admission.served, shared)
+        plan = diff(wanted, actual, baseline=baseline, removal=Removal(), roster=fresh, today=_TODAY, now=_NOW)
+        if plan.empty is not (fresh is before):
+            raise AssertionError("who is gone must leave, and nobody else")
+        with watch.step(f"guards of the app, {label}"):
+            if not plan.empty:  # as `decide` does
+                _judge(plan, actual)
+    watch.report()
+
+
+def _judge(plan: Plan, actual: Actual) -> None:
+    standing = Standing(
+        sizes=sizes(actual),
+        recent=pl.DataFrame(schema=RECENT_SCHEMA),
+        reviewed=None,
+        known=actual.owned_schools.to_list(),
+        kinds=(True, False),
+        covered=pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String())),
+    )
+
+    def judged(_holds: object, released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
+        return judge(plan, standing, GuardLimits(), released=released, sticky=sticky)
+
+    nothing = pl.DataFrame(schema=CHANGE_SCHEMA)
+    reviewed = review(plan, [], [], judged, made=nothing, unseen=unseen(actual), now=_NOW, salt=SALT)
+    if reviewed.plan.empty:
+        raise AssertionError("one in a hundred is less than a tenth, so it must pass")
+
+
+def _only_snapshot(place: Path) -> Snapshot:
+    (digest,) = (path.name for path in place.iterdir())
+    return load(place, digest)
+
+
+def _actual(place: Path) -> Actual:
+    there = _tables(place / "actual")
+    return Actual(
+        schools=there["schools"],
+        people=there["people"],
+        classes=there["classes"],
+        memberships=there["memberships"],
+        rights=there["rights"],
+    )
+
+
+def _applied(place: Path) -> Baseline:
+    """What was applied last: all that is desired, and nothing is left over."""
+    return Baseline(
+        desired=Desired(**_tables(place / "desired")),
+        kept=pl.DataFrame(schema=KEPT_SCHEMA),
+        unapplied=pl.DataFrame(schema=UNAPPLIED_SCHEMA),
+    )
 
 
 def _tables(place: Path) -> dict[str, pl.DataFrame]:
@@ -192,20 +284,23 @@ def section(sizes: Sequence[int], *, rounds: int) -> str:
     """Measure all sizes; the section for the README."""
     ratios, seconds = [], []
     steps: dict[int, list[Measured]] = {}
+    asked: dict[int, list[Measured]] = {}
+    shares = []
     notes = []
     for students in sizes:
         with tempfile.TemporaryDirectory(prefix="homeroom-bench-") as directory:
             place = Path(directory)
             tell(f"records of {students:,} students: preparing")
             prepared = run("records", "--part", "prepare", "--place", place, "--students", str(students))
-            parts = {name: partial(_part, name, place) for name in ("homeroom", "polars", "inferring", "duckdb")}
+            parts = {name: partial(_part, name, place) for name in (*_PEERS, "guards")}
             runs = in_turns(parts, rounds=rounds)
         ours, bare = runs["homeroom"], runs["polars"]
-        steps[students] = ours
+        steps[students], asked[students] = ours, runs["guards"]
+        shares.append([f"{students:,}", *_shares(runs["guards"], bare)])
         seconds.append(
             [f"{students:,}", f"{prepared.counts['rows']:,}"]
-            + [f"{median(runs[name], _wall):.2f} s" for name in parts]
-            + [megabytes(median(runs[name], _peak)) for name in parts]
+            + [f"{median(runs[name], _wall):.2f} s" for name in _PEERS]
+            + [megabytes(median(runs[name], _peak)) for name in _PEERS]
         )
         ratios.append(
             [
@@ -238,8 +333,31 @@ def section(sizes: Sequence[int], *, rounds: int) -> str:
         f"{'; '.join(notes)}."
     )
     return "\n\n".join(
-        [goals, table(["students", *times], ratios), table(["students", *values], seconds), _step_table(steps), remarks]
+        [
+            goals,
+            table(["students", *times], ratios),
+            table(["students", *values], seconds),
+            _step_table(steps),
+            f"Guards and questions, as shares of the bare parse (goal: at most {MOST_FOR_GUARDS}).",
+            table(["students", *(f"{how}, {night}" for night in _NIGHTS for how in ("wall", "CPU"))], shares),
+            _step_table(asked),
+            remarks,
+        ]
     )
+
+
+def _shares(guards: Sequence[Measured], bare: Sequence[Measured]) -> list[str]:
+    """What all steps of each of `_NIGHTS` take together, as shares of the parse: wall and processor time."""
+
+    def share(one: Mapping[str, float], night: str) -> float:
+        return sum(seconds for step, seconds in one.items() if step.endswith(night))
+
+    shares = []
+    for night in _NIGHTS:
+        walls = statistics.median(share(one.walls, night) for one in guards)
+        cpus = statistics.median(share(one.cpus, night) for one in guards)
+        shares += [walls / median(bare, _wall), cpus / median(bare, _cpu)]
+    return [f"{value:.2f}" for value in shares]
 
 
 def _step_table(runs: Mapping[int, Sequence[Measured]]) -> str:
@@ -297,9 +415,7 @@ def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.records", description=__doc__)
     parser.add_argument("--students", default=",".join(map(str, SIZES)), help="sizes, separated by commas")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--part", choices=("prepare", "homeroom", "polars", "inferring", "duckdb"), help="for the benchmark itself"
-    )
+    parser.add_argument("--part", choices=("prepare", *_PEERS, "guards"), help="for the benchmark itself")
     parser.add_argument("--place", type=Path)
     chosen = parser.parse_args()
     sizes = [int(size) for size in chosen.students.split(",")]
@@ -310,6 +426,8 @@ def _main() -> None:
             prepare(chosen.place, sizes[0])
         case "homeroom":
             homeroom(chosen.place)
+        case "guards":
+            guards(chosen.place)
         case "polars" | "inferring":
             polars(chosen.place, inferring=chosen.part == "inferring")
         case "duckdb":
