@@ -289,7 +289,7 @@ class LearningAppRoot:
             passed=decision.passed,
             now=decision.now,
         )
-        await self._save(run, decision, baseline)
+        await self._save(run, decision, baseline, before=stored)  # the same again while something is held
         if plan.empty:
             return None, baseline
         applied = await self._executor(run, inputs.revision).apply(
@@ -316,12 +316,17 @@ class LearningAppRoot:
             epoch=run.cluster.epoch,
         )
 
-    async def _save(self, run: Run[LearningApp], decision: Decision, baseline: Baseline) -> None:
+    async def _save(
+        self, run: Run[LearningApp], decision: Decision, baseline: Baseline, *, before: StoredBaseline | None = None
+    ) -> None:
+        latest = StoredBaseline(
+            baseline=baseline, rules=decision.rules, sharing=decision.shared.digest, removal=decision.removal
+        )
+        if before is not None and await asyncio.to_thread(latest.equals, before):
+            return
         await asyncio.to_thread(
             self.store.save_baseline,
-            StoredBaseline(
-                baseline=baseline, rules=decision.rules, sharing=decision.shared.digest, removal=decision.removal
-            ),
+            latest,
             namespace=run.key.namespace,
             app=run.key.name,
             epoch=run.cluster.epoch,

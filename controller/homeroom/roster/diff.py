@@ -79,6 +79,15 @@ class Baseline:
         """Whether it knows of everything since when it has no reason; older releases did not write that down."""
         return "since" in self.kept.columns and self.kept["since"].null_count() == 0
 
+    def equals(self, other: Baseline) -> bool:
+        """The same rows in the same order."""
+        frames = ((self.kept, other.kept), (self.unapplied, other.unapplied))
+        return (
+            self.first is other.first
+            and all(one.equals(another) for one, another in frames)
+            and _equal(self.desired, other.desired)
+        )
+
     def settled(self, plan: Plan, undone: pl.DataFrame) -> Baseline:
         """The same once `plan` has been applied, but for `undone` (columns `IDENTITY`)."""
         done = _lacking(identity(plan.changes), undone)

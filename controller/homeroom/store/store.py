@@ -127,6 +127,11 @@ class StoredBaseline:
     sharing: str
     removal: str = ""
 
+    def equals(self, other: StoredBaseline) -> bool:
+        """Nothing would be written anew by storing the one instead of the other."""
+        words = ((one.rules, one.sharing, one.removal) for one in (self, other))
+        return next(words) == next(words) and self.baseline.equals(other.baseline)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:

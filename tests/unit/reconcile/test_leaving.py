@@ -224,6 +224,15 @@ async def test_a_run_that_only_waits_writes_nothing(district: District, tmp_path
     assert files(tmp_path) == before
 
 
+async def test_a_run_in_which_something_stays_held_writes_no_baseline_anew(district: District, tmp_path: Path) -> None:
+    await district.open()
+    district.export(lost(max(district.product.holds.shown().schools)))
+    assert (await district.on(1)).status.holds
+    before = files(tmp_path)
+    assert (await district.on(2)).status.holds
+    assert files(tmp_path) == before
+
+
 def files(directory: Path) -> list[Path]:
     """The baselines in a store."""
     found = sorted(directory.glob("baselines/**/*.parquet"))
