@@ -13,6 +13,7 @@ from tests.unit.reconcile.test_revision_of_a_run import APP, NOW, Declared
 
 from homeroom.api.common import FULL_RECONCILE_AT, RECONCILE_AT
 from homeroom.demo.stage import RECORDS, Records
+from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.district import DistrictRoot
 from homeroom.reconcile.ports import Object
 from homeroom.reconcile.run import Shell
@@ -72,7 +73,7 @@ class Reading:
         async def source(*_: object) -> Stale:
             return Stale(url="file:///export.zip", file_root=directory)
 
-        outside: Any = SimpleNamespace(source=source)
+        outside: Any = SimpleNamespace(source=source, links=Outside(owner_id="here").links)
         metrics: Any = SimpleNamespace(records_read=lambda *_, **__: None)
         clock: Any = SimpleNamespace(now=lambda: NOW, monotonic=lambda: 0.0)
         cluster: Any = self.cluster

@@ -104,6 +104,7 @@ async def test_an_id_that_is_given_to_another_child_stands_still_both_ways(world
 
 
 async def test_a_newcomer_gets_a_name_and_an_account_of_their_own(world: World) -> None:
+    world.declare(APP, removal={"grace": "0s"})  # who leaves is seen at once
     old = world.pupils()[0]["sourcedId"]
     places, (account,) = world.places(old), world.account(old)
     child, section = await recycled(world)
@@ -153,6 +154,7 @@ async def test_a_changed_id_waits_for_a_link_and_keeps_account_and_classes(world
 
 
 async def test_one_approval_says_that_they_are_two_at_the_source_and_in_the_app(world: World) -> None:
+    world.declare(APP, removal={"grace": "0s"})
     child = world.pupils()[0]["sourcedId"]
     places, name = {place[:2] for place in world.places(child)}, world.account(child)[0][1]
     world.renumber({child: "p-1"})
