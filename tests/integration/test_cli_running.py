@@ -96,8 +96,9 @@ def _plans_what_the_guard_stops(homeroom: Homeroom, records: Records, tmp_path: 
     export.write_bytes(records.zipped())
     done = homeroom("plan", "--records", str(export))
     assert done.returncode == 3, done.stdout + done.stderr
-    assert f"held for approval (new): school '{gone['schoolSourcedId']}' would lose" in done.stdout
-    assert done.stdout.count("held for approval\n") > 1
+    assert "held at district/lakeside, and served as it was" in done.stdout
+    assert f"class '{gone['sourcedId']}' would lose" in done.stdout
+    assert "LeftSource" not in done.stdout, "no app hears of it"
 
 
 def shared_pupil(homeroom: Homeroom) -> str:

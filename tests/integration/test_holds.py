@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import yaml
 
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.stage import RECORDS, Records, Stage, condition, message, wait_for
+from homeroom.roster.state import Known
 from homeroom.store import Store
 
 from .stage_fixtures import State, Synced, held, homeroom_at
@@ -236,6 +238,12 @@ def test_an_edit_that_exposes_whom_an_exclude_covered_is_held(synced: Stage) -> 
     assert held(synced) == before
 
 
+def ledger(stage: Stage) -> Known:
+    """What the operator knows to be its own in Kolibri."""
+    with closing(Store.open(f"sqlite:///{stage.database}", stage.directory / "data", read_only=True)) as store:
+        return store.known(namespace=stage.namespace, app="kolibri")
+
+
 @pytest.mark.parametrize("backed_up", [False, True])
 def test_a_lost_store_removes_nothing_and_asks_about_all_that_comes(
     stage: Stage, controlplane: ControlPlane, *, backed_up: bool
@@ -272,11 +280,10 @@ def test_a_lost_store_removes_nothing_and_asks_about_all_that_comes(
     assert taken(before, after) <= 2  # whoever left is known to have had a reason, and goes as on any other day
 
     # The ledger is whole again, from the marks; the journal only where there was a back-up.
-    stage.run("learningapp", "kolibri")
-    store = Store.open(f"sqlite:///{stage.database}", stage.directory / "data", read_only=True)
-    known = store.known(namespace=stage.namespace, app="kolibri")
-    store.close()
-    assert set(known.schools) == {row["sourcedId"] for row in records.rows("orgs", type="school")}
+    stage.ask("learningapp", "kolibri")
+    schools = {row["sourcedId"] for row in records.rows("orgs", type="school")}
+    wait_for("all schools are known again", lambda: set(ledger(stage).schools) == schools, every=0.3)
+    known = ledger(stage)
     people = {
         user["id_number"]: user["username"] for user in stage.kolibri.tables()["facilityuser"] if user["id_number"]
     }
