@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from homeroom.api import Reason
 
@@ -83,8 +83,7 @@ class Claim:
         return self.namespace, self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """What a claim gets. All reasons but `Granted` mean that it is not as requested.
 
     `lacks`: how many seats have to fall free until a waiting claim is served, those for whom it waits in the queue
@@ -144,21 +143,17 @@ def arbitrate(pool: Pool | None, claims: Collection[Claim], *, today: date) -> S
     queue = sorted(claims, key=_place)
     kept = [max(claim.used, min(claim.requested, claim.previous)) for claim in queue]
     used = sum(claim.used for claim in queue)
-    if pool is None:
-        reasons = [Reason.REVOKING if claim.revoking else Reason.POOL_NOT_FOUND for claim in queue]
-        grants = [Grant(seats, reason) for seats, reason in zip(kept, reasons, strict=True)]
-        free = None
-    else:
-        if sum(kept) > pool.capacity:
-            kept = list(_cut(queue, kept, pool.capacity - used))
-        refused = _refusals(pool, queue, today)
-        grants = _fill(pool, queue, kept, refused)
-        free = pool.capacity - sum(grant.seats for grant in grants)
+    capacity = sum(kept) if pool is None else pool.capacity  # without a pool there is room for what is kept
+    if sum(kept) > capacity:
+        kept = list(_cut(queue, kept, capacity - used))
+    refused = _refusals(pool, queue, today)
+    strict = pool is not None and pool.queue is Queue.STRICT_FIFO
+    granted, reasons, lacks = _fill(queue, kept, refused, capacity=capacity, strict=strict)
     return Shares(
-        grants={claim.key: grant for claim, grant in zip(queue, grants, strict=True)},
-        granted=sum(grant.seats for grant in grants),
+        grants=dict(zip((claim.key for claim in queue), map(Grant, granted, reasons, lacks), strict=True)),
+        granted=sum(granted),
         used=used,
-        free=free,
+        free=None if pool is None else capacity - sum(granted),
     )
 
 
@@ -192,26 +187,37 @@ def _cut(queue: Sequence[Claim], kept: Sequence[int], spare: int) -> Iterator[in
         yield claim.used + stays
 
 
-def _refusals(pool: Pool, queue: Sequence[Claim], today: date) -> list[Reason | None]:
+def _refusals(pool: Pool | None, queue: Sequence[Claim], today: date) -> list[Reason | None]:
     """Per claim the first reason why it may get nothing, in the order of the closed list."""
-    expired = pool.valid_until is not None and today > pool.valid_until
-    pools = Reason.POOL_EXPIRED if expired else Reason.POOL_SUSPENDED if pool.suspended else None
-    standing = _standing(pool, queue) if pool.one_per_unit else {}
-    found: list[Reason | None] = []
+    standing = _standing(pool, queue) if pool is not None and pool.one_per_unit else {}
+    rest = _refusal_of(pool, today)
+    unknown, closed = Unit.UNKNOWN, Unit.CLOSED  # to look up a member of an enumeration takes longer than all the rest
+    found = []
     for claim in queue:
+        reason = rest
         if claim.revoking:
-            found.append(Reason.REVOKING)
+            reason = Reason.REVOKING
+        elif pool is None:
+            pass
         elif not claim.allowed:
-            found.append(Reason.NOT_ALLOWED_BY_POOL)
-        elif standing.get(claim.unit, claim) is not claim:
-            found.append(Reason.DUPLICATE_CLAIM)
-        elif claim.unit_state is Unit.UNKNOWN:
-            found.append(Reason.SCHOOL_UNIT_UNKNOWN)
-        elif claim.unit_state is Unit.CLOSED:
-            found.append(Reason.SCHOOL_UNIT_CLOSED)
-        else:
-            found.append(pools)
+            reason = Reason.NOT_ALLOWED_BY_POOL
+        elif standing and standing.get(claim.unit, claim) is not claim:
+            reason = Reason.DUPLICATE_CLAIM
+        elif claim.unit_state is unknown:
+            reason = Reason.SCHOOL_UNIT_UNKNOWN
+        elif claim.unit_state is closed:
+            reason = Reason.SCHOOL_UNIT_CLOSED
+        found.append(reason)
     return found
+
+
+def _refusal_of(pool: Pool | None, today: date) -> Reason | None:
+    """Why the pool gives nothing to anybody."""
+    if pool is None:
+        return Reason.POOL_NOT_FOUND
+    if pool.valid_until is not None and today > pool.valid_until:
+        return Reason.POOL_EXPIRED
+    return Reason.POOL_SUSPENDED if pool.suspended else None
 
 
 def _standing(pool: Pool, queue: Sequence[Claim]) -> dict[str, Claim]:
@@ -221,32 +227,32 @@ def _standing(pool: Pool, queue: Sequence[Claim]) -> dict[str, Claim]:
     otherwise. The other one keeps what it holds.
     """
     standing: dict[str, Claim] = {}
+    capacity, unknown = pool.capacity, Unit.UNKNOWN
     for claim in queue:
-        refused = claim.revoking or not claim.allowed or claim.unit_state is Unit.UNKNOWN
-        if not refused and claim.requested <= pool.capacity:
+        refused = claim.revoking or not claim.allowed or claim.unit_state is unknown
+        if not refused and claim.requested <= capacity:
             standing.setdefault(claim.unit, claim)
     return standing
 
 
-def _fill(pool: Pool, queue: Sequence[Claim], kept: Sequence[int], refused: Sequence[Reason | None]) -> list[Grant]:
-    """Give what is free, in order; a second pass says what the waiting ones lack, once it is known what is left."""
-    free = pool.capacity - sum(kept)
-    strict = pool.queue is Queue.STRICT_FIFO
-    grants, waiting = [], 0
-    for claim, seats, refusal in zip(queue, kept, refused, strict=True):
+def _fill(
+    queue: Sequence[Claim], kept: Sequence[int], refused: Sequence[Reason | None], *, capacity: int, strict: bool
+) -> tuple[list[int], list[Reason], list[int]]:
+    """Give what is free, in order: what each claim has then, its reason, and what it lacks."""
+    free, waiting = capacity - sum(kept), 0
+    granted, reasons, lacks = list(kept), [Reason.GRANTED] * len(queue), [0] * len(queue)
+    for place, (claim, seats, refusal) in enumerate(zip(queue, kept, refused, strict=True)):
         missing = claim.requested - seats
         if refusal is not None:
-            grants.append(Grant(seats, refusal))
-        elif claim.requested < claim.used:
-            grants.append(Grant(seats, Reason.BELOW_USAGE))
-        elif claim.requested > pool.capacity:
-            grants.append(Grant(seats, Reason.EXCEEDS_POOL))
-        elif missing > 0 and (missing > free or (strict and waiting)):
+            reasons[place] = refusal
+        elif missing < 0:
+            reasons[place] = Reason.BELOW_USAGE
+        elif claim.requested > capacity:
+            reasons[place] = Reason.EXCEEDS_POOL
+        elif missing and (missing > free or (strict and waiting)):
             waiting += missing
-            grants.append(Grant(seats, Reason.WAITING_FOR_SEATS, waiting))
+            reasons[place], lacks[place] = Reason.WAITING_FOR_SEATS, waiting
         else:
             free -= missing
-            grants.append(Grant(claim.requested, Reason.GRANTED))
-    if not waiting:
-        return grants
-    return [Grant(grant.seats, grant.reason, grant.lacks - free) if grant.lacks else grant for grant in grants]
+            granted[place] = claim.requested
+    return granted, reasons, [lack - free if lack else 0 for lack in lacks]
