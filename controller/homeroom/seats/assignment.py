@@ -43,7 +43,8 @@ moved. `left`: first day on which that licence did not want it any more, else nu
 COUNTS_SCHEMA: Final = pl.Schema({"licence": pl.String, "used": pl.UInt32, "demand": pl.UInt32, "waiting": pl.UInt32})
 """Per licence: seats held, students who want one by it, and those of them who have none in the whole pool."""
 
-_HOLDER, _MOVER, _NEWCOMER = 0, 1, 2  # the order in which a licence takes students
+_HOLDER, _MOVER, _NEWCOMER, _IDLE = range(4)  # the order in which a licence takes students
+_NOBODY: Final = pl.DataFrame(schema=dict.fromkeys(STUDENT, pl.String))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +105,14 @@ def assign(
     today: date,
     grace: timedelta | None,
     unsure: Collection[str] = (),
+    idle: pl.DataFrame = _NOBODY,
 ) -> Assignment:
     """Give the seats of one pool to students.
 
     `licences`: LICENCES_SCHEMA; one that is missing there is not open. `demand`: DEMAND_SCHEMA. `seats`: SEATS_SCHEMA,
     what was held so far. `grace`: how long a seat is kept that nobody wants; None: for ever, as after a clock that
-    jumped. `unsure`: districts whose demand is not known now.
+    jumped. `unsure`: districts whose demand is not known now. `idle`: STUDENT columns; whose seat may be reclaimed
+    (`homeroom.seats.usage`): they keep it as long as nobody else wants it.
     """
     places = _places(licences, demand, seats)
     people = pl.concat([demand.select(STUDENT), seats.select(STUDENT)]).unique().sort(STUDENT)
@@ -129,6 +132,7 @@ def assign(
         open=places["open"].gather(held["place"]),
         here=wanted_here.gather(person),
         elsewhere=wanted_elsewhere.gather(person),
+        idle=_marks(people.height, _numbers(idle, people)).gather(person),
     )
     stays = pl.col("open") & pl.col("here")
     missed = pl.col("sure") & pl.col("open")
@@ -139,22 +143,28 @@ def assign(
         "place",
         "since",
         left=pl.when(missed & stays).then(None).when(missed).then(first_missed).otherwise("left"),
+        yields=pl.col("sure") & stays & pl.col("idle"),
         moves=pl.col("sure") & ~stays & pl.col("elsewhere"),
         keeps=~missed | stays | ~over,
     )
-    fixed = held.filter("keeps", ~pl.col("moves"))
-    settled = _marks(people.height, held["person"].filter(~held["moves"]))  # also whose seat has ended: nobody wants it
+    asking = held["moves"] | held["yields"]
+    fixed = held.filter("keeps", ~asking)
+    settled = _marks(people.height, held["person"].filter(~asking))  # also whose seat has ended: nobody wants it
 
+    rank = pl.repeat(_NEWCOMER, people.height, dtype=pl.UInt8, eager=True)
+    rank = rank.scatter(held["person"].filter(held["moves"]), _MOVER)
+    rank = rank.scatter(held["person"].filter(held["yields"]), _IDLE)
     who = wants["person"]
     moving = held.filter("moves", "keeps")
     asks = pl.concat(
         [
-            wants.select("person", "place", rank=home.gather(who).is_null().cast(pl.UInt8) + _MOVER).filter(
+            wants.select("person", "place", rank=rank.gather(who), turn=own.not_().cast(pl.UInt8)).filter(
                 offered & ~settled.gather(who)
             ),
-            moving.select("person", "place", rank=pl.lit(_HOLDER, dtype=pl.UInt8)),  # the way back: never refused
+            # The way back, which is never refused.
+            moving.select("person", "place", rank=pl.lit(_HOLDER, dtype=pl.UInt8), turn=pl.lit(2, dtype=pl.UInt8)),
         ]
-    ).sort(pl.col("person"), pl.col("rank") == _HOLDER, pl.col("place"))
+    ).sort("person", "turn", "place")
     room = places["grant"] - _counted(places.height, fixed["place"])
     given = asks[_taken(asks, room)]
 
@@ -227,6 +237,11 @@ def _numbered(rows: pl.DataFrame, people: pl.DataFrame, places: pl.DataFrame) ->
         .select("person", "place", pl.exclude("person", "place", "licence", *STUDENT))
         .collect()
     )
+
+
+def _numbers(rows: pl.DataFrame, people: pl.DataFrame) -> pl.Series:
+    """Row numbers of `people` for those of `rows` who are among them."""
+    return people.with_row_index("person").join(rows, on=STUDENT, how="semi")["person"]
 
 
 def _named(rows: pl.DataFrame, people: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:

@@ -18,6 +18,7 @@ from homeroom.seats.assignment import (
     DEMAND_SCHEMA,
     LICENCES_SCHEMA,
     SEATS_SCHEMA,
+    STUDENT,
     Assignment,
     assign,
     students_of,
@@ -55,6 +56,7 @@ class Case:
     today: date = TODAY
     grace: timedelta | None = WEEK
     unsure: Collection[str] = ()
+    idle: Collection[Student] = ()
 
     def done(self) -> Assignment:
         return assign(
@@ -64,6 +66,7 @@ class Case:
             today=self.today,
             grace=self.grace,
             unsure=self.unsure,
+            idle=pl.DataFrame(list(self.idle), dict.fromkeys(STUDENT, pl.String), orient="row"),
         )
 
     def seated(self) -> dict[Student, Seat]:
@@ -104,8 +107,12 @@ def slowly(case: Case) -> dict[Student, Seat]:
                 and (seat.left or case.today) + case.grace <= case.today
             )
             stays = seat.licence in offers
-            offers = [seat.licence] if stays else [*offers, *([] if over else [seat.licence])]
-            ranks |= {(who, licence): 1 for licence in offers} | {(who, seat.licence): 0}
+            if stays and who in case.idle:
+                offers = sorted(offers, key=lambda licence: licence != seat.licence)
+                ranks |= {(who, licence): 3 for licence in offers}
+            else:
+                offers = [seat.licence] if stays else [*offers, *([] if over else [seat.licence])]
+                ranks |= {(who, licence): 1 for licence in offers} | {(who, seat.licence): 0}
         else:
             ranks |= {(who, licence): 2 for licence in offers}
         lists[who] = offers
@@ -151,9 +158,10 @@ def within(case: Case) -> bool:
     return all(held.count(licence) <= case.grant(licence) for licence in held)
 
 
-@given(cases)
+@given(cases, st.sets(_students, max_size=6))
 @unhurried
-def test_columns_say_the_same_as_one_after_the_other(case: Case) -> None:
+def test_columns_say_the_same_as_one_after_the_other(case: Case, idle: set[Student]) -> None:
+    case = replace(case, idle=idle)
     assert case.seated() == slowly(case)
 
 
@@ -353,6 +361,24 @@ def test_a_licence_that_goes_hands_its_students_to_one_that_wants_them() -> None
 def test_a_grant_below_what_is_held_takes_nobody_and_sends_nobody_away() -> None:
     assert seated(case({"a": 1}, "x:a y:a n:a", "x:a y:a")) == "x:a y:a"
     assert seated(case({"a": 1}, "x:a n:a", "x:a y:a", left=EARLIER)) == "x:a"
+
+
+def test_an_idle_seat_goes_to_somebody_who_waits_and_to_nobody_else() -> None:
+    one = replace(case({"a": 2}, "x:a y:a", "x:a y:a"), idle=[("d", "x"), ("d", "y")])
+    assert one.seated() == one.seats
+    assert seated(replace(one, demand=one.demand | {(("d", "z"), "a")})) == "x:a z:a"
+    both = replace(one, demand=one.demand | {(("d", "x"), "b"), (("d", "z"), "a")})
+    assert seated(replace(both, licences={"a": Licence(1), "b": Licence(1)})) == "x:b z:a"
+
+
+@given(cases, st.sets(_students, max_size=6))
+@unhurried
+def test_a_seat_is_reclaimed_only_where_the_licence_is_full_without_it(case: Case, idle: set[Student]) -> None:
+    before, after = case.seated(), replace(case, idle=idle).seated()
+    for who in before.keys() - after.keys():
+        assert who in idle
+        licence = case.seats[who].licence
+        assert sum(seat.licence == licence for seat in after.values()) >= case.grant(licence)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
