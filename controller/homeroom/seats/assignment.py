@@ -12,10 +12,10 @@ takes who already holds its seats, then who holds a seat elsewhere in the pool, 
 refuses who is beyond its grant. So two full schools can swap students, nobody waits beside a free seat, and the result
 given back changes nothing.
 
-Nobody who holds a seat loses it to somebody else. A seat ends when nobody has wanted it for `grace`. What is not known
-stands still: licences that are not `open` and districts that are `unsure` keep their holders and take nobody. Revoking
-is therefore never a licence that is missing here: the caller takes the seats of a revoked licence, or of somebody who
-is denied, out of `seats` itself.
+Nobody who holds a seat and uses it loses it to somebody else. A seat ends when nobody has wanted it for `grace`. What
+is not known stands still: licences that are not `open` and districts that are `unsure` keep their holders and take
+nobody. Revoking is therefore never a licence that is missing here: the caller takes the seats of a revoked licence, or
+of somebody who is denied, out of `seats` itself.
 
 Columns throughout: a million students, no loop over people. In words for people: docs/seats.md.
 """
@@ -52,7 +52,7 @@ class Assignment:
     """Who holds a seat and who waits for one.
 
     `seats`: SEATS_SCHEMA, sorted by student. `waiting`: DEMAND_SCHEMA of students without any seat, sorted by student
-    and licence. `counts`: COUNTS_SCHEMA, of every licence that was given or has a holder, sorted.
+    and licence. `counts`: COUNTS_SCHEMA, sorted; of every licence that was given, is held or is wanted.
     """
 
     seats: pl.DataFrame
@@ -182,9 +182,9 @@ def assign(
     return Assignment(
         seats=_named(found, people, places).select(SEATS_SCHEMA.names()),
         waiting=_named(waiting, people, places).select(DEMAND_SCHEMA.names()),
-        counts=places.select("licence").with_columns(
-            _counted(places.height, rows["place"]).alias(name) for name, rows in counts.items()
-        ),
+        counts=places.select("licence")
+        .with_columns(_counted(places.height, rows["place"]).alias(name) for name, rows in counts.items())
+        .filter(pl.col("licence").is_in(licences["licence"].implode()) | (pl.col("used") + pl.col("demand") > 0)),
     )
 
 

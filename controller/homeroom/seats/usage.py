@@ -1,7 +1,7 @@
-"""Who uses the seats: active students per licence and per teacher, and which seats are idle long enough to be reclaimed.
+"""Who uses the seats: active students per licence and per teacher, and which seats are idle and may be reclaimed.
 
-Active is who has logged in since a day (`active_since`). When accounts logged in, the target says. No login that is
-known is none; but a seat is idle only when it was held since before that day, so that nobody is idle on the first one.
+Active is who has logged in since a day (`active_since`). When accounts logged in, the target says. No known login is no
+login; but a seat is idle only when it was held since before that day, so that nobody is idle on the first one.
 
 ::
 
