@@ -135,18 +135,19 @@ def assign(
         idle=_marks(people.height, _numbers(idle, people)).gather(person),
     )
     stays = pl.col("open") & pl.col("here")
-    missed = pl.col("sure") & pl.col("open")
+    judged = pl.col("sure") & pl.col("open")  # elsewhere nobody can tell who left, so no day is counted
     first_missed = pl.col("left").fill_null(today)
     over = pl.lit(value=False) if grace is None else first_missed + grace <= today
     held = held.select(
         "person",
         "place",
         "since",
-        left=pl.when(missed & stays).then(None).when(missed).then(first_missed).otherwise("left"),
+        left=pl.when(judged & stays).then(None).when(judged).then(first_missed).otherwise("left"),
         yields=pl.col("sure") & stays & pl.col("idle"),
         moves=pl.col("sure") & ~stays & pl.col("elsewhere"),
-        keeps=~missed | stays | ~over,
+        keeps=~judged | stays | ~over,
     )
+    # Most holders are settled before anybody is asked; only movers, idle ones and newcomers have to compete.
     asking = held["moves"] | held["yields"]
     fixed = held.filter("keeps", ~asking)
     settled = _marks(people.height, held["person"].filter(~asking))  # also whose seat has ended: nobody wants it
