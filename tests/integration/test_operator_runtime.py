@@ -378,6 +378,23 @@ class TestFaults:
             assert await ask(operator, "/readyz") == (200, "ok\n")
         assert errors(log()) == []
 
+    async def test_who_is_turned_away_in_a_gap_of_a_moment_is_run_when_it_is_over(
+        self, hands: Hands, trivial: Trivial, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(kinds_module, "_ANNOUNCE_SECONDS", 1000.0)  # the gap is shorter
+        await hands.apply(hands.app("a"))
+        async with running(trivial) as operator:
+            await until(lambda: trivial.ready() == 1)
+            assert operator._leading is not None
+            assert trivial.cluster is not None
+            kinds = operator._leading.kinds
+            kinds.watch_answered("SharingRule", watching=True, ok=False)
+            await until(lambda: "SharingRule" in kinds.problems())
+            trivial.cluster.enqueue(Key("LearningApp", trivial.namespace, "a"))
+            await until(lambda: trivial.unlisted["a"] == ["SharingRule"])
+            kinds.watch_answered("SharingRule", watching=True, ok=True)
+            await until(lambda: trivial.unlisted["a"] == [])
+
     @pytest.mark.usefixtures("mended")
     async def test_a_crd_deleted_while_running_looks_like_nobodys_deletion(
         self, hands: Hands, trivial: Trivial, crd_files: dict[str, str], log: Callable[[], list[dict[str, Any]]]

@@ -58,6 +58,8 @@ class _State:
     since: float = 0.0
     announced: bool = False
     """Whether the roots believe it to be listed."""
+    missed: bool = False
+    """Whether somebody was turned away since, because it is not listed."""
     crd_uid: str | None = None
     watch_open: bool = False
     unwatched_since: float | None = None
@@ -96,8 +98,11 @@ class Kinds:
         self._closing: set[str] = set()
 
     def unlisted(self, kinds: Iterable[str]) -> Sequence[str]:
-        """Those of `kinds` about whose absence nothing may be concluded."""
-        return [kind for kind in kinds if kind not in self._states or self._states[kind].problem is not None]
+        """Those of `kinds` about whose absence nothing may be concluded; `on_turn` tells when that is over."""
+        found = [kind for kind in kinds if kind not in self._states or self._states[kind].problem is not None]
+        for kind in self._states.keys() & found:
+            self._states[kind].missed = True
+        return found
 
     def problems(self) -> dict[str, str]:
         """Kind -> why it does not count as listed."""
@@ -172,8 +177,9 @@ class Kinds:
         for kind, state in self._states.items():
             is_listed = state.problem is None
             # Good news is safe at once; bad news is safe too, as whoever runs asks `unlisted`.
-            if state.announced is not is_listed and (is_listed or now - state.since >= _ANNOUNCE_SECONDS):
-                state.announced = is_listed
+            turned = state.announced is not is_listed and (is_listed or now - state.since >= _ANNOUNCE_SECONDS)
+            if turned or (is_listed and state.missed):  # a gap of a moment is told to those only who fell into it
+                state.announced, state.missed = is_listed, state.missed and not is_listed
                 self._on_turn(kind)
 
     def _ask_for_watches(self) -> None:

@@ -429,7 +429,7 @@ class Operator:
         return [*problems, *await self._leading.reconcilers.problems()]
 
     def _collect(self) -> bytes:
-        unlisted = KINDS if self._leading is None else self._leading.kinds.unlisted(KINDS)
+        unlisted = KINDS if self._leading is None else self._leading.kinds.problems()
         return self._metrics.collect(
             objects=self._objects(),
             listed={kind: kind not in unlisted for kind in KINDS},
