@@ -31,7 +31,7 @@ from bench.measure import Measured, Stopwatch, in_turns, loads, machine, median,
 from homeroom.api import District, Effect, MatchKey, Operator, Removal, Share
 from homeroom.api.district import HomeroomDefinition
 from homeroom.demo.district import generate
-from homeroom.plan import CHANGE_SCHEMA, IDENTITY, RECENT_SCHEMA, Judged, Plan, Standing, judge, review
+from homeroom.plan import CHANGE_SCHEMA, RECENT_SCHEMA, Judged, Plan, Standing, judge, review
 from homeroom.plan import Limits as GuardLimits
 from homeroom.reconcile.admission import DoorMemory, admit
 from homeroom.reconcile.decide import SALT
@@ -204,7 +204,6 @@ def _judge(plan: Plan, actual: Actual) -> None:
         reviewed=None,
         known=actual.owned_schools.to_list(),
         kinds=(True, False),
-        covered=pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String())),
     )
 
     def judged(_holds: object, released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:

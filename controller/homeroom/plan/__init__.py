@@ -39,7 +39,7 @@ from homeroom.plan.hold import (
     rolled_over,
     settled,
 )
-from homeroom.plan.plan import IDENTITY, MOMENT, PLAN_SCHEMA, Plan, Policy
+from homeroom.plan.plan import IDENTITY, IDENTITY_SCHEMA, MOMENT, PLAN_SCHEMA, Plan, Policy
 
 __all__ = [
     "CHANGE",
@@ -48,6 +48,7 @@ __all__ = [
     "EDITS",
     "HELD_SCHEMA",
     "IDENTITY",
+    "IDENTITY_SCHEMA",
     "LEAVING",
     "MOMENT",
     "PERSONAL",

@@ -35,7 +35,7 @@ guard              what it judges, and against what
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -43,7 +43,7 @@ from typing import Final
 import polars as pl
 
 from homeroom.plan.change import COMING, LEAVING, Cause, Kind, Op
-from homeroom.plan.plan import IDENTITY, Plan
+from homeroom.plan.plan import IDENTITY, IDENTITY_SCHEMA, Plan
 
 
 class Guard(StrEnum):
@@ -140,7 +140,7 @@ class Standing:
     reviewed: Collection[str] | None
     known: Collection[str]
     kinds: Collection[bool]
-    covered: pl.DataFrame
+    covered: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=IDENTITY_SCHEMA))
     by_time: pl.DataFrame | None = None
     rights: bool = True
     rolled_over: bool = False

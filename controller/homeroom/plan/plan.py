@@ -40,6 +40,8 @@ since then; `hold`: which hold, released, that was in."""
 
 IDENTITY: Final = ("kind", "school", "key", "class_key", "role")
 """What makes two rows of a plan the same thing."""
+IDENTITY_SCHEMA: Final = pl.Schema(dict.fromkeys(IDENTITY, pl.String()))
+"""Things, without what is done to them. All text."""
 
 # Parents before children, additions before removals (a mover is never without a class), rights go before the
 # memberships that carried them, classes before people (a target may refuse to archive a person who is in a class). What

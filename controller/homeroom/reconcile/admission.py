@@ -25,7 +25,7 @@ from homeroom.plan import (
     CHANGE,
     CHANGE_SCHEMA,
     HELD_SCHEMA,
-    IDENTITY,
+    MOMENT,
     PERSONAL,
     RECENT_SCHEMA,
     VALID,
@@ -135,7 +135,6 @@ def admit(
             reviewed=None,
             known=(),
             kinds=(),
-            covered=pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String())),
             rights=False,
             rolled_over=memory.rolled_over or rolled_over(holds, now=now),
         )
@@ -165,7 +164,7 @@ def _passed(old: Passed, plan: Plan, reviewed: Reviewed, served: Roster, *, now:
 
     What came back is struck: an approval lets a thing go once. A rewrite comes back when it is to be made again.
     """
-    moment = pl.lit(now).cast(pl.Datetime("us", "UTC")).alias("at")
+    moment = pl.lit(now).cast(MOMENT).alias("at")
     rows = reviewed.plan.changes
     counted = (
         rows.group_by("kind", "school", "class_key", "op", "cause", approved=pl.col("hold").is_not_null())

@@ -36,6 +36,7 @@ from homeroom.plan import (
     CHANGE_SCHEMA,
     HELD_SCHEMA,
     IDENTITY,
+    IDENTITY_SCHEMA,
     LEAVING,
     RECENT_SCHEMA,
     WINDOW_DAYS,
@@ -202,7 +203,7 @@ async def decide(
         is_later = pl.col("passed").is_not_null() & pl.col("due").is_not_null()
         plan, later = Plan(whole.changes.filter(~is_later)), Plan(whole.changes.filter(is_later))
         passed = whole.changes.filter(pl.col("passed").is_not_null())
-        covered = pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String()))
+        covered = pl.DataFrame(schema=IDENTITY_SCHEMA)
         if intermediate is not None and before is not None and any(rule.effect is Effect.EXCLUDE for rule in before):
             open_wide = made_by([rule for rule in before if rule.effect is Effect.INCLUDE])
             rows = in_state(identity(plan.changes), open_wide)

@@ -20,7 +20,7 @@ from datetime import datetime
 import polars as pl
 
 from homeroom.api import District
-from homeroom.plan import CHANGE, CHANGE_SCHEMA, Guard, Hold, Judged, Plan, Unseen, changes, review, settled
+from homeroom.plan import CHANGE, CHANGE_SCHEMA, MOMENT, Guard, Hold, Judged, Plan, Unseen, changes, review, settled
 from homeroom.reconcile.admission import NOBODY, Admission, DoorMemory, admit, as_snapshot
 from homeroom.reconcile.decide import Salt, limits_of
 from homeroom.roster.door import RELEASED
@@ -90,7 +90,7 @@ def identify(
     is_held = is_too_much(found, still, limits)
     done = reviewed.plan.changes.filter(~pl.col("key").is_in(frozen.implode()) & (not is_held))
     credentials = called(reading.credentials, "user", links=found.links, users=reading.roster.users)
-    moment = pl.lit(now).cast(pl.Datetime("us", "UTC")).alias("at")
+    moment = pl.lit(now).cast(MOMENT).alias("at")
     passed = replace(
         memory.passed,
         released=pl.concat([memory.passed.released, done.select(*RELEASED, moment)]),

@@ -38,7 +38,21 @@ from typing import Final
 import polars as pl
 
 from homeroom.api import ClassRemoval, PersonRemoval, Removal
-from homeroom.plan import COMING, IDENTITY, LEAVING, MOMENT, PERSONAL, SIZES_SCHEMA, Cause, Kind, Op, Plan, Role, Unseen
+from homeroom.plan import (
+    COMING,
+    IDENTITY,
+    IDENTITY_SCHEMA,
+    LEAVING,
+    MOMENT,
+    PERSONAL,
+    SIZES_SCHEMA,
+    Cause,
+    Kind,
+    Op,
+    Plan,
+    Role,
+    Unseen,
+)
 from homeroom.roster.leaving import dated, last_teachers
 from homeroom.roster.state import DESIRED_SCHEMAS, Actual, Adopting, Desired
 from homeroom.roster.tables import ClassRole, Roster
@@ -177,7 +191,7 @@ def diff(
         parts.append(_membership_rows(unwanted, actual, Op.REMOVE).with_columns(adopted=pl.lit(value=True)))
     still = _still(actual)
     still = replace(still, people=still.people.filter(~pl.col("key").is_in(list(denied))))
-    edited = pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String()))
+    edited = pl.DataFrame(schema=IDENTITY_SCHEMA)
     if baseline is not None and actual.complete:
         known = _known_schools(baseline)
         leaving = _leaving(actual, compared, still, removal=removal, baseline=baseline, denied=denied)

@@ -29,6 +29,7 @@ from homeroom.plan import (
     CHANGE_SCHEMA,
     EDITS,
     LEAVING,
+    MOMENT,
     PERSONAL,
     RECENT_SCHEMA,
     Change,
@@ -66,7 +67,7 @@ _CHUNK: Final = 1000
 """Rows per upsert statement: SQLite allows 32,766 parameters, a row of the ledger has seven."""
 
 
-_AT: Final[dict[str, pl.DataType]] = {"at": pl.Datetime("us", "UTC")}
+_AT: Final[dict[str, pl.DataType]] = {"at": MOMENT}
 
 
 class LostLeadershipError(HomeroomError):

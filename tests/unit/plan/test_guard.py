@@ -37,7 +37,6 @@ NOTHING = Standing(
     reviewed=None,
     known=["s1", "s2", "s3"],
     kinds=[False, True],
-    covered=pl.DataFrame(schema=dict.fromkeys(IDENTITY, pl.String())),
 )
 
 
