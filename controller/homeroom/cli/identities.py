@@ -94,12 +94,12 @@ def command(
     declared_links = links_of(identity, _listed(identity, links))
     with terminal.working("comparing people"):
         relinked = relink(new, declared_links)
-        new = relink(relinked.roster, links_by_key(old, relinked.roster, key=identity.student_key)).roster
-        found = (
-            propose(old, new)
-            if proposals
-            else questions(old, new, key=identity.student_key, links=declared_links, torn=relinked.torn)
-        )
+        new = relinked.roster
+        if proposals:
+            new = relink(new, links_by_key(old, new, key=identity.student_key)).roster
+            found = propose(old, new)
+        else:
+            found = questions(old, new, key=identity.student_key, links=declared_links, torn=relinked.torn)
     head = {"namespace": resource.metadata.namespace, "district": resource.metadata.name}
     if proposals:
         _show_proposals(_with_names(found, old, new) if names else found, as_csv=as_csv, output=output, head=head)
