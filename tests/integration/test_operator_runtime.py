@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import signal
@@ -516,6 +517,34 @@ class TestFaults:
         with pytest.raises(WatchDiedError):
             await asyncio.wait_for(task, 60)
         assert not operator._leading.watch.is_alive()
+
+    async def test_a_kopf_that_does_not_end_by_itself_is_made_to(
+        self, hands: Hands, trivial: Trivial, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = kopf.operator
+        lives: list[asyncio.Task[None]] = []
+
+        async def stubborn() -> None:
+            """Like a task of kopf's watches that took its cancellation for a pause."""
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.Event().wait()
+
+        async def with_it(**options: Any) -> None:
+            await asyncio.sleep(0)  # kopf leaves alone what began before it
+            asyncio.get_running_loop().call_later(0.1, lambda: lives.append(asyncio.create_task(stubborn())))
+            await whole(**options)
+
+        monkeypatch.setattr(kopf, "operator", with_it)
+        await hands.apply(hands.app("a"))
+        async with running(trivial) as operator:
+            await until(lambda: trivial.ready() == 1 and len(lives) == 1)
+            assert operator._leading is not None
+            operator._leading.watch.restart()
+            await until(lambda: len(lives) == 2)
+            await hands.apply(hands.app("b"))
+            await until(lambda: trivial.ready() == 2)
+        assert [life.cancelled() for life in lives] == [True, True]
 
     async def test_a_dead_watch_fails_the_liveness_probe(
         self, hands: Hands, trivial: Trivial, break_kopf: Callable[[int], None], monkeypatch: pytest.MonkeyPatch

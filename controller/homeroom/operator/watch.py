@@ -6,8 +6,8 @@ finalizer, no annotation, no events of its own, no daemons, no signals.
 
 Our HTTP session tells us how the API server answers kopf, by which `kinds` knows which watches are open. kopf's
 requests are repeated without end, since kopf would otherwise end with all its watches because of one kind that is
-forbidden. What still ends it (a kind that vanishes between two requests) starts it anew; what ends it again and again
-ends the thread, and that ends the process.
+forbidden, or that vanishes between two requests. What still ends it starts it anew; what ends it again and again ends
+the thread, and that ends the process. It is not trusted to end: see `_end`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import asyncio
 import threading
 import types
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from http import HTTPStatus
 from typing import Protocol
 
 import aiohttp
@@ -38,6 +39,9 @@ _CHUNK = 100
 _HEARTBEAT_SECONDS = 1.0
 _RESTART_SECONDS = 1.0
 _RELOGIN_SECONDS = 10.0
+_END_SECONDS = 1.0
+"""How long the tasks that kopf leaves behind have for their end, each time they are told."""
+_MOST_ENDS = 10
 _MOST_FAILURES = 5
 _FAILURES_SECONDS = 600.0
 """So many failures of kopf in so many seconds end the thread."""
@@ -194,6 +198,7 @@ class Watch:
         registry = kopf.OperatorRegistry()
         last: list[tuple[kopf.ConnectionInfo, float]] = []
         sessions: list[aiohttp.ClientSession] = []
+        ending = asyncio.Event()
 
         @kopf.on.login(registry=registry)
         async def log_in(**_: object) -> kopf.AiohttpSession:
@@ -206,6 +211,10 @@ class Watch:
             sessions.append(http)
             return kopf.AiohttpSession(aiohttp_session=http, server=info.server)
 
+        @kopf.on.cleanup(registry=registry)
+        async def note_the_end(**_: object) -> None:
+            ending.set()
+
         for plural in _KIND_OF:
 
             @kopf.on.event(GROUP, VERSION, plural, registry=registry)
@@ -214,8 +223,8 @@ class Watch:
                 self._tell(self._observer.watch_event, obj["kind"])
                 self._tell(self._sink.deleted if event["type"] == "DELETED" else self._sink.observe, obj)
 
-        try:
-            await kopf.operator(
+        life = asyncio.ensure_future(
+            kopf.operator(
                 registry=registry,
                 settings=_settings(),
                 # Else kopf asks who runs it, and a uid without a name ends it.
@@ -224,6 +233,13 @@ class Watch:
                 clusterwide=True,
                 stop_flag=stop,
             )
+        )
+        end = asyncio.ensure_future(ending.wait())
+        ours = asyncio.all_tasks()
+        try:
+            await asyncio.wait({life, end}, return_when=asyncio.FIRST_COMPLETED)
+            end.cancel()
+            await _end(life, ours)
         finally:
             for http in sessions:  # kopf closes them, but not when it is cut off
                 await http.close()
@@ -246,8 +262,11 @@ class Watch:
             params: aiohttp.TraceRequestEndParams,
         ) -> None:
             if kind := _kind_at(params.url.path):
-                ok = params.response.status < 400
-                self._tell(self._sink.watch_answered, kind, watching="watch" in params.url.query, ok=ok)
+                status = params.response.status
+                self._tell(self._sink.watch_answered, kind, watching="watch" in params.url.query, ok=status < 400)
+                if status == HTTPStatus.NOT_FOUND:  # kopf would end; so it tries again until it hears of the CRD
+                    params.response.close()
+                    raise aiohttp.ClientConnectionError(f"kind {kind} is not served")
 
         trace.on_request_start.append(begun)
         trace.on_request_end.append(answered)
@@ -257,6 +276,22 @@ class Watch:
         """Call back on our loop; not when that is over already."""
         if not self._home.is_closed():
             self._home.call_soon_threadsafe(lambda: callback(*args, **kwargs))
+
+
+async def _end(life: asyncio.Future[None], ours: Collection[asyncio.Task[None]]) -> None:
+    """See to the end of kopf, which has begun it; raises what `life` does, or WatchDiedError.
+
+    kopf cancels the tasks of its watches once, and waits for them without end. One that is opening a watch just then
+    can take that for a pause (kopf 1.45, `api.stream`), go on, and ask for ever for credentials that nobody gives any
+    more. So whatever is left is cancelled until it is gone.
+    """
+    for _ in range(_MOST_ENDS):
+        await asyncio.wait({life}, timeout=_END_SECONDS)
+        if life.done():
+            return life.result()
+        for task in asyncio.all_tasks().difference(ours):
+            task.cancel()
+    raise WatchDiedError(f"kopf did not end within {_MOST_ENDS * _END_SECONDS:.0f} s")
 
 
 def _kind_at(path: str) -> str | None:
