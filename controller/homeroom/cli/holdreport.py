@@ -83,7 +83,7 @@ body { font: 14px/1.45 sans-serif; color: #111; max-width: 70em; margin: 2em aut
 h1 { font-size: 1.5em } h2 { font-size: 1.2em; margin-top: 2em }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .25em .6em .25em 0; border-bottom: 1px solid #ccc }
-td { overflow-wrap: anywhere } tr { break-inside: avoid }
+td { overflow-wrap: break-word } section { overflow-x: auto } tr { break-inside: avoid }
 .facts th { width: 12em; font-weight: normal; color: #555 }
 .notice { border: 2px solid #a00; padding: .6em 1em; font-weight: bold }
 @page { size: A4 landscape; margin: 15mm }
