@@ -151,7 +151,9 @@ def held_message(holds: Sequence[Hold], *, contact: str | None) -> str:
     """What waits for a person; the oldest holds first."""
     told = "; ".join(f"{hold.id}: {in_words(hold)}" for hold in holds[:3])
     more = f"; and {len(holds) - 3} more holds" if len(holds) > 3 else ""
-    return f"held for approval: {told}{more}; everything else is done{'; ' + contact if contact else ''}"
+    whole = any(hold.guard is Guard.IDENTITY and hold.scope is Scope.DISTRICT for hold in holds)
+    rest = "" if whole else "; everything else is done"  # who is who is asked before anything is done
+    return f"held for approval: {told}{more}{rest}{'; ' + contact if contact else ''}"
 
 
 _ASKED: Final = {question.value: question.text for question in Question}

@@ -264,10 +264,12 @@ class Shell(Generic[R, S]):
                 verdict = Verdict(failed=True, retry_after=_retry_after(result))
                 new = conditions.failed_retrying(old, generation=generation, reason=reason, message=message, now=now)
             log.warning("run failed", key=str(run.key), reason=reason.value, message=message)
+        # A run that failed was not full: what it asked for is done by the next one.
+        full = meta.full_reconcile_at if isinstance(result, Report) else None
         new = new.model_copy(
             update={
                 "last_handled_reconcile_at": meta.reconcile_at or old.last_handled_reconcile_at,
-                "last_handled_full_reconcile_at": meta.full_reconcile_at or old.last_handled_full_reconcile_at,
+                "last_handled_full_reconcile_at": full or old.last_handled_full_reconcile_at,
             }
         )
         await self._write(run, old, new, now)

@@ -115,3 +115,17 @@ async def test_a_full_run_asks_no_cache_and_the_status_says_that_it_was_one(read
     assert await reading.students(now) == was - 1
     assert reading.status["lastHandledFullReconcileAt"] == "2"
     assert await reading.students(before) == was - 1  # the request is handled, once
+
+
+async def test_a_full_run_that_fails_is_made_up_for(reading: Reading) -> None:
+    before, now = Records(RECORDS), Records(RECORDS)
+    gone = now.rows("roles", role="student")[0]["userSourcedId"]
+    for file, column in (("roles", "userSourcedId"), ("enrollments", "userSourcedId"), ("users", "sourcedId")):
+        now.remove(file, **{column: gone})
+    was = await reading.students(before)
+    reading.cluster.annotate(FULL_RECONCILE_AT, "1")
+    reading.file.unlink()
+    assert (await reading.shell(DISTRICT)).failed
+    assert "lastHandledFullReconcileAt" not in reading.status
+    assert await reading.students(now) == was - 1
+    assert reading.status["lastHandledFullReconcileAt"] == "1"

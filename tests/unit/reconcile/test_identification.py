@@ -99,6 +99,7 @@ async def test_an_id_that_is_given_to_another_child_stands_still_both_ways(world
         assert world.asked() == question(child)
         assert world.state() == before
         assert "who is person" in world.said(DISTRICT)
+        assert "everything else is done" in world.said(DISTRICT)
         assert world.said(DISTRICT, "IdentityClear").endswith("until it is certain who they are: 1")
     await world.quiet()
 
@@ -364,6 +365,7 @@ async def test_while_too_many_are_in_question_nothing_of_the_reading_is_served(w
     forget(world, leaver)
     await world.night()
     assert world.places(leaver)
+    assert "everything else is done" not in world.said(DISTRICT)
     world.declare(DISTRICT, guard={"maxIdentityChanges": "100%"})
     await world.run(DISTRICT, APP)
     assert world.places(leaver) == set()
