@@ -33,7 +33,7 @@ servers: .venv/stamp  ## build the control plane and install Kolibri, unless tha
 	$(V)/python -m homeroom.demo.controlplane build
 	$(V)/python -m homeroom.demo.kolibri install
 
-unit: .venv/stamp  ## tests without servers
+unit: .venv/stamp  ## tests without servers (but PostgreSQL, of which a wheel brings one)
 	$(V)/pytest tests/unit -n $(WORKERS)
 
 integration: servers  ## tests against real servers

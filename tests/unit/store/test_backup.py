@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.store.conftest import Database
 
 from homeroom.plan import HELD_SCHEMA, Cause, Change, Guard, Hold, Kind, Op, Outcome, Result, Scope, State, first_synced
 from homeroom.store import BackupError, JournalQuery, Store
@@ -27,17 +28,18 @@ APP = {"namespace": "n", "app": "a"}
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/homeroom.db"
-
-
-@pytest.fixture
 def store(url: str, tmp_path: Path) -> Iterator[Store]:
     store = Store.open(url, tmp_path / "files")
     do(store, Kind.SCHOOL, "s-1")
     do(store, Kind.PERSON, "u-1", username="ann")
     yield store
     store.close()
+
+
+@pytest.fixture
+def new(database: Database) -> str:
+    """Of the database to restore into."""
+    return database("new")
 
 
 def do(store: Store, kind: Kind, key: str, *, username: str | None = None, at: datetime = NOW) -> None:
@@ -76,8 +78,7 @@ def backed_up(store: Store) -> io.BytesIO:
     return file
 
 
-def restored(file: io.BytesIO, tmp_path: Path) -> Store:
-    url = f"sqlite:///{tmp_path}/new.db"
+def restored(file: io.BytesIO, url: str, tmp_path: Path) -> Store:
     Store.restored(url, tmp_path / "new", file)
     return Store.open(url, tmp_path / "new")
 
@@ -107,7 +108,7 @@ def test_what_was_backed_up_is_what_is_restored(changes: list[tuple[Kind, str, s
         store = Store.open(f"sqlite:///{path}/homeroom.db", path)
         for number, (kind, key, username) in enumerate(changes):
             do(store, kind, key, username=username, at=NOW + timedelta(seconds=number))
-        again = restored(backed_up(store), path)
+        again = restored(backed_up(store), f"sqlite:///{path}/new.db", path)
         everything = JournalQuery(namespace="n", limit=None)
         assert again.history(everything).equals(store.history(everything))
         assert again.known(**APP).usernames.equals(store.known(**APP).usernames)
@@ -117,7 +118,9 @@ def test_what_was_backed_up_is_what_is_restored(changes: list[tuple[Kind, str, s
         again.close()
 
 
-def test_it_has_what_no_reading_would_bring_back_and_nothing_of_what_one_would(store: Store, tmp_path: Path) -> None:
+def test_it_has_what_no_reading_would_bring_back_and_nothing_of_what_one_would(
+    store: Store, new: str, tmp_path: Path
+) -> None:
     save(store, hold("used", State.USED, approval="ok"))
     forgotten = store.forget(
         "u-1",
@@ -131,7 +134,7 @@ def test_it_has_what_no_reading_would_bring_back_and_nothing_of_what_one_would(s
         at=NOW,
     )
     assert forgotten.accounts == 1
-    again = restored(backed_up(store), tmp_path)
+    again = restored(backed_up(store), new, tmp_path)
     assert again.known(**APP).withdrawn.has("ann", school="s-1")
     assert again.erasures(namespace="n").equals(store.erasures(namespace="n"))
     assert again.find_hold("used", namespace="n") is not None
@@ -140,7 +143,7 @@ def test_it_has_what_no_reading_would_bring_back_and_nothing_of_what_one_would(s
     again.close()
 
 
-def test_used_holds_stay_used_and_open_ones_are_asked_anew(store: Store, tmp_path: Path) -> None:
+def test_used_holds_stay_used_and_open_ones_are_asked_anew(store: Store, new: str, tmp_path: Path) -> None:
     save(
         store,
         hold("used", State.USED, approval="ok"),
@@ -148,7 +151,7 @@ def test_used_holds_stay_used_and_open_ones_are_asked_anew(store: Store, tmp_pat
         hold("half", State.APPROVED, approval="yes"),
         hold("first", State.USED, guard=Guard.FIRST_SYNC, approval="go"),
     )
-    again = restored(backed_up(store), tmp_path)
+    again = restored(backed_up(store), new, tmp_path)
     holds = again.holds(namespace="n", kind="LearningApp", name="a")
     assert {one.id: (one.state, one.approval, one.struck, one.rows.height) for one in holds} == {
         "used": (State.USED, "ok", 0, 0),
@@ -161,7 +164,7 @@ def test_used_holds_stay_used_and_open_ones_are_asked_anew(store: Store, tmp_pat
     again.close()
 
 
-def test_it_shows_one_moment_while_the_operator_works(store: Store, url: str, tmp_path: Path) -> None:
+def test_it_shows_one_moment_while_the_operator_works(store: Store, url: str, new: str, tmp_path: Path) -> None:
     class Slow(io.BytesIO):
         def write(self, data: Any) -> int:
             do(store, Kind.PERSON, f"late-{self.tell()}")
@@ -174,7 +177,7 @@ def test_it_shows_one_moment_while_the_operator_works(store: Store, url: str, tm
     looking.close()
     assert store.history(JournalQuery(namespace="n", limit=None)).height > 2
     assert (manifest.rows["journal"], manifest.rows["batch"]) == (2, 2)
-    again = restored(io.BytesIO(file.getvalue()), tmp_path)
+    again = restored(io.BytesIO(file.getvalue()), new, tmp_path)
     assert set(again.history(JournalQuery(namespace="n"))["key"]) == {"s-1", "u-1"}
     again.close()
 
@@ -236,25 +239,24 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_or_foreign_back_up_is_refused_before_anything_is_written(
-    store: Store, tmp_path: Path, damage: str
+    store: Store, new: str, tmp_path: Path, damage: str
 ) -> None:
     change, words = DAMAGE[damage]
-    url = f"sqlite:///{tmp_path}/new.db"
-    Store.open(url, tmp_path / "new").close()
-    empty = content(url)
+    Store.open(new, tmp_path / "new").close()
+    empty = content(new)
     with pytest.raises(BackupError, match=words):
-        Store.restored(url, tmp_path / "new", rewritten(backed_up(store), change))
-    assert content(url) == empty
+        Store.restored(new, tmp_path / "new", rewritten(backed_up(store), change))
+    assert content(new) == empty
 
 
 @pytest.mark.parametrize("cut", [0, 100, -1])
-def test_half_a_file_is_refused(store: Store, tmp_path: Path, cut: int) -> None:
+def test_half_a_file_is_refused(store: Store, new: str, tmp_path: Path, cut: int) -> None:
     file = backed_up(store)
     with pytest.raises(BackupError, match="damaged"):
-        Store.restored(f"sqlite:///{tmp_path}/new.db", tmp_path / "new", io.BytesIO(file.getvalue()[:cut]))
+        Store.restored(new, tmp_path / "new", io.BytesIO(file.getvalue()[:cut]))
 
 
-def test_what_the_database_refuses_half_way_leaves_nothing(store: Store, tmp_path: Path) -> None:
+def test_what_the_database_refuses_half_way_leaves_nothing(store: Store, new: str, tmp_path: Path) -> None:
     def twice(entries: dict[str, bytes]) -> None:
         """The accounts come twice, and the manifest says so."""
         said = json.loads(entries["manifest.json"])
@@ -262,9 +264,8 @@ def test_what_the_database_refuses_half_way_leaves_nothing(store: Store, tmp_pat
         parts = {**said["parts"], "ledger/000001.parquet": said["parts"]["ledger/000000.parquet"]}
         told(entries, parts=parts, rows={**said["rows"], "ledger": 2 * said["rows"]["ledger"]})
 
-    url = f"sqlite:///{tmp_path}/new.db"
-    Store.open(url, tmp_path / "new").close()
-    empty = content(url)
+    Store.open(new, tmp_path / "new").close()
+    empty = content(new)
     with pytest.raises(sa.exc.IntegrityError):
-        Store.restored(url, tmp_path / "new", rewritten(backed_up(store), twice))
-    assert content(url) == empty
+        Store.restored(new, tmp_path / "new", rewritten(backed_up(store), twice))
+    assert content(new) == empty

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,14 +19,15 @@ from homeroom.roster.diff import KEPT_SCHEMA, UNAPPLIED_SCHEMA, Baseline
 from homeroom.roster.person import in_baseline
 from homeroom.store import Accepted, Door, Forgotten, JournalQuery, Passed, StillThereError, Store, StoredBaseline
 from homeroom.store import store as store_module
+from homeroom.store.schema import metadata
 
 NOW = datetime(2026, 9, 1, 2, 0, tzinfo=UTC)
 ACCEPTED = "a" * 64
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path}/homeroom.db", tmp_path)
+def store(url: str, tmp_path: Path) -> Iterator[Store]:
+    store = Store.open(url, tmp_path)
     store.accept(
         Accepted(digest=ACCEPTED, accepted_at=NOW, validator=None, spec_digest="0"),
         namespace="n",
@@ -83,30 +83,33 @@ def forget(store: Store, person: str = "gone", **more: Any) -> Forgotten:
     return store.forget(person, namespace="n", district="d", reason="asked for it", at=NOW, **how)
 
 
-def everything(directory: Path) -> str:
-    """All that is written down anywhere, in the database and in the files, what was overwritten there included."""
-    with sqlite3.connect(directory / "homeroom.db") as database:
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    database.close()
-    texts = [path.read_bytes().decode("latin-1") for path in directory.rglob("*") if path.is_file()]
+def everything(url: str, directory: Path) -> str:
+    """All that is written down anywhere, in the database and in the files; what was overwritten there, too."""
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        texts = [str(connection.execute(sa.select(table)).all()) for table in metadata.tables.values()]
+        if url.startswith("sqlite"):
+            connection.execute(sa.text("PRAGMA wal_checkpoint(TRUNCATE)"))
+    engine.dispose()
+    texts += [path.read_bytes().decode("latin-1") for path in directory.rglob("*") if path.is_file()]
     texts += [str(pl.read_parquet(path).rows()) for path in (directory / "baselines").rglob("*.parquet")]
     return "".join(texts)
 
 
-def test_nothing_that_is_stored_names_the_person_any_more(store: Store, tmp_path: Path) -> None:
+def test_nothing_that_is_stored_names_the_person_any_more(store: Store, url: str, tmp_path: Path) -> None:
     left_before(store, "gone-for-good")
     left_before(store, "gone-for-good", school="s2")
     save(store, remembered("7a: ann", {"kind": "Membership", "key": "gone-for-good", "class_key": "7a"}))
     snapshot = store.snapshots(namespace="n", district="d") / ("b" * 64)
     snapshot.mkdir(parents=True)
     (snapshot / "users.parquet").write_bytes(b"gone-for-good")
-    assert "gone-for-good" in everything(tmp_path)
+    assert "gone-for-good" in everything(url, tmp_path)
     done = forget(store, "gone-for-good", snapshots=["b" * 64])
     assert done == Forgotten(changes=8, accounts=2, baselines=1, snapshots=1)
     assert store.erasures(namespace="n").rows() == [(NOW.replace(tzinfo=None), "d", "asked for it", 8, 2)]
     assert not snapshot.exists()
     store.close()
-    text = everything(tmp_path)
+    text = everything(url, tmp_path)
     assert "forgotten-" in text
     for trace in ("gone-for-good", "Name.gone", "name.gone"):
         assert trace not in text
@@ -221,10 +224,10 @@ def test_nobody_is_not_forgotten_nor_anybody_of_records_that_have_changed(store:
     assert store.history(JournalQuery(namespace="n", person="gone")).height == 4
 
 
-def test_the_leader_goes_on_leading(store: Store, tmp_path: Path) -> None:
+def test_the_leader_goes_on_leading(store: Store, url: str, tmp_path: Path) -> None:
     left_before(store, "gone")
     save(store, remembered("7a: ann"))
-    other = Store.open(f"sqlite:///{tmp_path}/homeroom.db", tmp_path, as_it_is=True)
+    other = Store.open(url, tmp_path, as_it_is=True)
     forget(other)
     other.close()
     save(store, remembered("7a: ann bob"))
@@ -246,11 +249,11 @@ class Between(Store):
 
 
 @pytest.fixture
-def operator(store: Store, tmp_path: Path) -> Iterator[Between]:
+def operator(store: Store, url: str, tmp_path: Path) -> Iterator[Between]:
     """A run is about to save what it wants; before that, `gone` had left something behind."""
     left_before(store, "gone")
     save(store, remembered("7a: ann", {"kind": "Membership", "key": "gone", "class_key": "7a"}))
-    operator = Between.open(f"sqlite:///{tmp_path}/homeroom.db", tmp_path)
+    operator = Between.open(url, tmp_path)
     yield operator
     operator.close()
 

@@ -15,8 +15,8 @@ NOW = datetime(2026, 9, 1, 2, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path}/homeroom.db", tmp_path)
+def store(url: str, tmp_path: Path) -> Iterator[Store]:
+    store = Store.open(url, tmp_path)
     yield store
     store.close()
 
