@@ -1,8 +1,9 @@
 """A real Kolibri server on this machine, for tests and the demo, and the hands of a person who works in it.
 
-`installed` puts the locked Kolibri (`tests/kolibri/requirements.txt`) into a venv of its own in the cache, with a home
-that is set up already; `Kolibri` runs a copy of that home on free ports of 127.0.0.1; `Human` is a logged-in
-administrator who changes things by the calls that Kolibri's own pages make. Everything here blocks.
+`installed` puts the locked Kolibri (`tests/kolibri/requirements.txt`) into a venv of its own in the cache, with the
+wheel of our plugin for it (`kolibri-plugin/`) and a home that is set up already; `Kolibri` runs a copy of that home on
+free ports of 127.0.0.1; `Human` is somebody logged in who does things by the calls that Kolibri's own pages make.
+Everything here blocks.
 
 `python -m homeroom.demo.kolibri install` installs ahead; `... up` runs one until Ctrl-C.
 """
@@ -44,7 +45,10 @@ from homeroom.demo.server import (
     wait_for_the_end,
 )
 
-_LOCK_FILE = Path(__file__).parents[3] / "tests" / "kolibri" / "requirements.txt"
+_CHECKOUT = Path(__file__).parents[3]
+_LOCK_FILE = _CHECKOUT / "tests" / "kolibri" / "requirements.txt"
+_PLUGIN_FOLDER = _CHECKOUT / "kolibri-plugin"
+_PLUGIN: Final = "kolibri_homeroom_activity"
 _USERNAME: Final = "operator"
 _PASSWORD: Final = "homeroom"  # noqa: S105 (of a server that only this machine can reach)
 _FACILITY: Final = "Kolibri"  # the facility that the operator's account lives in; it is nobody's school
@@ -76,15 +80,24 @@ class Installation:
 def installed(cache: Path) -> Installation:
     """Kolibri, ready to run; installed when it is not yet (some 25 s, 350 MB, told on stderr).
 
-    Kept in `cache` for the lock file as it is now and this Python. Several processes may ask at once: one installs, the
-    others wait. An installation that was killed leaves nothing that is taken for a whole one. Raises ServerError with
-    what the failing tool said.
+    Kept in `cache` for the lock file and the plugin as they are now, and this Python. Several processes may ask at
+    once: one installs, the others wait. An installation that was killed leaves nothing that is taken for a whole one.
+    Raises ServerError with what the failing tool said.
     """
     if not _LOCK_FILE.is_file():
         raise ServerError("Kolibri is installed from a checkout of Homeroom, and this is an installed package")
     recipe = [_LOCK_FILE.read_text(), platform.python_version(), platform.system(), platform.machine(), _FACILITY]
+    recipe += [path.read_text() for path in (_PLUGIN_FOLDER / "pyproject.toml", *sorted(_PLUGIN_FOLDER.glob("*/*.py")))]
     place = made_once(cache, "kolibri", recipe=recipe, make=_install)
     return Installation(python=place / "venv" / "bin" / "python", home=place / "home")
+
+
+def plugin_wheel(directory: Path) -> Path:
+    """Build our plugin in `directory`, from the checkout and without any network; the wheel."""
+    options = ("--quiet", "--disable-pip-version-check", "--no-index", "--no-deps", "--no-build-isolation")
+    output(sys.executable, "-m", "pip", "wheel", *options, "--wheel-dir", directory, _PLUGIN_FOLDER)
+    (wheel,) = directory.glob("*.whl")
+    return wheel
 
 
 def _install(place: Path) -> Path:
@@ -95,10 +108,14 @@ def _install(place: Path) -> Path:
         output(sys.executable, "-m", "venv", done / "venv")
         options = ("--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--require-hashes")
         output(python, "-m", "pip", "install", *options, "-r", _LOCK_FILE)
+        wheel = plugin_wheel(place)
+        output(python, "-m", "pip", "install", *options[:2], "--no-index", "--no-deps", wheel)
+        environment = _environment(done / "home")
+        output(python, "-m", "kolibri", "plugin", "enable", _PLUGIN, environment=environment)
         account = ("--superusername", _USERNAME, "--superuserpassword", _PASSWORD)
         school = ("--facility", _FACILITY, "--preset", "formal", "--language_id", "en")
         provision = ("-m", "kolibri", "manage", "provisiondevice", *school, *account, "--noinput")
-        output(python, *provision, environment=_environment(done / "home"))
+        output(python, *provision, environment=environment)
     return done
 
 

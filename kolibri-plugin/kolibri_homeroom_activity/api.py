@@ -1,0 +1,68 @@
+"""When the accounts of a facility were last used, as far as Kolibri knows.
+
+`FacilityUser.last_login` is set by every log-in here, and does not travel between devices. `UserSessionLog` is kept up to
+date by a browser in use; `ContentSummaryLog` by all work on content: every attempt at a question sets it, too, in the same
+transaction, so that the far larger tables of attempts need not be read. Both logs travel with the facility's data, so
+the last interaction may be one on another device.
+"""
+
+from datetime import timezone
+
+from django.db.models import Max, OuterRef, Subquery
+from kolibri.core.auth.constants import role_kinds
+from kolibri.core.auth.models import Facility, FacilityUser
+from kolibri.core.logger.models import ContentSummaryLog, UserSessionLog
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
+from rest_framework.serializers import PrimaryKeyRelatedField, Serializer
+from rest_framework.views import APIView
+
+
+class Question(Serializer):
+    """What may be asked: one facility, by its id."""
+
+    facility = PrimaryKeyRelatedField(queryset=Facility.objects.all())
+
+
+class ActivityView(APIView):
+    """`GET ?facility=ID`: three lists of the same length, sorted by account; deleted accounts are not among them.
+
+    `accounts` are ids, never names. `last_login` and `last_interaction` are UTC to the second, or null. 403 for everybody
+    who is no administrator of that facility, with a session that has ended as well; 400 when there is no such facility.
+    """
+
+    permission_classes = (IsAuthenticated,)
+
+    def get(self, request):
+        question = Question(data=request.query_params)
+        question.is_valid(raise_exception=True)
+        facility = question.validated_data["facility"]
+        if not request.user.has_role_for_collection(role_kinds.ADMIN, facility):
+            raise PermissionDenied
+        # One statement: one state of the database, however many accounts there are.
+        rows = (
+            FacilityUser.objects.filter(facility=facility)
+            .annotate(
+                used=_latest(UserSessionLog, "last_interaction_timestamp"),
+                worked=_latest(ContentSummaryLog, "end_timestamp"),
+            )
+            .order_by("id")
+            .values_list("id", "last_login", "used", "worked")
+        )
+        answer = {"accounts": [], "last_login": [], "last_interaction": []}
+        for account, login, *interactions in rows:
+            answer["accounts"].append(account)
+            answer["last_login"].append(_text(login))
+            answer["last_interaction"].append(_text(max(filter(None, interactions), default=None)))
+        return Response(answer, headers={"Cache-Control": "no-store"})
+
+
+def _latest(logs, moment):
+    """The latest moment in an account's logs, as a part of the statement that reads the accounts."""
+    own = logs.objects.filter(user=OuterRef("pk")).order_by().values("user")
+    return Subquery(own.annotate(latest=Max(moment)).values("latest"))
+
+
+def _text(moment):
+    return None if moment is None else moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
