@@ -15,7 +15,13 @@ settings.load_profile("homeroom")
 
 _GROUPS: Final = {
     "a control plane": ("test_controlplane", "test_crds", "test_image", "test_manifests", "test_operator_runtime"),
-    "a Kolibri": ("test_kolibri_classes", "test_kolibri_faults", "test_kolibri_people", "test_kolibri_roster"),
+    "a Kolibri": (
+        "test_kolibri_activity",
+        "test_kolibri_classes",
+        "test_kolibri_faults",
+        "test_kolibri_people",
+        "test_kolibri_roster",
+    ),
     "a synced district": ("test_cli", "test_cli_running", "test_end_to_end"),
     "an undisturbed first sync": ("test_first_sync",),
 }

@@ -1,19 +1,22 @@
-"""When the accounts of a facility were last used, as far as Kolibri knows.
+"""When the accounts of a facility were last used, as far as this Kolibri knows.
 
-`FacilityUser.last_login` is set by every log-in here, and does not travel between devices. `UserSessionLog` is kept up to
-date by a browser in use; `ContentSummaryLog` by all work on content: every attempt at a question sets it, too, in the same
-transaction, so that the far larger tables of attempts need not be read. Both logs travel with the facility's data, so
-the last interaction may be one on another device.
+Every log-in sets `FacilityUser.last_login`. A browser in use keeps `UserSessionLog` up to date, and all work on content
+`ContentSummaryLog`: an attempt at a question sets that in the same transaction, so the far larger tables of attempts
+need not be read. What learners do on other devices comes here with the facility's data, when these synchronise.
+
+Written for every Python that Kolibri 0.19 runs on, 3.6 and newer.
 """
 
-from datetime import timezone
+from datetime import datetime, timezone
+from typing import Optional, Type
 
-from django.db.models import Max, OuterRef, Subquery
+from django.db.models import Max, Model, OuterRef, Subquery
 from kolibri.core.auth.constants import role_kinds
 from kolibri.core.auth.models import Facility, FacilityUser
 from kolibri.core.logger.models import ContentSummaryLog, UserSessionLog
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import PrimaryKeyRelatedField, Serializer
 from rest_framework.views import APIView
@@ -28,13 +31,14 @@ class Question(Serializer):
 class ActivityView(APIView):
     """`GET ?facility=ID`: three lists of the same length, sorted by account; deleted accounts are not among them.
 
-    `accounts` are ids, never names. `last_login` and `last_interaction` are UTC to the second, or null. 403 for everybody
-    who is no administrator of that facility, with a session that has ended as well; 400 when there is no such facility.
+    `accounts` are ids, never names; `last_login` and `last_interaction` are UTC to the second, or null. 403 for all who
+    do not administer that facility, and when the session has ended; 400 when there is no such facility.
     """
 
     permission_classes = (IsAuthenticated,)
 
-    def get(self, request):
+    def get(self, request: Request) -> Response:
+        """Answer; two questions to the database for who asks, and one for all accounts."""
         question = Question(data=request.query_params)
         question.is_valid(raise_exception=True)
         facility = question.validated_data["facility"]
@@ -58,11 +62,11 @@ class ActivityView(APIView):
         return Response(answer, headers={"Cache-Control": "no-store"})
 
 
-def _latest(logs, moment):
+def _latest(logs: Type[Model], moment: str) -> Subquery:
     """The latest moment in an account's logs, as a part of the statement that reads the accounts."""
     own = logs.objects.filter(user=OuterRef("pk")).order_by().values("user")
     return Subquery(own.annotate(latest=Max(moment)).values("latest"))
 
 
-def _text(moment):
+def _text(moment: Optional[datetime]) -> Optional[str]:
     return None if moment is None else moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -286,6 +286,7 @@ async def test_check_tells_each_hop(place: Place) -> None:
         ("server", True),
         ("log-in", True),
         ("permissions", True),
+        ("activity", True),
     ]
     assert "0.19.5" in good[1].words
     assert "superuser" in good[3].words
@@ -325,5 +326,5 @@ async def test_a_facility_administrator_can_do_all_but_make_schools(place: Place
         (outcome,) = await target.apply([create])
         assert outcome.result is Result.FAILED
         assert "superuser" in (outcome.error or "")
-        assert "administrator of facility" in (await target.check())[-1].words
+        assert "administrator of facility" in (await target.check())[3].words
     assert place.plan(wanted, (await place.read(wanted)).actual).empty

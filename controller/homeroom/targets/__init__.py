@@ -9,16 +9,33 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
+
+import polars as pl
 
 from homeroom.hop import Hop
-from homeroom.plan import Change, Outcome
+from homeroom.plan import MOMENT, Change, Outcome
 from homeroom.roster.state import Actual, Known
 
-__all__ = ["Capabilities", "Fields", "Known", "Password", "Target"]
+__all__ = ["ACTIVITY_SCHEMA", "Capabilities", "Fields", "Known", "Password", "Target"]
 
 Password = Callable[[str], str | None]
 """The password that the records have for a person (source id), if any; asked only when a staff account is made."""
+
+ACTIVITY_SCHEMA: Final = pl.Schema(
+    [
+        ("school", pl.String),
+        ("key", pl.String),
+        ("account", pl.String),
+        ("last_login", MOMENT),
+        ("last_interaction", MOMENT),
+    ]
+)
+"""When accounts of ours were last used: source ids of school and person, the target's own id of the account.
+
+Null is never, as far as the target knows. Personal data: never into the Kubernetes API. A person may have several
+accounts; one who has no row is not known about, which is not the same as null.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,6 +155,10 @@ class Api:
             )
         return answer
 
+    async def get(self, path: str, **params: str) -> Any:
+        """Ask at any address of the server; RefusedCallError when Kolibri says no."""
+        return await self._once("GET", path, params=params)
+
     async def rows(self, path: str, by: str, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Read the rows whose filter `by` (`by_ids`, `user_ids`) matches one of `ids`."""
         found: list[dict[str, Any]] = []

@@ -18,12 +18,14 @@ from types import TracebackType
 from typing import Final, Self
 
 import aiohttp
+import polars as pl
 
 from homeroom.errors import HomeroomError, IncompleteReadError, InvalidSpecError, TerminalError
 from homeroom.hop import Hop
 from homeroom.plan import Change, Kind, Op, Outcome
 from homeroom.roster.state import Actual
 from homeroom.targets import Capabilities, Fields, Known, Password
+from homeroom.targets.kolibri import activity
 from homeroom.targets.kolibri import marks as m
 from homeroom.targets.kolibri.api import Api
 from homeroom.targets.kolibri.classes import Classes
@@ -202,6 +204,15 @@ class KolibriTarget:
             classes=await self._api.fetch("classroom/", parent=site.id),
         )
 
+    async def activity(self, actual: Actual) -> pl.DataFrame:
+        """When the accounts were last used that `read` knew as ours: `homeroom.targets.ACTIVITY_SCHEMA`, sorted.
+
+        Schools that were unsure, and accounts that have gone since, have no rows. Raises TerminalError
+        (`CapabilityMissing`) where Kolibri lacks the plugin that tells it, IncompleteReadError when the session was not
+        ours all the time.
+        """
+        return await activity.read(self._api, actual)
+
     # Applying
 
     async def apply(self, batch: Sequence[Change]) -> Sequence[Outcome]:
@@ -352,4 +363,10 @@ class KolibriTarget:
                 else f"an administrator of facility {me.facility} only: may manage it, and make no schools"
             )
             hops.append(Hop(name="permissions", ok=True, words=f"the account is {may}"))
+            try:
+                told = await activity.installed(api)
+            except HomeroomError as error:
+                return [*hops, Hop(name="activity", ok=False, words=error.message)]
+            words = "Kolibri tells when accounts were last used" if told else activity.MISSING
+            hops.append(Hop(name="activity", ok=True, words=words))  # only who asks for it needs it
         return hops
