@@ -38,7 +38,7 @@ class ActivityView(APIView):
     permission_classes = (IsAuthenticated,)
 
     def get(self, request: Request) -> Response:
-        """Answer; two questions to the database for who asks, and one for all accounts."""
+        """Answer, after making sure who asks."""
         question = Question(data=request.query_params)
         question.is_valid(raise_exception=True)
         facility = question.validated_data["facility"]

@@ -265,7 +265,7 @@ class Human:
         self.me: dict[str, Any] = self.call("POST", "session/", credentials)
 
     def call(self, method: str, path: str, body: object = None, **params: str) -> Any:
-        """One call, below `/api/auth/` unless `path` begins with a slash: the answer's JSON, or ServerError with it."""
+        """One call, below `/api/auth/` unless `path` has a slash first: the JSON, or ServerError with the status."""
         query = f"?{urllib.parse.urlencode(params)}" if params else ""
         token = next((cookie.value for cookie in self._cookies if cookie.name == "kolibri_csrftoken"), None)
         request = urllib.request.Request(  # noqa: S310 (the address is http://127.0.0.1)
