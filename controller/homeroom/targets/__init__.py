@@ -33,8 +33,8 @@ ACTIVITY_SCHEMA: Final = pl.Schema(
 )
 """When accounts of ours were last used: source ids of school and person, the target's own id of the account.
 
-Null is never, as far as the target knows. Personal data: never into the Kubernetes API. A person may have several
-accounts; one who has no row is not known about, which is not the same as null.
+One row per school and person; null is never, as far as the target knows. Who has no row is not known about, which is
+not the same. Personal data: never into the Kubernetes API.
 """
 
 

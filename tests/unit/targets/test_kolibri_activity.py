@@ -11,7 +11,7 @@ from aiohttp import web
 from tests.unit.targets.test_kolibri_api import ME, Handler, answering, serving
 
 from homeroom.errors import IncompleteReadError, TerminalError
-from homeroom.roster.state import ACTUAL_SCHEMAS, Actual
+from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Adopting
 from homeroom.targets import ACTIVITY_SCHEMA
 from homeroom.targets.kolibri import activity
 
@@ -19,7 +19,12 @@ NOON = "2026-11-22T12:00:00Z"
 GOOD: dict[str, Any] = {"accounts": ["a", "b"], "last_login": [NOON, None], "last_interaction": [None, NOON]}
 
 
-def actual(*people: tuple[int, str | None, str], unsure: frozenset[str] = frozenset()) -> Actual:
+def actual(
+    *people: tuple[int, str | None, str],
+    unsure: frozenset[str] = frozenset(),
+    conflicts: frozenset[tuple[str, str]] = frozenset(),
+    adopting: Adopting | None = None,
+) -> Actual:
     """Schools s-1, one that is nobody's, and s-2; `people` are their row, the source id and the account."""
     schools = [("s-1", "f1", "One"), (None, "f0", "Nobody's"), ("s-2", "f2", "Two")]
     rows = [(school, key, account, "Name", "name", False) for school, key, account in people]
@@ -30,6 +35,8 @@ def actual(*people: tuple[int, str | None, str], unsure: frozenset[str] = frozen
         memberships=pl.DataFrame(schema=ACTUAL_SCHEMAS["memberships"]),
         rights=pl.DataFrame(schema=ACTUAL_SCHEMAS["rights"]),
         unsure=unsure,
+        conflicts=conflicts,
+        adopting=adopting or Adopting(),
     )
 
 
@@ -79,13 +86,33 @@ def test_an_answer_in_other_words_counts_for_nothing(answer: object) -> None:
         activity.parsed(answer)
 
 
-async def test_rows_are_of_our_people_only_and_of_every_account_of_theirs() -> None:
-    there = actual((0, "p-1", "a"), (0, None, "b"), (2, "p-1", "c"), (2, "p-2", "d"), (2, "p-2", "e"), (2, "p-3", "f"))
-    async with serving(plugin(f1=told("a", "b"), f2=told("x", "e", "d", "c"))) as api:
+async def test_rows_are_of_our_people_only() -> None:
+    there = actual((0, "p-1", "a"), (0, None, "b"), (2, "p-1", "c"), (2, "p-2", "d"), (2, "p-3", "e"))
+    async with serving(plugin(f1=told("a", "b"), f2=told("x", "d", "c"))) as api:
         frame = await activity.read(api, there)
     assert frame.schema == ACTIVITY_SCHEMA
-    rows = [("s-1", "p-1", "a"), ("s-2", "p-1", "c"), ("s-2", "p-2", "d"), ("s-2", "p-2", "e")]
+    rows = [("s-1", "p-1", "a"), ("s-2", "p-1", "c"), ("s-2", "p-2", "d")]
     assert frame.select("school", "key", "account").rows() == rows, "p-3 is not known about"
+
+
+async def test_whoever_stands_still_or_is_not_ours_yet_is_not_known_about() -> None:
+    there = actual(
+        (0, "p-1", "a"),
+        (0, "p-2", "b"),
+        (0, "p-2", "c"),
+        (0, "p-3", "d"),
+        (2, "p-2", "e"),
+        conflicts=frozenset({("s-1", "p-2")}),
+        adopting=Adopting(people=pl.Series([3], dtype=pl.UInt32)),
+    )
+    async with serving(plugin(f1=told("a", "b", "c", "d"), f2=told("e"))) as api:
+        assert (await activity.read(api, there))["account"].to_list() == ["a", "e"]
+
+
+async def test_a_school_that_is_still_to_be_adopted_is_not_asked_about() -> None:
+    there = actual((0, "p-1", "a"), (2, "p-2", "d"), adopting=Adopting(schools=pl.Series([2], dtype=pl.UInt32)))
+    async with serving(plugin(f1=told("a"))) as api:
+        assert (await activity.read(api, there))["key"].to_list() == ["p-1"]
 
 
 async def test_a_school_that_is_unsure_is_not_asked_about() -> None:

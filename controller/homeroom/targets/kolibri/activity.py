@@ -40,7 +40,15 @@ async def installed(api: Api) -> bool:
 async def read(api: Api, actual: Actual) -> pl.DataFrame:
     """One row per account of ours, ACTIVITY_SCHEMA; see `KolibriTarget.activity`."""
     schools = actual.schools.with_row_index("row").filter(
-        pl.col("key").is_not_null() & ~pl.col("key").is_in(list(actual.unsure))
+        pl.col("key").is_in(actual.owned_schools.implode()) & ~pl.col("key").is_in(list(actual.unsure))
+    )
+    conflicts = pl.DataFrame(list(actual.conflicts), schema={"school": pl.String, "key": pl.String}, orient="row")
+    ours = (
+        actual.people.with_row_index("person")
+        .filter(pl.col("key").is_not_null() & ~pl.col("person").is_in(actual.adopting.people.implode()))
+        .select("key", row="school", account="external_id")
+        .join(schools.select("row", school="key"), on="row")
+        .join(conflicts, on=["school", "key"], how="anti")
     )
     before = await api.sure()
     told = await gathered(lambda facility: _told(api, facility), schools["external_id"].to_list())
@@ -50,14 +58,8 @@ async def read(api: Api, actual: Actual) -> pl.DataFrame:
             reason="TargetIncomplete",
         )
     nobodys = pl.DataFrame(schema={name: kind for name, kind in ACTIVITY_SCHEMA.items() if name in _LISTS.values()})
-    return (
-        actual.people.filter(pl.col("key").is_not_null())
-        .select("key", row="school", account="external_id")
-        .join(schools.select("row", school="key"), on="row")
-        .join(pl.concat([nobodys, *told]), on="account")
-        .select(ACTIVITY_SCHEMA.names())
-        .sort("school", "key", "account")
-    )
+    everybody = pl.concat([nobodys, *told])
+    return ours.join(everybody, on="account").select(ACTIVITY_SCHEMA.names()).sort("school", "key")
 
 
 def parsed(answer: object) -> pl.DataFrame:

@@ -205,11 +205,11 @@ class KolibriTarget:
         )
 
     async def activity(self, actual: Actual) -> pl.DataFrame:
-        """When the accounts were last used that `read` knew as ours: `homeroom.targets.ACTIVITY_SCHEMA`, sorted.
+        """When the accounts were last used that `read` found to be ours: `homeroom.targets.ACTIVITY_SCHEMA`, sorted.
 
-        Schools that were unsure, and accounts that have gone since, have no rows. Raises TerminalError
-        (`CapabilityMissing`) where Kolibri lacks the plugin that tells it, IncompleteReadError when the session was not
-        ours all the time.
+        No rows have schools that were unsure, people in conflict, and accounts that are still to be adopted or were
+        deleted. Raises TerminalError (`CapabilityMissing`) where Kolibri lacks the plugin that tells it,
+        IncompleteReadError when the session was not ours all the time.
         """
         return await activity.read(self._api, actual)
 
