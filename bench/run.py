@@ -15,20 +15,20 @@ from typing import Final
 
 _REPOSITORY: Final = Path(__file__).parents[1]
 _README: Final = Path(__file__).with_name("README.md")
-_MODULES: Final = {"records": "records", "kolibri": "first_sync", "operator": "many_rules"}
+_MODULES: Final = {"records": "records", "kolibri": "first_sync", "operator": "many_rules", "seats": "seats"}
 
 
 def main() -> None:
     """Run what was chosen."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=_MODULES, help="one benchmark instead of all three")
+    parser.add_argument("--only", choices=_MODULES, help="one benchmark instead of all")
     parser.add_argument("--students", help="sizes of `records`, separated by commas")
     parser.add_argument("--people", help="sizes of `kolibri`, separated by commas")
     parser.add_argument("--rules", help="sharing rules of `operator`")
-    parser.add_argument("--rounds", help="how often `records` and `kolibri` are measured")
+    parser.add_argument("--rounds", help="how often all but `operator` are measured")
     chosen = parser.parse_args()
     sizes = {"records": ("students", chosen.students), "kolibri": ("people", chosen.people)}
-    sizes["operator"] = ("rules", chosen.rules)
+    sizes |= {"operator": ("rules", chosen.rules), "seats": ("", None)}
     for name, module in _MODULES.items():
         if chosen.only not in {None, name}:
             continue

@@ -209,3 +209,57 @@ class Reason(StrEnum):
         "see the message",
     )
     CAPABILITIES_MET = "CapabilitiesMet", "the target can do everything that is declared"
+
+    # Seats: exactly one of these on every SchoolLicense, the first that fits in this order (docs/seats.md)
+    REVOKING = "Revoking", "the licence is being deleted, and it is not yet certain that nobody uses it any more"
+    POOL_NOT_FOUND = (
+        "PoolNotFound",
+        "the pool does not exist: seats that were granted are kept, none are given",
+        "create the LicensePool, or correct `spec.poolRef`",
+    )
+    NOT_ALLOWED_BY_POOL = (
+        "NotAllowedByPool",
+        "the pool does not admit licences of this namespace: none are given",
+        "change `spec.allowedNamespaces` of the pool, or `spec.poolRef`",
+    )
+    DUPLICATE_CLAIM = (
+        "DuplicateClaim",
+        "the pool admits one licence per school unit, and another one stands for this unit",
+        "remove one of the two",
+    )
+    SCHOOL_UNIT_UNKNOWN = (
+        "SchoolUnitUnknown",
+        "the register does not know the school unit: none are given",
+        "correct the code; `homeroom units` finds it",
+    )
+    SCHOOL_UNIT_CLOSED = (
+        "SchoolUnitClosed",
+        "the register says that the school unit is closed: seats that were granted are kept, none are given",
+        "remove the licence, or move it to the unit that took over",
+    )
+    POOL_EXPIRED = (
+        "PoolExpired",
+        "the pool is past `spec.validUntil`: seats that were granted are kept, none are given",
+        "prolong the pool",
+    )
+    POOL_SUSPENDED = (
+        "PoolSuspended",
+        "the pool is suspended: seats that were granted are kept, none are given",
+        "set `spec.suspend` of the pool to false",
+    )
+    BELOW_USAGE = (
+        "BelowUsage",
+        "fewer seats are requested than are in use: those in use are kept, and the licence shrinks as they fall free",
+        "request at least what is in use, or wait",
+    )
+    EXCEEDS_POOL = (
+        "ExceedsPool",
+        "more seats are requested than the whole pool has: what was granted is kept, and nobody has to wait for it",
+        "request less, or buy more",
+    )
+    WAITING_FOR_SEATS = (
+        "WaitingForSeats",
+        "the pool has that many seats, and not enough of them are free; it goes on by itself when they are",
+        "shrink or remove other licences of the pool, or buy more",
+    )
+    GRANTED = "Granted", "all requested seats are granted"

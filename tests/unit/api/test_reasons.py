@@ -26,7 +26,7 @@ def test_a_reason_says_what_it_means(reason: Reason) -> None:
     assert not reason.means.endswith(".")
 
 
-@pytest.mark.parametrize("floor", ["errors.py", "plan", "roster", "sources", "targets", "reconcile"])
+@pytest.mark.parametrize("floor", ["errors.py", "plan", "roster", "seats", "sources", "targets", "reconcile"])
 def test_no_other_word_reaches_a_condition(floor: str) -> None:
     """Operator, store, command line and demo have errors that end a process and no condition; those are free."""
     files = [PACKAGE / floor] if floor.endswith(".py") else sorted((PACKAGE / floor).rglob("*.py"))

@@ -1,0 +1,150 @@
+"""Who uses the seats, and which may be reclaimed."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from homeroom.api.common import Duration
+from homeroom.seats.assignment import SEATS_SCHEMA
+from homeroom.seats.usage import (
+    LOGINS_SCHEMA,
+    NOTICED_SCHEMA,
+    TAUGHT_SCHEMA,
+    Idle,
+    active_since,
+    idle,
+    usage_of_licences,
+    usage_of_teachers,
+)
+
+TODAY = date(2026, 10, 1)
+SINCE = date(2026, 7, 1)
+LONG_AGO = date(2026, 1, 1)
+DAY = timedelta(days=1)
+NOTICE = timedelta(days=14)
+
+unhurried = settings(deadline=None)
+
+
+def seats(**held: str) -> pl.DataFrame:
+    """Students and the licence by which each has held a seat for long."""
+    rows = [("d", student, licence, LONG_AGO, None) for student, licence in held.items()]
+    return pl.DataFrame(rows, SEATS_SCHEMA, orient="row")
+
+
+def logins(**last: date) -> pl.DataFrame:
+    return pl.DataFrame([("d", person, day) for person, day in last.items()], LOGINS_SCHEMA, orient="row")
+
+
+def noticed(**first: date) -> pl.DataFrame:
+    return pl.DataFrame([("d", student, day) for student, day in first.items()], NOTICED_SCHEMA, orient="row")
+
+
+def found(held: pl.DataFrame, last: pl.DataFrame, before: pl.DataFrame, *, today: date = TODAY, most: int = 9) -> Idle:
+    return idle(held, last, before, since=SINCE, today=today, notice=NOTICE, most=most)
+
+
+@pytest.mark.parametrize(
+    ("today", "after", "since"),
+    [
+        (date(2026, 10, 1), "3mo", date(2026, 7, 1)),
+        (date(2026, 5, 31), "3mo", date(2026, 2, 28)),
+        (date(2027, 1, 15), "3mo", date(2026, 10, 15)),
+        (date(2026, 10, 1), "30d", date(2026, 9, 1)),
+    ],
+)
+def test_r24_active_is_who_has_logged_in_during_the_last_months(today: date, after: str, since: date) -> None:
+    assert active_since(today, Duration.parse(after)) == since
+
+
+@given(st.dates(date(2000, 1, 1), date(2100, 1, 1)), st.integers(1, 60))
+@unhurried
+def test_so_many_months_after_that_day_is_not_after_today(today: date, months: int) -> None:
+    after = Duration.parse(f"{months}mo")
+    first = active_since(today, after)
+    midnight = datetime(first.year, first.month, first.day, tzinfo=UTC)
+    assert after.after(midnight).date() <= today < after.after(midnight + 4 * DAY).date()
+
+
+def test_r3_r25_seats_used_and_how_many_of_the_students_are_active() -> None:
+    held = seats(x="a", y="a", z="a", n="b")
+    last = logins(x=SINCE, y=SINCE - DAY, n=TODAY, stranger=TODAY)
+    assert usage_of_licences(held, last, since=SINCE).rows() == [("a", 3, 1), ("b", 1, 1)]
+    assert usage_of_licences(seats(), last, since=SINCE).rows() == []
+
+
+def test_the_last_of_several_accounts_counts() -> None:
+    last = pl.concat([logins(x=LONG_AGO), logins(x=TODAY)])
+    assert usage_of_licences(seats(x="a"), last, since=SINCE).rows() == [("a", 1, 1)]
+
+
+def test_r22_r23_last_login_of_a_teacher_and_the_share_of_active_students() -> None:
+    taught = pl.DataFrame(
+        [("a", "d", "t", "x"), ("a", "d", "t", "y"), ("a", "d", "t", "waits"), ("a", "d", "u", "x")],
+        TAUGHT_SCHEMA,
+        orient="row",
+    )
+    last = logins(t=TODAY, x=TODAY, y=LONG_AGO, waits=TODAY)
+    assert usage_of_teachers(taught, seats(x="a", y="a"), last, since=SINCE).rows() == [
+        ("a", "d", "t", TODAY, 2, 1),
+        ("a", "d", "u", None, 1, 1),
+    ]
+
+
+def test_who_never_logged_in_is_idle_once_the_seat_was_held_for_as_long() -> None:
+    held = seats(x="a", y="a", z="a").with_columns(since=pl.Series([SINCE, SINCE - DAY, LONG_AGO]))
+    last = logins(z=SINCE)
+    assert found(held, last, noticed()).noticed.rows() == [("d", "y", TODAY)]
+
+
+def test_a_seat_is_due_after_the_notice() -> None:
+    held = seats(x="a", y="a")
+    before = noticed(x=TODAY - NOTICE, y=TODAY - NOTICE + DAY)
+    assert found(held, logins(), before).due.rows() == [("d", "x")]
+    assert found(held, logins(), noticed()).due.rows() == []
+    assert found(held, logins(), before).noticed.rows() == before.rows()
+
+
+def test_a_login_ends_the_notice() -> None:
+    used = found(seats(x="a"), logins(x=TODAY), noticed(x=LONG_AGO))
+    assert (used.noticed.rows(), used.due.rows()) == ([], [])
+
+
+def test_who_is_missed_anyway_is_not_idle() -> None:
+    held = seats(x="a").with_columns(left=pl.lit(TODAY))
+    assert found(held, logins(), noticed(x=LONG_AGO)).noticed.rows() == []
+
+
+def test_the_cap_takes_the_longest_unused() -> None:
+    held = seats(x="a", y="a", z="a")
+    before = noticed(x=LONG_AGO, y=LONG_AGO, z=LONG_AGO)
+    last = logins(x=LONG_AGO + 2 * DAY, z=LONG_AGO + DAY)
+    assert found(held, last, before, most=2).due.rows() == [("d", "y"), ("d", "z")]
+    assert found(held, last, before, most=0).due.rows() == []
+
+
+_days = st.integers(0, 300).map(lambda days: TODAY - timedelta(days=days))
+_by_student = st.dictionaries(st.sampled_from("stuvwxyz"), _days)
+
+
+@given(_by_student, _by_student, _by_student, st.integers(0, 4))
+@unhurried
+def test_due_is_who_had_the_whole_notice_and_never_who_logged_in(
+    held_since: dict[str, date], last: dict[str, date], before: dict[str, date], most: int
+) -> None:
+    held = seats(**dict.fromkeys(held_since, "a")).with_columns(since=pl.Series(held_since.values(), dtype=pl.Date))
+    one = found(held, logins(**last), noticed(**before), most=most)
+    unused = {student for student, day in held_since.items() if max(day, last.get(student, day)) < SINCE}
+    told = {student: day for _, student, day in one.noticed.iter_rows()}
+    assert told == {student: before.get(student, TODAY) for student in unused}
+    due = [student for _, student in one.due.iter_rows()]
+    assert len(due) == min(most, sum(day + NOTICE <= TODAY for day in told.values()))
+    assert all(told[student] + NOTICE <= TODAY for student in due)
+    later = found(held, logins(**last), one.noticed, most=most)
+    assert later.noticed.equals(one.noticed)
+    assert later.due.equals(one.due)
