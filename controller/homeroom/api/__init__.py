@@ -96,8 +96,28 @@ from homeroom.api.learningapp import (
     SubscriptionStatus,
     Target,
 )
+from homeroom.api.licensepool import (
+    InlineUnit,
+    LabelSelector,
+    LicensePool,
+    LicensePoolSpec,
+    LicensePoolStatus,
+    Overage,
+    Queue,
+    RegistryType,
+    UnitRegistry,
+    UnitStatus,
+)
 from homeroom.api.reasons import Reason
 from homeroom.api.school import PeopleCounts, School, SchoolAppStatus, SchoolSpec, SchoolState, SchoolStatus
+from homeroom.api.schoollicense import (
+    Access,
+    PoolReference,
+    SchoolLicense,
+    SchoolLicenseSpec,
+    SchoolLicenseStatus,
+    UnitOverride,
+)
 from homeroom.api.sharingrule import (
     Effect,
     MatchKey,
@@ -128,6 +148,7 @@ __all__ = [
     "RECONCILE_AT",
     "REVISION",
     "VERSION",
+    "Access",
     "Adoption",
     "Approval",
     "ApprovalSpec",
@@ -156,13 +177,18 @@ __all__ = [
     "HomeroomDefinition",
     "Identity",
     "IdentityLink",
+    "InlineUnit",
     "InvalidFieldsError",
     "InvalidSpecError",
     "KeptStatus",
     "Kolibri",
+    "LabelSelector",
     "LearningApp",
     "LearningAppSpec",
     "LearningAppStatus",
+    "LicensePool",
+    "LicensePoolSpec",
+    "LicensePoolStatus",
     "LinksFile",
     "MatchKey",
     "MatchTerm",
@@ -170,16 +196,20 @@ __all__ = [
     "ObjectMeta",
     "OneRosterCSV",
     "Operator",
+    "Overage",
     "Path",
     "PeopleCounts",
     "PeopleOfSchools",
     "PersonRemoval",
     "PlanStatus",
     "Policy",
+    "PoolReference",
     "Proxy",
+    "Queue",
     "Reason",
     "RecordCounts",
     "Reference",
+    "RegistryType",
     "Removal",
     "Resource",
     "RootStatus",
@@ -188,6 +218,9 @@ __all__ = [
     "School",
     "SchoolAppStatus",
     "SchoolCounts",
+    "SchoolLicense",
+    "SchoolLicenseSpec",
+    "SchoolLicenseStatus",
     "SchoolSpec",
     "SchoolState",
     "SchoolStatus",
@@ -210,6 +243,9 @@ __all__ = [
     "SyncMode",
     "Target",
     "Template",
+    "UnitOverride",
+    "UnitRegistry",
+    "UnitStatus",
     "field_path",
     "parse",
 ]
@@ -224,7 +260,7 @@ class InvalidFieldsError(InvalidSpecError):
 
 
 KINDS: Final[Mapping[str, type[Resource]]] = MappingProxyType(
-    {kind.__name__: kind for kind in (District, LearningApp, SharingRule, School, Approval)}
+    {kind.__name__: kind for kind in (District, LearningApp, SharingRule, School, Approval, LicensePool, SchoolLicense)}
 )
 """Every kind of the group: its model, which knows its ``plural``, ``short_names`` and printer ``columns``."""
 

@@ -56,6 +56,12 @@ class ConditionType(StrEnum):
     """Positive, LearningApp: every class with students has a teacher."""
     SUBSCRIBED = "Subscribed"
     """Positive, LearningApp with a subscription: what is shared was bought."""
+    SEATS_GRANTED = "SeatsGranted"
+    """Positive, SchoolLicense: the pool has granted what is requested."""
+    SCHOOL_UNIT_RESOLVED = "SchoolUnitResolved"
+    """Positive, SchoolLicense: the register knows the school unit, or the licence says that it is right."""
+    SEATED = "Seated"
+    """Positive, SchoolLicense: every student who wants a seat by it has one."""
 
 
 NEGATIVE = (ConditionType.STALLED, ConditionType.RECONCILING)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
 from inspect import cleandoc
 from typing import Annotated, Final, Union, get_args, get_origin
@@ -37,6 +37,7 @@ _BOUNDS: Final = {
     "string": {"min_length": "minLength", "max_length": "maxLength", "pattern": "pattern"},
     "array": {"min_length": "minItems", "max_length": "maxItems"},
     "integer": {"ge": "minimum", "le": "maximum"},
+    "object": {"max_length": "maxProperties"},
 }
 """Where pydantic's bounds go, by the type of the schema."""
 
@@ -127,6 +128,9 @@ def _of(annotation: object, *, defaults: bool) -> Schema:
     if origin is tuple:
         inner, _ellipsis = get_args(annotation)
         return {"type": "array", "items": _of(inner, defaults=False)}
+    if origin is Mapping:
+        _key, value = get_args(annotation)
+        return {"type": "object", "additionalProperties": _of(value, defaults=False)}
     if not isinstance(annotation, type):
         raise TypeError(f"no structural schema for {annotation!r}")
     if issubclass(annotation, Model):
@@ -135,11 +139,9 @@ def _of(annotation: object, *, defaults: bool) -> Schema:
         return {"type": "string", "enum": [member.value for member in annotation]}
     if issubclass(annotation, Duration):
         return {"type": "string", "maxLength": Duration.MAX_LENGTH, "pattern": Duration.PATTERN}
-    if issubclass(annotation, datetime | AwareDatetime):
-        return {"type": "string", "format": "date-time"}
-    if issubclass(annotation, date):
-        return {"type": "string", "format": "date", "maxLength": len("2026-09-01")}
     simple: Mapping[type, Schema] = {
+        AwareDatetime: {"type": "string", "format": "date-time"},
+        date: {"type": "string", "format": "date", "maxLength": len("2026-09-01")},
         str: {"type": "string"},
         bool: {"type": "boolean"},
         int: {"type": "integer", "format": "int64"},

@@ -263,3 +263,27 @@ class Reason(StrEnum):
         "shrink or remove other licences of the pool, or buy more",
     )
     GRANTED = "Granted", "all requested seats are granted"
+    OVER_ALLOCATED = (
+        "OverAllocated",
+        "more seats are in use than the pool has: nobody loses one, none are given",
+        "buy more, or wait until use drops",
+    )
+
+    # The school unit of a licence, and its students
+    UNIT_RESOLVED = "UnitResolved", "the register knows the school unit"
+    UNIT_OVERRIDDEN = (
+        "UnitOverridden",
+        "the register does not know the school unit, and `spec.unitOverride` says that it is right all the same",
+        "have the register corrected, then take the override away",
+    )
+    SCHOOL_NOT_FOUND = (
+        "SchoolNotFound",
+        "the records have no such school: who holds a seat keeps it, nobody new gets one",
+        "correct `spec.school` to the source id of the school",
+    )
+    SEATED = "Seated", "every student who wants a seat by this licence has one"
+    FULL = (
+        "Full",
+        "all granted seats are in use, and students wait",
+        "request more seats",
+    )

@@ -179,7 +179,9 @@ def _explain(document: Document, error: jsonschema.ValidationError) -> Iterator[
         "pattern": "does not have the form that it must have",
         "minLength": f"must have {wanted} or more characters",
         "maxLength": f"must have at most {wanted} characters",
+        "minItems": f"must have {wanted} or more items",
         "maxItems": f"must have at most {wanted} items",
+        "maxProperties": f"must have at most {wanted} items",
         "minimum": f"must be at least {wanted}",
         "maximum": f"must be at most {wanted}",
     }

@@ -20,14 +20,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from homeroom.api import Reason
-
-
-class Queue(StrEnum):
-    """What happens behind a claim that does not fit: smaller ones may pass it, or all wait."""
-
-    BEST_EFFORT_FIFO = "BestEffortFIFO"
-    STRICT_FIFO = "StrictFIFO"
+from homeroom.api import Queue, Reason
 
 
 class Unit(StrEnum):

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homeroom.api import Reason
-from homeroom.seats.arbiter import Claim, Grant, Pool, Queue, Shares, Unit, arbitrate, told
+from homeroom.api import Queue, Reason
+from homeroom.seats.arbiter import Claim, Grant, Pool, Shares, Unit, arbitrate, told
 
 TODAY = date(2026, 10, 1)
 BEGAN = datetime(2026, 8, 1, tzinfo=UTC)
