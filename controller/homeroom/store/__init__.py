@@ -18,6 +18,8 @@ from homeroom.store.store import (
     Origin,
     Passed,
     RunRow,
+    Seated,
+    Seating,
     Store,
     StoredBaseline,
 )
@@ -34,6 +36,8 @@ __all__ = [
     "Passed",
     "RevisionError",
     "RunRow",
+    "Seated",
+    "Seating",
     "StillThereError",
     "Store",
     "StoredBaseline",

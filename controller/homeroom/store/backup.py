@@ -33,6 +33,7 @@ from homeroom.store import revision, schema
 
 RECORDS: Final = (
     schema.hold,
+    schema.pool,
     schema.batch,
     schema.journal,
     schema.ledger,

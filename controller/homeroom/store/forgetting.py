@@ -142,6 +142,22 @@ def _let_go(connection: sa.Connection, owners: Owners, person: str) -> None:
         connection.execute(sa.update(table).where(of_district).values(released=buffer.getvalue()))
 
 
+def unseat(connection: sa.Connection, owners: Owners, person: str) -> bool:
+    """Take the person's seats away; whether there was any. A pool may be in another namespace than its students."""
+    table = schema.pool
+    held = (pl.col("district") == f"{owners.namespace}/{owners.district}") & (pl.col("student") == person)
+    found = False
+    for row in connection.execute(sa.select(table.c.namespace, table.c.name, table.c.seats)).all():
+        seats = pl.read_parquet(io.BytesIO(row.seats))
+        left = seats.filter(~held)
+        if left.height < seats.height:
+            buffer, found = io.BytesIO(), True
+            left.write_parquet(buffer)
+            of_pool = (table.c.namespace == row.namespace, table.c.name == row.name)
+            connection.execute(sa.update(table).where(*of_pool).values(seats=buffer.getvalue()))
+    return found
+
+
 def _named(rows: pl.DataFrame, person: str) -> pl.Series:
     """Which rows of a hold are about the person, or a question in which the person is the other one."""
     named = pl.col("kind").is_in(PERSONAL) & ((pl.col("key") == person) | _asked_about(person))

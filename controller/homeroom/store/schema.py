@@ -158,6 +158,17 @@ run = sa.Table(
     comment="one row per root, overwritten by each run: the moving times that `homeroom status` shows",
 )
 
+pool = sa.Table(
+    "pool",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("name", NAME, primary_key=True),
+    sa.Column("grants", sa.LargeBinary, nullable=False),
+    sa.Column("seats", sa.LargeBinary, nullable=False),
+    sa.Column("records", sa.Text, nullable=False),
+    comment="what a pool granted to its licences, and who holds its seats (homeroom.store.Seating), as Parquet",
+)
+
 origin = sa.Table(
     "origin",
     metadata,

@@ -46,6 +46,7 @@ from homeroom.plan import (
 from homeroom.roster.diff import Baseline
 from homeroom.roster.person import in_baseline, without
 from homeroom.roster.state import Desired, Known
+from homeroom.seats.assignment import SEATS_SCHEMA
 from homeroom.store import backup, revision, schema
 from homeroom.store.backup import Manifest
 from homeroom.store.forgetting import (
@@ -55,6 +56,7 @@ from homeroom.store.forgetting import (
     made_anonymous,
     refuse_held,
     refuse_in_use,
+    unseat,
     withdrawn_names,
 )
 
@@ -169,6 +171,38 @@ class JournalQuery:
     until: datetime | None = None
     """Exclusive."""
     limit: int | None = 1000
+
+
+GRANTS_SCHEMA: Final = pl.Schema({"licence": pl.String, "granted": pl.Int64, "missing": pl.Date})
+"""What licences (namespace and name) were granted. `missing`: the first day on which there was no such licence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seating:
+    """What a pool has given. `grants`: GRANTS_SCHEMA, sorted by licence. `seats`: `homeroom.seats` SEATS_SCHEMA.
+
+    `records`: district (namespace and name) -> digest of the records by which its students were seated.
+    """
+
+    grants: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=GRANTS_SCHEMA))
+    seats: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SEATS_SCHEMA))
+    records: Mapping[str, str] = field(default_factory=dict)
+
+    def equals(self, other: Seating) -> bool:
+        """Nothing would be written anew by storing the one instead of the other."""
+        same = self.grants.equals(other.grants) and self.seats.equals(other.seats)
+        return same and self.records == other.records
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seated:
+    """Who of one district holds a seat of a pool: source ids, sorted.
+
+    `digest`: of the records by which that was decided; None: they were never known, so nobody can say who should.
+    """
+
+    students: pl.Series
+    digest: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -646,7 +680,8 @@ class Store:
                 of_app = (schema.baseline.c.namespace == namespace, schema.baseline.c.app == app)
                 connection.execute(sa.update(schema.baseline).where(*of_app).values(files=name))
             changes, accounts = made_anonymous(connection, owners, person)
-            if not (changes or accounts or rewritten or snapshots):
+            seat = unseat(connection, owners, person)
+            if not (changes or accounts or rewritten or snapshots or seat):
                 raise StillThereError(f"nothing is known of a person '{person}': it must be a source id")
             row = {"at": _naive(at), "namespace": namespace, "district": district, "reason": reason}
             connection.execute(sa.insert(schema.erasure).values(**row, changes=changes, accounts=accounts))
@@ -751,6 +786,48 @@ class Store:
             return
         with self._writing(epoch) as connection:
             _upsert(connection, schema.hold, rows)
+
+    # -- pools --------------------------------------------------------------------------------------------------
+
+    def seating(self, *, namespace: str, pool: str) -> Seating:
+        """What a pool has given; nothing, where it never gave anything."""
+        table = schema.pool
+        query = sa.select(table).where(table.c.namespace == namespace, table.c.name == pool)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return Seating()
+        return Seating(
+            grants=pl.read_parquet(io.BytesIO(row.grants)),
+            seats=pl.read_parquet(io.BytesIO(row.seats)),
+            records=json.loads(row.records),
+        )
+
+    def save_seating(self, seating: Seating, *, namespace: str, pool: str, epoch: int) -> None:
+        """Replace it, grants and seats at once; a pool that has given nothing leaves no trace."""
+        table = schema.pool
+        with self._writing(epoch) as connection:
+            if seating.grants.is_empty() and seating.seats.is_empty():
+                connection.execute(sa.delete(table).where(table.c.namespace == namespace, table.c.name == pool))
+                return
+            row = {
+                "namespace": namespace,
+                "name": pool,
+                "grants": _parquet(seating.grants),
+                "seats": _parquet(seating.seats),
+                "records": json.dumps(seating.records, sort_keys=True),
+            }
+            _upsert(connection, table, [row])
+
+    def seated(self, *, namespace: str, pool: str, district: str) -> Seated:
+        """Who of a district holds a seat of a pool. `district`: namespace and name, as in `homeroom.seats`.
+
+        Where the digest is not that of the records at hand, the answer is about others: who holds a seat keeps it, and
+        of nobody else is anything known (invariant 9).
+        """
+        found = self.seating(namespace=namespace, pool=pool)
+        students = found.seats.filter(pl.col("district") == district)["student"]
+        return Seated(students=students.sort(), digest=found.records.get(district))
 
     # -- all roots ----------------------------------------------------------------------------------------------
 
