@@ -6,7 +6,7 @@
                   ^-----------------------------------------------------------+
 
 Seats that end or move change what a licence uses, and so what the pool can give; both are asked in turns until
-nothing changes, so the next run with the same facts changes nothing either. Neighbour: `homeroom.reconcile.licensepool`.
+nothing changes, so the next run with the same facts changes nothing. Neighbour: `homeroom.reconcile.licensepool`.
 """
 
 from __future__ import annotations

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import polars as pl
 
-from homeroom.api import Reason
+from homeroom.api import Reason, UnitStatus
+
+__all__ = ["UNIT_SCHEMA", "SchoolUnit", "UnitStatus", "resolve", "resolve_all"]
 
 UNIT_SCHEMA: Final = pl.Schema({"code": pl.String, "name": pl.String, "status": pl.String, "municipality": pl.String})
 """Columns of a table of units, one row per `code`.
@@ -22,15 +23,6 @@ UNIT_SCHEMA: Final = pl.Schema({"code": pl.String, "name": pl.String, "status": 
 `code`: as the register writes it, text (leading zeros count). `status`: a `UnitStatus`. `municipality`: its code of
 four digits, null where the register does not tell.
 """
-
-
-class UnitStatus(StrEnum):
-    """What a register says of a unit. Only one that is closed is refused."""
-
-    ACTIVE = "Active"
-    DORMANT = "Dormant"
-    PLANNED = "Planned"
-    CLOSED = "Closed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
