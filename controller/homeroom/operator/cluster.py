@@ -72,6 +72,19 @@ class KubeCluster:
         """All objects of a kind in a namespace, sorted by name, our own writes included."""
         return self._cache.list(kind, namespace)
 
+    def every(self, kind: str) -> Sequence[Object]:
+        """All objects of a kind in all namespaces, our own writes included."""
+        return self._cache.every(kind)
+
+    async def labels_of(self, namespace: str) -> Mapping[str, str]:
+        """Ask live for the labels of a namespace; none where there is no such namespace. Raises TransientError."""
+        try:
+            found = await self._api.get(f"/api/v1/namespaces/{namespace}")
+        except NotFoundError:
+            return {}
+        labels: Mapping[str, str] = found["metadata"].get("labels") or {}
+        return labels
+
     async def secret(self, *, namespace: str, name: str) -> Mapping[str, str]:
         """Read a Secret live, decoded; only one that is labelled for it. Raises TransientError, see the port."""
         return await read_secret(self._api, namespace=namespace, name=name)

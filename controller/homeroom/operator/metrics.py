@@ -14,6 +14,7 @@ import prometheus_client as prometheus
 
 from homeroom.reconcile.ports import Key, Object
 
+_SEATS = ("capacity", "granted", "used", "demand")
 _SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 180, 600)
 
 
@@ -53,6 +54,9 @@ class Metrics:
             ("namespace", "name"),
             registry=registry,
         )
+        self._seats = prometheus.Gauge(
+            "homeroom_seats", "Seats of a LicensePool.", ("namespace", "name", "state"), registry=registry
+        )
         self._operations = prometheus.Counter(
             "homeroom_operations", "Changes in targets.", ("kind", "outcome"), registry=registry
         )
@@ -86,6 +90,11 @@ class Metrics:
         """Note when the records of a District that are in use were read."""
         self._records.labels(district.namespace, district.name).set(at.timestamp())
 
+    def seats(self, pool: Key, *, capacity: int, granted: int, used: int, demand: int) -> None:
+        """Note how the seats of a LicensePool are shared out."""
+        for state, number in zip(_SEATS, (capacity, granted, used, demand), strict=True):
+            self._seats.labels(pool.namespace, pool.name, state).set(number)
+
     def reconciled(self, key: Key, *, outcome: str, seconds: float, at: datetime) -> None:
         """One run of a root ended as `succeeded`, `failed` or `crashed`."""
         self._reconcile.labels(key.kind, outcome).observe(seconds)
@@ -97,6 +106,9 @@ class Metrics:
         self._last_success.remove(*key)
         if key.kind == "District":
             self._records.remove(key.namespace, key.name)
+        if key.kind == "LicensePool":
+            for state in _SEATS:
+                self._seats.remove(key.namespace, key.name, state)
 
     def api_request(self, method: str, *, code: str) -> None:
         """One request to the API server was answered with `code`, or not at all (`error`)."""

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -48,6 +48,7 @@ from homeroom.reconcile.admission import Admission, DoorMemory, as_snapshot
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import SALT, Salt
 from homeroom.reconcile.identification import Identified, admitted, identify
+from homeroom.reconcile.licences import pools_of_district
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
 from homeroom.roster.findings import Severity
@@ -83,6 +84,7 @@ class DistrictRoot:
     metrics: Metrics
     clock: Clock
     salt: Salt = SALT
+    rests: ClassVar[bool] = True
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -99,7 +101,7 @@ class DistrictRoot:
 
     async def absent(self, key: Key, cluster: Cluster) -> None:
         """Apps and Approvals that name this district learn that it is not there."""
-        _wake_apps(cluster, key)
+        _wake_readers(cluster, key)
         await approvals.refuse(cluster, key, now=self.clock.now())
 
     async def reconcile(self, run: Run[District]) -> Report[DistrictStatus]:
@@ -144,7 +146,7 @@ class DistrictRoot:
         status = _with_identity(_with_snapshot(district, served, latest, run), identified, run)
         await _keep_schools(run, served.roster)
         if accepted is None or accepted.serving != latest.serving:
-            _wake_apps(run.cluster, run.key)
+            _wake_readers(run.cluster, run.key)
         await approvals.answer(run.cluster, run.key, admission.holds, now=run.clock.now())
         return self._report(run, status, admission.holds, read_at=reading.read_at)
 
@@ -366,9 +368,11 @@ def _with_identity(status: DistrictStatus, identified: Identified, run: Run[Dist
     )
 
 
-def _wake_apps(cluster: Cluster, district: Key) -> None:
+def _wake_readers(cluster: Cluster, district: Key) -> None:
     for name in _apps(cluster, district):
         cluster.enqueue(Key("LearningApp", district.namespace, name))
+    for pool in pools_of_district(cluster, district):
+        cluster.enqueue(pool)
 
 
 def _apps(cluster: Cluster, district: Key) -> list[str]:

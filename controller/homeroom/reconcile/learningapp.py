@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import polars as pl
 
@@ -111,6 +111,7 @@ class LearningAppRoot:
     clock: Clock
     settle: timedelta = SETTLE
     salt: Salt = SALT
+    rests: ClassVar[bool] = True
     _seen: dict[Key, tuple[str, float]] = field(default_factory=dict)  # rules of an app, and since when we know them
 
     @property

@@ -75,6 +75,12 @@ class Cluster(Protocol):
     def list(self, kind: str, namespace: str) -> Sequence[Object]:
         """All objects of a kind in a namespace, sorted by name, our own writes included."""
 
+    def every(self, kind: str) -> Sequence[Object]:
+        """All objects of a kind in all namespaces, in no order, our own writes included."""
+
+    async def labels_of(self, namespace: str) -> Mapping[str, str]:
+        """Ask live for the labels of a namespace; none where there is no such namespace. Raises TransientError."""
+
     async def secret(self, *, namespace: str, name: str) -> Mapping[str, str]:
         """Read a Secret live, decoded. Only one labelled `homeroom.dev/use: credentials` (invariant 14).
 
@@ -132,3 +138,6 @@ class Metrics(Protocol):
 
     def records_read(self, district: Key, *, at: datetime) -> None:
         """Note the age of a District's records: when those in use were read."""
+
+    def seats(self, pool: Key, *, capacity: int, granted: int, used: int, demand: int) -> None:
+        """Note how the seats of a LicensePool are shared out."""

@@ -9,6 +9,7 @@ from typing import Any
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.district import DistrictRoot
 from homeroom.reconcile.learningapp import SETTLE, LearningAppRoot
+from homeroom.reconcile.licensepool import LicensePoolRoot
 from homeroom.reconcile.ports import Clock, Cluster, Handler, Metrics
 from homeroom.reconcile.run import Shell
 from homeroom.reconcile.school import SchoolRoot
@@ -29,4 +30,5 @@ def handlers(
             LearningAppRoot(store=store, outside=outside, metrics=metrics, clock=clock, settle=settle)
         ),
         "School": shell(SchoolRoot(store=store)),
+        "LicensePool": shell(LicensePoolRoot(store=store, metrics=metrics, clock=clock)),
     }

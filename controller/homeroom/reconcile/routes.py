@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from homeroom.reconcile.licences import pool_of, pools_of_district
 from homeroom.reconcile.ports import Cluster, Key, Object, key_of
 
 
@@ -26,8 +27,12 @@ def _roots(cluster: Cluster, obj: Object) -> Iterator[Key]:
         reference = spec.get("targetRef") or {}
         yield Key(reference.get("kind", ""), namespace, reference.get("name", ""))
         return
+    if kind == "SchoolLicense":
+        yield pool_of(obj)
+        return
     yield key_of(obj)
     if kind == "District":
+        yield from pools_of_district(cluster, key_of(obj))
         yield from _of_district(cluster, "LearningApp", namespace, obj["metadata"]["name"])
         yield from _of_district(cluster, "School", namespace, obj["metadata"]["name"])  # they name its contact
     elif kind == "School":

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, Generic, Protocol, TypeVar
+from typing import ClassVar, Final, Generic, Protocol, TypeVar
 
 import structlog
 
@@ -114,6 +114,9 @@ class Run(Generic[R]):
 class Root(Protocol[R, S]):
     """A kind that is reconciled by itself."""
 
+    rests: ClassVar[bool]
+    """Whether nothing at all is to be done for a suspended resource."""
+
     @property
     def reads(self) -> tuple[str, ...]:
         """Kinds that a run reads: it does not start before all of them are listed (invariant 2)."""
@@ -179,7 +182,9 @@ class Shell(Generic[R, S]):
             )
         if meta.deletion_timestamp is not None:
             return await self._delete(run, meta.deletion_timestamp)
-        if getattr(run.resource.spec, "suspend", False):  # School has none: nobody writes it but us
+        if self._root.rests and getattr(
+            run.resource.spec, "suspend", False
+        ):  # School has none: nobody writes it but us
             return await self._finish(run, None)
         needs = self._root.needs_cleanup(run.resource)
         if needs != (FINALIZER in meta.finalizers):
@@ -349,6 +354,8 @@ _NOTABLE: Final = frozenset(
         Reason.BASELINE_LOST,
         Reason.CREDENTIALS_INVALID,
         Reason.KIND_NOT_SERVED,
+        Reason.OVER_ALLOCATED,
+        Reason.POOL_EXPIRED,
     }
 )
 """Reasons that also make an event: somebody should look."""

@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import polars as pl
 
@@ -24,6 +24,7 @@ class SchoolRoot:
     """The work of one run of a School: read, sum up, say."""
 
     store: Store
+    rests: ClassVar[bool] = True
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from homeroom.store.backup import BackupError, Manifest
 from homeroom.store.forgetting import StillThereError
 from homeroom.store.revision import RevisionError
 from homeroom.store.store import (
+    GRANTS_SCHEMA,
     Accepted,
     Door,
     Forgotten,
@@ -25,6 +26,7 @@ from homeroom.store.store import (
 )
 
 __all__ = [
+    "GRANTS_SCHEMA",
     "Accepted",
     "BackupError",
     "Door",

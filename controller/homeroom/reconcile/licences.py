@@ -1,0 +1,475 @@
+"""What a pool and its licences come to, and what each of them says of it. Pure: no cluster, no store, no clock.
+
+::
+
+    licences, what was granted, who held a seat --+
+    register of units, records of districts ------+--> `decide` --> Outcome --> `said_of_licence`, `said_of_pool`
+
+Neighbours: `licensepool` (gathers and applies), `homeroom.seats` (who gets what), `homeroom.api.conditions` (states).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+import polars as pl
+from pydantic import ValidationError
+
+from homeroom.api import (
+    District,
+    LicensePool,
+    LicensePoolSpec,
+    LicensePoolStatus,
+    Reason,
+    SchoolLicense,
+    SchoolLicenseStatus,
+    conditions,
+)
+from homeroom.api.conditions import ConditionType
+from homeroom.reconcile.ports import Cluster, Key, Object
+from homeroom.reconcile.run import Ending
+from homeroom.roster.shared import View, barring
+from homeroom.roster.tables import Roster
+from homeroom.seats.arbiter import Claim, Grant, Pool, Unit, told
+from homeroom.seats.assignment import DEMAND_SCHEMA, SEATS_SCHEMA, students_of, teachers_of
+from homeroom.seats.settlement import Settlement, licence_id, settle
+from homeroom.seats.units import UNIT_SCHEMA, SchoolUnit, UnitStatus, resolve_all
+from homeroom.store import GRANTS_SCHEMA, Seating
+
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def pool_of(licence: Object) -> Key:
+    """The pool that a SchoolLicense names."""
+    reference = (licence.get("spec") or {}).get("poolRef") or {}
+    namespace = reference.get("namespace") or licence["metadata"]["namespace"]
+    return Key("LicensePool", namespace, reference.get("name", ""))
+
+
+def pools_of_district(cluster: Cluster, district: Key) -> list[Key]:
+    """The pools that look at a district: for the students of their licences, or for its schools as units."""
+    licences = cluster.list("SchoolLicense", district.namespace)
+    found = [pool_of(obj) for obj in licences if _names(obj.get("spec"), district.name)]
+    pools = cluster.list("LicensePool", district.namespace)
+    found += [
+        Key("LicensePool", district.namespace, obj["metadata"]["name"])
+        for obj in pools
+        if _names((obj.get("spec") or {}).get("unitRegistry"), district.name)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _names(part: Mapping[str, object] | None, district: str) -> bool:
+    reference = (part or {}).get("districtRef")
+    return isinstance(reference, Mapping) and reference.get("name") == district
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Licence:
+    """One SchoolLicense of a pool. Without a `model` it is `invalid` by an `error`, and stands still."""
+
+    namespace: str
+    name: str
+    model: SchoolLicense | None = None
+    invalid: Object = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def id(self) -> str:
+        """Namespace and name."""
+        return licence_id(self.namespace, self.name)
+
+    @property
+    def district(self) -> str | None:
+        """The district whose students take its seats: namespace and name."""
+        reference = self.model.spec.district_ref if self.model is not None else None
+        return None if reference is None else licence_id(self.namespace, reference.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Records:
+    """What one district has for a pool. `problem`: why its records are not known now; then the rest says nothing.
+
+    `digest`: of the records. `schools`: columns UNIT_SCHEMA, the code is the source id. `demand`: DEMAND_SCHEMA.
+    `schoolless`: ids of licences whose school the records do not have. `denied`: source ids of people who get nothing.
+    """
+
+    problem: str = ""
+    digest: str = ""
+    schools: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=UNIT_SCHEMA))
+    demand: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=DEMAND_SCHEMA))
+    schoolless: frozenset[str] = frozenset()
+    denied: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that a pool is decided by. `pool` None: there is none; then of registers and records nothing is known.
+
+    `gone`: ids of licences that are being deleted: what they gave is taken back now. `admitted`: namespaces that may
+    have licences. `units`: the register, UNIT_SCHEMA; None: not known, `register_problem` says why. `records`: by
+    district. `grace` None: the clock is in doubt, and nothing ends because of time.
+    """
+
+    pool: LicensePoolSpec | None
+    licences: Sequence[Licence]
+    gone: Collection[str]
+    before: Seating
+    today: date
+    grace: timedelta | None
+    admitted: Collection[str] = ()
+    units: pl.DataFrame | None = None
+    register_problem: str = ""
+    records: Mapping[str, Records] = field(default_factory=dict)
+
+
+def records_of(roster: Roster, district: District, licences: Sequence[Licence], *, digest: str, today: date) -> Records:
+    """What the records of a district have for `licences`, which are all of that district. `today`: the district's."""
+    place = licence_id(district.metadata.namespace, district.metadata.name)
+    orgs = roster.orgs.with_row_index("row").filter(pl.col("type") == "school")
+    schools = orgs.select(
+        code="id",
+        name=pl.col("name").fill_null(pl.col("id")),
+        status=pl.lit(UnitStatus.ACTIVE.value),
+        municipality=pl.lit(None, pl.String),
+    )
+    denied = district.spec.denied()
+    wanted = pl.DataFrame(
+        [(each.id, each.model.spec.school or each.model.spec.school_unit) for each in licences if each.model],
+        {"licence": pl.String, "id": pl.String},
+        orient="row",
+    ).join(orgs.select("id", "row"), on="id", how="left", maintain_order="left")
+    view = View(roster=barring(roster, denied), homeroom=district.spec.homeroom, today=today)
+    enrolled = view.enrolled.filter(~view.disabled.gather(view.enrolled["user"]))
+    school, rows = roster.classes["school"], wanted["row"]
+    connected = teachers_of(enrolled, school=school, licences=rows)
+    students = students_of(enrolled, connected, school=school, licences=rows)
+    return Records(
+        digest=digest,
+        schools=schools,
+        demand=pl.DataFrame(
+            {
+                "district": pl.repeat(place, students.height, dtype=pl.String, eager=True),
+                "student": roster.users["id"].gather(students["user"]),
+                "licence": wanted["licence"].gather(students["licence"]),
+            }
+        ),
+        schoolless=frozenset(wanted.filter(pl.col("row").is_null())["licence"]),
+        denied=denied,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came out. `units`: per licence, what the register says. `after`: what the store keeps."""
+
+    settlement: Settlement
+    claims: Mapping[str, Claim]
+    units: Mapping[str, SchoolUnit | Reason]
+    counts: Mapping[str, tuple[int, int, int]]
+    after: Seating
+
+    @property
+    def holding(self) -> frozenset[str]:
+        """Ids of the licences by which somebody has a seat."""
+        return frozenset(self.after.seats["licence"].unique())
+
+
+def decide(facts: Facts) -> Outcome:
+    """Share the pool out to all its licences, and seat their students."""
+    present = {each.id for each in facts.licences}
+    granted = dict(facts.before.grants.select("licence", "granted").iter_rows())
+    seats = _without_denied(facts.before.seats, facts.records).filter(~pl.col("licence").is_in(list(facts.gone)))
+    missing = _missing(facts, present, seats)
+    seats = seats.filter(pl.col("licence").is_in([*present, *missing]))
+    units = _units(facts)
+    claims = [_claim(each, facts, granted.get(each.id, 0), units[each.id]) for each in facts.licences]
+    # Who vanished without a word gives nothing back that is in use: perhaps the cluster is being built anew.
+    held = set(seats["licence"].unique())
+    claims += [_ghost(licence) for licence in missing if licence in held]
+    unsure = [district for district, found in facts.records.items() if found.problem]
+    if facts.pool is None:
+        unsure = seats["district"].unique().to_list()
+    settlement = settle(
+        _pool(facts.pool),
+        claims,
+        pl.concat([pl.DataFrame(schema=DEMAND_SCHEMA), *(found.demand for found in facts.records.values())]),
+        seats,
+        today=facts.today,
+        grace=facts.grace,
+        unsure=unsure,
+    )
+    now = {licence_id(*claim.key): settlement.grant(claim).seats for claim in settlement.claims}
+    rows: list[tuple[str, int, date | None]] = [(licence, now[licence], None) for licence in present]
+    rows += [(licence, granted.get(licence, 0), day) for licence, day in missing.items()]
+    after = Seating(
+        grants=pl.DataFrame(rows, GRANTS_SCHEMA, orient="row").sort("licence"),
+        seats=settlement.assignment.seats if facts.grace is not None else _anew(settlement, facts.today),
+        records=_digests(facts),
+    )
+    return Outcome(
+        settlement=settlement,
+        claims={licence_id(*claim.key): claim for claim in settlement.claims},
+        units=units,
+        counts={licence: (used, demand, waits) for licence, used, demand, waits in settlement.assignment.counts.rows()},
+        after=after,
+    )
+
+
+def _without_denied(seats: pl.DataFrame, records: Mapping[str, Records]) -> pl.DataFrame:
+    for district, found in records.items():
+        if found.denied:
+            seats = seats.filter((pl.col("district") != district) | ~pl.col("student").is_in(list(found.denied)))
+    return seats
+
+
+def _missing(facts: Facts, present: Collection[str], seats: pl.DataFrame) -> dict[str, date]:
+    """Licences that are not there, though nobody saw them deleted, and since when; not those that stay away."""
+    since: dict[str, date | None] = dict.fromkeys(seats["licence"].unique())
+    since |= dict(facts.before.grants.select("licence", "missing").iter_rows())
+    known = ((licence, day or facts.today) for licence, day in since.items())
+    known = ((licence, day) for licence, day in known if licence not in present and licence not in facts.gone)
+    if facts.grace is None:
+        return {licence: facts.today for licence, _ in sorted(known)}
+    return {licence: day for licence, day in sorted(known) if day + facts.grace > facts.today}
+
+
+def _anew(settlement: Settlement, today: date) -> pl.DataFrame:
+    """Who holds a seat, with the grace beginning today for whoever has left: the clock it ran by is in doubt."""
+    return settlement.assignment.seats.with_columns(
+        left=pl.when(pl.col("left").is_not_null()).then(pl.lit(today))
+    ).select(SEATS_SCHEMA.names())
+
+
+def _digests(facts: Facts) -> dict[str, str]:
+    """By which records the students of each district were seated last."""
+    kept = {name: digest for name, digest in facts.before.records.items() if name in facts.records or not facts.pool}
+    return kept | {name: found.digest for name, found in facts.records.items() if found.digest}
+
+
+def _units(facts: Facts) -> dict[str, SchoolUnit | Reason]:
+    models = [each.model.spec.school_unit if each.model else "" for each in facts.licences]
+    units = pl.DataFrame(schema=UNIT_SCHEMA) if facts.units is None else facts.units
+    return dict(zip((each.id for each in facts.licences), resolve_all(models, units), strict=True))
+
+
+def _claim(licence: Licence, facts: Facts, previous: int, unit: SchoolUnit | Reason) -> Claim:
+    model = licence.model
+    if model is None:  # invalid is not absent: it keeps what it has
+        return Claim(
+            namespace=licence.namespace,
+            name=licence.name,
+            unit="",
+            requested=previous,
+            created=_LONG_AGO,
+            previous=previous,
+            revoking=True,
+        )
+    spec = model.spec
+    state = Unit.KNOWN
+    if unit is Reason.SCHOOL_UNIT_CLOSED:
+        state = Unit.CLOSED
+    elif unit is Reason.SCHOOL_UNIT_UNKNOWN and spec.unit_override is None:
+        state = Unit.UNKNOWN
+    return Claim(
+        namespace=licence.namespace,
+        name=licence.name,
+        unit=spec.school_unit,
+        requested=spec.seats,
+        created=model.metadata.creation_timestamp or _LONG_AGO,
+        priority=spec.priority,
+        previous=previous,
+        allowed=licence.namespace in facts.admitted,
+        unit_state=state,
+    )
+
+
+def _ghost(licence: str) -> Claim:
+    namespace, _, name = licence.partition("/")
+    return Claim(namespace=namespace, name=name, unit="", requested=0, created=_LONG_AGO, revoking=True)
+
+
+def _pool(spec: LicensePoolSpec | None) -> Pool | None:
+    if spec is None:
+        return None
+    overage = spec.overage
+    return Pool(
+        seats=spec.seats,
+        overage_percent=(overage.percent or 0) if overage else 0,
+        overage_seats=(overage.seats or 0) if overage else 0,
+        valid_until=spec.valid_until,
+        queue=spec.queue,
+        suspended=spec.suspend,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Words
+
+
+def said_of_licences(
+    facts: Facts, outcome: Outcome, *, pool: Key, now: datetime
+) -> Iterator[tuple[Licence, SchoolLicenseStatus]]:
+    """The status of each licence."""
+    shared = _pool(facts.pool)
+    capacity = shared.capacity if shared is not None else 0
+    ask = f"; ask {facts.pool.contact}" if facts.pool is not None and facts.pool.contact else ""
+    for licence in facts.licences:
+        if licence.model is None:
+            yield licence, _invalid(licence, now=now)
+            continue
+        claim = outcome.claims[licence.id]
+        grant = outcome.settlement.grant(claim)
+        words = told(claim, grant, capacity=capacity)
+        if grant.reason is Reason.POOL_NOT_FOUND:
+            words = f"LicensePool '{pool.namespace}/{pool.name}' is missing; {words}"
+        if grant.reason is Reason.SCHOOL_UNIT_UNKNOWN and facts.register_problem:
+            words = f"{facts.register_problem}; {words}"
+        granted = grant.reason is Reason.GRANTED
+        status = conditions.with_condition(
+            licence.model.status,
+            type_=ConditionType.SEATS_GRANTED,
+            value=granted,
+            reason=grant.reason,
+            message=words if granted else words + ask,
+            generation=licence.model.metadata.generation,
+            now=now,
+        ).model_copy(update={"granted": grant.seats, "used": claim.used})
+        if facts.pool is None:
+            yield licence, _in_state(licence.model, status, grant.reason, words, now=now)
+            continue
+        status = _with_unit(licence.model, status, outcome.units[licence.id], ask=ask, facts=facts, now=now)
+        reason, seated = _seated(licence, facts, outcome, grant)
+        status = conditions.with_condition(
+            status,
+            type_=ConditionType.SEATED,
+            value=reason is Reason.SEATED,
+            reason=reason,
+            message=seated,
+            generation=licence.model.metadata.generation,
+            now=now,
+        )
+        if reason is not Reason.DEPENDENCY_NOT_READY:  # else what was known stays
+            _, demand, waiting = outcome.counts.get(licence.id, (0, 0, 0))
+            status = status.model_copy(update={"demand": demand, "waiting_students": waiting})
+        if not granted:
+            reason, words = grant.reason, words + ask
+        elif reason in {Reason.DEPENDENCY_NOT_READY, Reason.SCHOOL_NOT_FOUND}:
+            words = seated
+        else:
+            words = words if reason is Reason.SEATED else f"{words}; {seated}"
+            reason = Reason.GRANTED
+        yield licence, _in_state(licence.model, status, reason, words, now=now)
+
+
+def _invalid(licence: Licence, *, now: datetime) -> SchoolLicenseStatus:
+    try:
+        status = SchoolLicenseStatus.model_validate(licence.invalid.get("status") or {})
+    except ValidationError:  # of another release
+        status = SchoolLicenseStatus()
+    generation = licence.invalid["metadata"].get("generation", 0)
+    return conditions.failed(status, generation=generation, reason=Reason.INVALID_SPEC, message=licence.error, now=now)
+
+
+def _in_state(
+    licence: SchoolLicense, status: SchoolLicenseStatus, reason: Reason, words: str, *, now: datetime
+) -> SchoolLicenseStatus:
+    """Ready, or what somebody has to change first: here, in the pool, or in another licence."""
+    generation = licence.metadata.generation
+    if reason is Reason.GRANTED:
+        return conditions.done(status, generation=generation, reason=reason, message=words, now=now)
+    return conditions.failed(status, generation=generation, reason=reason, message=words, now=now)
+
+
+def _with_unit(
+    licence: SchoolLicense,
+    status: SchoolLicenseStatus,
+    unit: SchoolUnit | Reason,
+    *,
+    ask: str,
+    facts: Facts,
+    now: datetime,
+) -> SchoolLicenseStatus:
+    override, name = licence.spec.unit_override, status.unit_name
+    if isinstance(unit, SchoolUnit):
+        reason, words, name = Reason.UNIT_RESOLVED, "the register knows the unit", unit.name
+        if unit.status is not UnitStatus.ACTIVE:
+            words += f", which is {unit.status.value.lower()}"
+    elif unit is Reason.SCHOOL_UNIT_UNKNOWN and override is not None:
+        reason, name = Reason.UNIT_OVERRIDDEN, override.name
+        words = "the register does not know the unit; `spec.unitOverride` says that it is right"
+    else:
+        reason, words = unit, f"{unit.means.partition(':')[0]}; {unit.todo}{ask}"
+        if unit is Reason.SCHOOL_UNIT_UNKNOWN and facts.register_problem:
+            words = f"{facts.register_problem}{ask}"
+        if unit is Reason.SCHOOL_UNIT_UNKNOWN:
+            name = None
+    return conditions.with_condition(
+        status.model_copy(update={"unit_name": name[:255] if name else None}),
+        type_=ConditionType.SCHOOL_UNIT_RESOLVED,
+        value=reason in {Reason.UNIT_RESOLVED, Reason.UNIT_OVERRIDDEN},
+        reason=reason,
+        message=words,
+        generation=licence.metadata.generation,
+        now=now,
+    )
+
+
+def _seated(licence: Licence, facts: Facts, outcome: Outcome, grant: Grant) -> tuple[Reason, str]:
+    """Reason and words of the condition `Seated`."""
+    found = facts.records.get(licence.district or "", Records())
+    if found.problem:
+        return Reason.DEPENDENCY_NOT_READY, f"{found.problem}; who holds a seat keeps it"
+    if licence.id in found.schoolless:
+        assert licence.model is not None
+        school = licence.model.spec.school or licence.model.spec.school_unit
+        return Reason.SCHOOL_NOT_FOUND, f"the records have no school '{school}': {Reason.SCHOOL_NOT_FOUND.todo}"
+    _, _, waiting = outcome.counts.get(licence.id, (0, 0, 0))
+    if not waiting:
+        return Reason.SEATED, Reason.SEATED.means
+    waits = "1 student waits" if waiting == 1 else f"{waiting:,} students wait"
+    return (Reason.FULL if grant.open else grant.reason), f"{waits} for a seat"
+
+
+def said_of_pool(pool: LicensePool, facts: Facts, outcome: Outcome) -> tuple[LicensePoolStatus, Reason, str, Ending]:
+    """The pool's status without its state, and the reason, the words and the ending of the run."""
+    shares, found = outcome.settlement.shares, outcome.settlement.assignment
+    shared = _pool(facts.pool)
+    assert shared is not None
+    reasons = [outcome.settlement.grant(outcome.claims[each.id]).reason for each in facts.licences]
+    lacking = sum(reason is not Reason.GRANTED for reason in reasons)
+    demand = pl.concat([pl.DataFrame(schema=DEMAND_SCHEMA), *(each.demand for each in facts.records.values())])
+    status = pool.status.model_copy(
+        update={
+            "capacity": shared.capacity,
+            "granted": shares.granted,
+            "used": shares.used,
+            "demand": demand.select("district", "student").n_unique() if demand.height else 0,
+            "waiting_students": found.waiting.select("district", "student").n_unique() if found.waiting.height else 0,
+            "licenses": len(facts.licences),
+            "waiting_licenses": lacking,
+        }
+    )
+    words = f"{shares.granted:,} of {shared.capacity:,} seats granted, {shares.used:,} used"
+    if lacking:
+        words += f"; licences that are not granted what they request: {lacking:,}"
+    ask = f"; {pool.spec.contact}" if pool.spec.contact else ""
+    if shares.over_allocated:
+        return status, Reason.OVER_ALLOCATED, f"{words}; {Reason.OVER_ALLOCATED.means}{ask}", Ending.STALLED
+    if pool.spec.suspend:
+        return status, Reason.SUSPENDED, f"suspended: no seats are given; {words}", Ending.STALLED
+    if pool.spec.valid_until is not None and facts.today > pool.spec.valid_until:
+        expired = f"valid until {pool.spec.valid_until}: no seats are given; {words}{ask}"
+        return status, Reason.POOL_EXPIRED, expired, Ending.STALLED
+    return status, Reason.SUCCEEDED, words, Ending.DONE

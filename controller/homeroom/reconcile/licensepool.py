@@ -1,0 +1,278 @@
+"""LicensePool: its seats shared out to all its licences at once, and students seated by them.
+
+::
+
+    SchoolLicenses of all namespaces --+
+    Districts --> served records ------+--> `licences.decide` --> finalizers --> store --> statuses
+    register of school units ----------+                                                     |
+    store --> grants, who holds a seat +         one status per licence, the pool's by the shell
+
+All under the pool's key, so no two runs share out the same seats. A licence by which somebody holds a seat carries our
+finalizer before that is stored: its deletion is seen, and what it gave is taken back before it goes. Neighbours:
+`licences` (decides, and finds the words), `district` (wakes pools when records change).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import ClassVar, Final
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from homeroom.api import (
+    FINALIZER,
+    District,
+    InvalidSpecError,
+    LicensePool,
+    LicensePoolSpec,
+    LicensePoolStatus,
+    RegistryType,
+    SchoolLicense,
+    SchoolLicenseStatus,
+    UnitStatus,
+    parse,
+)
+from homeroom.errors import HomeroomError
+from homeroom.plan import Noted, doubted_since
+from homeroom.reconcile.licences import (
+    Facts,
+    Licence,
+    Outcome,
+    Records,
+    decide,
+    pool_of,
+    records_of,
+    said_of_licences,
+    said_of_pool,
+)
+from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object, key_of
+from homeroom.reconcile.run import Report, Run
+from homeroom.seats.settlement import licence_id
+from homeroom.seats.units import UNIT_SCHEMA
+from homeroom.sources import load
+from homeroom.store import RunRow, Store
+
+AGAIN: Final = timedelta(hours=1)
+"""Nobody tells us of a namespace that gets other labels, so each pool looks by itself; and when its day ends."""
+_AT_ONCE: Final = 16
+"""Requests to the API server at the same time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LicensePoolRoot:
+    """The work of one run of a LicensePool."""
+
+    store: Store
+    metrics: Metrics
+    clock: Clock
+    rests: ClassVar[bool] = False
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """A missing kind must never look like licences that were removed."""
+        return ("SchoolLicense", "District")
+
+    def needs_cleanup(self, resource: LicensePool) -> bool:
+        """Licences that outlive their pool keep what they have."""
+        del resource
+        return False
+
+    async def cleanup(self, run: Run[LicensePool]) -> None:
+        """Nothing to do."""
+
+    async def absent(self, key: Key, cluster: Cluster) -> None:
+        """There is no such pool: its licences keep what they have, and learn why they get nothing."""
+        licences = _licences(cluster, key)
+        before = await asyncio.to_thread(self.store.seating, namespace=key.namespace, pool=key.name)
+        if not licences and before.grants.is_empty():
+            return
+        now = self.clock.now()
+        facts = Facts(
+            pool=None,
+            licences=_parsed(licences),
+            gone=_gone(licences),
+            before=before,
+            today=now.astimezone(UTC).date(),
+            grace=None,
+        )
+        await self._apply(key, cluster, facts, licences, now=now)
+
+    async def reconcile(self, run: Run[LicensePool]) -> Report[LicensePoolStatus]:
+        """One run: gather, decide, apply, report."""
+        spec, now = run.resource.spec, run.clock.now()
+        licences = _licences(run.cluster, run.key)
+        parsed = await asyncio.to_thread(_parsed, licences)
+        before = await asyncio.to_thread(self.store.seating, namespace=run.key.namespace, pool=run.key.name)
+        units, problem, records = await self._records(run, parsed, before.seats["district"].unique())
+        facts = Facts(
+            pool=spec,
+            licences=parsed,
+            gone=_gone(licences),
+            before=before,
+            today=spec.day(now),
+            grace=None if _in_doubt(run.last, now) else spec.grace.timedelta,
+            admitted=await _admitted(run.cluster, spec, run.key, {each.namespace for each in parsed}),
+            units=units,
+            register_problem=problem,
+            records=records,
+        )
+        outcome = await self._apply(run.key, run.cluster, facts, licences, now=now)
+        status, reason, message, ending = said_of_pool(run.resource, facts, outcome)
+        self.metrics.seats(
+            run.key, capacity=status.capacity, granted=status.granted, used=status.used, demand=status.demand
+        )
+        return Report(
+            status=status,
+            message=message,
+            reason=reason,
+            ending=ending,
+            again=min(AGAIN, _rest_of_day(spec, now)),
+            summary=status.model_dump(include={"capacity", "granted", "used", "demand", "waiting_students"}),
+        )
+
+    # -- gather -------------------------------------------------------------------------------------------------
+
+    async def _records(
+        self, run: Run[LicensePool], licences: Sequence[Licence], seated: Iterable[str]
+    ) -> tuple[pl.DataFrame | None, str, dict[str, Records]]:
+        """The register (None: not known, and why), and what each district has for the pool; one after the other."""
+        registry = run.resource.spec.unit_registry
+        source = ""
+        if registry.type is RegistryType.SOURCE and registry.district_ref is not None:
+            source = licence_id(run.key.namespace, registry.district_ref.name)
+        of_district: dict[str, list[Licence]] = {name: [] for name in (source, *seated) if name}
+        for each in licences:
+            if each.district is not None:
+                of_district.setdefault(each.district, []).append(each)
+        found = {}
+        for name, of_it in sorted(of_district.items()):
+            key = Key("District", *name.split("/", 1))
+            found[name] = await asyncio.to_thread(
+                _look, self.store, key, run.cluster.get(key), of_it, now=run.clock.now()
+            )
+        if source:
+            records = found[source]
+            return (
+                (None, f"the schools of {records.problem}", found) if records.problem else (records.schools, "", found)
+            )
+        rows = [(unit.code, unit.name, (unit.status or UnitStatus.ACTIVE).value, None) for unit in registry.units or ()]
+        return pl.DataFrame(rows, UNIT_SCHEMA, orient="row"), "", found
+
+    # -- apply --------------------------------------------------------------------------------------------------
+
+    async def _apply(
+        self, key: Key, cluster: Cluster, facts: Facts, licences: Sequence[Object], *, now: datetime
+    ) -> Outcome:
+        """Decide; mark the licences by which somebody holds a seat; store; let go of who is deleted; tell them all."""
+        outcome, statuses = await asyncio.to_thread(_decided, facts, key, now)
+        objects = {licence_id(*key_of(obj)[1:]): obj for obj in licences}
+        holding = outcome.holding
+        await _at_once(
+            cluster.set_finalizer(objects[name], present=True)
+            for name in sorted(holding & objects.keys())
+            if not _carries(objects[name])
+        )
+        if not outcome.after.equals(facts.before):
+            await asyncio.to_thread(
+                self.store.save_seating, outcome.after, namespace=key.namespace, pool=key.name, epoch=cluster.epoch
+            )
+        await _at_once(
+            cluster.set_finalizer(obj, present=False)
+            for name, obj in objects.items()
+            if _carries(obj) and name not in holding
+        )
+        await _at_once(cluster.write_status(objects[name], status.document()) for name, status in statuses)
+        return outcome
+
+
+def _decided(facts: Facts, pool: Key, now: datetime) -> tuple[Outcome, list[tuple[str, SchoolLicenseStatus]]]:
+    """What comes out, and what each licence says of it; takes a second for thousands of them."""
+    outcome = decide(facts)
+    return outcome, [(each.id, status) for each, status in said_of_licences(facts, outcome, pool=pool, now=now)]
+
+
+def _licences(cluster: Cluster, pool: Key) -> list[Object]:
+    """All SchoolLicenses of a pool, those that are being deleted too."""
+    return [obj for obj in cluster.every("SchoolLicense") if pool_of(obj) == pool]
+
+
+def _parsed(objects: Iterable[Object]) -> list[Licence]:
+    """Those that are not being deleted, by namespace and name."""
+    found = []
+    for obj in sorted(objects, key=key_of):
+        _, namespace, name = key_of(obj)
+        if obj["metadata"].get("deletionTimestamp"):
+            continue
+        try:
+            model = parse(obj)
+        except InvalidSpecError as error:  # stored under an older CRD
+            found.append(Licence(namespace=namespace, name=name, invalid=obj, error=error.message))
+            continue
+        assert isinstance(model, SchoolLicense)
+        found.append(Licence(namespace=namespace, name=name, model=model))
+    return found
+
+
+def _gone(objects: Iterable[Object]) -> frozenset[str]:
+    return frozenset(licence_id(*key_of(obj)[1:]) for obj in objects if obj["metadata"].get("deletionTimestamp"))
+
+
+def _carries(obj: Object) -> bool:
+    return FINALIZER in obj["metadata"].get("finalizers", ())
+
+
+def _look(store: Store, key: Key, obj: Object | None, licences: Sequence[Licence], *, now: datetime) -> Records:
+    """What a district has for `licences`. Blocks."""
+    named = f"District '{key.name}'"
+    if obj is None:
+        return Records(problem=f"{named} is missing")
+    try:
+        district = parse(obj)
+    except InvalidSpecError:
+        return Records(problem=f"{named} is invalid")
+    assert isinstance(district, District)
+    place = {"namespace": key.namespace, "district": key.name}
+    accepted = store.accepted(**place)
+    if accepted is None:
+        return Records(problem=f"{named} has no accepted snapshot yet", denied=district.spec.denied())
+    try:
+        roster = load(store.snapshots(**place), accepted.serving).roster
+    except HomeroomError as error:
+        return Records(problem=f"{named}: {error.message}", denied=district.spec.denied())
+    return records_of(roster, district, licences, digest=accepted.serving, today=district.spec.day(now))
+
+
+async def _admitted(cluster: Cluster, spec: LicensePoolSpec, pool: Key, namespaces: Collection[str]) -> frozenset[str]:
+    """Those of `namespaces` that may have licences of the pool: its own, and those whose labels it selects."""
+    selector = spec.allowed_namespaces
+    others = sorted({*namespaces} - {pool.namespace}) if selector is not None else []
+    found = [name for name in others if selector is not None and selector.fits(await cluster.labels_of(name))]
+    return frozenset({pool.namespace, *found})
+
+
+def _in_doubt(last: RunRow | None, now: datetime) -> bool:
+    """Whether the clock jumped since the last run: then every time of grace begins anew."""
+    noted = Noted(read=last.ended_at, written=last.ended_at) if last is not None else Noted()
+    return doubted_since(noted, (), now=now) is not None
+
+
+def _rest_of_day(spec: LicensePoolSpec, now: datetime) -> timedelta:
+    """Until the pool's next day begins: what is valid until today is not any more."""
+    zone = ZoneInfo(spec.time_zone)
+    midnight = datetime.combine(spec.day(now) + timedelta(days=1), time(), zone)
+    return max(midnight - now, timedelta(seconds=1))
+
+
+async def _at_once(writes: Iterable[Awaitable[None]]) -> None:
+    """Some at a time: one after the other thousands of them take a minute."""
+    free = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(write: Awaitable[None]) -> None:
+        async with free:
+            await write
+
+    await asyncio.gather(*(one(write) for write in writes))
