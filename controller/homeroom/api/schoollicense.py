@@ -47,7 +47,6 @@ class SchoolLicenseSpec(Model):
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule("self.poolRef == oldSelf.poolRef", "`poolRef` must not change; make a new SchoolLicense instead"),
         Rule("self.access != 'Automatic' || has(self.districtRef)", "`access: Automatic` needs `districtRef`"),
-        Rule("!has(self.school) || has(self.districtRef)", "`school` needs `districtRef`"),
     )
 
     pool_ref: PoolReference

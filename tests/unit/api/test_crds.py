@@ -32,7 +32,7 @@ def test_the_schema_is_structural_and_described(kind: str) -> None:
     allowed = {
         "description", "type", "format", "required", "properties", "items", "enum", "default", "pattern", "minLength",
         "maxLength", "minItems", "maxItems", "minimum", "maximum", "x-kubernetes-validations",
-        "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
+        "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "additionalProperties", "maxProperties",
     }  # fmt: skip
     for path, schema in _walk(_root(kind)):
         assert set(schema) <= allowed, path
@@ -44,8 +44,10 @@ def test_the_schema_is_structural_and_described(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_everything_is_bounded(kind: str) -> None:
     needs = {"string": {"maxLength"}, "array": {"maxItems"}, "integer": {"minimum", "maximum"}}
+    needs["object"] = {"maxProperties"}  # of maps: what has fields has no more than these
     for path, schema in _walk(_root(kind)):
         free = not path.startswith((".spec", ".status")) or "enum" in schema or schema.get("format") == "date-time"
+        free = free or "properties" in schema
         assert free or needs.get(schema["type"], set()) <= set(schema), path
 
 

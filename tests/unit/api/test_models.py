@@ -20,6 +20,7 @@ from homeroom.api import (
     DurationUnit,
     InvalidFieldsError,
     InvalidSpecError,
+    LabelSelector,
     LearningApp,
     MatchKey,
     MatchTerm,
@@ -63,6 +64,25 @@ _VALID: dict[str, Document] = {
     "Approval": _object(
         "Approval",
         {"targetRef": {"kind": "LearningApp", "name": "kolibri"}, "hold": "9f3c1a-7k2m", "reason": "school 3 closed"},
+    ),
+    "LicensePool": _object(
+        "LicensePool",
+        {
+            "seats": 1000,
+            "timeZone": "Europe/Stockholm",
+            "unitRegistry": {"type": "Inline", "units": [{"code": "01098360", "name": "Rowan Hill"}]},
+            "allowedNamespaces": {"matchLabels": {"municipality": "1285"}},
+        },
+    ),
+    "SchoolLicense": _object(
+        "SchoolLicense",
+        {
+            "poolRef": {"name": "kolibri-seats"},
+            "schoolUnit": "01098360",
+            "seats": 120,
+            "access": "Automatic",
+            "districtRef": {"name": "lakeside"},
+        },
     ),
 }  # fmt: skip
 
@@ -135,6 +155,32 @@ def test_a_day_has_one_form(day: object) -> None:
     document = copy.deepcopy(_VALID["LearningApp"])
     document["spec"]["subscription"] = {"goLive": day}
     with pytest.raises(InvalidFieldsError, match="must be a date like '2026-09-01'"):
+        parse(document)
+
+
+@pytest.mark.parametrize(
+    ("selector", "fits"),
+    [
+        ({}, True),
+        ({"matchLabels": {"a": "1"}}, True),
+        ({"matchLabels": {"a": "1", "b": "1"}}, False),
+        ({"matchExpressions": [{"key": "a", "operator": "In", "values": ["2", "1"]}]}, True),
+        ({"matchExpressions": [{"key": "b", "operator": "In", "values": ["1"]}]}, False),
+        ({"matchExpressions": [{"key": "b", "operator": "NotIn", "values": ["1"]}]}, True),
+        ({"matchExpressions": [{"key": "a", "operator": "NotIn", "values": ["1"]}]}, False),
+        ({"matchExpressions": [{"key": "a", "operator": "Exists"}]}, True),
+        ({"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}, False),
+        ({"matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "Exists"}]}, False),
+    ],
+)
+def test_labels_are_selected_as_in_kubernetes(selector: Document, fits: bool) -> None:  # noqa: FBT001 - parametrized
+    assert LabelSelector.model_validate(selector).fits({"a": "1"}) is fits
+
+
+def test_a_code_stands_once_in_a_list_of_units() -> None:
+    document = copy.deepcopy(_VALID["LicensePool"])
+    document["spec"]["unitRegistry"]["units"] *= 2
+    with pytest.raises(InvalidFieldsError, match="must not have a code twice"):
         parse(document)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from tests.unit.roster.states import Target as Product
 
-from homeroom.api import KINDS
+from homeroom.api import FINALIZER, KINDS
 from homeroom.api.yaml import load_all
 from homeroom.demo.stage import RECORDS, Records
 from homeroom.plan import Change, Outcome, Result
@@ -29,6 +29,10 @@ from homeroom.targets import Capabilities
 EXAMPLES = Path(__file__).parents[3] / "examples"
 DISTRICT, APP = Key("District", "lakeside", "lakeside"), Key("LearningApp", "lakeside", "kolibri")
 BEGIN = datetime(2026, 11, 2, 1, tzinfo=UTC)
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """Nobody counts here."""
 
 
 class Killed(BaseException):
@@ -76,6 +80,8 @@ class Cluster:
         found: list[Any] = [document.data for file, text in texts for document in load_all(text, file=file)]
         self.objects: dict[Key, Any] = {}
         self.asked: list[Key] = []
+        self.labels: dict[str, dict[str, str]] = {}
+        """Of namespaces."""
         self.writes = 0
         for obj in found:
             if obj["kind"] in KINDS:
@@ -91,8 +97,14 @@ class Cluster:
     def get(self, key: Key) -> Any:
         return self.objects.get(key)
 
-    def list(self, kind: str, _namespace: str) -> Any:
-        return [obj for key, obj in sorted(self.objects.items()) if key.kind == kind]
+    def list(self, kind: str, namespace: str) -> Any:
+        return [obj for key, obj in sorted(self.objects.items()) if (key.kind, key.namespace) == (kind, namespace)]
+
+    def every(self, kind: str) -> Any:
+        return [obj for key, obj in self.objects.items() if key.kind == kind]
+
+    async def labels_of(self, namespace: str) -> dict[str, str]:
+        return self.labels.get(namespace, {})
 
     async def secret(self, **_: str) -> dict[str, str]:
         return {}
@@ -117,7 +129,13 @@ class Cluster:
         del self.objects[key_of(obj)]
 
     async def set_finalizer(self, obj: Object, *, present: bool) -> None:
-        raise AssertionError((obj, present))
+        """As the API server: what is being deleted goes with its last finalizer."""
+        self.writes += 1
+        key = key_of(obj)
+        meta = {**self.objects[key]["metadata"], "finalizers": [FINALIZER] if present else []}
+        self.objects[key] = {**self.objects[key], "metadata": meta}
+        if not present and "deletionTimestamp" in meta:
+            del self.objects[key]
 
     def event(self, *_: object, **__: object) -> None:
         pass
@@ -153,7 +171,7 @@ class Nights:
 
         outside: Any = SimpleNamespace(source=real.source, links=real.links, target=target)
         clock: Any = SimpleNamespace(now=lambda: self.now, monotonic=lambda: self.now.timestamp() % 1e9)
-        metrics: Any = SimpleNamespace(operations=lambda *_, **__: None, records_read=lambda *_, **__: None)
+        metrics: Any = SimpleNamespace(operations=_nothing, records_read=_nothing, seats=_nothing)
         cluster: Any = self.cluster
         return handlers(cluster, clock, metrics, store=self.store, outside=outside, settle=timedelta())
 
