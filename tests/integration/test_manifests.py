@@ -37,12 +37,16 @@ EVERYWHERE = {
     "sharingrules.homeroom.dev": {"get", "list", "watch"},
     "approvals.homeroom.dev": {"get", "list", "watch"},
     "learningapps.homeroom.dev": {"get", "list", "watch", "update"},
+    "licensepools.homeroom.dev": {"get", "list", "watch"},
+    "schoollicenses.homeroom.dev": {"get", "list", "watch", "update"},
     "schools.homeroom.dev": {"get", "list", "watch", "create", "update", "delete"},
     "districts.homeroom.dev/status": {"update"},
     "learningapps.homeroom.dev/status": {"update"},
     "schools.homeroom.dev/status": {"update"},
     "sharingrules.homeroom.dev/status": {"update"},
     "approvals.homeroom.dev/status": {"update"},
+    "licensepools.homeroom.dev/status": {"update"},
+    "schoollicenses.homeroom.dev/status": {"update"},
     "namespaces": {"get"},
     CRDS: {"list", "watch"},
     **{f"{CRDS} {model.plural}.{GROUP}": {"get"} for model in KINDS.values()},
@@ -257,7 +261,7 @@ class TestPeoplesRights:
         self, controlplane: ControlPlane, bound: Callable[[str], str], namespace: str, role: str
     ) -> None:
         user = bound(role)
-        for plural in ("districts", "learningapps", "sharingrules"):
+        for plural in ("districts", "learningapps", "sharingrules", "licensepools", "schoollicenses"):
             assert may(controlplane, user, "create", plural, namespace) is (role == "edit")
 
     @pytest.mark.parametrize("role", ["edit", "admin", "homeroom-approve"])

@@ -169,14 +169,14 @@ class LabelRequirement(Model):
 class LabelSelector(Model):
     """Which namespaces, by their labels, as everywhere in Kubernetes: all of it has to fit, and `{}` fits all."""
 
-    match_labels: Annotated[Mapping[LabelKey, LabelValue], Field(max_length=64)] = Field(default_factory=dict)
+    match_labels: Annotated[Mapping[LabelKey, LabelValue], Field(max_length=64)] | None = None
     """Labels that the namespace has to have."""
     match_expressions: Annotated[tuple[LabelRequirement, ...], Field(max_length=64)] = ()
     """Requirements on its labels."""
 
     def fits(self, labels: Mapping[str, str]) -> bool:
         """Whether something with these labels is selected."""
-        if any(labels.get(key) != value for key, value in self.match_labels.items()):
+        if any(labels.get(key) != value for key, value in (self.match_labels or {}).items()):
             return False
         return all(_meets(term, labels.get(term.key)) for term in self.match_expressions)
 

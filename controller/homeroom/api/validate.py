@@ -23,12 +23,14 @@ from homeroom.api.common import Path
 from homeroom.api.crds import Schema, schema
 from homeroom.api.yaml import Document, UnreadableError, load_all
 
-_REFERENCES: Final = {
-    "LearningApp": ("districtRef", "District"),
-    "SharingRule": ("appRef", "LearningApp"),
-    "School": ("districtRef", "District"),
+_REFERENCES: Final[Mapping[str, Mapping[Path, str]]] = {
+    "LearningApp": {("districtRef",): "District"},
+    "SharingRule": {("appRef",): "LearningApp"},
+    "School": {("districtRef",): "District"},
+    "LicensePool": {("unitRegistry", "districtRef"): "District"},
+    "SchoolLicense": {("poolRef",): "LicensePool", ("districtRef",): "District"},
 }
-"""Kind -> the field that refers to another kind."""
+"""Kind -> the fields of its spec that refer to another kind."""
 
 _STRINGS: Final[Schema] = {"type": "object", "additionalProperties": {"type": "string"}}
 _METADATA: Final[Schema] = {
@@ -207,20 +209,23 @@ def _references(documents: Iterable[Document]) -> Iterator[Problem]:
     documents = list(documents)
     names = {(str(document.data.get("kind")), *_name(document)) for document in documents}
     for document in documents:
-        field, kind = _REFERENCES.get(str(document.data.get("kind")), ("", ""))
-        name = _mapping(_mapping(document.data.get("spec")).get(field)).get("name")
-        if not kind or not isinstance(name, str):
-            continue
-        namespace, _ = _name(document)
-        spaces = {space for of, space, called in names if of == kind and called == name}
-        if spaces and (namespace in spaces or not namespace or "" in spaces):
-            continue
-        yield _problem(
-            document,
-            ("spec", field, "name"),
-            f"there is no {kind} '{name}'" + (f" in namespace '{namespace}'" if spaces else " in these files"),
-            todo="add it, or correct the name",
-        )
+        for path, kind in _REFERENCES.get(str(document.data.get("kind")), {}).items():
+            reference = _mapping(document.data.get("spec"))
+            for field in path:
+                reference = _mapping(reference.get(str(field)))
+            name = reference.get("name")
+            if not isinstance(name, str):
+                continue
+            namespace = str(reference.get("namespace") or _name(document)[0])
+            spaces = {space for of, space, called in names if of == kind and called == name}
+            if spaces and (namespace in spaces or not namespace or "" in spaces):
+                continue
+            yield _problem(
+                document,
+                ("spec", *path, "name"),
+                f"there is no {kind} '{name}'" + (f" in namespace '{namespace}'" if spaces else " in these files"),
+                todo="add it, or correct the name",
+            )
 
 
 def _twice(documents: Iterable[Document]) -> Iterator[Problem]:

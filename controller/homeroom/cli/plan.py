@@ -7,7 +7,7 @@ no way to write: nothing here knows an executor, and the target is only read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ import typer
 from homeroom.cli import cluster, holdreport, holds, options, records, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.records import Inputs
+from homeroom.cli.seats import below_use
 from homeroom.errors import InvalidSpecError
 from homeroom.plan import CHANGE, IDENTITY, Cause, Hold, Noted, Op, changes
 from homeroom.reconcile.approvals import in_words, people_in
@@ -31,6 +32,7 @@ from homeroom.roster.leaving import counted, kept_people, unstaffed
 from homeroom.roster.shared import share
 
 NOTHING: Final = 0
+WRONG: Final = 1
 CHANGES: Final = 2
 HELD: Final = 3
 
@@ -81,6 +83,8 @@ def command(
 
     Symbols: + make, = take over, ^ give back, ~ change, - remove, archive or suspend.
 
+    With -f, licences that request fewer seats than are in use are an error, which comes after the plan.
+
     Exit codes: 0 nothing to do, 1 an error, 2 there are changes, 3 some of them are held for approval.
 
     Before a commit: homeroom plan kolibri -f . --records export.zip
@@ -110,24 +114,33 @@ def command(
                 holdreport.write(report, found, names)
         return NOTHING
 
-    async def look() -> tuple[Inputs, Decision | None]:
+    async def look() -> tuple[Inputs, Decision | None, list[str]]:
         async with declared(files=files, namespace=namespace, context=context, secret_files=secret) as resources:
             with records.opened(store, data, needed=export is None) as opened:
                 inputs = await asyncio.to_thread(
                     records.gather, resources, app, store=opened, export=export, today=today
                 )
-                return inputs, await _decide(
-                    inputs, resources, owner_id=owner_id, today=today
-                ) if inputs.shares else None
+                below = list(_below_use(resources, opened.seats_in_use())) if files and opened is not None else []
+                decision = await _decide(inputs, resources, owner_id=owner_id, today=today) if inputs.shares else None
+                return inputs, decision, below
 
-    inputs, decision = asyncio.run(look())
+    inputs, decision, below = asyncio.run(look())
     if output == "json":
         terminal.document(_document(inputs, decision, details=details))
     elif decision is None:
         terminal.say(f"{_name(inputs)}: no SharingRule shares anything with it: nothing is shared, nothing is removed")
     else:
         _show(inputs, decision, details=details)
-    return _exit_code(inputs, decision)
+    for words in below:
+        terminal.error(words)
+    return WRONG if below else _exit_code(inputs, decision)
+
+
+def _below_use(resources: Declared, used: Mapping[str, int]) -> Iterator[str]:
+    for obj in resources.objects:
+        words = below_use(obj, used)
+        if words is not None:
+            yield f"SchoolLicense '{obj['metadata']['name']}': {words}; request at least these, or wait until use drops"
 
 
 async def _decide(inputs: Inputs, resources: Declared, *, owner_id: str, today: datetime | None) -> Decision:

@@ -14,10 +14,11 @@ from typing import Annotated, Any, Final
 import typer
 
 from homeroom.api import API_VERSION, District, LearningApp, SharingRule, parse
-from homeroom.api.validate import validate_texts
+from homeroom.api.validate import Problem, validate_texts
 from homeroom.api.yaml import load_all
-from homeroom.cli import options, terminal
+from homeroom.cli import options, records, terminal
 from homeroom.cli.files import read_export, texts
+from homeroom.cli.seats import below_use
 from homeroom.roster.findings import Findings, Rule, Severity
 from homeroom.roster.shared import rules_of, share
 from homeroom.roster.tables import Roster
@@ -38,12 +39,15 @@ def command(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Show at most so many findings of the export.")] = 50,
     today: options.Today = None,
+    store: options.Store = None,
+    data: options.Data = options.DATA,
     output: options.Output = "text",
 ) -> int:
     """Check resources in files, and a OneRoster export with them, before anything is applied.
 
     Resources are held against schema and rules (CEL) as the API server would, strictly, and their references against
-    each other. An export is read and validated as a run would. With both, rules that select nobody are named.
+    each other. An export is read and validated as a run would. With both, rules that select nobody are named. Where
+    the operator's store is (see --data), licences that request fewer seats than are in use are problems, too.
 
     One line per problem: `file:line: field: what (what to do)`. Findings name source ids, never people.
 
@@ -55,6 +59,9 @@ def command(
         raise typer.BadParameter("name a file or folder, or an export with --export")
     files = texts(paths or ())
     problems = validate_texts(files)
+    with records.opened(store, data, needed=False) as opened:
+        if opened is not None and not problems:
+            problems = list(_below_use(files, opened.seats_in_use()))
     roster, findings = _read(export) if export else (None, Findings.none())
     idle = [] if roster is None or problems else list(_idle(files, roster, today))
     costly = sum(number for severity, number in findings.counts().items() if severity is not Severity.VALUE)
@@ -78,6 +85,19 @@ def command(
             found += ", " + ", ".join(f"{number} {severity} findings" for severity, number in findings.counts().items())
         terminal.say(f"{checked}: {found}", style="bold red" if problems or costly else "bold green")
     return 1 if problems or costly else 0
+
+
+def _below_use(files: Mapping[str, str], used: Mapping[str, int]) -> Iterator[Problem]:
+    for document in (each for file, text in files.items() for each in load_all(text, file=file)):
+        words = below_use(document.data, used)
+        if words is not None:
+            yield Problem(
+                file=document.file,
+                line=document.line(("spec", "seats")),
+                field="spec.seats",
+                text=words,
+                todo="request at least these, or wait until use drops",
+            )
 
 
 def _read(export: Path) -> tuple[Roster | None, Findings]:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from homeroom.api import GROUP, KINDS
 from homeroom.demo.kolibri import Kolibri
 from homeroom.errors import TransientError
 
@@ -134,8 +135,8 @@ class Stage:
     def install(self) -> None:
         """What a cluster needs once: namespace, CRDs, rights; no pod runs here, the operator is a process."""
         self.kubectl("apply", "--server-side", "--force-conflicts", "-k", str(REPOSITORY / "manifests" / "base"))
-        crds = ("districts", "learningapps", "sharingrules", "schools", "approvals")
-        self.kubectl("wait", "--for=condition=Established", *(f"crd/{name}.homeroom.dev" for name in crds))
+        crds = (f"crd/{kind.plural}.{GROUP}" for kind in KINDS.values())
+        self.kubectl("wait", "--for=condition=Established", *crds)
 
     def declare(self) -> None:
         """The example district, as Git holds it, pointed at this Kolibri; and the Secret that Git must not hold."""

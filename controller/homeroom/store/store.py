@@ -819,6 +819,13 @@ class Store:
             }
             _upsert(connection, table, [row])
 
+    def seats_in_use(self) -> dict[str, int]:
+        """How many seats are in use by each licence (namespace and name) of all pools; those of which some are."""
+        with self._engine.connect() as connection:
+            blobs = connection.execute(sa.select(schema.pool.c.seats)).scalars().all()
+        seats = pl.concat([pl.DataFrame(schema=SEATS_SCHEMA), *(pl.read_parquet(io.BytesIO(blob)) for blob in blobs)])
+        return dict(seats.group_by("licence").len().iter_rows())
+
     def seated(self, *, namespace: str, pool: str, district: str) -> Seated:
         """Who of a district holds a seat of a pool. `district`: namespace and name, as in `homeroom.seats`.
 

@@ -8,9 +8,12 @@ import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from homeroom.demo.district import generate
+from homeroom.seats.assignment import SEATS_SCHEMA
+from homeroom.store import Seating, Store
 
 from .conftest import NOW, RECORDS, TREE, Homeroom
 
@@ -53,6 +56,61 @@ def test_a_problem_has_its_place_and_what_to_do(homeroom: Homeroom, tmp_path: Pa
         (str(app), "spec.districtRef.name"),
         (str(app), "spec.intervall"),
     }
+
+
+LICENCE = """\
+apiVersion: homeroom.dev/v1alpha1
+kind: SchoolLicense
+metadata: {name: rowan, namespace: lakeside}
+spec: {poolRef: {name: seats}, schoolUnit: s-001, seats: 40, access: Automatic, districtRef: {name: lakeside}}
+---
+apiVersion: homeroom.dev/v1alpha1
+kind: LicensePool
+metadata: {name: seats, namespace: lakeside}
+spec: {seats: 100, timeZone: Europe/Amsterdam, unitRegistry: {type: Source, districtRef: {name: lakeside}}}
+"""
+
+
+@pytest.fixture
+def in_use(data: Path) -> Path:
+    """A store in which 53 seats of the licence are in use."""
+    rows = [("lakeside/lakeside", f"u-{n}", "lakeside/rowan", date(2026, 9, 1), None) for n in range(53)]
+    store = Store.open(f"sqlite:///{data / 'homeroom.db'}", data)
+    seats = pl.DataFrame(rows, SEATS_SCHEMA, orient="row")
+    store.save_seating(Seating(seats=seats), namespace="lakeside", pool="seats", epoch=1)
+    store.close()
+    return data
+
+
+@pytest.mark.usefixtures("in_use")
+@pytest.mark.parametrize("space", [", namespace: lakeside", ""])
+def test_fewer_seats_than_are_in_use_are_a_problem(homeroom: Homeroom, tmp_path: Path, space: str) -> None:
+    """R17, where it is committed."""
+    tree = tmp_path / "tree"
+    shutil.copytree(TREE, tree)
+    file = tree / "licence.yaml"
+    file.write_text(LICENCE.replace(", namespace: lakeside", space))
+    said = homeroom("validate", tree)
+    assert said.code == 1
+    assert f"{file}:4: spec.seats: 40 seats are requested and 53 are in use (request at least these" in said.out
+    file.write_text(LICENCE.replace("seats: 40", "seats: 53"))
+    assert homeroom("validate", tree).code == 0
+    file.write_text(LICENCE.replace("name: rowan", "name: other"))
+    assert homeroom("validate", tree).code == 0
+
+
+def test_a_licence_needs_its_pool_where_it_says_that_it_is(homeroom: Homeroom, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(TREE, tree)
+    file = tree / "licence.yaml"
+    for name, words in (
+        ("saets", "no LicensePool 'saets' in these files"),
+        ("seats, namespace: far", "namespace 'far'"),
+    ):
+        file.write_text(LICENCE.replace("poolRef: {name: seats}", f"poolRef: {{name: {name}}}"))
+        said = homeroom("validate", tree)
+        assert said.code == 1
+        assert words in said.out
 
 
 def test_standard_input_is_checked_like_a_file(

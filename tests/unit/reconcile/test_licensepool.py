@@ -30,7 +30,7 @@ class World(Nights):
     """A pool, its licences, and the example district with its records read."""
 
     @classmethod
-    async def opened(cls, directory: Path, **pool: Any) -> World:
+    async def with_pool(cls, directory: Path, **pool: Any) -> World:
         here = cls(directory)
         here.publish()
         spec = {
@@ -108,7 +108,7 @@ class World(Nights):
 
 @pytest.fixture
 async def world(tmp_path: Path) -> World:
-    return await World.opened(tmp_path)
+    return await World.with_pool(tmp_path)
 
 
 async def test_what_is_requested_is_granted_and_students_are_seated(world: World) -> None:
@@ -191,7 +191,7 @@ async def test_a_licence_that_nobody_uses_has_no_finalizer_and_gives_its_seats_b
 
 
 async def test_a_typing_error_of_9999_is_in_nobodys_way(tmp_path: Path) -> None:
-    world = await World.opened(tmp_path, queue="StrictFIFO")
+    world = await World.with_pool(tmp_path, queue="StrictFIFO")
     typo = world.licence("typo", 9999)
     other = world.licence("other", 1000, school="s-002")
     await world.run(POOL)
@@ -369,7 +369,7 @@ async def test_a_unit_that_is_closed_keeps_what_it_has(world: World) -> None:
 
 async def test_the_schools_of_a_district_may_be_the_register(tmp_path: Path) -> None:
     registry = {"type": "Source", "districtRef": {"name": "lakeside"}}
-    world = await World.opened(tmp_path, unitRegistry=registry)
+    world = await World.with_pool(tmp_path, unitRegistry=registry)
     key = world.licence("rowan", 10, schoolUnit="s-001", school="s-001")
     other = world.licence("other", 10, schoolUnit="s-999")
     await world.run(POOL)
@@ -380,7 +380,7 @@ async def test_the_schools_of_a_district_may_be_the_register(tmp_path: Path) -> 
 
 async def test_a_register_that_is_not_known_takes_nothing_away(tmp_path: Path) -> None:
     registry = {"type": "Source", "districtRef": {"name": "lakeside"}}
-    world = await World.opened(tmp_path, unitRegistry=registry)
+    world = await World.with_pool(tmp_path, unitRegistry=registry)
     key = world.licence("rowan", 10, schoolUnit="s-001")
     await world.run(POOL)
     district = world.cluster.objects[DISTRICT]
@@ -502,7 +502,7 @@ async def test_the_same_day_in_any_order_gives_the_same(tmp_path: Path) -> None:
     found = []
     for number, names in enumerate((("a", "b", "c"), ("c", "a", "b"))):
         (tmp_path / str(number)).mkdir()
-        world = await World.opened(tmp_path / str(number), seats=300)
+        world = await World.with_pool(tmp_path / str(number), seats=300)
         for name in names:
             world.licence(name, 120)
         for key in [key for key in world.cluster.objects if key.kind == "SchoolLicense"]:
