@@ -66,8 +66,9 @@ def export(
 ) -> None:
     """Give out all that is held about one person of a district, as JSON.
 
-    Records (also of the snapshot before), accounts, user names and the history of changes in each app, and what is
-    wanted there. A password is mentioned, and not shown. Who runs this sees it all: run it where the store is.
+    Records (also of the snapshot before), accounts, user names and the history of changes in each app, what is wanted
+    there, and seats of pools. A password is mentioned, and not shown. Who runs this sees it all: run it where the store
+    is.
     """
     with records.opened(store, data) as opened:
         assert opened is not None
@@ -79,10 +80,12 @@ def export(
             if (found := _of_app(opened, place.namespace, name, person))
         ]
         held = _held(opened, place.namespace, District, district, person)
-    if not snapshots and not apps and not held:
+        seats = opened.seats_of(person, namespace=place.namespace, district=district)
+    if not snapshots and not apps and not held and seats.is_empty():
         raise StillThereError(f"nothing is held about a person '{person}': it must be a source id")
     about = {"namespace": place.namespace, "district": district, "person": person}
     found = {"records": snapshots, "holds": held, "apps": apps, "notLookedInto": place.left_out}
+    found["seats"] = seats.with_columns(pl.col("since", "left").cast(pl.String)).to_dicts()
     terminal.document({**about, **found})
 
 

@@ -93,7 +93,7 @@ class LicensePoolRoot:
         now = self.clock.now()
         facts = Facts(
             pool=None,
-            licences=_parsed(licences),
+            licences=await asyncio.to_thread(_parsed, licences),
             gone=_gone(licences),
             before=before,
             today=now.astimezone(UTC).date(),

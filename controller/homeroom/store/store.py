@@ -821,10 +821,25 @@ class Store:
 
     def seats_in_use(self) -> dict[str, int]:
         """How many seats are in use by each licence (namespace and name) of all pools; those of which some are."""
+        return dict(self._seats().group_by("licence").len().iter_rows())
+
+    def seats_of(self, person: str, *, namespace: str, district: str) -> pl.DataFrame:
+        """The seats of one person, in all pools: [pool (namespace and name), licence, since, left]."""
+        held = self._seats().filter(district=f"{namespace}/{district}", student=person)
+        return held.select("pool", "licence", "since", "left").sort("pool")
+
+    def _seats(self) -> pl.DataFrame:
+        """The seats of all pools: SEATS_SCHEMA, with the `pool`."""
+        table = schema.pool
         with self._engine.connect() as connection:
-            blobs = connection.execute(sa.select(schema.pool.c.seats)).scalars().all()
-        seats = pl.concat([pl.DataFrame(schema=SEATS_SCHEMA), *(pl.read_parquet(io.BytesIO(blob)) for blob in blobs)])
-        return dict(seats.group_by("licence").len().iter_rows())
+            rows = connection.execute(sa.select(table.c.namespace, table.c.name, table.c.seats)).all()
+        none = pl.DataFrame(schema=SEATS_SCHEMA)
+        seats = [pl.read_parquet(io.BytesIO(row.seats)) for row in rows]
+        names = [f"{row.namespace}/{row.name}" for row in rows]
+        return pl.concat(
+            frame.with_columns(pool=pl.lit(name, pl.String))
+            for frame, name in zip((none, *seats), ("", *names), strict=True)
+        )
 
     def seated(self, *, namespace: str, pool: str, district: str) -> Seated:
         """Who of a district holds a seat of a pool. `district`: namespace and name, as in `homeroom.seats`.

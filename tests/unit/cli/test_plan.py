@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from homeroom.cli import operator
@@ -17,8 +18,9 @@ from homeroom.demo.stage import Records
 from homeroom.errors import TransientError
 from homeroom.operator.runtime import Build, Settings
 from homeroom.reconcile.connect import Outside
+from homeroom.seats.assignment import SEATS_SCHEMA
 from homeroom.sources import write
-from homeroom.store import Accepted, Store
+from homeroom.store import Accepted, Seating, Store
 
 from .conftest import RECORDS, TREE, Homeroom, Shelf
 
@@ -80,6 +82,28 @@ def test_a_plan_tells_what_an_export_would_lose_at_the_source(homeroom: Homeroom
     document = json.loads(homeroom("plan", *look, "-o", "json").out)
     (hold,) = document["heldAtSource"]
     assert (hold["id"], hold["guard"], hold["place"], hold["people"]) == (None, "Deletes", "s-003", 77)
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_licence_below_its_use_is_an_error_after_the_plan(homeroom: Homeroom, tmp_path: Path) -> None:
+    """R17, before it is committed."""
+    data = tmp_path / "data"
+    store = Store.open(f"sqlite:///{data / 'homeroom.db'}", data)
+    rows = [("lakeside/lakeside", f"u-{n}", "lakeside/rowan", date(2026, 9, 1), None) for n in range(53)]
+    seats = pl.DataFrame(rows, SEATS_SCHEMA, orient="row")
+    store.save_seating(Seating(seats=seats), namespace="lakeside", pool="seats", epoch=1)
+    store.close()
+    licence = tmp_path / "licence.yaml"
+    licence.write_text(
+        "apiVersion: homeroom.dev/v1alpha1\nkind: SchoolLicense\nmetadata: {name: rowan, namespace: lakeside}\n"
+        "spec: {poolRef: {name: seats}, schoolUnit: s-001, seats: 40, access: Automatic, districtRef: {name: lakeside}}"
+    )
+    said = homeroom("plan", "-f", licence, *LOOK)
+    assert said.code == 1
+    assert said.out.startswith("learningapp/kolibri: + 3 School")
+    assert "SchoolLicense 'rowan': 40 seats are requested and 53 are in use" in said.err
+    licence.write_text(licence.read_text().replace("seats: 40", "seats: 60"))
+    assert homeroom("plan", "-f", licence, *LOOK).code == 3
 
 
 @pytest.mark.usefixtures("shelf")
@@ -201,7 +225,7 @@ def test_the_operator_is_set_up_from_options_and_variables(
     async def lead() -> None:
         nothing: Any = None
         async with build(nothing, nothing, nothing) as reconcilers:
-            assert set(reconcilers.handlers) == {"District", "LearningApp", "School"}
+            assert set(reconcilers.handlers) == {"District", "LearningApp", "School", "LicensePool"}
             assert await reconcilers.problems() == []
 
     asyncio.run(lead())

@@ -37,7 +37,7 @@ async def test_a_lost_school_is_held_at_the_source_and_no_app_hears_of_it(nights
     assert nights.members() == before
     assert nights.holds(APP) == []
     assert nights.said(APP).startswith("Succeeded: ")
-    assert len(nights.cluster.list("School", "")) == 3
+    assert len(nights.cluster.list("School", "lakeside")) == 3
 
 
 def join(nights: Nights, school: str, key: str = "u-new") -> tuple[str, str, str]:

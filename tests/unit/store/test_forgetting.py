@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,19 @@ from tests.unit.roster.states import desired, world
 from homeroom.plan import HELD_SCHEMA, Cause, Change, Guard, Hold, Kind, Op, Outcome, Result, Role, Scope, State
 from homeroom.roster.diff import KEPT_SCHEMA, UNAPPLIED_SCHEMA, Baseline
 from homeroom.roster.person import in_baseline
-from homeroom.store import Accepted, Door, Forgotten, JournalQuery, Passed, StillThereError, Store, StoredBaseline
+from homeroom.seats.assignment import SEATS_SCHEMA
+from homeroom.store import (
+    GRANTS_SCHEMA,
+    Accepted,
+    Door,
+    Forgotten,
+    JournalQuery,
+    Passed,
+    Seating,
+    StillThereError,
+    Store,
+    StoredBaseline,
+)
 from homeroom.store import store as store_module
 from homeroom.store.schema import metadata
 
@@ -211,6 +223,21 @@ def test_other_apps_and_tenants_are_other_people(store: Store) -> None:
     assert store.history(JournalQuery(namespace="m", person="gone")).height == 4
     assert store.accounts(namespace="n", app="y", person="gone").rows() == [("s1", "external-gone", "Name.gone")]
     assert store.accounts(namespace="n", app="x", person="gone").is_empty()
+
+
+def test_a_seat_goes_and_those_of_others_stay(store: Store) -> None:
+    """A pool may be in another namespace than the student, and another district's "gone" is somebody else."""
+    day = date(2026, 9, 1)
+    people = [("n/d", "gone"), ("n/d", "stays"), ("n/e", "gone")]
+    seats = pl.DataFrame([(*who, "n/l", day, None) for who in people], SEATS_SCHEMA, orient="row")
+    grants = pl.DataFrame([("n/l", 5, None)], GRANTS_SCHEMA, orient="row")
+    before = Seating(grants=grants, seats=seats, records={"n/d": "0"})
+    store.save_seating(before, namespace="m", pool="p", epoch=7)
+    assert store.seats_of("gone", namespace="n", district="d").rows() == [("m/p", "n/l", day, None)]
+    assert forget(store) == Forgotten(changes=0, accounts=0, baselines=0, snapshots=0)
+    after = store.seating(namespace="m", pool="p")
+    assert after.seats.select("district", "student").rows() == people[1:]
+    assert replace(after, seats=seats).equals(before)
 
 
 def test_nobody_is_not_forgotten_nor_anybody_of_records_that_have_changed(store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import polars as pl
@@ -18,12 +18,15 @@ from tests.unit.store.conftest import Database
 from homeroom.plan import HELD_SCHEMA, Cause, Change, Guard, Hold, Kind, Op, Outcome, Result, Role, Scope
 from homeroom.roster.diff import Baseline
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired
+from homeroom.seats.assignment import SEATS_SCHEMA
 from homeroom.store import (
+    GRANTS_SCHEMA,
     Accepted,
     JournalQuery,
     LostLeadershipError,
     RevisionError,
     RunRow,
+    Seating,
     Store,
     StoredBaseline,
     revision,
@@ -225,6 +228,25 @@ def test_a_baseline_comes_back_as_it_was(store: Store) -> None:
 
 def change(seq: int, kind: Kind, key: str, **more: str) -> Change:
     return Change(seq=seq, op=Op.CREATE, kind=kind, school="s", key=key, cause=Cause.SOURCE_ADDED, **more)  # type: ignore[arg-type]  # only texts are passed
+
+
+def test_a_pool_is_replaced_whole_and_leaves_no_trace_when_it_gave_nothing(store: Store) -> None:
+    place = {"namespace": "n", "pool": "p"}
+    assert store.seating(**place).equals(Seating())
+    seats = pl.DataFrame([("n/d", "u", "n/l", date(2026, 9, 1), None)], SEATS_SCHEMA, orient="row")
+    given = Seating(
+        grants=pl.DataFrame([("n/l", 5, None)], GRANTS_SCHEMA, orient="row"), seats=seats, records={"n/d": "a"}
+    )
+    store.save_seating(given, **place, epoch=1)
+    assert store.seating(**place).equals(given)
+    found = store.seated(**place, district="n/d")
+    assert (found.students.to_list(), found.digest) == (["u"], "a")
+    other = store.seated(**place, district="n/e")
+    assert (other.students.to_list(), other.digest) == ([], None)
+    assert store.seats_in_use() == {"n/l": 1}
+    store.save_seating(Seating(), **place, epoch=1)
+    assert store.seating(**place).equals(Seating())
+    assert store.seats_in_use() == {}
 
 
 def test_a_batch_is_journaled_and_what_was_made_is_in_the_ledger(store: Store) -> None:
