@@ -14,7 +14,14 @@ settings.register_profile("homeroom", deadline=None)
 settings.load_profile("homeroom")
 
 _GROUPS: Final = {
-    "a control plane": ("test_controlplane", "test_crds", "test_image", "test_manifests", "test_operator_runtime"),
+    "a control plane": (
+        "test_controlplane",
+        "test_crds",
+        "test_image",
+        "test_manifests",
+        "test_operator_runtime",
+        "test_seats",
+    ),
     "a Kolibri": (
         "test_kolibri_activity",
         "test_kolibri_classes",
