@@ -269,6 +269,17 @@ async def test_a_namespace_needs_the_pools_word(town: Town, controlplane: Contro
         controlplane.kubectl("delete", "namespace", other, "--wait=false")
 
 
+async def test_a_namespace_goes_with_its_pool_and_its_licences(town: Town, controlplane: ControlPlane) -> None:
+    if controlplane.programs.kube_controller_manager is None:
+        pytest.skip("KUBEBUILDER_ASSETS has no kube-controller-manager, so no namespace ever goes")
+    async with town.running():
+        await town.apply(
+            town.district(), town.pool(), town.licence("rowan", 400), town.licence("unused", 5, school="s-9")
+        )
+        await town.is_granted("rowan", "Granted", 400, town.students("s-001"))
+        await town.kubectl("delete", "namespace", town.namespace, "--timeout=90s")
+
+
 @pytest.fixture
 def denying(controlplane: ControlPlane, kubeconfig: Path, tmp_path: Path) -> Iterator[None]:  # noqa: ARG001 - the base
     """The component, taken in as an overlay does it; taken away again."""

@@ -391,9 +391,17 @@ class Operator:
             raise AssertionError("roots run only while we lead")
         obj = self._leading.cache.get(key)
         is_cleanup = obj is None or "deletionTimestamp" in obj["metadata"]
-        if self._leading.kinds.is_closing(key.namespace) and not is_cleanup:
+        if self._leading.kinds.is_closing(key.namespace) and not is_cleanup and not self._is_waited_for(key):
             return Verdict(again=_CLOSING_SECONDS)
         return await self._leading.reconcilers.handlers[key.kind](key)
+
+    def _is_waited_for(self, key: Key) -> bool:
+        """Whether a child in a root's namespace is being deleted, and only a run of the root lets it go."""
+        if self._leading is None:
+            return False
+        children = (obj for kind in KINDS for obj in self._leading.cache.list(kind, key.namespace))
+        leaving = (obj for obj in children if {"deletionTimestamp", "finalizers"} <= obj["metadata"].keys())
+        return any(key in self._routes(self._leading.cluster, None, obj) for obj in leaving)
 
     def _objects(self) -> Sequence[Object]:
         return [] if self._leading is None else [obj for kind in KINDS for obj in self._leading.cache.every(kind)]

@@ -209,6 +209,7 @@ def decide(facts: Facts) -> Outcome:
         today=facts.today,
         grace=facts.grace,
         unsure=unsure,
+        still=frozenset().union(*(found.schoolless for found in facts.records.values())),
     )
     now = {licence_id(*claim.key): settlement.grant(claim).seats for claim in settlement.claims}
     rows: list[tuple[str, int, date | None]] = [(licence, now[licence], None) for licence in present]
@@ -259,9 +260,9 @@ def _digests(facts: Facts) -> dict[str, str]:
 
 
 def _units(facts: Facts) -> dict[str, SchoolUnit | Reason]:
-    models = [each.model.spec.school_unit if each.model else "" for each in facts.licences]
+    codes = [each.model.spec.school_unit if each.model else "" for each in facts.licences]
     units = pl.DataFrame(schema=UNIT_SCHEMA) if facts.units is None else facts.units
-    return dict(zip((each.id for each in facts.licences), resolve_all(models, units), strict=True))
+    return dict(zip((each.id for each in facts.licences), resolve_all(codes, units), strict=True))
 
 
 def _claim(licence: Licence, facts: Facts, previous: int, unit: SchoolUnit | Reason) -> Claim:
@@ -428,6 +429,8 @@ def _with_unit(
 
 def _seated(licence: Licence, facts: Facts, outcome: Outcome, grant: Grant) -> tuple[Reason, str]:
     """Reason and words of the condition `Seated`."""
+    if grant.reason is Reason.NOT_ALLOWED_BY_POOL:
+        return grant.reason, grant.reason.means.partition(":")[0]
     found = facts.records.get(licence.district or "", Records())
     if found.problem:
         return Reason.DEPENDENCY_NOT_READY, f"{found.problem}; who holds a seat keeps it"
@@ -464,7 +467,7 @@ def said_of_pool(pool: LicensePool, facts: Facts, outcome: Outcome) -> tuple[Lic
     words = f"{shares.granted:,} of {shared.capacity:,} seats granted, {shares.used:,} used"
     if lacking:
         words += f"; licences that are not granted what they request: {lacking:,}"
-    ask = f"; {pool.spec.contact}" if pool.spec.contact else ""
+    ask = f"; ask {pool.spec.contact}" if pool.spec.contact else ""
     if shares.over_allocated:
         return status, Reason.OVER_ALLOCATED, f"{words}; {Reason.OVER_ALLOCATED.means}{ask}", Ending.STALLED
     if pool.spec.suspend:

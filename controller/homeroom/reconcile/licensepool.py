@@ -54,7 +54,7 @@ from homeroom.reconcile.run import Report, Run
 from homeroom.seats.settlement import licence_id
 from homeroom.seats.units import UNIT_SCHEMA
 from homeroom.sources import load
-from homeroom.store import RunRow, Store
+from homeroom.store import RunRow, Seating, Store
 
 AGAIN: Final = timedelta(hours=1)
 """Nobody tells us of a namespace that gets other labels, so each pool looks by itself; and when its day ends."""
@@ -88,7 +88,9 @@ class LicensePoolRoot:
         """There is no such pool: its licences keep what they have, and learn why they get nothing."""
         licences = _licences(cluster, key)
         before = await asyncio.to_thread(self.store.seating, namespace=key.namespace, pool=key.name)
-        if not licences and before.grants.is_empty():
+        if not licences:  # nor anything of it
+            if not before.equals(Seating()):
+                await self._save(key, cluster, Seating())
             return
         now = self.clock.now()
         facts = Facts(
@@ -107,7 +109,10 @@ class LicensePoolRoot:
         licences = _licences(run.cluster, run.key)
         parsed = await asyncio.to_thread(_parsed, licences)
         before = await asyncio.to_thread(self.store.seating, namespace=run.key.namespace, pool=run.key.name)
-        units, problem, records = await self._records(run, parsed, before.seats["district"].unique())
+        admitted = await _admitted(run.cluster, spec, run.key, {each.namespace for each in parsed})
+        # Of a namespace that is not admitted nothing is looked at: it could be made to take as long as it likes.
+        looked = [each for each in parsed if each.namespace in admitted]
+        units, problem, records = await self._records(run, looked, before.seats["district"].unique())
         facts = Facts(
             pool=spec,
             licences=parsed,
@@ -115,7 +120,7 @@ class LicensePoolRoot:
             before=before,
             today=spec.day(now),
             grace=None if _in_doubt(run.last, now) else spec.grace.timedelta,
-            admitted=await _admitted(run.cluster, spec, run.key, {each.namespace for each in parsed}),
+            admitted=admitted,
             units=units,
             register_problem=problem,
             records=records,
@@ -152,13 +157,17 @@ class LicensePoolRoot:
         for name, of_it in sorted(of_district.items()):
             key = Key("District", *name.split("/", 1))
             found[name] = await asyncio.to_thread(
-                _look, self.store, key, run.cluster.get(key), of_it, now=run.clock.now()
+                _look,
+                self.store,
+                key,
+                run.cluster.get(key),
+                of_it,
+                needed=bool(of_it) or name == source,
+                now=run.clock.now(),
             )
         if source:
             records = found[source]
-            return (
-                (None, f"the schools of {records.problem}", found) if records.problem else (records.schools, "", found)
-            )
+            return (None if records.problem else records.schools), records.problem, found
         rows = [(unit.code, unit.name, (unit.status or UnitStatus.ACTIVE).value, None) for unit in registry.units or ()]
         return pl.DataFrame(rows, UNIT_SCHEMA, orient="row"), "", found
 
@@ -177,9 +186,7 @@ class LicensePoolRoot:
             if not _carries(objects[name])
         )
         if not outcome.after.equals(facts.before):
-            await asyncio.to_thread(
-                self.store.save_seating, outcome.after, namespace=key.namespace, pool=key.name, epoch=cluster.epoch
-            )
+            await self._save(key, cluster, outcome.after)
         await _at_once(
             cluster.set_finalizer(obj, present=False)
             for name, obj in objects.items()
@@ -187,6 +194,11 @@ class LicensePoolRoot:
         )
         await _at_once(cluster.write_status(objects[name], status.document()) for name, status in statuses)
         return outcome
+
+    async def _save(self, key: Key, cluster: Cluster, seating: Seating) -> None:
+        await asyncio.to_thread(
+            self.store.save_seating, seating, namespace=key.namespace, pool=key.name, epoch=cluster.epoch
+        )
 
 
 def _decided(facts: Facts, pool: Key, now: datetime) -> tuple[Outcome, list[tuple[str, SchoolLicenseStatus]]]:
@@ -225,8 +237,10 @@ def _carries(obj: Object) -> bool:
     return FINALIZER in obj["metadata"].get("finalizers", ())
 
 
-def _look(store: Store, key: Key, obj: Object | None, licences: Sequence[Licence], *, now: datetime) -> Records:
-    """What a district has for `licences`. Blocks."""
+def _look(
+    store: Store, key: Key, obj: Object | None, licences: Sequence[Licence], *, needed: bool, now: datetime
+) -> Records:
+    """What a district has for `licences`. Not `needed`: only who is denied matters. Blocks."""
     named = f"District '{key.name}'"
     if obj is None:
         return Records(problem=f"{named} is missing")
@@ -235,6 +249,8 @@ def _look(store: Store, key: Key, obj: Object | None, licences: Sequence[Licence
     except InvalidSpecError:
         return Records(problem=f"{named} is invalid")
     assert isinstance(district, District)
+    if not needed:
+        return Records(denied=district.spec.denied())
     place = {"namespace": key.namespace, "district": key.name}
     accepted = store.accepted(**place)
     if accepted is None:

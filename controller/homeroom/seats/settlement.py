@@ -48,19 +48,25 @@ def settle(
     today: date,
     grace: timedelta | None,
     unsure: Collection[str] = (),
+    still: Collection[str] = (),
 ) -> Settlement:
     """Share the pool out, and seat students within the grants.
 
     `claims`: what each was granted before; what is used is counted in `seats`. `demand`, `seats`, `grace`, `unsure`: as
-    `homeroom.seats.assignment.assign` takes them; licences are named by `licence_id`. It comes to an end, as each turn
+    `homeroom.seats.assignment.assign` takes them; licences are named by `licence_id`. `still`: those that keep their
+    holders and take nobody, as it is not known who should have a seat by them. It comes to an end, as each turn
     but the last has ended a seat or brought a student to where one is wanted, and nobody is moved from there.
     """
     claims = _using(claims, dict(seats.group_by("licence").len().iter_rows()))
     shares = arbitrate(pool, claims, today=today)
     while True:
-        licences = [(licence_id(*key), grant.seats, grant.open) for key, grant in shares.grants.items()]
+        licences = [(licence_id(*key), grant) for key, grant in shares.grants.items()]
         found = assign(
-            pl.DataFrame(licences, LICENCES_SCHEMA, orient="row"),
+            pl.DataFrame(
+                [(name, grant.seats, grant.open and name not in still) for name, grant in licences],
+                LICENCES_SCHEMA,
+                orient="row",
+            ),
             demand,
             seats,
             today=today,

@@ -276,6 +276,46 @@ async def test_a_licence_of_a_pool_that_is_gone_can_be_removed(world: World) -> 
     assert world.seating().equals(Seating()), "nothing is left of it"
 
 
+async def test_when_neither_pool_nor_licence_is_declared_nothing_is_remembered(world: World) -> None:
+    unused = world.licence("unused", 5, school="s-999")
+    await world.run(POOL)
+    await world.delete(POOL)
+    assert world.seating().grants.height == 1
+    await world.delete(unused)
+    assert world.seating().equals(Seating())
+
+
+async def test_a_school_that_the_records_lack_takes_nobodys_seat(world: World) -> None:
+    key = world.licence("rowan", 10)
+    await world.run(POOL)
+    before = world.seating().seats
+    world.declare(key, school="s-01")
+    for _ in range(2):
+        world.now += timedelta(days=8)
+        await world.run(POOL)
+    assert world.reason(key) == "SchoolNotFound"
+    assert world.seating().seats.equals(before)
+
+
+async def test_nobody_counts_of_a_namespace_that_is_not_admitted(world: World) -> None:
+    world.cluster.put({**world.cluster.objects[DISTRICT], "metadata": {"name": "lakeside", "namespace": "hillside"}})
+    world.export = world.export.parents[1] / "hillside" / "export.zip"
+    world.publish()
+    await world.run(Key("District", "hillside", "lakeside"))
+    key = world.licence("foreign", 10, namespace="hillside")
+    await world.run(POOL)
+    assert world.status(POOL)["demand"] == world.status(key)["demand"] == 0
+    assert world.reason(key, "Seated") == "NotAllowedByPool"
+    world.declare(POOL, allowedNamespaces={})
+    await world.run(POOL)
+    assert world.granted(key) == ("Granted", 10, 10)
+    world.declare(POOL, allowedNamespaces=None)
+    before = world.seating().seats
+    await world.run(POOL)
+    assert world.granted(key) == ("NotAllowedByPool", 10, 10)
+    assert world.seating().seats.equals(before)
+
+
 async def test_an_expired_pool_and_a_suspended_one_keep_their_students(world: World) -> None:
     key = world.licence("rowan", 10)
     await world.run(POOL)
