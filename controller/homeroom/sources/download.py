@@ -111,6 +111,17 @@ def _refused() -> RefusedError:
     )
 
 
+class NothingThereError(TransientError):
+    """The address answers that nothing is there (404), or not any more (410)."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(
+            f"the source answers with status {status}; check the address, or wait until it is repaired",
+            reason="SourceUnavailable",
+        )
+        self.gone = status == 410
+
+
 def _unavailable(words: str, *, retry_after: float | None = None) -> TransientError:
     return TransientError(words, reason="SourceUnavailable", retry_after=retry_after)
 
@@ -211,9 +222,9 @@ class Download:
                         "the certificate of the source is not trusted; give its authority as caBundle"
                     ) from error
                 except aiohttp.ClientProxyConnectionError as error:
-                    raise _unavailable("the proxy cannot be reached; check spec.source.proxy") from error
+                    raise _unavailable("the proxy cannot be reached; check the declared `proxy`") from error
                 except aiohttp.ClientHttpProxyError as error:
-                    raise _unavailable(f"the proxy answers {error.status}; check spec.source.proxy") from error
+                    raise _unavailable(f"the proxy answers {error.status}; check the declared `proxy`") from error
                 except aiohttp.ClientConnectorDNSError as error:
                     raise _unavailable("the name of the source cannot be resolved; check the address") from error
                 except aiohttp.ClientPayloadError as error:
@@ -305,6 +316,8 @@ def _judge_status(answer: aiohttp.ClientResponse) -> None:
             f"the source does not accept the credentials (status {answer.status}); correct the Secret of secretRef",
             reason="CredentialsInvalid",
         )
+    if answer.status in {404, 410}:
+        raise NothingThereError(answer.status)
     raise _unavailable(
         f"the source answers with status {answer.status}; check the address, or wait until it is repaired",
         retry_after=_retry_after(answer.headers.get("Retry-After")),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from homeroom.api import Reason
-from homeroom.seats.units import UNIT_SCHEMA, SchoolUnit, UnitStatus, resolve, resolve_all
+from homeroom.api import Reason, UnitStatus
+from homeroom.seats.units import UNIT_SCHEMA, SchoolUnit, resolve, resolve_all, search
 
 UNITS = pl.DataFrame(
     [
@@ -41,3 +41,30 @@ def test_all_licences_of_a_pool_are_resolved_in_their_order() -> None:
     codes = ["30983605", "10983605", "99999999", "01098360", "10983605"]
     assert resolve_all(codes, UNITS) == [resolve(code, UNITS) for code in codes]
     assert resolve_all([], UNITS) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "codes"),
+    [
+        ("utterbacken", ["10983605"]),
+        ("UTTERBÄCK", ["10983605"]),
+        ("utterba\u0308ck", ["10983605"]),
+        ("skola", ["30983605", "20983605", "01098360", "10983605"]),
+        ("skola  ny", ["20983605"]),
+        ("983605", ["30983605", "20983605", "10983605"]),
+        ("0109", ["01098360"]),
+        ("skola 0109", ["01098360"]),
+        ("", ["30983605", "20983605", "01098360", "10983605"]),
+        ("sparv.*", []),
+        ("skolan ny utter", []),
+    ],
+)
+def test_units_are_found_by_code_and_name(text: str, codes: list[str]) -> None:
+    assert search(UNITS, text)["code"].to_list() == codes
+
+
+@pytest.mark.parametrize(("name", "text"), [("Østre skole", "ostre"), ("Weiße Schule", "weisse"), ("École", "ecole")])
+def test_letters_count_without_their_marks(name: str, text: str) -> None:
+    units = UNITS.with_columns(name=pl.lit(name))
+    assert search(units, text).height == UNITS.height
+    assert search(units, name.upper()).height == UNITS.height
