@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "shared": "Show who the rules of an app share: counts first, beside what was bought, then schools.",
     "why": "Explain a person's access to an app: rule, class and record, and what was done last.",
     "identities": "Show whose ids changed or collide, and propose links after a change of the records system.",
+    "units": "Find school units in Skolverket's register: the code that a licence names.",
     "history": "List changes that were made in an app: when, what, why.",
     "export-person": "Give out all that is held about one person of a district, as JSON.",
     "forget-person": "Forget one person of a district who has left: make anonymous what has to stay.",

@@ -31,6 +31,13 @@ def error(text: str) -> None:
     console.print(text, soft_wrap=True)
 
 
+def warning(text: str) -> None:
+    """Print what somebody should know, though it went well."""
+    console = _console(sys.stderr)
+    console.print("warning: ", style="bold yellow", end="")
+    console.print(text, soft_wrap=True)
+
+
 def document(value: object) -> None:
     """Print JSON for programs."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""Where school records come from, and what a reading of them is.
+"""Where school records come from, and what a reading of them is; and the register of school units (`skolverket`).
 
 `base` has the protocol and the values, `oneroster_csv` the one kind there is so far, `snapshots` keeps readings.
 `links` reads the file of `spec.identity.linksFrom`, `location` is where a file lies.
