@@ -1,13 +1,14 @@
 """A stand-in for Skolverket's school-unit register: follows its description, and refuses what that does not allow.
 
-It speaks http on loopback in threads of its own, so that asynchronous tests and whole commands can ask it. What the
-description leaves open, or clients have seen otherwise, is a switch.
+It speaks http, or https, on loopback in threads of its own, so that asynchronous tests and whole commands can ask it.
+What the description leaves open, or clients have seen otherwise, is a switch.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import ssl
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -184,7 +185,7 @@ class Register:
 
 
 @contextmanager
-def serving(register: Register) -> Iterator[Register]:
+def serving(register: Register, *, tls: ssl.SSLContext | None = None) -> Iterator[Register]:
     """The register, at an address of its own for the time of a test. What it had to refuse fails the test."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -207,9 +208,11 @@ def serving(register: Register) -> Iterator[Register]:
             """Say nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    register.url = f"http://127.0.0.1:{server.server_port}{BASE}"
+    register.url = f"http{'s' if tls is not None else ''}://127.0.0.1:{server.server_port}{BASE}"
     try:
         yield register
     finally:

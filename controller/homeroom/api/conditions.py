@@ -62,6 +62,8 @@ class ConditionType(StrEnum):
     """Positive, SchoolLicense: the register knows the school unit, or the licence says that it is right."""
     SEATED = "Seated"
     """Positive, SchoolLicense: every student who wants a seat by it has one."""
+    UNITS_FRESH = "UnitsFresh"
+    """Positive, LicensePool with Skolverket's register: the register answers, else its last list is used."""
 
 
 NEGATIVE = (ConditionType.STALLED, ConditionType.RECONCILING)

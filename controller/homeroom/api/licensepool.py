@@ -15,11 +15,13 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field
 
 from homeroom.api.common import (
+    CaBundle,
     Column,
     Count,
     Date,
     Duration,
     Model,
+    Proxy,
     Reference,
     Resource,
     RootStatus,
@@ -70,11 +72,20 @@ class Overage(Model):
 class RegistryType(StrEnum):
     """Where the school units come from.
 
-    `Inline`: from the list in the pool; `Source`: they are the schools of a District.
+    `Skolverket`: from the register of Sweden's agency for education; `Inline`: from the list in the pool; `Source`:
+    they are the schools of a District.
     """
 
+    SKOLVERKET = "Skolverket"
     INLINE = "Inline"
     SOURCE = "Source"
+
+
+class RegisterVersion(StrEnum):
+    """A version of the interface of Skolverket's register."""
+
+    V1 = "V1"
+    V2 = "V2"
 
 
 class UnitStatus(StrEnum):
@@ -112,10 +123,26 @@ class UnitRegistry(Model):
             "(self.type == 'Source') == has(self.districtRef)",
             "type 'Source' needs `districtRef`, the others must not have it",
         ),
+        Rule(
+            "self.type == 'Skolverket' || !(has(self.municipalityCode) || has(self.url) || has(self.version) ||"
+            " has(self.proxy) || has(self.caBundle))",
+            "`municipalityCode`, `url`, `version`, `proxy` and `caBundle` go with type 'Skolverket' only",
+        ),
     )
 
     type: RegistryType
-    """`Inline`: the list below `units`; `Source`: the schools of the District, by their source ids."""
+    """`Skolverket`: its register; `Inline`: the list below `units`; `Source`: the schools of the District, by their
+    source ids."""
+    municipality_code: Annotated[str, Field(min_length=4, max_length=4, pattern=r"^[0-9]{4}$")] | None = None
+    """For type `Skolverket`: only units of this municipality, quoted; without it all of the country."""
+    url: Annotated[str, Field(min_length=9, max_length=2048, pattern=r"^https://[^\s/@?#]+(/[^\s?#]*)?$")] | None = None
+    """For type `Skolverket`: a mirror of the register, the part of its address before `/v2`."""
+    version: RegisterVersion | None = None
+    """For type `Skolverket`: the only version of its interface to ask; without it 2, and 1 where 2 is gone."""
+    proxy: Proxy | None = None
+    """For type `Skolverket`: the proxy to go through."""
+    ca_bundle: CaBundle | None = None
+    """For type `Skolverket`: certificates (PEM) to trust beside the system's."""
     units: (
         Annotated[
             tuple[InlineUnit, ...],

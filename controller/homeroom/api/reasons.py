@@ -270,6 +270,17 @@ class Reason(StrEnum):
     )
 
     # The school unit of a licence, and its students
+    REGISTER_READ = "RegisterRead", "the register of school units was read"
+    REGISTER_STALE = (
+        "RegisterStale",
+        "the register of school units cannot be read now, or not be believed: the list that it gave last is used",
+        "wait, or see the message; it is asked again every hour",
+    )
+    REGISTER_UNAVAILABLE = (
+        "RegisterUnavailable",
+        "there is no list of school units: licences get no seats, and lose none",
+        "see the message; it is asked again by itself",
+    )
     UNIT_RESOLVED = "UnitResolved", "the register knows the school unit"
     UNIT_OVERRIDDEN = (
         "UnitOverridden",

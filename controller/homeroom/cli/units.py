@@ -19,12 +19,12 @@ from typing import Annotated, Any, Literal
 import typer
 from platformdirs import user_cache_path
 
-from homeroom.api import UnitStatus
+from homeroom.api import RegisterVersion, UnitStatus
 from homeroom.cli import options, terminal
 from homeroom.errors import InvalidSpecError
 from homeroom.seats.units import UNIT_SCHEMA, search
 from homeroom.sources.download import Addresses
-from homeroom.sources.skolverket import REGISTER, Skolverket, Version
+from homeroom.sources.skolverket import REGISTER, Skolverket
 from homeroom.sources.skolverket_answers import UNIT_CODE, UnitDetail
 
 
@@ -69,7 +69,7 @@ def command(
     register = Skolverket(
         directory=user_cache_path("homeroom") / "registers",
         municipality=municipality,
-        version=Version(version) if version is not None else None,
+        version=RegisterVersion(f"V{version}") if version is not None else None,
         url=url,
         proxy=proxy,
         tls=tls,

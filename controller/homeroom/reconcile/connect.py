@@ -14,13 +14,14 @@ from typing import Protocol
 
 import polars as pl
 
-from homeroom.api import District, LearningApp, Proxy, SecretReference
+from homeroom.api import District, LearningApp, LicensePool, Proxy, SecretReference
 from homeroom.errors import InvalidSpecError
 from homeroom.sources import Source, fetch_links
 from homeroom.sources.download import Addresses
 from homeroom.sources.links import LARGEST
 from homeroom.sources.location import Location
 from homeroom.sources.oneroster_csv import OneRosterCSV
+from homeroom.sources.skolverket import REGISTER, Skolverket
 from homeroom.targets import Password, Target
 from homeroom.targets.kolibri import KolibriTarget
 
@@ -77,6 +78,19 @@ class Outside:
             addresses=Addresses(api_server=self.api_server, allow_local=self.allow_loopback),
         )
         return await fetch_links(location, sha256=declared.sha256)
+
+    async def register(self, pool: LicensePool, secrets: Secrets, *, directory: Path) -> Skolverket:
+        """Skolverket's register, as a pool declares it; what it answers is kept in `directory`."""
+        declared = pool.spec.unit_registry
+        return Skolverket(
+            directory=directory,
+            municipality=declared.municipality_code,
+            version=declared.version,
+            url=declared.url or REGISTER,
+            proxy=await _proxy(secrets, pool.metadata.namespace, declared.proxy),
+            tls=_trust(declared.ca_bundle) or ssl.create_default_context(),
+            addresses=Addresses(api_server=self.api_server, allow_local=self.allow_loopback),
+        )
 
     async def target(self, app: LearningApp, secrets: Secrets, *, password: Password) -> Target:
         """The target of an app."""

@@ -24,8 +24,10 @@ from homeroom.api import (
     LicensePoolSpec,
     LicensePoolStatus,
     Reason,
+    RegistryType,
     SchoolLicense,
     SchoolLicenseStatus,
+    UnitStatus,
     conditions,
 )
 from homeroom.api.conditions import ConditionType
@@ -36,7 +38,7 @@ from homeroom.roster.tables import Roster
 from homeroom.seats.arbiter import Claim, Grant, Pool, Unit, told
 from homeroom.seats.assignment import DEMAND_SCHEMA, SEATS_SCHEMA, students_of, teachers_of
 from homeroom.seats.settlement import Settlement, licence_id, settle
-from homeroom.seats.units import UNIT_SCHEMA, SchoolUnit, UnitStatus, resolve_all
+from homeroom.seats.units import UNIT_SCHEMA, SchoolUnit, resolve_all
 from homeroom.store import GRANTS_SCHEMA, Seating
 
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -114,8 +116,8 @@ class Facts:
     """All that a pool is decided by. `pool` None: there is none; then of registers and records nothing is known.
 
     `gone`: ids of licences that are being deleted: what they gave is taken back now. `admitted`: namespaces that may
-    have licences. `units`: the register, UNIT_SCHEMA; None: not known, `register_problem` says why. `records`: by
-    district. `grace` None: the clock is in doubt, and nothing ends because of time.
+    have licences. `units`: the register, UNIT_SCHEMA; None: not known. `register_problem`: why not, or why it is an old
+    list. `records`: by district. `grace` None: the clock is in doubt, and nothing ends because of time.
     """
 
     pool: LicensePoolSpec | None
@@ -445,7 +447,9 @@ def _seated(licence: Licence, facts: Facts, outcome: Outcome, grant: Grant) -> t
     return (Reason.FULL if grant.open else grant.reason), f"{waits} for a seat"
 
 
-def said_of_pool(pool: LicensePool, facts: Facts, outcome: Outcome) -> tuple[LicensePoolStatus, Reason, str, Ending]:
+def said_of_pool(
+    pool: LicensePool, facts: Facts, outcome: Outcome, *, now: datetime
+) -> tuple[LicensePoolStatus, Reason, str, Ending]:
     """The pool's status without its state, and the reason, the words and the ending of the run."""
     shares, found = outcome.settlement.shares, outcome.settlement.assignment
     shared = _pool(facts.pool)
@@ -464,6 +468,7 @@ def said_of_pool(pool: LicensePool, facts: Facts, outcome: Outcome) -> tuple[Lic
             "waiting_licenses": lacking,
         }
     )
+    status = _with_register(pool, status, facts, now=now)
     words = f"{shares.granted:,} of {shared.capacity:,} seats granted, {shares.used:,} used"
     if lacking:
         words += f"; licences that are not granted what they request: {lacking:,}"
@@ -475,4 +480,25 @@ def said_of_pool(pool: LicensePool, facts: Facts, outcome: Outcome) -> tuple[Lic
     if pool.spec.valid_until is not None and facts.today > pool.spec.valid_until:
         expired = f"valid until {pool.spec.valid_until}: no seats are given; {words}{ask}"
         return status, Reason.POOL_EXPIRED, expired, Ending.STALLED
+    if pool.spec.unit_registry.type is RegistryType.SKOLVERKET and facts.units is None:
+        return status, Reason.REGISTER_UNAVAILABLE, f"{facts.register_problem}; {words}", Ending.RETRY
     return status, Reason.SUCCEEDED, words, Ending.DONE
+
+
+def _with_register(pool: LicensePool, status: LicensePoolStatus, facts: Facts, *, now: datetime) -> LicensePoolStatus:
+    """With the condition `UnitsFresh`, where the register is one that has to answer."""
+    if pool.spec.unit_registry.type is not RegistryType.SKOLVERKET:
+        kept = conditions.without(status.conditions, ConditionType.UNITS_FRESH)
+        return status.model_copy(update={"conditions": kept})
+    reason = Reason.REGISTER_STALE if facts.register_problem else Reason.REGISTER_READ
+    if facts.units is None:
+        reason = Reason.REGISTER_UNAVAILABLE
+    return conditions.with_condition(
+        status,
+        type_=ConditionType.UNITS_FRESH,
+        value=reason is Reason.REGISTER_READ,
+        reason=reason,
+        message=facts.register_problem or reason.means,
+        generation=pool.metadata.generation,
+        now=now,
+    )

@@ -38,6 +38,7 @@ from homeroom.api import (
 )
 from homeroom.errors import HomeroomError
 from homeroom.plan import Noted, doubted_since
+from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.licences import (
     Facts,
     Licence,
@@ -67,6 +68,7 @@ class LicensePoolRoot:
     """The work of one run of a LicensePool."""
 
     store: Store
+    outside: Outside
     metrics: Metrics
     clock: Clock
     rests: ClassVar[bool] = False
@@ -126,7 +128,7 @@ class LicensePoolRoot:
             records=records,
         )
         outcome = await self._apply(run.key, run.cluster, facts, licences, now=now)
-        status, reason, message, ending = said_of_pool(run.resource, facts, outcome)
+        status, reason, message, ending = said_of_pool(run.resource, facts, outcome, now=now)
         self.metrics.seats(
             run.key, capacity=status.capacity, granted=status.granted, used=status.used, demand=status.demand
         )
@@ -168,8 +170,26 @@ class LicensePoolRoot:
         if source:
             records = found[source]
             return (None if records.problem else records.schools), records.problem, found
+        if registry.type is RegistryType.SKOLVERKET:
+            return *await self._register(run, licences), found
         rows = [(unit.code, unit.name, (unit.status or UnitStatus.ACTIVE).value, None) for unit in registry.units or ()]
         return pl.DataFrame(rows, UNIT_SCHEMA, orient="row"), "", found
+
+    async def _register(self, run: Run[LicensePool], licences: Sequence[Licence]) -> tuple[pl.DataFrame | None, str]:
+        """What Skolverket's register says (None: there is no list), and why it is not what it says now."""
+        wanted = {each.model.spec.school_unit for each in licences if each.model is not None}
+        directory = self.store.registers(namespace=run.key.namespace)
+        try:
+            register = await self.outside.register(run.resource, run.cluster.secret, directory=directory)
+            if run.resource.spec.suspend:  # nothing outside is read
+                listed = await register.kept()
+            else:
+                listed = await register.read(now=run.clock.now(), wanted=wanted, fresh=run.full)
+        except HomeroomError as error:
+            return None, error.message
+        if listed is None:
+            return None, "the pool is suspended, and the register of school units was never read"
+        return listed.units, listed.told or ""
 
     # -- apply --------------------------------------------------------------------------------------------------
 

@@ -30,5 +30,5 @@ def handlers(
             LearningAppRoot(store=store, outside=outside, metrics=metrics, clock=clock, settle=settle)
         ),
         "School": shell(SchoolRoot(store=store)),
-        "LicensePool": shell(LicensePoolRoot(store=store, metrics=metrics, clock=clock)),
+        "LicensePool": shell(LicensePoolRoot(store=store, outside=outside, metrics=metrics, clock=clock)),
     }

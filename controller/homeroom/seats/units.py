@@ -49,7 +49,7 @@ class UnitList:
     @property
     def told(self) -> str | None:
         """Words for a condition when it is an old list; they do not change from day to day, though it ages."""
-        return None if self.trouble is None else f"the list of {self.as_of} is used: {self.trouble}"
+        return None if self.trouble is None else f"{self.trouble}; its list of {self.as_of} is used"
 
 
 def resolve(code: str, units: pl.DataFrame) -> SchoolUnit | Reason:

@@ -27,16 +27,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from enum import IntEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 import polars as pl
 from polars.exceptions import PolarsError
 from yarl import URL
 
-from homeroom.api import UnitStatus
+from homeroom.api import RegisterVersion, UnitStatus
 from homeroom.errors import HomeroomError, IncompleteReadError, InvalidSpecError, RefusedError, TerminalError
 from homeroom.seats.units import UNIT_SCHEMA, UnitList
 from homeroom.sources.download import Addresses, Download, NothingThereError, SessionFactory, new_session
@@ -57,14 +56,8 @@ _AT_ONCE: Final = 4
 """Units that are asked for one by one at the same time."""
 _MOST: Final = 100
 """Units that are asked for one by one in one reading; the others wait for the next one."""
-_LARGEST: Final = 64 << 20  # bytes; the whole register has one or two million
-
-
-class Version(IntEnum):
-    """Of the register's interface."""
-
-    V1 = 1
-    V2 = 2
+_LARGEST: Final = 8 << 20
+"""Bytes of an answer; the whole register has about a million, and a tenant's mirror may answer what it likes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,6 +82,11 @@ class _Kept:
     def as_of(self) -> date:
         """The day of the register that it shows."""
         return self.extracted or self.read_at.date()
+
+    def listing(self) -> UnitList:
+        """What others see of it."""
+        units = self.units.filter(pl.col("status").is_not_null()).select(*UNIT_SCHEMA).sort("code")
+        return UnitList(units=units, as_of=self.as_of, trouble=self.trouble)
 
 
 _NAME: Final = "the register of school units"
@@ -119,7 +117,7 @@ class Skolverket:
 
     directory: Path
     municipality: str | None = None
-    version: Version | None = None
+    version: RegisterVersion | None = None
     url: str = REGISTER
     proxy: str | None = field(default=None, repr=False)
     tls: ssl.SSLContext = field(default_factory=ssl.create_default_context, repr=False)
@@ -147,8 +145,12 @@ class Skolverket:
             kept = await self._with_wanted(kept, wanted, before=before, now=now)
         if kept is not before:
             await asyncio.to_thread(self._save, kept)
-        units = kept.units.filter(pl.col("status").is_not_null()).select(*UNIT_SCHEMA).sort("code")
-        return UnitList(units=units, as_of=kept.as_of, trouble=kept.trouble)
+        return kept.listing()
+
+    async def kept(self) -> UnitList | None:
+        """What it said last, without asking it anything; None: it was never asked."""
+        kept = await asyncio.to_thread(self._load)
+        return kept.listing() if kept is not None else None
 
     async def unit(self, code: str) -> UnitDetail | None:
         """What it says of one unit now (eight digits), wherever that is; None: it knows none.
@@ -161,9 +163,9 @@ class Skolverket:
     async def _unit(self, code: str) -> UnitDetail | None:
         missing: NothingThereError | None = None
         for version in self._versions():
-            kind = "school-units" if version is Version.V2 else "skolenhet"
+            kind = "school-units" if version is RegisterVersion.V2 else "skolenhet"
             try:
-                content, _ = await self._get(URL(self.url) / f"v{version:d}" / kind / code)
+                content, _ = await self._get(URL(self.url) / version.lower() / kind / code)
             except NothingThereError as error:
                 missing = error  # the unit, or the whole version
                 continue
@@ -174,8 +176,8 @@ class Skolverket:
 
     # -- the list -----------------------------------------------------------------------------------------------
 
-    def _versions(self) -> Sequence[Version]:
-        return (Version.V2, Version.V1) if self.version is None else (self.version,)
+    def _versions(self) -> Sequence[RegisterVersion]:
+        return (RegisterVersion.V2, RegisterVersion.V1) if self.version is None else (self.version,)
 
     async def _list(self, before: _Kept | None, *, now: datetime) -> _Kept:
         """The list as it is now, on top of what was known `before`."""
@@ -188,10 +190,15 @@ class Skolverket:
         assert first is not None
         raise first
 
-    async def _list_of(self, version: Version, before: _Kept | None, *, now: datetime) -> _Kept:
+    async def _list_of(self, version: RegisterVersion, before: _Kept | None, *, now: datetime) -> _Kept:
         url = self._address(version)
         known = before if before is not None and before.url == str(url) else None
-        if known is not None and self.municipality is None and version is Version.V2 and now - known.full_at < _WEEK:
+        if (
+            known is not None
+            and self.municipality is None
+            and version is RegisterVersion.V2
+            and now - known.full_at < _WEEK
+        ):
             since = (known.as_of - _OVERLAP).isoformat()
             content, _ = await self._get(url.update_query(meta_modified_after=since))
             assert content is not None
@@ -217,8 +224,8 @@ class Skolverket:
             validator=validator,
         )
 
-    def _address(self, version: Version) -> URL:
-        if version is Version.V1:
+    def _address(self, version: RegisterVersion) -> URL:
+        if version is RegisterVersion.V1:
             return URL(self.url) / "v1" / "skolenhet"
         query = [("status", status) for status in _STATUSES]
         if self.municipality is not None:
@@ -235,9 +242,8 @@ class Skolverket:
         # No municipality has more than a tenth of all units, so most of a sample is in it only if all are.
         codes = units["code"].to_list()
         sample = await self._units(codes[:: -(-len(codes) // _AT_ONCE)])
-        for answer in sample:
-            if isinstance(answer, HomeroomError):
-                raise answer
+        for answer in filter(_is_away, sample):
+            raise answer
         there = sum(
             isinstance(answer, UnitDetail) and answer.unit.municipality == self.municipality for answer in sample
         )
@@ -272,20 +278,23 @@ class Skolverket:
         answers = dict(zip(asked, await self._units(asked), strict=True))
         rows = [{**self._row(code, answer, once.get(code)), "listed": False} for code, answer in answers.items()]
         kept = replace(kept, units=pl.concat([kept.units, pl.DataFrame(rows, _KEPT_SCHEMA)]))
-        # One unit that it describes in a way of its own is no reason to distrust the others.
-        errors = [answer for answer in answers.values() if isinstance(answer, HomeroomError)]
-        troubles = [error.message for error in errors if error.reason != "SourceInvalid"]
+        troubles = [error.message for error in filter(_is_away, answers.values())]
         return replace(kept, tried_at=now, trouble=min(troubles)) if troubles else kept
 
     async def _units(self, codes: Sequence[str]) -> list[UnitDetail | HomeroomError | None]:
-        """What `unit` says of each; an error in the place of what it is about."""
+        """What `unit` says of each, or its error; of a register that is away nobody waits for a hundred answers."""
         turn = asyncio.Semaphore(_AT_ONCE)
+        away: list[HomeroomError] = []
 
         async def ask(code: str) -> UnitDetail | HomeroomError | None:
             async with turn:
+                if away:
+                    return away[0]
                 try:
                     return await self.unit(code)
                 except HomeroomError as error:
+                    if _is_away(error):
+                        away.append(error)
                     return error
 
         return await asyncio.gather(*map(ask, codes))
@@ -294,13 +303,11 @@ class Skolverket:
         self, code: str, answer: UnitDetail | HomeroomError | None, once: Mapping[str, object] | None
     ) -> Mapping[str, object]:
         """One that was there and is not any more is closed; one that never was, or is elsewhere, is not known."""
-        gone = answer is None or (isinstance(answer, UnitDetail) and answer.unit == removed(code).unit)
-        if once is not None and gone:
-            return {**once, "status": UnitStatus.CLOSED.value}
-        if once is not None and isinstance(answer, HomeroomError):
-            return once
+        gone = answer is None or answer == removed(code)
+        if once is not None and (gone or isinstance(answer, HomeroomError)):
+            return {**once, "status": UnitStatus.CLOSED.value} if gone else once
         unit = answer.unit if isinstance(answer, UnitDetail) else None
-        if unit is None or (self.municipality is not None and unit.municipality not in {None, self.municipality}):
+        if unit is None or not (gone or self.municipality in {None, unit.municipality}):
             return {"code": code, "name": code, "status": None, "municipality": None}
         return {"code": code, "name": unit.name, "status": unit.status.value, "municipality": unit.municipality}
 
@@ -378,6 +385,11 @@ def _named() -> Iterator[None]:
             error.message = f"{_NAME}: {error.message}"
             error.args = (error.message,)
         raise
+
+
+def _is_away(answer: UnitDetail | HomeroomError | None) -> TypeGuard[HomeroomError]:
+    """There was no answer; one unit that it describes in a way of its own is no reason to distrust the others."""
+    return isinstance(answer, HomeroomError) and answer.reason != "SourceInvalid"
 
 
 def _is_due(kept: _Kept, now: datetime) -> bool:

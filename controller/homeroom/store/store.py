@@ -308,6 +308,10 @@ class Store:
         """The directory of a district's snapshots; a snapshot lies below it under its digest."""
         return self._directory / "snapshots" / namespace / district
 
+    def registers(self, *, namespace: str) -> Path:
+        """The directory of what registers of school units answered to pools of a namespace; can be read anew."""
+        return self._directory / "registers" / namespace
+
     def accepted(self, *, namespace: str, district: str) -> Accepted | None:
         """The accepted snapshot, if there is one."""
         table = schema.accepted

@@ -113,7 +113,8 @@ def test_an_old_list_is_told(units: Units, register: Register) -> None:
     said = units("sparv", "--fresh")
     assert said.code == 0
     assert "01098360" in said.out
-    assert "warning: the list of 2026-11-21 is used: the register of school units: the source answers" in said.err
+    assert said.err.startswith("warning: the register of school units: the source answers with status 503; ")
+    assert said.err.endswith("; its list of 2026-11-21 is used\n")
 
 
 def test_no_answer_is_an_error(units: Units, register: Register) -> None:

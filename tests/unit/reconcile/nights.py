@@ -164,12 +164,12 @@ class Nights:
         self._handlers = self._ready(directory)
 
     def _ready(self, directory: Path) -> Mapping[str, Handler]:
-        real = Outside(owner_id="here", file_root=directory / "files")
+        real = Outside(owner_id="here", file_root=directory / "files", allow_loopback=True)
 
         async def target(*_: object, **__: object) -> Opened:
             return self.opened
 
-        outside: Any = SimpleNamespace(source=real.source, links=real.links, target=target)
+        outside: Any = SimpleNamespace(source=real.source, links=real.links, register=real.register, target=target)
         clock: Any = SimpleNamespace(now=lambda: self.now, monotonic=lambda: self.now.timestamp() % 1e9)
         metrics: Any = SimpleNamespace(operations=_nothing, records_read=_nothing, seats=_nothing)
         cluster: Any = self.cluster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -11,11 +12,11 @@ import polars as pl
 import pytest
 from tests.skolverket import HEADMASTER, Register, Unit, serving
 
-from homeroom.api import Reason, UnitStatus
+from homeroom.api import Reason, RegisterVersion, UnitStatus
 from homeroom.errors import HomeroomError, IncompleteReadError, InvalidSpecError, RefusedError, TerminalError
 from homeroom.seats.units import UNIT_SCHEMA, SchoolUnit, UnitList, resolve
 from homeroom.sources.download import Addresses
-from homeroom.sources.skolverket import Skolverket, Version
+from homeroom.sources.skolverket import Skolverket
 from homeroom.sources.skolverket_answers import UnitDetail
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -54,8 +55,8 @@ EVERYTHING = {"01098360": "Active", "10983605": "Dormant", "20983605": "Planned"
 # The list
 
 
-@pytest.mark.parametrize("version", [None, Version.V1, Version.V2])
-async def test_all_units_of_the_municipality_are_read(client: Skolverket, version: Version | None) -> None:
+@pytest.mark.parametrize("version", [None, RegisterVersion.V1, RegisterVersion.V2])
+async def test_all_units_of_the_municipality_are_read(client: Skolverket, version: RegisterVersion | None) -> None:
     found = await replace(client, version=version).read(now=NOW)
     assert states(found) == EVERYTHING
     assert (found.as_of, found.trouble) == (date(2026, 11, 21), None)
@@ -78,7 +79,7 @@ async def test_version_1_takes_over_where_version_2_is_gone(
     register.versions = {1: 200, 2: status}
     assert states(await client.read(now=NOW)) == EVERYTHING
     with pytest.raises(HomeroomError, match=rf"register of school units: .* {status}"):
-        await replace(client, version=Version.V2).read(now=NOW)
+        await replace(client, version=RegisterVersion.V2).read(now=NOW)
 
 
 @pytest.mark.parametrize("units", [(*HERE, ELSEWHERE), (SPARROW, ELSEWHERE)])
@@ -90,7 +91,7 @@ async def test_a_register_that_does_not_filter_is_noticed(
     register.units, register.filters = (*units, *far_away), False
     assert states(await client.read(now=NOW)) == {unit.code: EVERYTHING[unit.code] for unit in units[:-1]}
     with pytest.raises(TerminalError, match="leave the municipality out, or ask version 1") as caught:
-        await replace(client, version=Version.V2).read(now=NOW)
+        await replace(client, version=RegisterVersion.V2).read(now=NOW)
     assert caught.value.reason == Reason.SOURCE_INVALID
     register.versions = {1: 404, 2: 200}
     with pytest.raises(TerminalError, match="leave the municipality out"):
@@ -187,7 +188,7 @@ async def test_without_an_answer_the_last_list_is_served_and_says_so(
     assert (states(found), found.as_of) == (EVERYTHING, date(2026, 11, 21))
     assert found.trouble is not None
     assert str(status) in found.trouble
-    assert found.told == f"the list of 2026-11-21 is used: {found.trouble}"
+    assert found.told == f"{found.trouble}; its list of 2026-11-21 is used"
 
 
 async def test_who_never_had_an_answer_has_no_list(client: Skolverket, register: Register) -> None:
@@ -245,7 +246,7 @@ async def test_wrong_content_changes_nothing(client: Skolverket, register: Regis
     assert states(found) == EVERYTHING
     assert found.trouble is not None
     with pytest.raises(HomeroomError, match="the register of school units: ") as caught:
-        await replace(client, version=Version.V2).read(now=NOW)
+        await replace(client, version=RegisterVersion.V2).read(now=NOW)
     assert caught.value.reason in {Reason.SOURCE_INVALID, Reason.SOURCE_INCOMPLETE}
 
 
@@ -281,8 +282,11 @@ async def test_an_address_that_must_not_be_read_is_told_whatever_is_kept(client:
 
 
 async def test_the_proxy_is_the_way(client: Skolverket) -> None:
-    with pytest.raises(HomeroomError, match="the proxy cannot be reached; check the declared `proxy`"):
-        await replace(client, proxy="http://127.0.0.1:9").read(now=NOW)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        through = replace(client, proxy=f"http://127.0.0.1:{unused.getsockname()[1]}")
+        with pytest.raises(HomeroomError, match="the proxy cannot be reached; check the declared `proxy`"):
+            await through.read(now=NOW)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -328,6 +332,32 @@ async def test_a_unit_that_was_removed_before_anybody_asked_is_closed(client: Sk
     assert resolve("10983605", found.units) is Reason.SCHOOL_UNIT_CLOSED
 
 
+@pytest.mark.parametrize("municipality", ["0180", ""])
+async def test_a_unit_of_no_municipality_or_another_is_not_known(
+    client: Skolverket, register: Register, municipality: str
+) -> None:
+    register.units = [*HERE, replace(ELSEWHERE, municipality=municipality)]
+    found = await client.read(now=NOW, wanted=["40983605"])
+    assert resolve("40983605", found.units) is Reason.SCHOOL_UNIT_UNKNOWN
+
+
+async def test_what_was_said_last_is_told_without_asking(client: Skolverket, register: Register) -> None:
+    assert await client.kept() is None
+    read = await client.read(now=NOW)
+    register.versions = {1: 503, 2: 503}
+    kept = await client.kept()
+    assert kept is not None
+    assert kept.units.equals(read.units)
+    assert (kept.as_of, kept.trouble) == (read.as_of, None)
+    assert len(register.lists) == 1
+
+
+async def test_an_answer_that_is_too_large_is_none(client: Skolverket, register: Register) -> None:
+    register.wrong = b" " * (8 << 20) + b"{}"
+    with pytest.raises(TerminalError, match="larger than 8388608 bytes"):
+        await client.read(now=NOW)
+
+
 async def test_a_unit_that_cannot_be_asked_for_is_what_it_was(client: Skolverket, register: Register) -> None:
     register.lists_closed = False
     await client.read(now=NOW, wanted=["30983605"])
@@ -343,9 +373,19 @@ async def test_a_unit_that_is_described_in_a_way_of_its_own_is_in_nobodys_way(
     client: Skolverket, register: Register
 ) -> None:
     register.units, register.lists_closed = [*HERE, Unit(code="50983605", name="x", status="UPPHORT")], False
-    register.odd = frozenset({"50983605"})
+    register.odd = frozenset({"01098360", "50983605"})
     found = await client.read(now=NOW, wanted=["50983605", "30983605"])
     assert (states(found), found.trouble) == (EVERYTHING, None)
+
+
+async def test_a_register_that_fails_is_not_asked_for_all_the_others(client: Skolverket, register: Register) -> None:
+    codes = [f"9{number:07d}" for number in range(50)]
+    register.broken = frozenset(codes)
+    await client.read(now=NOW)
+    asked = len(register.asked)
+    found = await client.read(now=NOW, wanted=codes)
+    assert (states(found), found.trouble is None) == (EVERYTHING, False)
+    assert len(register.asked) - asked <= 4
 
 
 async def test_units_are_asked_for_a_few_at_a_time(client: Skolverket, register: Register) -> None:
@@ -365,10 +405,10 @@ async def test_units_are_asked_for_a_few_at_a_time(client: Skolverket, register:
 
 @pytest.mark.parametrize(
     ("version", "types"),
-    [(Version.V2, {"FKLASS": [], "GR": ["1", "2", "3"]}), (Version.V1, {"Grundskola": ["1", "2"]})],
+    [(RegisterVersion.V2, {"FKLASS": [], "GR": ["1", "2", "3"]}), (RegisterVersion.V1, {"Grundskola": ["1", "2"]})],
 )
 async def test_a_unit_tells_who_runs_it_and_whom_it_teaches(
-    client: Skolverket, version: Version, types: dict[str, list[str]]
+    client: Skolverket, version: RegisterVersion, types: dict[str, list[str]]
 ) -> None:
     found = await replace(client, version=version).unit("40983605")
     assert found == UnitDetail(
