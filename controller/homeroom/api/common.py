@@ -20,6 +20,7 @@ from enum import StrEnum
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -316,6 +317,12 @@ class Proxy(Model):
     """Secret with `username` and `password` for the proxy, if it asks for them."""
     no_proxy: Annotated[tuple[Text, ...], Field(max_length=64)] = ()
     """Host names, domain suffixes (`.example`) or addresses that are reached directly."""
+
+    def passed_by(self, url: str) -> bool:
+        """Whether the way to this URL, which a resource declares, leads past the proxy; redirects go on as it began."""
+        host = (urlsplit(url).hostname or "").rstrip(".")
+        names = [name.lower() for name in self.no_proxy]
+        return host in names or any(name.startswith(".") and host.endswith(name) for name in names)
 
 
 class ObjectMeta(BaseModel):

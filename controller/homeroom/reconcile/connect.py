@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import quote
 
 import polars as pl
 
@@ -57,7 +58,7 @@ class Outside:
             url=csv.url,
             file_root=self.file_root / namespace if self.file_root else None,
             credentials=await _fields(secrets, namespace, csv.secret_ref),
-            proxy=await _proxy(secrets, namespace, declared.proxy),
+            proxy=await _proxy(secrets, namespace, declared.proxy, to=csv.url),
             ca_bundle=declared.ca_bundle,
             addresses=Addresses(api_server=self.api_server, allow_local=self.allow_loopback),
         )
@@ -73,7 +74,7 @@ class Outside:
             file_root=self.file_root / namespace if self.file_root else None,
             largest=LARGEST,
             credentials=await _fields(secrets, namespace, declared.secret_ref),
-            proxy=await _proxy(secrets, namespace, source.proxy),
+            proxy=await _proxy(secrets, namespace, source.proxy, to=declared.url),
             ca_bundle=source.ca_bundle,
             addresses=Addresses(api_server=self.api_server, allow_local=self.allow_loopback),
         )
@@ -87,7 +88,7 @@ class Outside:
             municipality=declared.municipality_code,
             version=declared.version,
             url=declared.url or REGISTER,
-            proxy=await _proxy(secrets, pool.metadata.namespace, declared.proxy),
+            proxy=await _proxy(secrets, pool.metadata.namespace, declared.proxy, to=declared.url or REGISTER),
             tls=_trust(declared.ca_bundle) or ssl.create_default_context(),
             addresses=Addresses(api_server=self.api_server, allow_local=self.allow_loopback),
         )
@@ -104,7 +105,7 @@ class Outside:
             owner=self.owner(app),
             former=f"{before.owner_id}/{before.namespace}/{before.name}" if before else None,
             password=password,
-            proxy=await _proxy(secrets, namespace, declared.proxy),
+            proxy=await _proxy(secrets, namespace, declared.proxy, to=kolibri.url),
             ssl=_trust(declared.ca_bundle),
         )
 
@@ -129,11 +130,12 @@ async def _fields(secrets: Secrets, namespace: str, reference: SecretReference |
     return None if reference is None else await secrets(namespace=namespace, name=reference.name)
 
 
-async def _proxy(secrets: Secrets, namespace: str, declared: Proxy | None) -> str | None:
-    if declared is None:
+async def _proxy(secrets: Secrets, namespace: str, declared: Proxy | None, *, to: str) -> str | None:
+    """The proxy's address on the way to a URL, with its credentials; None: there is none on that way."""
+    if declared is None or declared.passed_by(to):
         return None
     fields = await _fields(secrets, namespace, declared.secret_ref)
     if not fields:
         return declared.url
     scheme, _, rest = declared.url.partition("://")
-    return f"{scheme}://{fields['username']}:{fields['password']}@{rest}"
+    return f"{scheme}://{quote(fields['username'], safe='')}:{quote(fields['password'], safe='')}@{rest}"

@@ -1,0 +1,67 @@
+"""The way to sources and targets, as a resource declares it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from homeroom.api import District, Proxy
+from homeroom.reconcile.connect import Outside
+from homeroom.sources.oneroster_csv import OneRosterCSV
+
+PROXY = {
+    "url": "http://proxy.example:3128",
+    "secretRef": {"name": "proxy"},
+    "noProxy": ["sis.internal", ".Example.com", "10.1.2.3", "::1"],
+}
+
+
+@pytest.mark.parametrize(
+    ("url", "direct"),
+    [
+        ("https://sis.internal/export.zip", True),
+        ("https://SIS.internal:8443/export.zip", True),
+        ("https://sis.internal./export.zip", True),
+        ("https://x.sis.internal/export.zip", False),
+        ("https://sis.example.com/export.zip", True),
+        ("https://example.com/export.zip", False),
+        ("https://badexample.com/export.zip", False),
+        ("https://10.1.2.3/export.zip", True),
+        ("https://[::1]/export.zip", True),
+        ("https://10.1.2.34/export.zip", False),
+        ("file:///export.zip", False),
+    ],
+)
+def test_what_no_proxy_names_is_reached_directly(url: str, *, direct: bool) -> None:
+    assert Proxy.model_validate(PROXY).passed_by(url) is direct
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_the_way_to_the_records_is_as_declared(monkeypatch: pytest.MonkeyPatch, *, direct: bool) -> None:
+    """Whatever stands in the proxy's password, its address is still the proxy's."""
+    made: dict[str, Any] = {}
+
+    class Source(OneRosterCSV):
+        def __init__(self, **how: Any) -> None:
+            made.update(how)
+            super().__init__(**how)
+
+    async def secret(*, namespace: str, name: str) -> Mapping[str, str]:
+        assert (namespace, name) == ("lakeside", "proxy")
+        return {"username": "u@s", "password": "p/w:@x"}
+
+    monkeypatch.setattr("homeroom.reconcile.connect.OneRosterCSV", Source)
+    host = "sis.internal" if direct else "sis.example"
+    document = {
+        "apiVersion": "homeroom.dev/v1alpha1",
+        "kind": "District",
+        "metadata": {"name": "d", "namespace": "lakeside", "uid": "1", "generation": 1},
+        "spec": {
+            "timeZone": "UTC",
+            "source": {"oneRosterCSV": {"url": f"https://{host}/export.zip"}, "proxy": PROXY},
+        },
+    }
+    await Outside(owner_id="here").source(District.model_validate(document), secret)
+    assert made["proxy"] == (None if direct else "http://u%40s:p%2Fw%3A%40x@proxy.example:3128")
