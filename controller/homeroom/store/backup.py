@@ -34,6 +34,9 @@ from homeroom.store import revision, schema
 RECORDS: Final = (
     schema.hold,
     schema.pool,
+    schema.licence_key,
+    schema.connection,
+    schema.delivery,
     schema.batch,
     schema.journal,
     schema.ledger,
