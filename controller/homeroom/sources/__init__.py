@@ -16,7 +16,7 @@ from homeroom.sources.base import (
     Source,
 )
 from homeroom.sources.links import fetch_links, read_links
-from homeroom.sources.snapshots import load, write
+from homeroom.sources.snapshots import load, scan, write
 
 __all__ = [
     "CREDENTIALS",
@@ -28,5 +28,6 @@ __all__ = [
     "fetch_links",
     "load",
     "read_links",
+    "scan",
     "write",
 ]

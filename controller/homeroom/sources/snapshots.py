@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -30,9 +31,9 @@ _COUNTS: Final = "counts.json"
 _CHECKSUMS: Final = "checksums.json"
 
 
-def _checksums(place: Path) -> dict[str, str]:
+def _checksums(place: Path, tables: Collection[str] = SCHEMAS.keys()) -> dict[str, str]:
     """The sha256 of each table's file."""
-    return {name: sha256((place / f"{name}.parquet").read_bytes()).hexdigest() for name in SCHEMAS}
+    return {name: sha256((place / f"{name}.parquet").read_bytes()).hexdigest() for name in tables}
 
 
 def write(snapshot: Snapshot, directory: Path) -> Path:
@@ -85,6 +86,21 @@ def load(directory: Path, digest: str) -> Snapshot:
     except (OSError, PolarsError, ValueError) as error:
         raise _broken(digest) from error
     return Snapshot(digest=digest, roster=roster, findings=findings, counts=counts, credentials=credentials)
+
+
+def scan(directory: Path, digest: str, *tables: str) -> tuple[pl.LazyFrame, ...]:
+    """Some tables of the snapshot with this digest, for whoever needs a small part of them; to be collected at once.
+
+    Raises TransientError (SnapshotBroken) when one of them is missing or damaged.
+    """
+    place = directory / digest
+    try:
+        noted = json.loads((place / _CHECKSUMS).read_text(encoding="utf-8"))
+        if any(noted[name] != found for name, found in _checksums(place, tables).items()):
+            raise _broken(digest)
+        return tuple(pl.scan_parquet(place / f"{name}.parquet").cast(dict(SCHEMAS[name])) for name in tables)
+    except (OSError, PolarsError, ValueError, KeyError) as error:
+        raise _broken(digest) from error
 
 
 def _broken(digest: str) -> TransientError:

@@ -2,8 +2,9 @@
 
 `schema` has the tables, `revision` makes them or lets `migrations` (Alembic) bring older ones up to date, `store` is
 the door for everybody else, `forgetting` what it does when somebody is to be forgotten, `backup` its records as one
-file. What can be read again from the targets' marks is derived (ledger, baseline), the journal is a record. All calls
-block: the loop hands them to a thread. Nothing is decided here.
+file; `licences` has keys and connections, `web` what the web service tells and keeps. What can be read again from the
+targets' marks is derived (ledger, baseline), the journal is a record. All calls block: the loop hands them to a thread.
+Nothing is decided here.
 """
 
 from homeroom.store.backup import BackupError, Manifest
@@ -25,12 +26,14 @@ from homeroom.store.store import (
     Store,
     StoredBaseline,
 )
+from homeroom.store.web import LICENCE_SCHEMA, Purpose, Ticket, Web
 
 __all__ = [
     "CONNECTIONS_SCHEMA",
     "DELIVERIES_SCHEMA",
     "GRANTS_SCHEMA",
     "KEYS_SCHEMA",
+    "LICENCE_SCHEMA",
     "Accepted",
     "BackupError",
     "Door",
@@ -42,6 +45,7 @@ __all__ = [
     "Manifest",
     "Origin",
     "Passed",
+    "Purpose",
     "RevisionError",
     "RunRow",
     "Seated",
@@ -49,4 +53,6 @@ __all__ = [
     "StillThereError",
     "Store",
     "StoredBaseline",
+    "Ticket",
+    "Web",
 ]

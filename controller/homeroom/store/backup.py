@@ -46,8 +46,16 @@ RECORDS: Final = (
     schema.secret,
 )
 """What a back-up has, in this order. The ledger is derived, but for the user names of accounts that are gone."""
-DERIVED: Final = (schema.leader, schema.accepted, schema.door, schema.baseline, schema.run)
-"""What it has not: read again, or said anew by whoever runs next."""
+DERIVED: Final = (
+    schema.leader,
+    schema.accepted,
+    schema.door,
+    schema.baseline,
+    schema.run,
+    schema.licence,
+    schema.ticket,
+)
+"""What it has not: read again, said anew by whoever runs next, or, as a ticket, asked for again."""
 
 _FORMAT: Final = 1
 _MANIFEST: Final = "manifest.json"

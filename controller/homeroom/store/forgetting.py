@@ -160,6 +160,9 @@ def unseat(connection: sa.Connection, owners: Owners, person: str) -> bool:
 
 def unconnect(connection: sa.Connection, owners: Owners, person: str) -> bool:
     """Take out that the person was connected to licences, or removed colleagues; whether there was any of it."""
+    tickets = schema.ticket
+    of_person = (tickets.c.namespace == owners.namespace, tickets.c.district == owners.district)
+    connection.execute(sa.delete(tickets).where(*of_person, tickets.c.teacher == person))
     table = schema.connection
     here = (table.c.namespace == owners.namespace, table.c.district == owners.district)
     own = connection.execute(sa.delete(table).where(*here, table.c.teacher == person)).rowcount

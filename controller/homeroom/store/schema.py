@@ -215,6 +215,37 @@ delivery = sa.Table(
     comment="mails with a licence's key (`digest`); `address`: keyed SHA-256 of whom to, readable by nobody",
 )
 
+licence = sa.Table(
+    "licence",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("licence", NAME, primary_key=True),
+    sa.Column("pool_namespace", NAME, nullable=False),
+    sa.Column("pool", NAME, nullable=False),
+    sa.Column("district", NAME, nullable=False),
+    sa.Column("school", SOURCE_ID, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("granted", sa.Integer, nullable=False),
+    sa.Column("used", sa.Integer, nullable=False),
+    sa.Column("waiting", sa.Integer, nullable=False),
+    sa.Index(None, "pool_namespace", "pool"),
+    comment="what the web service tells of a licence, as of the last run of its pool that changed something of it",
+)
+
+ticket = sa.Table(
+    "ticket",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("purpose", sa.String(16), nullable=False),
+    sa.Column("namespace", NAME, nullable=False),
+    sa.Column("district", NAME, nullable=False),
+    sa.Column("teacher", SOURCE_ID, nullable=False),
+    sa.Column("key", sa.String(64)),
+    sa.Column("expires_at", sa.DateTime, nullable=False),
+    sa.Index(None, "expires_at"),
+    comment="links mailed to teachers and their sessions, by SHA-256 of the random word in link or cookie",
+)
+
 origin = sa.Table(
     "origin",
     metadata,

@@ -61,6 +61,7 @@ from homeroom.store.forgetting import (
     withdrawn_names,
 )
 from homeroom.store.licences import Licences, alone
+from homeroom.store.web import Web
 
 _TOLD: Final = ("app", "op", "kind", "school", "key", "class_key", "role", "cause", "hold", "result", "error")
 """Columns of the journal that `history` tells."""
@@ -238,6 +239,7 @@ class Store:
         self._engine = engine
         self._directory = directory
         self.licences = Licences(engine, self._writing)
+        self.web = Web(engine, self._writing)
 
     @classmethod
     def open(cls, url: str, directory: Path, *, read_only: bool = False, as_it_is: bool = False) -> Self:
