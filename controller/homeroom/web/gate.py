@@ -1,0 +1,105 @@
+"""What every request has to pass, and every answer to carry. Neighbours: `site` (the pages), `server` (connections).
+
+::
+
+    request --> from our own form? --> not too large? --> in time? --> page --> headers that keep others out
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from time import monotonic
+from typing import Final
+from urllib.parse import parse_qsl
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_BODY: Final = 4096
+"""Bytes of a form; ours need some hundred."""
+_BODY_SECONDS: Final = 10.0
+_FIELDS: Final = 10
+
+HEADERS: Final = {
+    # No script, no picture, no frame; style sheets and forms of our own only.
+    "content-security-policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'",
+    "x-frame-options": "DENY",
+    "x-content-type-options": "nosniff",
+    # Others are told nothing, and so nobody sees a link with its word. Not `no-referrer`: with it browsers would send
+    # `Origin: null` with our own forms.
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "cache-control": "no-store",
+}
+
+log = structlog.get_logger(__name__)
+
+
+class Gate:
+    """Wraps the pages. `origin`: scheme and host of our pages, as browsers write them."""
+
+    def __init__(self, app: ASGIApp, *, origin: str) -> None:
+        self._app, self._origin = app, origin
+        self._headers = HEADERS | (
+            {"strict-transport-security": "max-age=31536000"} if origin.startswith("https:") else {}
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; as ASGI has it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = monotonic(), 500
+
+        async def guarded(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, guarded)
+        except Exception as error:  # noqa: BLE001 - the page for it has been sent; here it is told
+            # Where it happened, not its words: they may repeat what somebody entered, or a row of the store.
+            frames = traceback.extract_tb(error.__traceback__)
+            places = [f"{frame.name}:{frame.lineno}" for frame in frames[-5:]]
+            log.error("a request failed", error=type(error).__name__, places=places)  # noqa: TRY400 - see above
+        finally:
+            # The route, never the path, which may have a link's word; and no address of anybody.
+            route = getattr(scope.get("route"), "path", "")
+            if route not in {"/livez", "/readyz"}:
+                milliseconds = round((monotonic() - began) * 1000)
+                log.info("request", method=scope["method"], route=route, status=status, milliseconds=milliseconds)
+
+    def ours(self, request: Request) -> bool:
+        """Whether a form was sent by one of our own pages: each browser says from where it sends one."""
+        return request.headers.getlist("origin") == [self._origin]
+
+
+async def form(request: Request) -> dict[str, str]:
+    """The fields of a form. Raises HTTPException when it is too large, too slow, or none."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
+        raise HTTPException(415)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _BODY:
+                    raise HTTPException(413)
+    except TimeoutError as error:
+        raise HTTPException(408) from error
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS, errors="strict"))
+    except ValueError as error:
+        raise HTTPException(400) from error
