@@ -92,7 +92,7 @@ def command(
     Logs in as the pod's ServiceAccount, or by $KUBECONFIG. SIGTERM stops it in peace; exit code 1 means that it had to
     stop at once (a lost Lease, say) and wants to be started again.
     """
-    host, port = _address(listen)
+    host, port = address(listen)
     settings = Settings(
         owner_id=owner_id,
         namespace=lease_namespace,
@@ -109,7 +109,8 @@ def command(
     return main(settings, build=build, routes=routes)
 
 
-def _address(text: str) -> tuple[str, int]:
+def address(text: str) -> tuple[str, int]:
+    """Host and port of an option `--listen`. Raises BadParameter."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise typer.BadParameter(

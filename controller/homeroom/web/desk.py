@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -24,6 +23,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from homeroom.mail import is_address
 from homeroom.reconcile.ports import Clock
 from homeroom.seats.keys import digest
 from homeroom.store import Purpose, Store, Ticket
@@ -36,16 +36,14 @@ _WAITING: Final = 200
 """Requests that may wait; whoever comes then is told to come again."""
 _WORKERS: Final = 4
 """A mail server that does not answer holds up so many at a time."""
-_ADDRESS: Final = re.compile(r"[^\s@<>\"(),:;\[\]\\]{1,64}@[^\s@<>\"(),:;\[\]\\]{1,255}")
-"""What we send mail to; anything else in the records is no address."""
 
 log = structlog.get_logger(__name__)
 
 
 class Mailer(Protocol):
-    """Sends mail."""
+    """Sends mail: `homeroom.mail.Mailer`."""
 
-    async def send(self, to: str, subject: str, text: str) -> None:
+    async def send(self, to: str, subject: str, text: str, *, language: str = "en") -> None:
         """Hand a mail over to the mail server; raises what stands in the way."""
 
 
@@ -129,7 +127,7 @@ class Desk:
             log.warning("no link was sent", error="many links for one key")
             return
         for place, teacher in await asyncio.to_thread(self._found, wish, key):
-            if teacher.email is None or not _ADDRESS.fullmatch(teacher.email):
+            if teacher.email is None or not is_address(teacher.email):
                 log.warning("no link was sent", error="a teacher has no e-mail address in the records")
                 continue
             if not self._per_teacher.take(f"{place.namespace}/{place.district}/{teacher.id}"):
@@ -149,7 +147,8 @@ class Desk:
             # The language is in the link: a mail programme's browser need not be the one that asked.
             link = f"{self._public_url}/link/{made}?lang={wish.language.value}"
             text = say(wish.language, f"mail.{kind}.text", link=link, minutes=minutes(LINK_LIFETIME))
-            await self._mailer.send(teacher.email, say(wish.language, f"mail.{kind}.subject"), text)
+            subject = say(wish.language, f"mail.{kind}.subject")
+            await self._mailer.send(teacher.email, subject, text, language=wish.language.value)
             log.info("a link was sent", purpose=ticket.purpose.value)
 
     def _found(self, wish: Wish, key: str | None) -> list[tuple[_Place, Teacher]]:

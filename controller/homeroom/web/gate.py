@@ -2,7 +2,7 @@
 
 ::
 
-    request --> from our own form? --> not too large? --> in time? --> page --> headers that keep others out
+    request --> not too large? --> from a form of ours? --> all of it in time? --> page --> headers that keep others out
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_HEADERS: Final = 8192
+"""Bytes of a request before its body; browsers need one or two thousand."""
 _BODY: Final = 4096
 """Bytes of a form; ours need some hundred."""
 _BODY_SECONDS: Final = 10.0
@@ -67,7 +70,12 @@ class Gate:
                     headers.setdefault(name, value)
             await send(message)
 
+        size = len(scope["raw_path"]) + len(scope["query_string"])
+        size += sum(len(name) + len(value) for name, value in scope["headers"])
         try:
+            if size > _HEADERS:
+                await PlainTextResponse("too large\n", 431)(scope, receive, guarded)
+                return
             await self._app(scope, receive, guarded)
         except Exception as error:  # noqa: BLE001 - the page for it has been sent; here it is told
             # Where it happened, not its words: they may repeat what somebody entered, or a row of the store.

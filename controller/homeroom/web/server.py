@@ -20,7 +20,7 @@ from homeroom.web.site import Site
 from homeroom.web.staff import Staff
 
 _HEADERS: Final = 16 * 1024
-"""Bytes of a request before its body."""
+"""Bytes of a request that are waited for before its body; `gate` refuses it sooner."""
 _CONNECTIONS: Final = 256
 """At the same time; more are told to come again."""
 

@@ -380,7 +380,7 @@ class Site:
             t=partial(say, language),
             to=lambda path: path + suffix,
             # A page that answers a form cannot be asked for again in another language.
-            here=request.url.path if request.method in {"GET", "HEAD"} else None,
+            askable=request.method in {"GET", "HEAD"},
             language=language,
             languages=NAMES,
             alphabet=ALPHABET,
