@@ -42,7 +42,7 @@ from homeroom.seats.arbiter import Claim, Grant, Pool, Unit, told
 from homeroom.seats.assignment import DEMAND_SCHEMA, SEATS_SCHEMA, students_of, teachers_of
 from homeroom.seats.settlement import Settlement, licence_id, settle
 from homeroom.seats.units import UNIT_SCHEMA, SchoolUnit, resolve_all
-from homeroom.store import CONNECTIONS_SCHEMA, GRANTS_SCHEMA, Seating
+from homeroom.store import CONNECTIONS_SCHEMA, GRANTS_SCHEMA, LICENCE_SCHEMA, Seating
 
 _NO_KEYS: Final[Mapping[str, KeyState]] = MappingProxyType({})
 _NOBODY: Final = pl.DataFrame(schema=CONNECTIONS_SCHEMA)
@@ -361,6 +361,19 @@ def _pool(spec: LicensePoolSpec | None) -> Pool | None:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Words
+
+
+def told_to_teachers(licences: Sequence[SchoolLicense], said: Mapping[str, SchoolLicenseStatus]) -> pl.DataFrame:
+    """What the web service may tell of licences, by what was `said` of each: LICENCE_SCHEMA."""
+    rows = []
+    for licence in licences:
+        spec, name, namespace = licence.spec, licence.metadata.name, licence.metadata.namespace
+        status = said[licence_id(namespace, name)]
+        if spec.district_ref is not None:
+            place = (namespace, name, spec.district_ref.name, spec.school or spec.school_unit)
+            seats = (status.granted, status.used, status.waiting_students)
+            rows.append((*place, status.unit_name or spec.school_unit, *seats))
+    return pl.DataFrame(rows, LICENCE_SCHEMA, orient="row")
 
 
 def said_of_licences(

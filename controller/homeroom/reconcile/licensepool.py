@@ -51,6 +51,7 @@ from homeroom.reconcile.licences import (
     records_of,
     said_of_licences,
     said_of_pool,
+    told_to_teachers,
 )
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object, key_of
 from homeroom.reconcile.run import Report, Run
@@ -227,6 +228,10 @@ class LicensePoolRoot:
         )
         keys = await self.keys.settle(cluster, by_key, now=now)
         statuses = await asyncio.to_thread(_said, facts, outcome, key, keys, now)
+        if facts.pool is not None:
+            told = told_to_teachers(by_key, dict(statuses))
+            place = {"namespace": key.namespace, "pool": key.name}
+            await asyncio.to_thread(self.store.web.tell, told, **place, epoch=cluster.epoch)
         await at_once(cluster.write_status(objects[name], status.document()) for name, status in statuses)
         for name, state in keys.items():
             if state.fresh:

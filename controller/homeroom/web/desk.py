@@ -23,13 +23,15 @@ from typing import Final, Protocol
 
 import structlog
 
+from homeroom.api import Language
 from homeroom.mail import is_address
 from homeroom.reconcile.ports import Clock
 from homeroom.seats.keys import digest
+from homeroom.seats.letters import CODES
 from homeroom.store import Purpose, Store, Ticket
 from homeroom.web.limits import Limit
 from homeroom.web.staff import Staff, Teacher
-from homeroom.web.words import Language, say
+from homeroom.web.words import say
 
 LINK_LIFETIME: Final = timedelta(minutes=60)
 _WAITING: Final = 200
@@ -145,10 +147,10 @@ class Desk:
             await asyncio.to_thread(self._store.web.issue, ticket, digest=its_digest, now=self._clock.now())
             kind = "sign-in" if key is None else "connect"
             # The language is in the link: a mail programme's browser need not be the one that asked.
-            link = f"{self._public_url}/link/{made}?lang={wish.language.value}"
+            link = f"{self._public_url}/link/{made}?lang={CODES[wish.language]}"
             text = say(wish.language, f"mail.{kind}.text", link=link, minutes=minutes(LINK_LIFETIME))
             subject = say(wish.language, f"mail.{kind}.subject")
-            await self._mailer.send(teacher.email, subject, text, language=wish.language.value)
+            await self._mailer.send(teacher.email, subject, text, language=CODES[wish.language])
             log.info("a link was sent", purpose=ticket.purpose.value)
 
     def _found(self, wish: Wish, key: str | None) -> list[tuple[_Place, Teacher]]:

@@ -32,14 +32,16 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from homeroom.api import Language
 from homeroom.reconcile.ports import Clock
 from homeroom.seats.keys import ALPHABET, Connected, Ended, MistypedKeyError, normalised
+from homeroom.seats.letters import CODES
 from homeroom.store import LicenceName, Purpose, Store, Ticket
 from homeroom.web.desk import LINK_LIFETIME, Desk, Wish, digest_of, minutes, word
 from homeroom.web.gate import Gate, form
 from homeroom.web.limits import Limit, network
 from homeroom.web.staff import Staff
-from homeroom.web.words import NAMES, Language, preferred, say
+from homeroom.web.words import LANGUAGES, NAMES, preferred, say
 
 SESSION_LIFETIME: Final = timedelta(minutes=60)
 """From signing in on; who comes back later asks for another link."""
@@ -362,7 +364,7 @@ class Site:
     def _to(request: Request, path: str) -> Response:
         """Go on to a page of ours; `path` is always one of our own words."""
         chosen = _chosen(request)
-        return RedirectResponse(path + (f"?lang={chosen.value}" if chosen else ""), status_code=303)
+        return RedirectResponse(path + (f"?lang={CODES[chosen]}" if chosen else ""), status_code=303)
 
     def _page(
         self,
@@ -374,18 +376,18 @@ class Site:
         **values: object,
     ) -> Response:
         language, chosen = _language(request), _chosen(request)
-        suffix = f"?lang={chosen.value}" if chosen else ""
+        suffix = f"?lang={CODES[chosen]}" if chosen else ""
         html = self._templates.get_template(template).render(
             **values,
             t=partial(say, language),
             to=lambda path: path + suffix,
             # A page that answers a form cannot be asked for again in another language.
             askable=request.method in {"GET", "HEAD"},
-            language=language,
+            language=CODES[language],
             languages=NAMES,
             alphabet=ALPHABET,
         )
-        more = {"content-language": language.value, "vary": "accept-language"}
+        more = {"content-language": CODES[language], "vary": "accept-language"}
         return HTMLResponse(html, status, headers={**(headers or {}), **more})
 
 
@@ -395,8 +397,7 @@ def _kind(request: Request) -> str:
 
 def _chosen(request: Request) -> Language | None:
     """The language that was chosen on the page, if one was."""
-    wanted = request.query_params.get("lang", "")
-    return next((language for language in Language if language.value == wanted), None)
+    return LANGUAGES.get(request.query_params.get("lang", ""))
 
 
 def _language(request: Request) -> Language:

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 (Russian is one of the languages)
 """All that the pages and mails say, in each language, and which language a browser asks for. Pure.
 
 Neighbours: `site` and the templates (pages), `desk` (mails). A test compares the languages with each other.
@@ -5,21 +6,14 @@ Neighbours: `site` and the templates (pages), `desk` (mails). A test compares th
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Final
 
+from homeroom.api import Language
+from homeroom.seats.letters import CODES
 
-class Language(StrEnum):
-    """Languages of the pages, by their codes."""
-
-    EN = "en"
-    SV = "sv"
-    NL = "nl"
-    RU = "ru"
-
-
-_CODES: Final = frozenset(Language)
-NAMES: Final = {Language.EN: "English", Language.SV: "Svenska", Language.NL: "Nederlands", Language.RU: "Русский"}
+LANGUAGES: Final = {code: language for language, code in CODES.items()}
+"""Languages of the pages by their codes."""
+NAMES: Final = {"en": "English", "sv": "Svenska", "nl": "Nederlands", "ru": "Русский"}
 """How each language calls itself."""
 
 
@@ -33,9 +27,9 @@ def preferred(accept: str) -> Language:
         except ValueError:
             continue
         code = tag.strip().lower().split("-")[0]
-        if code in _CODES and weight > 0:
+        if code in LANGUAGES and weight > 0:
             wishes.append((-weight, place, code))
-    return Language(min(wishes)[2]) if wishes else Language.EN
+    return LANGUAGES[min(wishes)[2]] if wishes else Language.ENGLISH
 
 
 def say(language: Language, key: str, /, **values: object) -> str:
@@ -44,7 +38,7 @@ def say(language: Language, key: str, /, **values: object) -> str:
 
 
 def _in(en: str, sv: str, nl: str, ru: str) -> dict[Language, str]:
-    return {Language.EN: en, Language.SV: sv, Language.NL: nl, Language.RU: ru}
+    return {Language.ENGLISH: en, Language.SWEDISH: sv, Language.DUTCH: nl, Language.RUSSIAN: ru}
 
 
 TEXTS: Final[dict[str, dict[Language, str]]] = {
@@ -212,10 +206,10 @@ TEXTS: Final[dict[str, dict[Language, str]]] = {
     "used": _in("Seats in use", "Använda platser", "Gebruikte plaatsen", "Занято мест"),
     "waiting": _in("Students waiting", "Elever som väntar", "Wachtende leerlingen", "Учеников в ожидании"),
     "later": _in(
-        "What changes here counts soon, within an hour at most.",
-        "Det du ändrar här börjar gälla snart, som mest inom en timme.",
-        "Wat u hier verandert, telt binnenkort, hooguit binnen een uur.",
-        "Изменения вступают в силу в течение часа.",
+        "What changes here counts within some minutes.",
+        "Det du ändrar här gäller inom några minuter.",
+        "Wat u hier verandert, telt binnen enkele minuten.",
+        "Изменения вступают в силу в течение нескольких минут.",
     ),
     "colleagues": _in("Connected teachers", "Anslutna lärare", "Verbonden leraren", "Подключённые учителя"),
     "you": _in("you", "du", "u", "вы"),

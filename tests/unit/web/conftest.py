@@ -21,7 +21,7 @@ from homeroom.roster.digest import digest
 from homeroom.roster.findings import Findings
 from homeroom.seats import keys
 from homeroom.sources import CREDENTIALS, Snapshot, write
-from homeroom.store import LICENCE_SCHEMA, Accepted, Store
+from homeroom.store import LICENCE_SCHEMA, Accepted, LicenceName, Store
 from homeroom.web.desk import Desk, Mailer
 from homeroom.web.server import Settings, served
 
@@ -83,8 +83,9 @@ def tell(store: Store, *, title: str = "North School", granted: int = 30, used: 
 def store(tmp_path: Path) -> Iterator[Store]:
     store = Store.open(f"sqlite:///{tmp_path}/homeroom.db", tmp_path)
     serve_records(store, *SCHOOLS, *PEOPLE)
-    for licence, key in (("north", KEY), ("south", SOUTH_KEY)):
-        assert store.licences.take_key(keys.digest(key), namespace="n", licence=licence, at=NOW, epoch=1)
+    made = {"north": KEY, "south": SOUTH_KEY}
+    digests = {LicenceName("n", licence): keys.digest(key) for licence, key in made.items()}
+    store.licences.make_keys(digests, at=NOW, epoch=1)
     tell(store)
     yield store
     store.close()

@@ -135,7 +135,7 @@ async def test_a_link_dies_with_its_key(town: Town) -> None:
     path = await town.link("anna")
     form = (await town.browser.get(path)).form("/link?lang=en")
     other = keys.digest(keys.new_key(lambda n: n // 2))
-    assert town.store.licences.take_key(other, namespace="n", licence="north", at=NOW, epoch=1)
+    town.store.licences.make_keys({LicenceName("n", "north"): other}, at=NOW, epoch=1)
     assert (await town.browser.get(path)).status == 410
     assert (await town.browser.post("/link", form)).status == 410
     assert town.connected == []
