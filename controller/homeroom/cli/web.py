@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 from ipaddress import ip_network
-from pathlib import Path
 from time import monotonic
 from typing import Annotated, Literal
 
 import typer
 from yarl import URL
 
-from homeroom.cli import options, records
+from homeroom.cli import mail, options, records
 from homeroom.cli.operator import address
-from homeroom.mail import Mailer, MailServer
 from homeroom.operator.logs import configure
 from homeroom.web.server import Settings, run
 
@@ -29,17 +27,8 @@ def command(
             help="How browsers reach these pages, such as https://licences.example; links in mails begin with it.",
         ),
     ],
-    smtp_url_file: Annotated[
-        Path,
-        typer.Option(
-            envvar="HOMEROOM_SMTP_URL_FILE",
-            metavar="FILE",
-            help="File with the mail server's URL, such as smtp://user:password@mail.example:587.",
-        ),
-    ],
-    mail_from: Annotated[
-        str, typer.Option(envvar="HOMEROOM_MAIL_FROM", metavar="ADDRESS", help="The address that mails are from.")
-    ],
+    smtp_url_file: mail.SmtpUrlFile = None,
+    mail_from: mail.MailFrom = None,
     store: options.Store = None,
     data: options.Data = options.DATA,
     listen: Annotated[
@@ -73,10 +62,12 @@ def command(
         port=port,
         trusted_proxies=[_network(text) for text in trusted_proxy or ()],
     )
-    mailer = Mailer(MailServer.from_file(smtp_url_file, sender=mail_from))
+    post = mail.post(smtp_url_file, mail_from, None)
+    if post is None:
+        raise typer.BadParameter("is needed: links are mailed", param_hint="--smtp-url-file")
     opened = records.open_store(store, data, write=True)
     try:
-        asyncio.run(run(settings, store=opened, mailer=mailer, clock=_Clock()))
+        asyncio.run(run(settings, store=opened, mailer=post.mailer, clock=_Clock()))
     finally:
         opened.close()
 
