@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -23,6 +24,8 @@ _HEADERS: Final = 16 * 1024
 """Bytes of a request that are waited for before its body; `gate` refuses it sooner."""
 _CONNECTIONS: Final = 256
 """At the same time; more are told to come again."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +93,8 @@ async def run(settings: Settings, *, store: Store, mailer: Mailer, clock: Clock)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with served(settings, store=store, mailer=mailer, clock=clock):
+    async with served(settings, store=store, mailer=mailer, clock=clock) as (port, _):
+        log.info("serving", port=port)
         await stop.wait()
 
 

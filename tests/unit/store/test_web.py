@@ -1,4 +1,4 @@
-"""What is told of licences is written only where it is new; a ticket is good once, for a while, and only by its word."""
+"""What is told of licences is written only where it is new; a ticket is good once, and for a while."""
 
 from __future__ import annotations
 
