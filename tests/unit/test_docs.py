@@ -15,7 +15,9 @@ from homeroom.plan import Guard
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-HOLDS, SAFETY, REQUIREMENTS = ((DOCS / name).read_text() for name in ("holds.md", "safety.md", "requirements.md"))
+HOLDS, SAFETY, REQUIREMENTS, WEB = (
+    (DOCS / name).read_text() for name in ("holds.md", "safety.md", "requirements.md", "web.md")
+)
 
 
 @cache
@@ -35,7 +37,7 @@ def rows(page: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-@pytest.mark.parametrize("page", [SAFETY, REQUIREMENTS], ids=["safety", "requirements"])
+@pytest.mark.parametrize("page", [SAFETY, REQUIREMENTS, WEB], ids=["safety", "requirements", "web"])
 def test_every_test_that_is_named_is_there(page: str) -> None:
     named = re.findall(r"`([^`]*)::([^`]*)`", page)
     assert named
