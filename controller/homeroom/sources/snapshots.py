@@ -98,7 +98,7 @@ def scan(directory: Path, digest: str, *tables: str) -> tuple[pl.LazyFrame, ...]
         noted = json.loads((place / _CHECKSUMS).read_text(encoding="utf-8"))
         if any(noted[name] != found for name, found in _checksums(place, tables).items()):
             raise _broken(digest)
-        return tuple(pl.scan_parquet(place / f"{name}.parquet").cast(dict(SCHEMAS[name])) for name in tables)
+        return tuple(pl.scan_parquet(place / f"{name}.parquet").cast(SCHEMAS[name]) for name in tables)
     except (OSError, PolarsError, ValueError, KeyError) as error:
         raise _broken(digest) from error
 
