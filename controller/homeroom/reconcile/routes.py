@@ -35,9 +35,19 @@ def _roots(cluster: Cluster, obj: Object) -> Iterator[Key]:
         yield from pools_of_district(cluster, key_of(obj))
         yield from _of_district(cluster, "LearningApp", namespace, obj["metadata"]["name"])
         yield from _of_district(cluster, "School", namespace, obj["metadata"]["name"])  # they name its contact
+    elif kind == "LicensePool":
+        yield from apps_of_pool(cluster, key_of(obj))
     elif kind == "School":
         # Somebody edited or deleted a row that only we write: its district makes it again.
         yield Key("District", namespace, (spec.get("districtRef") or {}).get("name", ""))
+
+
+def apps_of_pool(cluster: Cluster, pool: Key) -> Iterator[Key]:
+    """LearningApps, of any namespace, that are for those who hold a seat of this pool."""
+    for obj in cluster.every("LearningApp"):
+        reference = (obj["spec"].get("seating") or {}).get("poolRef") or {}
+        if (reference.get("namespace") or obj["metadata"]["namespace"], reference.get("name")) == pool[1:]:
+            yield key_of(obj)
 
 
 def _of_district(cluster: Cluster, kind: str, namespace: str, district: str) -> Iterator[Key]:

@@ -163,13 +163,15 @@ def diff(
     edit: Cause = Cause.SHARING_CHANGED,
     removal_before: Removal | None = None,
     denied: Collection[str] = (),
+    unseated: Desired | None = None,
 ) -> Plan:
     """Compare, and say why.
 
     `roster` and `today`: the records behind `desired` and the day they were shared for, to tell an ended enrollment
     from a vanished one. `intermediate`: what the rules of the last applied plan make of the same records; given only
     when the rules have changed since; `edit`: the cause of what follows from that. `removal_before`: the
-    removal of the last applied plan. `denied`: source ids of people who must be out whatever else holds.
+    removal of the last applied plan. `denied`: source ids of people who must be out whatever else holds. `unseated`:
+    what the rules share, seats or no seats; given when the app is for those only who hold a seat.
 
     What has to wait for its day is in the plan with the moment when it is due, counted from the end of its last reason
     as the baseline has it, or else from `now`. Without `now` everything is due.
@@ -212,6 +214,7 @@ def diff(
         edited=edited,
         denied=denied,
         renumbered=_renumbered(rows, desired, actual),
+        unseated=unseated,
     )
     if baseline is None or now is None:
         return Plan.of(rows)
@@ -650,6 +653,7 @@ def _with_causes(
     edited: pl.DataFrame,
     denied: Collection[str],
     renumbered: pl.DataFrame,
+    unseated: Desired | None,
 ) -> pl.DataFrame:
     """Rows of a plan with the column `cause` (invariant 12), without those that are spared."""
     adoption = pl.lit(Cause.ADOPTION.value)
@@ -674,6 +678,7 @@ def _with_causes(
         _looked_up(keys, baseline.kept, "cause").alias("kept_cause"),
         _looked_up(keys, baseline.unapplied, "cause").alias("unapplied_cause"),
         has(in_state(keys, intermediate) if intermediate else None).alias("by_old_rules"),
+        has(in_state(keys, unseated) if unseated else None).alias("shared"),
         has(edited).alias("edited"),
         _looked_up(keys, baseline.kept, "passed").is_not_null().alias("passed_before"),
         (_looked_up(keys, over, "cause") if over is not None else pl.lit(None, pl.String)).alias("over"),
@@ -684,6 +689,12 @@ def _with_causes(
             how="left",
             maintain_order="left",
         )["renumbered"].fill_null(value=False),
+        updates.join(
+            _newly_seated(unseated, baseline).with_columns(newly_seated=pl.lit(value=True)),
+            on=["school", "key"],
+            how="left",
+            maintain_order="left",
+        )["newly_seated"].fill_null(value=False),
         updates.join(names, on=["school", "key"], how="left", maintain_order="left")["name_before"],
         (~pl.col("school").is_in(_known_schools(baseline).implode())).alias("new"),
     )
@@ -709,6 +720,8 @@ def _with_causes(
         .then("kept_cause")
         .when(leaving & pl.col("by_old_rules"))
         .then(pl.lit(edit.value))
+        .when(leaving & pl.col("shared"))
+        .then(pl.lit(Cause.SEATS_CHANGED.value))
         .when(leaving & pl.col("over").is_not_null())
         .then("over")
         .when(leaving & pl.col("moves"))
@@ -729,9 +742,20 @@ def _with_causes(
         .then(pl.lit(Cause.DRIFT.value))
         .when(pl.lit(value=intermediate is not None) & ~pl.col("by_old_rules"))
         .then(pl.lit(Cause.SHARING_CHANGED.value))
+        .when("newly_seated")
+        .then(pl.lit(Cause.SEATS_CHANGED.value))
         .otherwise(pl.lit(Cause.SOURCE_ADDED.value))
     )
     return known.with_columns(cause.alias("cause")).filter(~(pl.col("spared") & reason)).select(*rows.columns, "cause")
+
+
+def _newly_seated(unseated: Desired | None, baseline: Baseline) -> pl.DataFrame:
+    """[school, key] of students whom the app did not have: whoever of them is wanted now has been given a seat."""
+    if unseated is None:
+        return pl.DataFrame(schema={"school": pl.String, "key": pl.String})
+    students = _named(unseated.people, unseated.schools).filter(~pl.col("staff")).select("school", "key")
+    before = _named(baseline.desired.people, baseline.desired.schools).select("school", "key")
+    return students.join(before, on=["school", "key"], how="anti")
 
 
 def _renumbered(rows: pl.DataFrame, desired: Desired, actual: Actual) -> pl.DataFrame:
