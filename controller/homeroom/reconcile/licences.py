@@ -31,7 +31,7 @@ from homeroom.api import (
     conditions,
 )
 from homeroom.api.conditions import ConditionType
-from homeroom.reconcile.ports import Cluster, Key, Object
+from homeroom.reconcile.ports import Cluster, Key, Object, key_of
 from homeroom.reconcile.run import Ending
 from homeroom.roster.shared import View, barring
 from homeroom.roster.tables import Roster
@@ -49,6 +49,14 @@ def pool_of(licence: Object) -> Key:
     reference = (licence.get("spec") or {}).get("poolRef") or {}
     namespace = reference.get("namespace") or licence["metadata"]["namespace"]
     return Key("LicensePool", namespace, reference.get("name", ""))
+
+
+def apps_of_pool(cluster: Cluster, pool: Key) -> Iterator[Key]:
+    """LearningApps, of any namespace, that are for those who hold a seat of this pool."""
+    for obj in cluster.every("LearningApp"):
+        reference = (obj["spec"].get("seating") or {}).get("poolRef") or {}
+        if (reference.get("namespace") or obj["metadata"]["namespace"], reference.get("name")) == pool[1:]:
+            yield key_of(obj)
 
 
 def pools_of_district(cluster: Cluster, district: Key) -> list[Key]:

@@ -9,7 +9,8 @@
 
 All under the pool's key, so no two runs share out the same seats. A licence by which somebody holds a seat carries our
 finalizer before that is stored: its deletion is seen, and what it gave is taken back before it goes. Neighbours:
-`licences` (decides, and finds the words), `district` (wakes pools when records change).
+`licences` (decides, and finds the words), `district` (wakes pools when records change), `learningapp` (has in an app
+who holds a seat, and is woken when that changes).
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from homeroom.reconcile.licences import (
     Licence,
     Outcome,
     Records,
+    apps_of_pool,
     decide,
     pool_of,
     records_of,
@@ -139,6 +141,7 @@ class LicensePoolRoot:
             ending=ending,
             again=min(AGAIN, _rest_of_day(spec, now)),
             summary=status.model_dump(include={"capacity", "granted", "used", "demand", "waiting_students"}),
+            wakes=() if outcome.after.equals(before) else tuple(apps_of_pool(run.cluster, run.key)),
         )
 
     # -- gather -------------------------------------------------------------------------------------------------

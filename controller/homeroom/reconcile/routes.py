@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from homeroom.reconcile.licences import pool_of, pools_of_district
+from homeroom.reconcile.licences import apps_of_pool, pool_of, pools_of_district
 from homeroom.reconcile.ports import Cluster, Key, Object, key_of
 
 
@@ -40,14 +40,6 @@ def _roots(cluster: Cluster, obj: Object) -> Iterator[Key]:
     elif kind == "School":
         # Somebody edited or deleted a row that only we write: its district makes it again.
         yield Key("District", namespace, (spec.get("districtRef") or {}).get("name", ""))
-
-
-def apps_of_pool(cluster: Cluster, pool: Key) -> Iterator[Key]:
-    """LearningApps, of any namespace, that are for those who hold a seat of this pool."""
-    for obj in cluster.every("LearningApp"):
-        reference = (obj["spec"].get("seating") or {}).get("poolRef") or {}
-        if (reference.get("namespace") or obj["metadata"]["namespace"], reference.get("name")) == pool[1:]:
-            yield key_of(obj)
 
 
 def _of_district(cluster: Cluster, kind: str, namespace: str, district: str) -> Iterator[Key]:
