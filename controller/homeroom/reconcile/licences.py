@@ -227,7 +227,7 @@ def decide(facts: Facts) -> Outcome:
     after = Seating(
         grants=pl.DataFrame(rows, GRANTS_SCHEMA, orient="row").sort("licence"),
         seats=settlement.assignment.seats if facts.grace is not None else _anew(settlement, facts.today),
-        records=_digests(facts),
+        records=_digests(facts) if facts.pool is not None or rows else {},
     )
     return Outcome(
         settlement=settlement,

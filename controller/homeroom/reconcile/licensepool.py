@@ -116,7 +116,7 @@ class LicensePoolRoot:
         admitted = await _admitted(run.cluster, spec, run.key, {each.namespace for each in parsed})
         # Of a namespace that is not admitted nothing is looked at: it could be made to take as long as it likes.
         looked = [each for each in parsed if each.namespace in admitted]
-        units, problem, records = await self._records(run, looked, before.seats["district"].unique())
+        units, problem, records = await self._records(run, looked, before)
         facts = Facts(
             pool=spec,
             licences=parsed,
@@ -147,14 +147,18 @@ class LicensePoolRoot:
     # -- gather -------------------------------------------------------------------------------------------------
 
     async def _records(
-        self, run: Run[LicensePool], licences: Sequence[Licence], seated: Iterable[str]
+        self, run: Run[LicensePool], licences: Sequence[Licence], before: Seating
     ) -> tuple[pl.DataFrame | None, str, dict[str, Records]]:
-        """The register (None: not known, and why), and what each district has for the pool; one after the other."""
+        """The register (None: not known, and why), and what each district has for the pool; one after the other.
+
+        Of a district that has no licence any more it stays known that nobody there holds a seat.
+        """
         registry = run.resource.spec.unit_registry
         source = ""
         if registry.type is RegistryType.SOURCE and registry.district_ref is not None:
             source = licence_id(run.key.namespace, registry.district_ref.name)
-        of_district: dict[str, list[Licence]] = {name: [] for name in (source, *seated) if name}
+        known = (source, *before.seats["district"].unique(), *before.records)
+        of_district: dict[str, list[Licence]] = {name: [] for name in known if name}
         for each in licences:
             if each.district is not None:
                 of_district.setdefault(each.district, []).append(each)
@@ -272,10 +276,10 @@ def _look(
     except InvalidSpecError:
         return Records(problem=f"{named} is invalid")
     assert isinstance(district, District)
-    if not needed:
-        return Records(denied=district.spec.denied())
     place = {"namespace": key.namespace, "district": key.name}
     accepted = store.accepted(**place)
+    if not needed:
+        return Records(denied=district.spec.denied(), digest=accepted.serving if accepted is not None else "")
     if accepted is None:
         return Records(problem=f"{named} has no accepted snapshot yet", denied=district.spec.denied())
     try:

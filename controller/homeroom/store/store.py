@@ -808,10 +808,10 @@ class Store:
         )
 
     def save_seating(self, seating: Seating, *, namespace: str, pool: str, epoch: int) -> None:
-        """Replace it, grants and seats at once; a pool that has given nothing leaves no trace."""
+        """Replace it, grants and seats at once; a pool that has never given anything leaves no trace."""
         table = schema.pool
         with self._writing(epoch) as connection:
-            if seating.grants.is_empty() and seating.seats.is_empty():
+            if seating.grants.is_empty() and seating.seats.is_empty() and not seating.records:
                 connection.execute(sa.delete(table).where(table.c.namespace == namespace, table.c.name == pool))
                 return
             row = {

@@ -8,6 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 from tests.unit.reconcile.nights import APP, DISTRICT, Nights
+from tests.unit.reconcile.test_licensepool import POOL as REAL_POOL
+from tests.unit.reconcile.test_licensepool import World as Licensed
 
 from homeroom.reconcile.ports import Key
 from homeroom.seats.assignment import SEATS_SCHEMA
@@ -142,3 +144,72 @@ async def test_before_the_first_answer_no_student_comes(tmp_path: Path) -> None:
     teachers = {row["userSourcedId"] for row in world.records.rows("roles", role="teacher")}
     assert {person for _, _, person in world.members()} <= teachers
     assert world.members()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# With a pool that gives the seats itself
+
+
+@pytest.fixture
+async def licensed(tmp_path: Path) -> Licensed:
+    """One school has licences for all its students but five, the others have none; the app is for who holds a seat."""
+    world = await Licensed.with_pool(tmp_path)
+    world.licence("rowan", world.students("s-001") - 5)
+    world.declare(APP, removal={"grace": "0s"}, seating={"poolRef": {"name": REAL_POOL.name}}, firstSync="Automatic")
+    await world.run(REAL_POOL, APP)
+    await world.approve(*world.holds(APP), of=APP)  # administrators
+    return world
+
+
+def present(world: Licensed) -> set[str | None]:
+    students = {row["userSourcedId"] for row in world.records.rows("roles", role="student")}
+    return {one.key for one in world.product.people.values() if not one.suspended and one.key in students}
+
+
+def seated(world: Licensed) -> set[str]:
+    return set(world.seating().seats["student"])
+
+
+async def test_exactly_the_seated_are_there_and_a_seat_that_falls_free_brings_the_next(licensed: Licensed) -> None:
+    assert len(seated(licensed)) == licensed.students("s-001") - 5
+    assert present(licensed) == seated(licensed) & present(licensed)
+    assert present(licensed), "nobody whom the rules share holds a seat"
+    assert licensed.said(APP, "SeatsKnown").startswith("SeatsKnown: ")
+    leaver = min(present(licensed), key=str)
+    for file, column in (("roles", "userSourcedId"), ("enrollments", "userSourcedId"), ("users", "sourcedId")):
+        licensed.records.remove(file, **{column: str(leaver)})
+    before = present(licensed)
+    await licensed.night()
+    assert present(licensed) == before - {leaver}  # the seat is kept for a week, in case of an error of a night
+    await licensed.night(days=8)
+    await licensed.run(REAL_POOL)
+    assert len(seated(licensed)) == licensed.students("s-001") + 1 - 5
+    assert present(licensed) <= seated(licensed)
+    assert leaver not in seated(licensed)
+
+
+async def test_a_new_reading_is_gone_by_once_the_pool_has_looked_at_it(licensed: Licensed) -> None:
+    before = present(licensed)
+    licensed.records.rows("users", sourcedId=min(str(one) for one in before))[0]["givenName"] = "Renamed"
+    await licensed.night()  # the app has its run before the pool has
+    assert licensed.said(APP, "SeatsKnown").startswith("SeatsKnown: ")
+    assert present(licensed) == before
+
+
+async def test_a_licence_that_is_deleted_takes_its_students_with_it_once_that_was_seen(licensed: Licensed) -> None:
+    await licensed.delete(Key("SchoolLicense", "lakeside", "rowan"))
+    assert seated(licensed) == set()
+    await licensed.run(APP)
+    while licensed.holds(APP):
+        await licensed.approve(*licensed.holds(APP), of=APP)
+    assert present(licensed) == set()
+    teachers = {row["userSourcedId"] for row in licensed.records.rows("roles", role="teacher")}
+    assert {person for _, _, person in licensed.members()} <= teachers
+
+
+async def test_a_pool_that_is_deleted_takes_nobody_with_it(licensed: Licensed) -> None:
+    before = present(licensed)
+    await licensed.delete(REAL_POOL)
+    await licensed.night()
+    assert present(licensed) == before
+    assert licensed.said(APP, "SeatsKnown").startswith("SeatsUnknown: ")
