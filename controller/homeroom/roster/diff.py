@@ -214,6 +214,7 @@ def diff(
         edited=edited,
         denied=denied,
         renumbered=_renumbered(rows, desired, actual),
+        desired=desired,
         unseated=unseated,
     )
     if baseline is None or now is None:
@@ -653,6 +654,7 @@ def _with_causes(
     edited: pl.DataFrame,
     denied: Collection[str],
     renumbered: pl.DataFrame,
+    desired: Desired,
     unseated: Desired | None,
 ) -> pl.DataFrame:
     """Rows of a plan with the column `cause` (invariant 12), without those that are spared."""
@@ -681,6 +683,7 @@ def _with_causes(
         has(in_state(keys, unseated) if unseated else None).alias("shared"),
         has(edited).alias("edited"),
         _looked_up(keys, baseline.kept, "passed").is_not_null().alias("passed_before"),
+        _have_moved(keys, baseline, desired).alias("have_moved"),
         (_looked_up(keys, over, "cause") if over is not None else pl.lit(None, pl.String)).alias("over"),
         moves(rows).alias("moves"),
         updates.join(
@@ -716,7 +719,7 @@ def _with_causes(
         .when(leaving & pl.col("edited"))
         .then(pl.lit(Cause.SPEC_CHANGED.value))
         # Who was to move once, and now goes nowhere, leaves; but not who moved, and whose account waits to be closed.
-        .when(leaving & ((pl.col("kept_cause") != Cause.MOVED.value) | pl.col("passed_before")))
+        .when(leaving & ((pl.col("kept_cause") != Cause.MOVED.value) | pl.col("passed_before") | pl.col("have_moved")))
         .then("kept_cause")
         .when(leaving & pl.col("by_old_rules"))
         .then(pl.lit(edit.value))
@@ -747,6 +750,35 @@ def _with_causes(
         .otherwise(pl.lit(Cause.SOURCE_ADDED.value))
     )
     return known.with_columns(cause.alias("cause")).filter(~(pl.col("spared") & reason)).select(*rows.columns, "cause")
+
+
+def _have_moved(keys: pl.DataFrame, baseline: Baseline, desired: Desired) -> pl.Series:
+    """Which of `keys` (`IDENTITY`) were to go by a move that stands: all that was wanted with it still is."""
+    what = ["kind", "key", "role"]
+    kept = baseline.kept.filter(pl.col("cause") == Cause.MOVED.value).select(IDENTITY)
+    movers = keys.join(kept, on=list(IDENTITY), how="semi", nulls_equal=True).select(what).unique()
+    had, have = _places_of(movers, baseline.desired), _places_of(movers, desired)
+    withdrawn = had.join(have, on=list(IDENTITY), how="anti", nulls_equal=True)
+    there = have.select(what).unique().join(withdrawn, on=what, how="anti", nulls_equal=True)
+    found = keys.select(what).join(
+        there.with_columns(there=pl.lit(value=True)), on=what, how="left", nulls_equal=True, maintain_order="left"
+    )["there"]
+    return found.fill_null(value=False)
+
+
+def _places_of(whom: pl.DataFrame, state: Desired) -> pl.DataFrame:
+    """`IDENTITY` of all accounts and places in classes that `state` has for these [kind, key, role]."""
+    if whom.is_empty():
+        return pl.DataFrame(schema=IDENTITY_SCHEMA)
+    people = _named(state.people, state.schools).select("school", "key", person="row").join(whom, on="key", how="semi")
+    classes = state.classes.select(class_key="key").with_row_index("class")
+    members = state.memberships.with_columns(pl.col("role").cast(pl.String)).join(people, on="person")
+    parts = [
+        people.with_columns(kind=pl.lit(Kind.PERSON.value)),
+        members.join(classes, on="class").with_columns(kind=pl.lit(Kind.MEMBERSHIP.value)),
+    ]
+    rows = _rows_of(IDENTITY_SCHEMA, pl.concat(parts, how="diagonal_relaxed"))
+    return rows.join(whom, on=whom.columns, how="semi", nulls_equal=True)
 
 
 def _newly_seated(unseated: Desired | None, baseline: Baseline) -> pl.DataFrame:
