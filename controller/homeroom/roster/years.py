@@ -1,0 +1,233 @@
+r"""Which class a section is: the section in its school year, pinned when first seen (S13, safety row 15).
+
+::
+
+    reading --school years of its terms--+
+    pins of before ----------------------+--> `pinned` --> the reading with classes in Homeroom's ids, pins from now on
+    the district's day ------------------+
+
+Records systems use the source id of a section again next August, with other students. They must not come into last
+year's class, with its work. So a section is another class as soon as its terms lie wholly in a later school year; all
+other edits of its terms leave it the class that it is. The first class of a section has its source id, a later one the
+year behind that: `c1`, then `c1@2028`.
+
+A section without terms is pinned by the day on which it is first seen, and becomes the next class when the next school
+year has begun. Pins stay for ever: the id of a class is that of no other one, ever.
+
+Pure and columnar. Neighbours: `recognition` (the same for people), `homeroom.reconcile.identification` (calls both),
+`door` and `diff` (for which an end like this is a school year's).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Final, Self
+
+import polars as pl
+
+from homeroom.roster.accept import REFERENCES, in_order
+from homeroom.roster.tables import Roster
+
+PINS: Final = pl.Schema({"section": pl.String, "year": pl.Int16, "class": pl.String, "current": pl.Boolean})
+"""Which class a section (source id) is in a school year (the one in which it ends). `class`: Homeroom's id. `current`:
+what the section was last. Sorted by section and year; no pair and no class twice."""
+NO_PINS: Final = pl.DataFrame(schema=PINS)
+
+MARK: Final = "@"
+"""Between the section and the year in the id of a later class; OneRoster allows it in a source id."""
+_LATER: Final = r"^(.*)@(\d{4})@*$"
+
+_BEGINS: Final = 8
+"""The month in which a school year begins, where the records have none."""
+_LONGEST: Final = timedelta(days=400)
+"""What lasts longer is no school year or part of one: a session for all times says nothing."""
+_DEPTH: Final = 4
+"""Grading periods are in terms, these in semesters, these in school years."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pinned:
+    """A reading with classes in Homeroom's ids.
+
+    `pins`: columns `PINS`, with what is new; the same object where nothing is. `ended`: ids of classes whose section is
+    a later class now, and whose school year is over.
+    """
+
+    roster: Roster
+    pins: pl.DataFrame
+    ended: pl.Series
+
+
+def pinned(reading: Roster, pins: pl.DataFrame, *, today: date) -> Pinned:
+    """Find the class of each section, or pin it. `pins`: columns `PINS`; `today`: the district's day.
+
+    ====================================  ==========================================================================
+    school years of the section's terms   the section is
+    ====================================  ==========================================================================
+    never seen before                     the class of the latest of them that has come, without terms of this year
+    its year among them                   the class that it is
+    all later                             the class of the next of them
+    none                                  the class that it is; once a later year has begun, the class of that
+    earlier, or on both sides             a class that it was in one of them, else the class that it is
+    ====================================  ==========================================================================
+    """
+    calendar = _Calendar.of(reading.sessions)
+    coming, running = calendar.coming(today), calendar.running(today)
+    current = pins.filter("current").select("section", was="year")
+    rows = reading.classes.select(section="id").join(current, on="section", how="left", maintain_order="left")
+    listed = _listed(reading)
+    listed = listed.with_columns(rows[column].gather(listed["row"]) for column in rows.columns).join(
+        pins.select("section", "year", known=pl.lit(value=True)), on=["section", "year"], how="left"
+    )
+    year, was = pl.col("year"), pl.col("was")
+    said = listed.group_by("row").agg(
+        earliest=year.min(),
+        next=year.filter(year <= coming).max(),
+        stays=(year == was).any(),
+        back=year.filter(pl.col("known") & (year < was)).max(),
+    )
+    years = rows.with_row_index("row").join(said, on="row", how="left", maintain_order="left")
+    years = years.select(
+        "section",
+        "was",
+        year=pl.when(was.is_null())
+        .then(pl.coalesce("next", "earliest", pl.lit(coming)))
+        .when(pl.col("earliest").is_null())
+        .then(pl.max_horizontal("was", pl.lit(running)))
+        .when("stays")
+        .then("was")
+        .when(pl.col("earliest") > was)
+        .then(pl.coalesce("next", "earliest"))
+        .otherwise(pl.coalesce("back", "was"))
+        .cast(PINS["year"]),
+    )
+    if not (years["year"].ne_missing(years["was"])).any():
+        latest = pins  # as on nearly all nights
+    else:
+        latest = _latest(pins, years.select("section", "year"))
+    told = years.join(latest, on=["section", "year"], how="left", maintain_order="left")
+    past = latest.join(told.select("section", now="year"), on="section").filter(year < pl.col("now"), year < coming)
+    return Pinned(roster=_called(reading, told["class"]), pins=latest, ended=past["class"])
+
+
+def _latest(pins: pl.DataFrame, years: pl.DataFrame) -> pl.DataFrame:
+    """`pins` once each section is the class of its year in `years` ([section, year])."""
+    new = years.join(pins, on=["section", "year"], how="anti")
+    is_first = ~new["section"].is_in(pins["section"].implode())
+    later = pl.concat_str("section", pl.lit(MARK), "year")
+    new = new.with_columns(pl.when(is_first).then("section").otherwise(later).alias("class"))
+    # The records may have a section whose own id looks like that of another one's later class.
+    taken = pl.col("class").is_in(pins["class"].implode())
+    taken |= (pl.col("class") != pl.col("section")) & pl.col("class").is_in(years["section"].implode())
+    while new.select(taken.any()).item():
+        new = new.with_columns(pl.when(taken).then(pl.col("class") + MARK).otherwise("class").alias("class"))
+    now = pins.select("section").join(years, on="section", how="left", maintain_order="left")["year"]
+    old = pins.with_columns(current=pl.when(now.is_null()).then("current").otherwise(pl.col("year") == now))
+    new = new.with_columns(current=pl.lit(value=True)).select(PINS.names())
+    return pl.concat([old, new]).sort("section", "year")
+
+
+def superseded(classes: pl.Series, roster: Roster) -> pl.Series:
+    """Which of these ids of classes `roster` lacks, while it has a later class of the same section."""
+    later = _parts(roster.classes["id"].filter(roster.classes["id"].str.contains(MARK, literal=True)))
+    lost = _parts(classes.drop_nulls().unique().sort())
+    lost = lost.filter(~pl.col("class").is_in(roster.classes["id"].implode()))
+    pairs = lost.join(later, on="section", suffix="_now").filter(pl.col("year") < pl.col("year_now"))
+    return pairs["class"].unique().sort()
+
+
+def _parts(classes: pl.Series) -> pl.DataFrame:
+    """[class, section, year]: the parts of ids; the year is 0 where an id has none."""
+    name = pl.col("class")
+    return (
+        classes.alias("class")
+        .to_frame()
+        .with_columns(
+            section=name.str.extract(_LATER, 1).fill_null(name),
+            year=name.str.extract(_LATER, 2).cast(pl.Int16).fill_null(0),
+        )
+    )
+
+
+def _called(reading: Roster, ids: pl.Series) -> Roster:
+    """The reading with these ids of classes, in canonical order."""
+    classes = reading.classes
+    if ids.equals(classes["id"]):
+        return reading
+    classes, enrollments = classes.with_columns(ids.alias("id")), reading.enrollments
+    if not ids.is_sorted():
+        order = ids.arg_sort()
+        numbers = pl.int_range(order.len(), dtype=pl.UInt32, eager=True)
+        rows = numbers.gather(order.arg_sort())
+        classes = classes[order]
+        enrollments = in_order(
+            enrollments.with_columns(rows.gather(enrollments["class"]).alias("class")), list(REFERENCES["enrollments"])
+        )
+    return replace(reading, classes=classes, enrollments=enrollments)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# School years
+
+
+def _years(sessions: pl.DataFrame) -> pl.Series:
+    """The school year of each session (Int16), null: it says nothing of one.
+
+    Its own; else that of what it is a part of; else that in which it begins, by `_BEGINS`.
+    """
+    endless = sessions.select((pl.col("end") - pl.col("begin") > _LONGEST).fill_null(value=False)).to_series()
+    years = sessions.select(pl.when(~endless).then("school_year")).to_series()
+    for _ in range(_DEPTH):
+        if not years.has_nulls():
+            return years
+        years = years.fill_null(years.gather(sessions["parent"]))
+    begins = sessions.select(pl.when(~endless).then(_year_of(pl.col("begin")))).to_series()
+    return years.fill_null(begins.cast(years.dtype))
+
+
+def _year_of(day: pl.Expr) -> pl.Expr:
+    return day.dt.year() + (day.dt.month() >= _BEGINS).cast(pl.Int32)
+
+
+def _listed(reading: Roster) -> pl.DataFrame:
+    """[row, year]: the school years of the terms of each class, distinct."""
+    terms = (
+        reading.classes.select("terms").with_row_index("row").explode("terms", empty_as_null=False, keep_nulls=False)
+    )
+    years = _years(reading.sessions).gather(terms["terms"])
+    return terms.select("row", years.alias("year")).drop_nulls().unique()
+
+
+@dataclass(frozen=True, slots=True)
+class _Calendar:
+    """The school years of the records, ascending: year, first begin, last end (exclusive)."""
+
+    spans: tuple[tuple[int, date, date], ...]
+
+    @classmethod
+    def of(cls, sessions: pl.DataFrame) -> Self:
+        """Where the records have none, one that begins with August of the year before."""
+        dated = sessions.select("begin", "end", year=_years(sessions)).drop_nulls()
+        spans = dated.group_by("year").agg(pl.col("begin").min(), pl.col("end").max()).sort("year")
+        return cls(tuple(spans.iter_rows()) or ((2000, date(1999, _BEGINS, 1), date(2000, _BEGINS, 1)),))
+
+    def coming(self, day: date) -> int:
+        """The first year that is not over on this day."""
+        last, _, end = self.spans[-1]
+        listed = (year for year, _, over in self.spans if over > day)
+        return next(listed, None) or next(
+            last + more for more in range(1, day.year - end.year + 2) if _after(end, years=more) > day
+        )
+
+    def running(self, day: date) -> int:
+        """The year in which this day is; between two of them, the one before."""
+        coming = self.coming(day)
+        last, begin, _ = self.spans[-1]
+        begins = next((begun for year, begun, _ in self.spans if year == coming), _after(begin, years=coming - last))
+        return coming if begins <= day else coming - 1
+
+
+def _after(day: date, *, years: int) -> date:
+    """The same day so many years later, or the one before where there is none."""
+    return day.replace(year=day.year + years, day=min(day.day, 28) if day.month == 2 else day.day)
