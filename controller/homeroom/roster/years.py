@@ -68,14 +68,18 @@ def pinned(reading: Roster, pins: pl.DataFrame, *, today: date) -> Pinned:
     never seen before                     the class of the latest of them that has come, without terms of this year
     its year among them                   the class that it is
     all later                             the class of the next of them
-    none                                  the class that it is; once a later year has begun, the class of that
+    none                                  the class that it is; once a later year has begun, the class of that; never
+                                          one of a year that is yet to come, into which only a wrong clock led
     earlier, or on both sides             a class that it was in one of them, else the class that it is
     ====================================  ==========================================================================
     """
     calendar = _Calendar.of(reading.sessions)
     coming, running = calendar.coming(today), calendar.running(today)
     current = pins.filter("current").select("section", was="year")
-    rows = reading.classes.select(section="id").join(current, on="section", how="left", maintain_order="left")
+    come = pins.filter(pl.col("year") <= coming).group_by("section").agg(come=pl.col("year").max())
+    rows = reading.classes.select(section="id")
+    for known in (current, come):
+        rows = rows.join(known, on="section", how="left", maintain_order="left")
     listed = _listed(reading)
     listed = listed.with_columns(rows[column].gather(listed["row"]) for column in rows.columns).join(
         pins.select("section", "year", known=pl.lit(value=True)), on=["section", "year"], how="left"
@@ -94,7 +98,7 @@ def pinned(reading: Roster, pins: pl.DataFrame, *, today: date) -> Pinned:
         year=pl.when(was.is_null())
         .then(pl.coalesce("next", "earliest", pl.lit(coming)))
         .when(pl.col("earliest").is_null())
-        .then(pl.max_horizontal("was", pl.lit(running)))
+        .then(pl.max_horizontal(pl.coalesce(pl.when(was > coming).then("come"), was), pl.lit(running)))
         .when("stays")
         .then("was")
         .when(pl.col("earliest") > was)
@@ -201,7 +205,10 @@ def _listed(reading: Roster) -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class _Calendar:
-    """The school years of the records, ascending: year, first begin, last end (exclusive)."""
+    """The school years of the records, ascending: year, first begin, last end (exclusive).
+
+    Those before and after them are like the first and the last.
+    """
 
     spans: tuple[tuple[int, date, date], ...]
 
@@ -214,20 +221,21 @@ class _Calendar:
 
     def coming(self, day: date) -> int:
         """The first year that is not over on this day."""
-        last, _, end = self.spans[-1]
-        listed = (year for year, _, over in self.spans if over > day)
-        return next(listed, None) or next(
-            last + more for more in range(1, day.year - end.year + 2) if _after(end, years=more) > day
-        )
+        year, _, end = next((span for span in self.spans if span[2] > day), self.spans[-1])
+        while end <= day:
+            year, end = year + 1, _moved(end, years=1)
+        if year == self.spans[0][0]:
+            while (before := _moved(end, years=-1)) > day:
+                year, end = year - 1, before
+        return year
 
     def running(self, day: date) -> int:
         """The year in which this day is; between two of them, the one before."""
         coming = self.coming(day)
-        last, begin, _ = self.spans[-1]
-        begins = next((begun for year, begun, _ in self.spans if year == coming), _after(begin, years=coming - last))
-        return coming if begins <= day else coming - 1
+        year, begin, _ = next((span for span in self.spans if span[0] >= coming), self.spans[-1])
+        return coming if _moved(begin, years=coming - year) <= day else coming - 1
 
 
-def _after(day: date, *, years: int) -> date:
-    """The same day so many years later, or the one before where there is none."""
+def _moved(day: date, *, years: int) -> date:
+    """The same day so many years later; at the end of February the 28th."""
     return day.replace(year=day.year + years, day=min(day.day, 28) if day.month == 2 else day.day)
