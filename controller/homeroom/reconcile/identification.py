@@ -41,7 +41,7 @@ from homeroom.reconcile.decide import Salt, limits_of
 from homeroom.roster.door import RELEASED
 from homeroom.roster.recognition import called, is_too_much, judge_questions, recognise, unanswered
 from homeroom.roster.tables import Roster
-from homeroom.roster.years import NO_PINS, pinned
+from homeroom.roster.years import known, pinned
 from homeroom.sources import Snapshot
 
 
@@ -81,9 +81,7 @@ def identify(
     served = before if before is not None else Roster.empty()
     # While the clock is in doubt no class turns over because of the day (invariant 15).
     today = district.spec.day(doubted_since(memory.noted, (), now=now) or now)
-    # Whatever is served by a release without pins has the classes of this school year.
-    pins = memory.pins if memory.pins is not None else pinned(served, NO_PINS, today=today).pins
-    sections = pinned(reading.roster, pins, today=today)
+    sections = pinned(reading.roster, known(memory.pins, served, today=today), today=today)
     found = recognise(
         served,
         sections.roster,

@@ -59,6 +59,11 @@ class Pinned:
     ended: pl.Series
 
 
+def known(pins: pl.DataFrame | None, served: Roster, *, today: date) -> pl.DataFrame:
+    """`pins` as they were stored; where none were, by an older release, what is `served` has its first classes."""
+    return pinned(served, NO_PINS, today=today).pins if pins is None else pins
+
+
 def pinned(reading: Roster, pins: pl.DataFrame, *, today: date) -> Pinned:
     """Find the class of each section, or pin it. `pins`: columns `PINS`; `today`: the district's day.
 
@@ -78,8 +83,8 @@ def pinned(reading: Roster, pins: pl.DataFrame, *, today: date) -> Pinned:
     current = pins.filter("current").select("section", was="year")
     come = pins.filter(pl.col("year") <= coming).group_by("section").agg(come=pl.col("year").max())
     rows = reading.classes.select(section="id")
-    for known in (current, come):
-        rows = rows.join(known, on="section", how="left", maintain_order="left")
+    for told in (current, come):
+        rows = rows.join(told, on="section", how="left", maintain_order="left")
     listed = _listed(reading)
     listed = listed.with_columns(rows[column].gather(listed["row"]) for column in rows.columns).join(
         pins.select("section", "year", known=pl.lit(value=True)), on=["section", "year"], how="left"
@@ -110,9 +115,9 @@ def pinned(reading: Roster, pins: pl.DataFrame, *, today: date) -> Pinned:
         latest = pins  # as on nearly all nights
     else:
         latest = _latest(pins, years.select("section", "year"))
-    told = years.join(latest, on=["section", "year"], how="left", maintain_order="left")
-    past = latest.join(told.select("section", now="year"), on="section").filter(year < pl.col("now"), year < coming)
-    return Pinned(roster=_called(reading, told["class"]), pins=latest, ended=past["class"])
+    found = years.join(latest, on=["section", "year"], how="left", maintain_order="left")
+    past = latest.join(found.select("section", now="year"), on="section").filter(year < pl.col("now"), year < coming)
+    return Pinned(roster=_called(reading, found["class"]), pins=latest, ended=past["class"])
 
 
 def _latest(pins: pl.DataFrame, years: pl.DataFrame) -> pl.DataFrame:
