@@ -80,61 +80,87 @@ def pinned(reading: Roster, pins: pl.DataFrame, *, today: date) -> Pinned:
     """
     calendar = _Calendar.of(reading.sessions)
     coming, running = calendar.coming(today), calendar.running(today)
-    current = pins.filter("current").select("section", was="year")
-    come = pins.filter(pl.col("year") <= coming).group_by("section").agg(come=pl.col("year").max())
-    rows = reading.classes.select(section="id")
-    for told in (current, come):
-        rows = rows.join(told, on="section", how="left", maintain_order="left")
+    was, year, ids = pl.col("was"), pl.col("year"), reading.classes["id"]
+    current = pins.filter("current").select("section", "class", was="year")
+    rows = ids.alias("section").to_frame().join(current, on="section", how="left", maintain_order="left")
     listed = _listed(reading)
-    listed = listed.with_columns(rows[column].gather(listed["row"]) for column in rows.columns).join(
-        pins.select("section", "year", known=pl.lit(value=True)), on=["section", "year"], how="left"
+    listed = listed.with_columns(was=rows["was"].gather(listed["row"]))
+    stays = _marked(listed.filter(year == was)["row"], ids.len())
+    silent = ~_marked(listed["row"], ids.len())
+    settled = stays | (silent & rows["was"].is_between(running, coming).fill_null(value=False))
+    if settled.all():  # as on nearly all nights
+        latest, found = pins, rows
+    else:
+        moving = rows.with_row_index("row").filter(~settled).select("row", "section", "was")
+        years = _years_of(moving, listed.drop("was"), pins, coming=coming, running=running)
+        latest = _latest(pins, years, among=ids)
+        found = rows.select("section").join(latest.filter("current"), on="section", how="left", maintain_order="left")
+    return Pinned(
+        roster=_called(reading, found["class"]),
+        pins=pins if latest.equals(pins) else latest,
+        ended=_ended(latest, ids, coming=coming),
     )
-    year, was = pl.col("year"), pl.col("was")
-    said = listed.group_by("row").agg(
+
+
+def _years_of(
+    moving: pl.DataFrame, listed: pl.DataFrame, pins: pl.DataFrame, *, coming: int, running: int
+) -> pl.DataFrame:
+    """[section, year] of sections that are not settled, by the table of `pinned`.
+
+    `moving`: [row, section, was]; `listed`: [row, year].
+    """
+    was, year = pl.col("was"), pl.col("year")
+    told = moving.join(listed, on="row").join(pins, on=["section", "year"], how="left")
+    said = told.group_by("section").agg(
         earliest=year.min(),
         next=year.filter(year <= coming).max(),
-        stays=(year == was).any(),
-        back=year.filter(pl.col("known") & (year < was)).max(),
+        back=year.filter(pl.col("class").is_not_null() & (year < was)).max(),
     )
-    years = rows.with_row_index("row").join(said, on="row", how="left", maintain_order="left")
-    years = years.select(
+    come = pins.filter(year <= coming).group_by("section").agg(come=year.max())
+    for known_of in (said, come):
+        moving = moving.join(known_of, on="section", how="left", maintain_order="left")
+    return moving.select(
         "section",
-        "was",
         year=pl.when(was.is_null())
         .then(pl.coalesce("next", "earliest", pl.lit(coming)))
         .when(pl.col("earliest").is_null())
         .then(pl.max_horizontal(pl.coalesce(pl.when(was > coming).then("come"), was), pl.lit(running)))
-        .when("stays")
-        .then("was")
         .when(pl.col("earliest") > was)
         .then(pl.coalesce("next", "earliest"))
         .otherwise(pl.coalesce("back", "was"))
         .cast(PINS["year"]),
     )
-    if not (years["year"].ne_missing(years["was"])).any():
-        latest = pins  # as on nearly all nights
-    else:
-        latest = _latest(pins, years.select("section", "year"))
-    found = years.join(latest, on=["section", "year"], how="left", maintain_order="left")
-    past = latest.join(found.select("section", now="year"), on="section").filter(year < pl.col("now"), year < coming)
-    return Pinned(roster=_called(reading, found["class"]), pins=latest, ended=past["class"])
 
 
-def _latest(pins: pl.DataFrame, years: pl.DataFrame) -> pl.DataFrame:
-    """`pins` once each section is the class of its year in `years` ([section, year])."""
+def _latest(pins: pl.DataFrame, years: pl.DataFrame, *, among: pl.Series) -> pl.DataFrame:
+    """`pins` once each section of `years` ([section, year]) is the class of its year; `among`: all sections there."""
     new = years.join(pins, on=["section", "year"], how="anti")
     is_first = ~new["section"].is_in(pins["section"].implode())
     later = pl.concat_str("section", pl.lit(MARK), "year")
     new = new.with_columns(pl.when(is_first).then("section").otherwise(later).alias("class"))
     # The records may have a section whose own id looks like that of another one's later class.
     taken = pl.col("class").is_in(pins["class"].implode())
-    taken |= (pl.col("class") != pl.col("section")) & pl.col("class").is_in(years["section"].implode())
+    taken |= (pl.col("class") != pl.col("section")) & pl.col("class").is_in(among.implode())
     while new.select(taken.any()).item():
         new = new.with_columns(pl.when(taken).then(pl.col("class") + MARK).otherwise("class").alias("class"))
     now = pins.select("section").join(years, on="section", how="left", maintain_order="left")["year"]
     old = pins.with_columns(current=pl.when(now.is_null()).then("current").otherwise(pl.col("year") == now))
     new = new.with_columns(current=pl.lit(value=True)).select(PINS.names())
     return pl.concat([old, new]).sort("section", "year")
+
+
+def _ended(pins: pl.DataFrame, sections: pl.Series, *, coming: int) -> pl.Series:
+    """Ids of classes of these sections, which are later ones now, of years before `coming`."""
+    past = pins.filter(~pl.col("current"), pl.col("year") < coming)
+    if past.is_empty():
+        return past["class"]
+    now = pins.filter("current", pl.col("section").is_in(sections.implode())).select("section", now="year")
+    return past.join(now, on="section").filter(pl.col("year") < pl.col("now"))["class"]
+
+
+def _marked(rows: pl.Series, size: int) -> pl.Series:
+    """Boolean of length `size`, true at `rows`."""
+    return pl.repeat(value=False, n=size, dtype=pl.Boolean, eager=True).scatter(rows, values=True)
 
 
 def superseded(classes: pl.Series, roster: Roster) -> pl.Series:
