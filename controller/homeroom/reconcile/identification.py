@@ -2,11 +2,9 @@ r"""Between a raw reading and the source door: Homeroom's ids for all, questions
 
 ::
 
-    raw reading, pins --pinned--> classes of their school year --+
-    links of the spec and of its file ---------------------------+--> recognise --> roster in Homeroom's ids --+
-    served until now --------------------------------------------+           \-> questions --> frozen ---------+
-                                                                                 (holds, Approvals)            |
-                                                                                                  `admission` <+
+    raw reading, pins --> classes of their school years --+
+    links of the spec and of its file --------------------+--> recognise --> roster in Homeroom's ids --+
+    served until now -------------------------------------+       \-> questions --> holds --> frozen ---+--> `admission`
 
 What this holds are questions about people, each with a hold of its own; what the door holds are losses. Both stand in
 `status.holds` and are approved alike. Neighbours: `homeroom.roster.years` and `homeroom.roster.recognition` (all
