@@ -56,6 +56,7 @@ from homeroom.plan import (
 from homeroom.roster.leaving import dated, last_teachers
 from homeroom.roster.state import DESIRED_SCHEMAS, Actual, Adopting, Desired
 from homeroom.roster.tables import ClassRole, Roster
+from homeroom.roster.years import superseded
 
 UNAPPLIED_SCHEMA: Final = pl.Schema(dict.fromkeys((*IDENTITY, "cause"), pl.String()))
 """`cause`: the one it was planned with."""
@@ -204,7 +205,9 @@ def diff(
     rows = pl.concat(parts, how="diagonal_relaxed").pipe(_moving, still).pipe(_marked_adopted)
     if rows.is_empty():
         return Plan.of(rows.select("kind", "op", "school", "key"))
-    ended = over(rows, roster, today) if roster is not None and today is not None else None
+    ended = None
+    if roster is not None and today is not None:
+        ended = over(rows, roster, today, ended=superseded(_sections(rows), roster))
     rows = _with_causes(
         rows,
         baseline=baseline,
@@ -841,11 +844,20 @@ def _looked_up(keys: pl.DataFrame, found: pl.DataFrame, column: str) -> pl.Serie
     )[column]
 
 
-def over(rows: pl.DataFrame, roster: Roster, today: date, *, roles: Mapping[str, str] = PLAYED) -> pl.DataFrame:
+def _sections(rows: pl.DataFrame) -> pl.Series:
+    """The classes that `rows` of a plan are, or are in; null where none."""
+    rows = _with_identity(rows)
+    return rows.select(pl.when(pl.col("kind") == Kind.CLASS.value).then("key").otherwise("class_key")).to_series()
+
+
+def over(
+    rows: pl.DataFrame, roster: Roster, today: date, *, ended: pl.Series, roles: Mapping[str, str] = PLAYED
+) -> pl.DataFrame:
     """Those memberships, classes and people in `rows` that the records have, with dates that are over.
 
     Columns `IDENTITY` and `cause`: `RolledOver` where the whole school year of a class is over, else `TermEnded`.
-    `roles`: what those of the records are in `rows`; others count nowhere.
+    `ended`: ids of classes whose section is the class of a later school year now; they and their places are over
+    whether or not the records have them. `roles`: what those of the records are in `rows`; others count nowhere.
     """
     sessions = roster.sessions.select(
         (pl.col("end") <= today).fill_null(value=False).alias("over"),
@@ -860,7 +872,10 @@ def over(rows: pl.DataFrame, roster: Roster, today: date, *, roles: Mapping[str,
         .agg(pl.col("over").all(), pl.col("rolled").all())
     )
     classes = places.join(years, on="row", how="left").select(
-        "school", "row", pl.col("id").alias("class_key"), pl.col("over", "rolled").fill_null(value=False)
+        "school",
+        "row",
+        pl.col("id").alias("class_key"),
+        pl.col("over", "rolled").fill_null(value=False) | pl.col("id").is_in(ended.implode()),
     )
     users = roster.users.select(pl.col("id").alias("key"), pl.int_range(pl.len(), dtype=_ROW).alias("user"))
     concerned = rows.select("key").unique().join(users, on="key")
@@ -887,8 +902,11 @@ def over(rows: pl.DataFrame, roster: Roster, today: date, *, roles: Mapping[str,
         of[Kind.CLASS].join(classes, left_on=by_person, right_on=["school", "class_key"]),
     ]
     cause = pl.when("rolled").then(pl.lit(Cause.ROLLED_OVER.value)).otherwise(pl.lit(Cause.TERM_ENDED.value))
-    ended = [part.filter("over").select(*IDENTITY, cause.alias("cause")) for part in found]
-    return pl.concat(ended).unique(IDENTITY)
+    parts = [part.filter("over").select(*IDENTITY, cause.alias("cause")) for part in found]
+    if not ended.is_empty():
+        gone_on = rows.filter(pl.col("kind") != Kind.PERSON.value, _sections(rows).is_in(ended.implode()))
+        parts.append(gone_on.with_columns(cause=pl.lit(Cause.ROLLED_OVER.value)))
+    return pl.concat(parts).unique(IDENTITY)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ from homeroom.plan import (
 from homeroom.roster.diff import Baseline
 from homeroom.roster.person import in_baseline, without
 from homeroom.roster.state import Desired, Known
+from homeroom.roster.years import MARK
 from homeroom.seats.assignment import SEATS_SCHEMA
 from homeroom.store import backup, revision, schema
 from homeroom.store.backup import Manifest
@@ -111,11 +112,15 @@ class Passed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """What is stored of a source door with what it lets serve: its `holds` as they are now and were `before`."""
+    """What is stored of a source door with what it lets serve: its `holds` as they are now and were `before`.
+
+    `pins`: columns `homeroom.roster.years.PINS`; None: as they were.
+    """
 
     passed: Passed
     holds: Sequence[Hold]
     before: Sequence[Hold]
+    pins: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +167,7 @@ class JournalQuery:
     app: str | None = None
     person: str | None = None
     class_key: str | None = None
+    """With the later classes of the same section."""
     school: str | None = None
     run: str | None = None
     cause: str | None = None
@@ -350,6 +356,8 @@ class Store:
                 _upsert(connection, schema.hold, rows)
                 blobs = {"recent": _parquet(door.passed.recent), "released": _parquet(door.passed.released)}
                 _upsert(connection, schema.door, [{**place, **blobs}])
+                if door.pins is not None:
+                    _upsert(connection, schema.section, [{**place, "pins": _parquet(door.pins)}])
         kept = {digest for one in (accepted, old) if one is not None for digest in (one.digest, one.serving)}
         _remove(_others(self.snapshots(**place), keep=kept))
 
@@ -364,6 +372,14 @@ class Store:
         return Passed(
             recent=pl.read_parquet(io.BytesIO(row.recent)), released=pl.read_parquet(io.BytesIO(row.released))
         )
+
+    def pins(self, *, namespace: str, district: str) -> pl.DataFrame | None:
+        """Which class each section is in each school year (columns `homeroom.roster.years.PINS`); None: nobody said."""
+        table = schema.section
+        query = sa.select(table.c.pins).where(table.c.namespace == namespace, table.c.district == district)
+        with self._engine.connect() as connection:
+            blob = connection.execute(query).scalar_one_or_none()
+        return pl.read_parquet(io.BytesIO(blob)) if blob is not None else None
 
     # -- apps ---------------------------------------------------------------------------------------------------
 
@@ -925,8 +941,8 @@ def _fitting(query: JournalQuery) -> Iterator[sa.ColumnElement[bool]]:
     if query.person is not None:
         yield (journal.c.key == query.person) & journal.c.kind.in_(PERSONAL)
     if query.class_key is not None:
-        of_class = (journal.c.kind == Kind.CLASS.value) & (journal.c.key == query.class_key)
-        yield (journal.c.class_key == query.class_key) | of_class
+        section = sa.case((journal.c.kind == Kind.CLASS.value, journal.c.key), else_=journal.c.class_key)
+        yield (section == query.class_key) | section.startswith(query.class_key + MARK, autoescape=True)
     if query.school is not None:
         yield journal.c.school == query.school
     if query.run is not None:

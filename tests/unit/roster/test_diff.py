@@ -691,6 +691,19 @@ def test_a_term_that_ends_in_the_middle_of_the_year_is_no_roll_over() -> None:
     ]
 
 
+def test_a_class_whose_section_is_a_later_one_has_ended_with_its_school_year() -> None:
+    old, new = world("7b: ann tom*"), world("7b@2028: bob tom*; -: ann")
+    roster = records(enrolled_until=None, term_until=date(2027, 6, 1))
+    later = pl.col("id").replace({"7b": "7b@2028"})
+    roster = replace(roster, classes=roster.classes.with_columns(later))
+    found = told(plan(new, Target.of(old), old, roster=roster))
+    assert [line for line in found if "7b" in line and "@" not in line] == [
+        "Remove Membership 7b/ann Learner: RolledOver",
+        "Remove Membership 7b/tom Coach: RolledOver",
+        "Archive Class 7b: RolledOver",
+    ]
+
+
 def test_a_record_that_is_not_over_is_no_end_of_a_term() -> None:
     """The class is there and runs, and is not shared any more, since its subject changed, say."""
     old, new = world("7a: bob tom*; 7b: bob tom*"), world("7a: bob tom*")
