@@ -40,7 +40,7 @@ from homeroom.roster.diff import KEPT_SCHEMA, UNAPPLIED_SCHEMA, Baseline, diff, 
 from homeroom.roster.recognition import recognise
 from homeroom.roster.shared import Match, Rule, share
 from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Desired
-from homeroom.sources import Snapshot, load, write
+from homeroom.sources import Snapshot, load, load_lines, write
 from homeroom.sources.oneroster import read_export
 from homeroom.sources.package import Limits
 from homeroom.store import Passed
@@ -154,11 +154,11 @@ def homeroom(place: Path) -> None:
     watch = Stopwatch()
     with watch.step("load the last roster"):
         accepted = _only_snapshot(place / "snapshots")
-        previous = accepted.roster
+        previous, lines = accepted.roster, load_lines(place / "snapshots", accepted.digest)
     with watch.step("read and validate"):
-        snapshot = read_export(place / "export", previous=previous, limits=Limits(), scratch=place)
+        snapshot = read_export(place / "export", previous=previous, lines=lines, limits=Limits(), scratch=place)
     digest = accepted.digest
-    del accepted, previous
+    del accepted, previous, lines
     with watch.step("rules"):
         shared = share(snapshot.roster, _RULES, homeroom=HomeroomDefinition(), today=_TODAY)
     with watch.step("desired"):

@@ -58,7 +58,8 @@ def read_export(
 ) -> Snapshot:
     """Read the export (a folder or zip archive) at `path`; invalid records count as in `previous`.
 
-    `lines`: those that made `previous`; the same lines are not taken apart again, and the result is the same. `scratch`: where it is unpacked (None: the system's temporary folder). Raises ExportInvalidError or
+    `lines`: those that made `previous`, which are not taken apart again; what comes of it is the same without them.
+    `scratch`: where it is unpacked (None: the system's temporary folder). Raises ExportInvalidError or
     ExportIncompleteError. A manifest alone means no changes: the roster stays `previous`.
     """
     wanted = {name.lower(): name for name in layout.FILES}
@@ -66,9 +67,7 @@ def read_export(
         TemporaryDirectory(dir=scratch, prefix="export-") as work,
         opened(path, wanted=wanted, limits=limits, scratch=Path(work)) as package,
     ):
-        reading = _Reading(
-            package=package, previous=previous or Roster.empty(), lines=lines, scratch=Path(work)
-        )
+        reading = _Reading(package=package, previous=previous or Roster.empty(), lines=lines, scratch=Path(work))
         if set(package.files) != {"manifest"}:
             return reading.snapshot()
         if previous is None:
@@ -79,9 +78,7 @@ def read_export(
 
 def _snapshot(roster: Roster, found: str, findings: Findings, credentials: pl.DataFrame, lines: Lines) -> Snapshot:
     counts = {**roster.counts(), "quarantined": findings.counts()[Severity.RECORD]}
-    return Snapshot(
-        digest=found, roster=roster, findings=findings, counts=counts, credentials=credentials, lines=lines
-    )
+    return Snapshot(digest=found, roster=roster, findings=findings, counts=counts, credentials=credentials, lines=lines)
 
 
 @dataclass(slots=True)

@@ -30,7 +30,7 @@ Rows are in the order of the file; the first is the header, which is in no roste
 REMEMBERED: Final = frozenset({"users", "roles", "enrollments"})
 """The tables with most lines; the others refer to much, and take little time."""
 FIRST_ONLY: Final = (Rule.SPELLING, Rule.STAMPED, Rule.ROW_EMPTY)
-"""Rules that name the first row only. Where one was broken, nothing is remembered, since nobody knows by which lines."""
+"""Rules that name the first row only: where one was broken, nobody knows by which lines, so none is remembered."""
 _SEED: Final = int.from_bytes(sha256(f"{version('homeroom')} {pl.__version__}".encode()).digest()[:8])
 _MOST_OTHERS: Final = 0.5  # of all lines: with more of them, one pass over the whole file costs less
 

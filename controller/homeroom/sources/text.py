@@ -37,8 +37,8 @@ _NONE: Final = pl.DataFrame(schema={_ROW: pl.UInt32, "id": pl.UInt64, "at": pl.U
 class Table:
     """A file ready to be scanned: `whole` has the column row (line in the file, UInt32) and the known columns as text.
 
-    Empty values are null. `same`: the lines known from the last reading (columns row, id and at, as `remembered.same` has
-    them); `scan`: the rows of `whole` that are not among these. `columns`: the known ones that the header has. `rows`:
+    Empty values are null. `same`: the lines known from the last reading (columns row, id and at, see
+    `remembered.same`); `scan`: the rows of `whole` that are not among these. `columns`: the known ones that the header has. `rows`:
     how many there are. `malformed`: True when rows could not be read, so that nobody can tell what is missing.
     `hashes`: of the lines, where these are to be remembered and each of them is one row.
     """
@@ -58,8 +58,8 @@ def read_table(
 ) -> Table:
     """Prove and open one file. `columns`: the names that OneRoster knows for it, in any version.
 
-    `before`: what is known of its lines (`remembered.LINES`, maybe nothing); None: they are not to be remembered. Raises
-    ExportInvalidError or ExportIncompleteError for what spoils the file as a whole.
+    `before`: what is known of its lines (`remembered.LINES`, maybe nothing); None: they are not to be remembered.
+    Raises ExportInvalidError or ExportIncompleteError for what spoils the file as a whole.
     """
     header, separator = _header(path, file=file)
     known = {name.lower(): name for name in columns}
