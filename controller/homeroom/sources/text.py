@@ -38,9 +38,9 @@ class Table:
     """A file ready to be scanned: `whole` has the column row (line in the file, UInt32) and the known columns as text.
 
     Empty values are null. `same`: the lines known from the last reading (columns row, id and at, see
-    `remembered.same`); `scan`: the rows of `whole` that are not among these. `columns`: the known ones that the header has. `rows`:
-    how many there are. `malformed`: True when rows could not be read, so that nobody can tell what is missing.
-    `hashes`: of the lines, where these are to be remembered and each of them is one row.
+    `remembered.same`); `scan`: the rows of `whole` that are not among these. `columns`: the known ones that the header
+    has. `rows`: how many there are. `malformed`: True when rows could not be read, so that nobody can tell what is
+    missing. `hashes`: of the lines, where these are to be remembered and each of them is one row.
     """
 
     scan: pl.LazyFrame
