@@ -32,6 +32,7 @@ REMEMBERED: Final = frozenset({"users", "roles", "enrollments"})
 FIRST_ONLY: Final = (Rule.SPELLING, Rule.STAMPED, Rule.ROW_EMPTY)
 """Rules that name the first row only: where one was broken, nobody knows by which lines, so none is remembered."""
 _SEED: Final = int.from_bytes(sha256(f"{version('homeroom')} {pl.__version__}".encode()).digest()[:8])
+_STRETCH: Final = 64  # lines, on average
 _MOST_OTHERS: Final = 0.5  # of all lines: with more of them, one pass over the whole file costs less
 
 
@@ -67,13 +68,39 @@ def same(now: pl.Series, before: pl.DataFrame) -> pl.DataFrame | None:
     least = now.len() * (1 - _MOST_OTHERS)
     row = pl.int_range(1, now.len() + 1, dtype=pl.UInt32, eager=True).alias("row")
     if not now.equals(was):
-        others = _not_in_both(now, was)
-        is_same, was_same = ~now.is_in(others.implode()), ~was.is_in(others.implode())
+        is_same, was_same = _in_both(now, was)
         now, row, before = now.filter(is_same), row.filter(is_same), before.filter(was_same)
         if not now.equals(before["line"]):  # in another order
             before = now.to_frame("line").join(before, on="line", how="left", maintain_order="left")
     found = before.select(row, "id", "at").filter(pl.col("at").is_not_null())
     return found if found.height > least else None
+
+
+def _in_both(one: pl.Series, other: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """For each value of either whether it stands in both: Boolean.
+
+    Most stand in long stretches that are the same, which are found by their sums. Of the rest only values that are
+    exactly once in the rest of each count. (A line that is there twice thus may count once; its id tells.)
+    """
+    stretches = [_stretches(values) for values in (one, other)]
+    sums = [found.group_by("sum").agg(pl.len()).filter(pl.col("len") == 1) for _, found in stretches]
+    shared = sums[0].join(sums[1], on="sum", how="semi")["sum"].implode()
+    same = [found["sum"].is_in(shared).gather(of_value) for of_value, found in stretches]
+    rest = [values.filter(~found) for values, found in zip((one, other), same, strict=True)]
+    others = _not_in_both(*rest).implode()
+    first, second = (
+        found.zip_with(found, ~values.is_in(others)) for values, found in zip((one, other), same, strict=True)
+    )
+    return first, second
+
+
+def _stretches(values: pl.Series) -> tuple[pl.Series, pl.DataFrame]:
+    """Cut values into stretches, whose ends are where the values say: of each value its stretch, of each the sum."""
+    ends = values % _STRETCH == 0
+    number = ends.shift(1, fill_value=False).cast(pl.UInt32).cum_sum()
+    # Of 64 bits the upper 40: the sum of all lines of a file stays an integer.
+    sums = (values // 2**24).cum_sum().gather(pl.concat([ends[:-1], pl.Series([True])]).arg_true())
+    return number, pl.DataFrame({"sum": sums.diff(null_behavior="ignore").fill_null(sums[0])})
 
 
 def _not_in_both(one: pl.Series, other: pl.Series) -> pl.Series:
