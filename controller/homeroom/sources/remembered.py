@@ -77,10 +77,9 @@ def same(now: pl.Series, before: pl.DataFrame) -> pl.DataFrame | None:
 
 
 def _in_both(one: pl.Series, other: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """For each value of either whether it stands in both: Boolean.
+    """For each value of either whether it stands once in both (Boolean).
 
-    Most stand in long stretches that are the same, which are found by their sums. Of the rest only values that are
-    exactly once in the rest of each count. (A line that is there twice thus may count once; its id tells.)
+    Most stand in long stretches that are the same, which are found by their sums; only the rest is compared.
     """
     stretches = [_stretches(values) for values in (one, other)]
     sums = [found.group_by("sum").agg(pl.len()).filter(pl.col("len") == 1) for _, found in stretches]
@@ -88,10 +87,7 @@ def _in_both(one: pl.Series, other: pl.Series) -> tuple[pl.Series, pl.Series]:
     same = [found["sum"].is_in(shared).gather(of_value) for of_value, found in stretches]
     rest = [values.filter(~found) for values, found in zip((one, other), same, strict=True)]
     others = _not_in_both(*rest).implode()
-    first, second = (
-        found.zip_with(found, ~values.is_in(others)) for values, found in zip((one, other), same, strict=True)
-    )
-    return first, second
+    return ~one.is_in(others), ~other.is_in(others)
 
 
 def _stretches(values: pl.Series) -> tuple[pl.Series, pl.DataFrame]:
@@ -114,10 +110,10 @@ def _repeated(ordered: pl.Series) -> pl.Series:
     return ordered.filter((ordered == ordered.shift(1)).fill_null(value=False))
 
 
-def write_others(path: Path, now: pl.Series, known: pl.Series, to: Path) -> pl.Series:
+def write_others(path: Path, now: pl.Series, known: pl.Series, to: Path) -> pl.Series | None:
     """Copy the header and the lines without the numbers `known`; return the numbers of these lines.
 
-    `now`: `hashes` of the file, by which the lines are found: none of the known ones has the hash of another.
+    `now`: `hashes` of the file, by which the lines are found. None when a known one has the hash of another.
     """
     others = pl.repeat(value=True, n=now.len(), eager=True).scatter(known - 1, values=False)
     wanted = now.filter(others)
@@ -125,6 +121,8 @@ def write_others(path: Path, now: pl.Series, known: pl.Series, to: Path) -> pl.S
         text = pl.scan_lines(path).filter(pl.first().hash(_SEED).is_in(wanted.implode())).collect(engine="streaming")
     else:
         text = pl.scan_lines(path, n_rows=1).collect()
+    if text.height != wanted.len():
+        return None
     to.write_text("".join(f"{line}\n" for line in text.to_series()), encoding="utf-8", newline="")
     return (others.arg_true()[1:] + 1).cast(pl.UInt32)
 

@@ -153,6 +153,8 @@ def _others(
     whose id another one has does not count as the same: who judges ids has to see all lines with one.
     """
     numbers = remembered.write_others(path, hashes, same["row"], to)
+    if numbers is None:
+        return None
     regular, quoted = _regular_lines(to, width=form.width, separator=form.separator, file=form.file)
     if regular is None:
         return None

@@ -143,6 +143,7 @@ _EDITS = st.builds(
 def test_what_is_known_of_lines_changes_nothing(nights: list[list[Edit]], export: Export) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(remembered, "_MOST_OTHERS", 1.0)  # or two lines of five were too many
+        patch.setattr(remembered, "_STRETCH", 2)
         current = type(export)()
         before: Roster | None = None
         lines = NO_LINES
@@ -180,6 +181,27 @@ def test_only_other_lines_are_opened(export: Export, monkeypatch: pytest.MonkeyP
     assert opened["users.csv"] == with_password
     assert opened["roles.csv"] == []
     assert opened["enrollments.csv"] == [3]
+
+
+@given(before=st.lists(st.integers(0, 40), unique=True), more=st.lists(st.integers(0, 40), max_size=9), data=st.data())
+def test_lines_are_found_wherever_they_stand(before: list[int], more: list[int], data: st.DataObject) -> None:
+    """Some are gone, some stand elsewhere, and some are repeated outside of a long stretch of known ones."""
+    there = [one for one in before if one not in more[:3]] + more
+    there = data.draw(st.just(there) | st.permutations(there))
+    known = pl.DataFrame(
+        {
+            "line": pl.Series([99, *before], dtype=pl.UInt64).hash(),
+            "id": pl.Series([99, *before], dtype=pl.UInt64),
+            "at": pl.Series([None, *range(len(before))], dtype=pl.UInt32),
+        }
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(remembered, "_MOST_OTHERS", 1.0)
+        patch.setattr(remembered, "_STRETCH", 4)
+        found = remembered.same(pl.Series([99, *there], dtype=pl.UInt64).hash(), known)
+    rows = set() if found is None else {(row, at) for row, _, at in found.rows()}
+    known_once = [one for one in there if one in before and there.count(one) == 1]
+    assert rows == {(there.index(one) + 2, before.index(one)) for one in known_once}
 
 
 @pytest.mark.parametrize("table", sorted(REMEMBERED))
