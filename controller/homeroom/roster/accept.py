@@ -88,10 +88,8 @@ class Acceptance:
             frame = self._refer(table, frame, file=file)
             self._make_space(table, frame, frozen=frozen)
         space = self._spaces[table]
-        if space.height == frame.height:  # both sorted, and no id but these
-            fresh = frame.with_columns(space["n"], space["old"]).filter(~pl.col("bad"))
-        else:
-            fresh = frame.filter(~pl.col("bad")).join(space.select("id", "n", "old"), on="id", how="left")
+        # Both are sorted, and what is new in the space is in the frame.
+        fresh = frame.with_columns(space.filter("new").select("n", "old").get_columns()).filter(~pl.col("bad"))
         self._read[table] = fresh.select("row", "n")
         self._fresh[table] = self._remember(table, fresh, absent=absent).select("n", *SCHEMAS[table])
         aside = space.join(fresh.select("n"), on="n", how="anti") if fresh.height < space.height else space.clear()
