@@ -25,6 +25,33 @@ _BETWEEN: Final = str.maketrans("", "", "-\u00ad\u2010\u2011\u2012\u2013\u2014\u
 """Dashes as programs for writing put them, and hyphens that only show at the end of a line."""
 
 
+class Connected(StrEnum):
+    """How a teacher was connected to a licence."""
+
+    KEY = "Key"
+
+
+class Ended(StrEnum):
+    """Why a connection ended: the teacher left, a colleague removed them, or the licence was revoked."""
+
+    LEFT = "Left"
+    REMOVED = "Removed"
+    REVOKED = "Revoked"
+
+
+class Delivery(StrEnum):
+    """What became of a mail with a key.
+
+    `Refused`: the mail server does not take mail to this address. `Waiting`: the server could not be reached, or put
+    it off. `Assumed`: the key is older than the store, so it was probably sent, and is not sent again.
+    """
+
+    SENT = "Sent"
+    REFUSED = "Refused"
+    WAITING = "Waiting"
+    ASSUMED = "Assumed"
+
+
 class Fault(StrEnum):
     """What is wrong with a text that should be a key."""
 

@@ -8,6 +8,7 @@ block: the loop hands them to a thread. Nothing is decided here.
 
 from homeroom.store.backup import BackupError, Manifest
 from homeroom.store.forgetting import StillThereError
+from homeroom.store.licences import CONNECTIONS_SCHEMA, DELIVERIES_SCHEMA, KEYS_SCHEMA, LicenceName, Licences
 from homeroom.store.revision import RevisionError
 from homeroom.store.store import (
     GRANTS_SCHEMA,
@@ -26,12 +27,17 @@ from homeroom.store.store import (
 )
 
 __all__ = [
+    "CONNECTIONS_SCHEMA",
+    "DELIVERIES_SCHEMA",
     "GRANTS_SCHEMA",
+    "KEYS_SCHEMA",
     "Accepted",
     "BackupError",
     "Door",
     "Forgotten",
     "JournalQuery",
+    "LicenceName",
+    "Licences",
     "LostLeadershipError",
     "Manifest",
     "Origin",

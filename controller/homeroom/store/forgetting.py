@@ -158,6 +158,17 @@ def unseat(connection: sa.Connection, owners: Owners, person: str) -> bool:
     return found
 
 
+def unconnect(connection: sa.Connection, owners: Owners, person: str) -> bool:
+    """Take out that the person was connected to licences, or removed colleagues; whether there was any of it."""
+    table = schema.connection
+    here = (table.c.namespace == owners.namespace, table.c.district == owners.district)
+    own = connection.execute(sa.delete(table).where(*here, table.c.teacher == person)).rowcount
+    others = connection.execute(
+        sa.update(table).where(*here, table.c.ended_by == person).values(ended_by=None)
+    ).rowcount
+    return own + others > 0
+
+
 def _named(rows: pl.DataFrame, person: str) -> pl.Series:
     """Which rows of a hold are about the person, or a question in which the person is the other one."""
     named = pl.col("kind").is_in(PERSONAL) & ((pl.col("key") == person) | _asked_about(person))

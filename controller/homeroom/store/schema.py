@@ -178,6 +178,51 @@ pool = sa.Table(
     comment="what a pool granted to its licences, and who holds its seats (homeroom.store.Seating), as Parquet",
 )
 
+licence_key = sa.Table(
+    "licence_key",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("namespace", NAME, nullable=False),
+    sa.Column("licence", NAME, nullable=False),
+    sa.Column("made_at", sa.DateTime, nullable=False),
+    sa.Column("revoked_at", sa.DateTime),
+    sa.Index(None, "namespace", "licence"),
+    comment="SHA-256 of every key that a licence ever had, so that none is used twice; the key itself is in a Secret",
+)
+
+connection = sa.Table(
+    "connection",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("namespace", NAME, nullable=False),
+    sa.Column("licence", NAME, nullable=False),
+    sa.Column("district", NAME, nullable=False),
+    sa.Column("teacher", SOURCE_ID, nullable=False),
+    sa.Column("connected_at", sa.DateTime, nullable=False),
+    sa.Column("how", sa.String(16), nullable=False),
+    sa.Column("ended_at", sa.DateTime),
+    sa.Column("ended", sa.String(16)),
+    sa.Column("ended_by", SOURCE_ID),
+    sa.Index(None, "namespace", "licence"),
+    sa.Index(None, "namespace", "district", "teacher"),
+    comment="teachers (source ids of a district of the namespace) connected to a licence; `ended`: why no more",
+)
+
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("namespace", NAME, nullable=False),
+    sa.Column("licence", NAME, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("address", sa.String(64), nullable=False),
+    sa.Column("how", sa.String(16), nullable=False),
+    sa.Column("at", sa.DateTime, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Index(None, "namespace", "licence", "digest", "address"),
+    comment="mails with a licence's key (`digest`); `address`: keyed SHA-256 of whom to, readable by nobody",
+)
+
 origin = sa.Table(
     "origin",
     metadata,

@@ -57,9 +57,11 @@ from homeroom.store.forgetting import (
     made_anonymous,
     refuse_held,
     refuse_in_use,
+    unconnect,
     unseat,
     withdrawn_names,
 )
+from homeroom.store.licences import Licences, alone
 
 _TOLD: Final = ("app", "op", "kind", "school", "key", "class_key", "role", "cause", "hold", "result", "error")
 """Columns of the journal that `history` tells."""
@@ -241,6 +243,7 @@ class Store:
     def __init__(self, engine: sa.Engine, directory: Path) -> None:
         self._engine = engine
         self._directory = directory
+        self.licences = Licences(engine, self._writing)
 
     @classmethod
     def open(cls, url: str, directory: Path, *, read_only: bool = False, as_it_is: bool = False) -> Self:
@@ -674,8 +677,7 @@ class Store:
         owners = Owners(namespace=namespace, district=district, apps=[*managed, *abandoned])
         with self._engine.begin() as connection:
             # A write comes first: it waits for other writers, so that what is read from now on stays true.
-            leader = schema.leader
-            connection.execute(sa.update(leader).where(leader.c.id == 1).values(epoch=leader.c.epoch))
+            alone(connection)
             accepted = schema.accepted
             now = connection.execute(
                 sa.select(accepted.c.digest).where(accepted.c.namespace == namespace, accepted.c.district == district)
@@ -701,7 +703,8 @@ class Store:
                 connection.execute(sa.update(schema.baseline).where(*of_app).values(files=name))
             changes, accounts = made_anonymous(connection, owners, person)
             seat = unseat(connection, owners, person)
-            if not (changes or accounts or rewritten or snapshots or seat):
+            connected = unconnect(connection, owners, person)
+            if not (changes or accounts or rewritten or snapshots or seat or connected):
                 raise StillThereError(f"nothing is known of a person '{person}': it must be a source id")
             row = {"at": _naive(at), "namespace": namespace, "district": district, "reason": reason}
             connection.execute(sa.insert(schema.erasure).values(**row, changes=changes, accounts=accounts))

@@ -1,0 +1,301 @@
+"""Keys of licences, the teachers they connected, and whom they were mailed to. Neighbour: `store`, which opens this.
+
+Two write here. The operator makes and revokes keys under its Lease (`epoch`), as everywhere. The web service and
+`homeroom key send` lead nothing: they connect teachers by a key that is alive at that very moment, and note what they
+mailed. A key is a digest here, an address a keyed hash: from neither does anybody find out what it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+import polars as pl
+import sqlalchemy as sa
+
+from homeroom.plan import MOMENT
+from homeroom.seats.keys import Connected, Delivery, Ended
+from homeroom.store import schema
+
+KEYS_SCHEMA: Final = pl.Schema(
+    {"namespace": pl.String(), "licence": pl.String(), "digest": pl.String(), "made_at": MOMENT}
+)
+"""Keys that are alive, one per licence."""
+CONNECTIONS_SCHEMA: Final = pl.Schema(
+    {
+        "namespace": pl.String(),
+        "licence": pl.String(),
+        "district": pl.String(),
+        "teacher": pl.String(),
+        "connected_at": MOMENT,
+        "how": pl.String(),
+    }
+)
+"""Teachers, by source id in a district of the licence's namespace, who are connected to it; `how`: `Connected`."""
+DELIVERIES_SCHEMA: Final = pl.Schema(
+    {
+        "namespace": pl.String(),
+        "licence": pl.String(),
+        "sent": pl.Int64(),
+        "refused": pl.Int64(),
+        "waiting": pl.Int64(),
+        "changed_at": MOMENT,
+    }
+)
+"""Mails with the key of a licence that is alive: how many addresses got it, how many declared ones did not, and when
+that last changed."""
+
+_ADDRESSES: Final = "addresses"
+"""Name of the key of the hashes in the table `delivery`."""
+_DELIVERED: Final = (Delivery.SENT.value, Delivery.ASSUMED.value)
+
+
+class LicenceName(NamedTuple):
+    """A licence by name."""
+
+    namespace: str
+    name: str
+
+
+def alone(connection: sa.Connection) -> None:
+    """Begin a transaction of somebody who does not lead with a write: it waits for other writers.
+
+    So what is read from now on stays true until the transaction ends.
+    """
+    leader = schema.leader
+    connection.execute(sa.update(leader).where(leader.c.id == 1).values(epoch=leader.c.epoch))
+
+
+class Licences:
+    """The part of a store that is about keys."""
+
+    def __init__(self, engine: sa.Engine, leading: Callable[[int], AbstractContextManager[sa.Connection]]) -> None:
+        self._engine = engine
+        self._leading = leading
+
+    # -- keys ---------------------------------------------------------------------------------------------------
+
+    def keys(self, namespaces: Collection[str]) -> pl.DataFrame:
+        """The live keys of the licences in these namespaces: KEYS_SCHEMA, sorted."""
+        table = schema.licence_key
+        query = sa.select(*(table.c[name] for name in KEYS_SCHEMA)).where(
+            table.c.namespace.in_(namespaces), table.c.revoked_at.is_(None)
+        )
+        return self._frame(query.order_by(table.c.namespace, table.c.licence), KEYS_SCHEMA)
+
+    def take_key(self, digest: str, *, namespace: str, licence: str, at: datetime, epoch: int) -> bool:
+        """Make this the one key of a licence, and revoke what it had before.
+
+        False, with nothing written: it was revoked before, or is another licence's. No key is ever used again.
+        """
+        table = schema.licence_key
+        of_licence = (table.c.namespace == namespace, table.c.licence == licence)
+        with self._leading(epoch) as connection:
+            row = connection.execute(sa.select(table).where(table.c.digest == digest)).one_or_none()
+            if row is not None and (row.revoked_at is not None or (row.namespace, row.licence) != (namespace, licence)):
+                return False
+            others = (*of_licence, table.c.digest != digest, table.c.revoked_at.is_(None))
+            connection.execute(sa.update(table).where(*others).values(revoked_at=_naive(at)))
+            if row is None:
+                values = {"digest": digest, "namespace": namespace, "licence": licence, "made_at": _naive(at)}
+                connection.execute(sa.insert(table).values(**values))
+        return True
+
+    def revoke(self, licences: Iterable[LicenceName], *, at: datetime, epoch: int) -> int:
+        """Revoke the keys of these licences, and end all their connections; how many of these there were."""
+        keys, connections, ended = schema.licence_key, schema.connection, 0
+        with self._leading(epoch) as connection:
+            for namespace, name in licences:
+                of_keys = (keys.c.namespace == namespace, keys.c.licence == name, keys.c.revoked_at.is_(None))
+                connection.execute(sa.update(keys).where(*of_keys).values(revoked_at=_naive(at)))
+                connected = (connections.c.namespace == namespace, connections.c.licence == name, _ACTIVE)
+                values = {"ended_at": _naive(at), "ended": Ended.REVOKED.value}
+                ended += connection.execute(sa.update(connections).where(*connected).values(**values)).rowcount
+        return ended
+
+    def by_key(self, digest: str) -> LicenceName | None:
+        """The licence whose live key this is."""
+        with self._engine.connect() as connection:
+            return _by_key(connection, digest)
+
+    # -- connections --------------------------------------------------------------------------------------------
+
+    def connect(self, digest: str, *, district: str, teacher: str, how: Connected, at: datetime) -> LicenceName | None:
+        """Connect a teacher to the licence with this key; twice is once. None: no licence has it any more.
+
+        `district`: by name, in the namespace of the licence; `teacher`: source id.
+        """
+        table = schema.connection
+        with self._unled() as connection:
+            licence = _by_key(connection, digest)
+            if licence is None:
+                return None
+            place = {"namespace": licence.namespace, "licence": licence.name, "district": district, "teacher": teacher}
+            here = [table.c[name] == value for name, value in place.items()]
+            if connection.execute(sa.select(table.c.id).where(*here, _ACTIVE)).first() is None:
+                connection.execute(sa.insert(table).values(**place, connected_at=_naive(at), how=how.value))
+            return licence
+
+    def disconnect(
+        self, licence: LicenceName, *, district: str, teacher: str, why: Ended, by: str | None, at: datetime
+    ) -> bool:
+        """End a teacher's connection; whether there was one. `by`: source id of the colleague who removed them."""
+        table = schema.connection
+        here = (
+            table.c.namespace == licence.namespace,
+            table.c.licence == licence.name,
+            table.c.district == district,
+            table.c.teacher == teacher,
+        )
+        values = {"ended_at": _naive(at), "ended": why.value, "ended_by": by}
+        with self._unled() as connection:
+            return connection.execute(sa.update(table).where(*here, _ACTIVE).values(**values)).rowcount > 0
+
+    def connections(
+        self, namespaces: Collection[str], *, district: str | None = None, teacher: str | None = None
+    ) -> pl.DataFrame:
+        """Who is connected to licences in these namespaces: CONNECTIONS_SCHEMA, sorted; None does not narrow."""
+        table = schema.connection
+        query = sa.select(*(table.c[name] for name in CONNECTIONS_SCHEMA))
+        query = query.where(table.c.namespace.in_(namespaces), _ACTIVE)
+        if district is not None:
+            query = query.where(table.c.district == district)
+        if teacher is not None:
+            query = query.where(table.c.teacher == teacher)
+        frame = self._frame(query, CONNECTIONS_SCHEMA)
+        return frame.sort("namespace", "licence", "district", "teacher")
+
+    # -- deliveries ---------------------------------------------------------------------------------------------
+
+    def undelivered(self, addresses: Collection[str], *, licence: LicenceName, digest: str) -> list[str]:
+        """Those of these addresses that the key did not go to yet, sorted."""
+        table = schema.delivery
+        with self._engine.connect() as connection:
+            hashes = self._hashes(connection, addresses)
+            query = sa.select(table.c.address).where(*_of_key(licence, digest), table.c.state.in_(_DELIVERED))
+            done = set(connection.execute(query).scalars())
+        return sorted(address for address, hashed in hashes.items() if hashed not in done)
+
+    def note_delivery(
+        self,
+        address: str,
+        state: Delivery,
+        *,
+        licence: LicenceName,
+        digest: str,
+        declared: bool,
+        at: datetime,
+        epoch: int | None,
+    ) -> bool:
+        """Write down what became of a mail; whether that is news (what is none is not written, and keeps its time).
+
+        Each mail that went out is a row; one that did not is a row until it does. `declared`: the address is one of the
+        licence's contacts, else somebody sent it by hand. `epoch`: None for whoever does not lead.
+        """
+        table = schema.delivery
+        with self._unled() if epoch is None else self._leading(epoch) as connection:
+            hashed = self._hashes(connection, (address,), make=True)[address]
+            open_ = (*_of_key(licence, digest), table.c.address == hashed, table.c.state.not_in(_DELIVERED))
+            values = {"how": _HOW[declared], "state": state.value}
+            row = connection.execute(sa.select(table.c.id, table.c.how, table.c.state).where(*open_)).first()
+            if row is not None and (row.how, row.state) == (values["how"], values["state"]):
+                return False
+            if row is not None:
+                connection.execute(sa.update(table).where(table.c.id == row.id).values(**values, at=_naive(at)))
+            else:
+                place = {"namespace": licence.namespace, "licence": licence.name, "digest": digest, "address": hashed}
+                connection.execute(sa.insert(table).values(**place, **values, at=_naive(at)))
+        return True
+
+    def drop_undelivered(self, *, licence: LicenceName, digest: str, declared: Collection[str], epoch: int) -> bool:
+        """Forget what did not go out to contacts that are not `declared` any more; whether there was any."""
+        table = schema.delivery
+        stale = (*_of_key(licence, digest), table.c.state.not_in(_DELIVERED), table.c.how == _HOW[True])
+        with self._engine.connect() as connection:
+            kept = set(self._hashes(connection, declared).values())
+            found = connection.execute(sa.select(table.c.id, table.c.address).where(*stale)).all()
+        gone = [row.id for row in found if row.address not in kept]
+        if gone:
+            with self._leading(epoch) as connection:
+                connection.execute(sa.delete(table).where(table.c.id.in_(gone)))
+        return bool(gone)
+
+    def deliveries(self, namespaces: Collection[str]) -> pl.DataFrame:
+        """How it stands with the mails of licences in these namespaces: DELIVERIES_SCHEMA, sorted."""
+        table, key = schema.delivery, schema.licence_key
+
+        def number(wanted: sa.ColumnElement[bool]) -> sa.Function[int]:
+            return sa.func.count(sa.distinct(sa.case((wanted, table.c.address))))
+
+        declared = table.c.how == _HOW[True]
+        query = (
+            sa.select(
+                table.c.namespace,
+                table.c.licence,
+                number(table.c.state == Delivery.SENT.value),
+                number(declared & (table.c.state == Delivery.REFUSED.value)),
+                number(declared & (table.c.state == Delivery.WAITING.value)),
+                sa.func.max(sa.case((table.c.state != Delivery.ASSUMED.value, table.c.at))),
+            )
+            .join(key, key.c.digest == table.c.digest)
+            .where(table.c.namespace.in_(namespaces), key.c.revoked_at.is_(None))
+            .group_by(table.c.namespace, table.c.licence)
+            .order_by(table.c.namespace, table.c.licence)
+        )
+        return self._frame(query, DELIVERIES_SCHEMA)
+
+    # -----------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _unled(self) -> Iterator[sa.Connection]:
+        """A transaction of somebody who does not lead."""
+        with self._engine.begin() as connection:
+            alone(connection)
+            yield connection
+
+    def _frame(self, query: sa.Select[tuple[object, ...]], columns: pl.Schema) -> pl.DataFrame:
+        with self._engine.connect() as connection:
+            rows = [tuple(row) for row in connection.execute(query)]
+        moments = [name for name, dtype in columns.items() if dtype == MOMENT]
+        naive = {name: pl.Datetime("us") if name in moments else dtype for name, dtype in columns.items()}
+        return pl.DataFrame(rows, schema=naive, orient="row").with_columns(pl.col(moments).dt.replace_time_zone("UTC"))
+
+    @staticmethod
+    def _hashes(connection: sa.Connection, addresses: Collection[str], *, make: bool = False) -> dict[str, str]:
+        """Address -> its hash. Without the key, which is made with the first row, all hashes are of nobody."""
+        table = schema.secret
+        key = connection.execute(sa.select(table.c.value).where(table.c.name == _ADDRESSES)).scalar_one_or_none()
+        if key is None:
+            key = secrets.token_bytes(32).hex()
+            if make:
+                connection.execute(sa.insert(table).values(name=_ADDRESSES, value=key))
+        secret = bytes.fromhex(key)
+        return {
+            address: hmac.new(secret, address.strip().lower().encode(), hashlib.sha256).hexdigest()
+            for address in addresses
+        }
+
+
+_ACTIVE: Final = schema.connection.c.ended_at.is_(None)
+_HOW: Final = {True: "Declared", False: "ByHand"}
+
+
+def _by_key(connection: sa.Connection, digest: str) -> LicenceName | None:
+    table = schema.licence_key
+    query = sa.select(table.c.namespace, table.c.licence).where(table.c.digest == digest, table.c.revoked_at.is_(None))
+    row = connection.execute(query).one_or_none()
+    return None if row is None else LicenceName(row.namespace, row.licence)
+
+
+def _of_key(licence: LicenceName, digest: str) -> tuple[sa.ColumnElement[bool], ...]:
+    table = schema.delivery
+    return (table.c.namespace == licence.namespace, table.c.licence == licence.name, table.c.digest == digest)
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
