@@ -48,6 +48,8 @@ RECONCILE_AT = f"{GROUP}/reconcile-at"
 """Annotation: run now. Any new value counts; echoed in ``status.lastHandledReconcileAt``."""
 FULL_RECONCILE_AT = f"{GROUP}/full-reconcile-at"
 """Annotation: run now and trust no cache of source or target; echoed in ``status.lastHandledFullReconcileAt``."""
+ROTATE_KEY_AT = f"{GROUP}/rotate-key-at"
+"""Annotation of a SchoolLicense: give it another key. Any new value counts; echoed in its status."""
 REVISION = f"{GROUP}/revision"
 """Annotation: the Git revision that a change came from, where neither Flux nor Argo CD tells it."""
 FINALIZER = f"{GROUP}/cleanup"
@@ -350,6 +352,11 @@ class ObjectMeta(BaseModel):
     def full_reconcile_at(self) -> str | None:
         """The request to run now without caches, cut to what the status can echo."""
         return self._request(FULL_RECONCILE_AT)
+
+    @property
+    def rotate_key_at(self) -> str | None:
+        """The request for another key, cut to what the status can echo."""
+        return self._request(ROTATE_KEY_AT)
 
     def _request(self, annotation: str) -> str | None:
         value = self.annotations.get(annotation)

@@ -67,6 +67,11 @@ class ConditionType(StrEnum):
     UNITS_FRESH = "UnitsFresh"
     """Positive, LicensePool with Skolverket's register: the register answers, else its last list is used."""
 
+    KEY_READY = "KeyReady"
+    """Positive, SchoolLicense with `access: Key`: its key is in its Secret."""
+    KEY_DELIVERED = "KeyDelivered"
+    """Positive, SchoolLicense with `deliverKeyTo`: the key was mailed to every address."""
+
 
 NEGATIVE = (ConditionType.STALLED, ConditionType.RECONCILING)
 """Negative polarity, the weightier first: present only while True."""

@@ -305,3 +305,27 @@ class Reason(StrEnum):
         "all granted seats are in use, and students wait",
         "request more seats",
     )
+
+    # The key of a licence
+    KEY_READY = "KeyReady", "the licence has a key, and it is in its Secret"
+    SECRET_TAKEN = (
+        "SecretTaken",
+        "a Secret of the name that the key's should have is not Homeroom's: it is not touched",
+        "rename or remove that Secret",
+    )
+    KEY_SENT = "KeySent", "the key was mailed to every address that is declared"
+    ADDRESS_REFUSED = (
+        "AddressRefused",
+        "mail servers do not take mail to some of the addresses; it is tried again every six hours",
+        "correct them in the Secret; `homeroom key send` tries an address at once",
+    )
+    MAIL_UNAVAILABLE = (
+        "MailUnavailable",
+        "the mail server cannot be reached, or takes no mail from us; it is tried again",
+        "check the operator's `--smtp-url-file`",
+    )
+    MAIL_NOT_CONFIGURED = (
+        "MailNotConfigured",
+        "the operator knows no mail server, so no keys are mailed",
+        "start it with `--smtp-url-file` and `--mail-from`, or pass the key on by hand: `homeroom key show`",
+    )

@@ -11,7 +11,21 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from homeroom.api.common import Column, Count, Model, Name, Reference, Resource, Rule, SourceId, Status, Text
+from homeroom.api.common import (
+    Column,
+    Count,
+    Model,
+    Name,
+    Reference,
+    Request,
+    Resource,
+    Rule,
+    SecretReference,
+    SourceId,
+    Status,
+    Text,
+    Time,
+)
 from homeroom.api.licensepool import Seats, UnitCode
 
 
@@ -27,9 +41,28 @@ class PoolReference(Model):
 
 
 class Access(StrEnum):
-    """How teachers connect. `Automatic`: every teacher of a section of the school is connected."""
+    """How teachers are connected: all who teach a section of the school, or who enter the licence's key."""
 
     AUTOMATIC = "Automatic"
+    KEY = "Key"
+
+
+class Language(StrEnum):
+    """The languages of letters and pages."""
+
+    ENGLISH = "English"
+    SWEDISH = "Swedish"
+    DUTCH = "Dutch"
+    RUSSIAN = "Russian"
+
+
+class KeyDelivery(Model):
+    """To whom the key of a licence is mailed."""
+
+    contact_secret_ref: SecretReference
+    """Secret with the addresses under `addresses`, one per line; only that Secret ever has them."""
+    language: Language = Language.ENGLISH
+    """The language of the mails."""
 
 
 class UnitOverride(Model):
@@ -47,6 +80,8 @@ class SchoolLicenseSpec(Model):
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule("self.poolRef == oldSelf.poolRef", "`poolRef` must not change; make a new SchoolLicense instead"),
         Rule("self.access != 'Automatic' || has(self.districtRef)", "`access: Automatic` needs `districtRef`"),
+        Rule("self.access != 'Key' || has(self.districtRef)", "`access: Key` needs `districtRef`"),
+        Rule("self.access == 'Key' || !has(self.deliverKeyTo)", "`deliverKeyTo` needs `access: Key`"),
     )
 
     pool_ref: PoolReference
@@ -60,11 +95,31 @@ class SchoolLicenseSpec(Model):
     priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
     """Who is served first when seats fall free: higher ones, then older ones. It takes nothing from anybody."""
     access: Access
-    """`Automatic`: every teacher of a section of the school is connected, and their students take seats."""
+    """`Automatic`: every teacher of a section of the school is connected, and their students take seats. `Key`: only
+    those are who entered the licence's key."""
+    deliver_key_to: KeyDelivery | None = None
+    """Mails the key, once to each address; without it somebody passes the key on by hand. For `access: Key`."""
     district_ref: Reference | None = None
     """The District whose records have the school."""
     school: SourceId | None = None
     """Source id of the school in these records; without it, it is the code of the unit."""
+
+
+class KeyStatus(Model):
+    """The key of a licence; never the key itself, nor an address."""
+
+    secret: Name
+    """Name of the Secret that has it, under `key`."""
+    made_time: Time
+    """When it became the licence's key."""
+    sent: Count = 0
+    """Addresses that it was mailed to."""
+    refused: Count = 0
+    """Declared addresses that mail servers do not take mail to."""
+    waiting: Count = 0
+    """Declared addresses that it could not be mailed to yet."""
+    last_delivery_time: Time | None = None
+    """When any of these counts changed last."""
 
 
 class SchoolLicenseStatus(Status):
@@ -80,6 +135,12 @@ class SchoolLicenseStatus(Status):
     """Students who want a seat by this licence."""
     waiting_students: Count = 0
     """Students of these who have no seat of the pool at all."""
+    connected_teachers: Count | None = None
+    """Teachers connected by the key, for `access: Key`."""
+    key: KeyStatus | None = None
+    """The licence's key, for `access: Key`."""
+    last_handled_rotate_key_at: Request | None = None
+    """The value of the annotation `homeroom.dev/rotate-key-at` that was handled last."""
 
 
 class SchoolLicense(Resource):

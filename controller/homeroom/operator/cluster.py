@@ -89,6 +89,21 @@ class KubeCluster:
         """Read a Secret live, decoded; only one that is labelled for it. Raises TransientError, see the port."""
         return await read_secret(self._api, namespace=namespace, name=name)
 
+    async def key_secret(self, *, namespace: str, name: str) -> Object | None:
+        """Read a Secret live that may be one with a licence's key. Raises TransientError, see the port."""
+        try:
+            return await self._api.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+        except NotFoundError:
+            return None
+
+    async def write_key_secret(self, secret: Object) -> None:
+        """Create it, or replace it as read. Raises TransientError, see the port."""
+        metadata = secret["metadata"]
+        path, method = f"/api/v1/namespaces/{metadata['namespace']}/secrets", "POST"
+        if metadata.get("resourceVersion"):
+            path, method = f"{path}/{metadata['name']}", "PUT"
+        await self._api.request(method, path, body=secret)
+
     async def revision(self, objects: Iterable[Object]) -> str:
         """Ask live which Git revision these objects came with. Raises UnavailableError, see the port."""
         return await self._revisions.of(objects)

@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
 import polars as pl
 from pydantic import ValidationError
 
 from homeroom.api import (
+    Access,
     District,
     LicensePool,
     LicensePoolSpec,
@@ -31,6 +33,7 @@ from homeroom.api import (
     conditions,
 )
 from homeroom.api.conditions import ConditionType
+from homeroom.reconcile.keys import KeyState, with_key, without_key
 from homeroom.reconcile.ports import Cluster, Key, Object, key_of
 from homeroom.reconcile.run import Ending
 from homeroom.roster.shared import View, barring
@@ -39,8 +42,10 @@ from homeroom.seats.arbiter import Claim, Grant, Pool, Unit, told
 from homeroom.seats.assignment import DEMAND_SCHEMA, SEATS_SCHEMA, students_of, teachers_of
 from homeroom.seats.settlement import Settlement, licence_id, settle
 from homeroom.seats.units import UNIT_SCHEMA, SchoolUnit, resolve_all
-from homeroom.store import GRANTS_SCHEMA, Seating
+from homeroom.store import CONNECTIONS_SCHEMA, GRANTS_SCHEMA, Seating
 
+_NO_KEYS: Final[Mapping[str, KeyState]] = MappingProxyType({})
+_NOBODY: Final = pl.DataFrame(schema=CONNECTIONS_SCHEMA)
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -140,8 +145,19 @@ class Facts:
     records: Mapping[str, Records] = field(default_factory=dict)
 
 
-def records_of(roster: Roster, district: District, licences: Sequence[Licence], *, digest: str, today: date) -> Records:
-    """What the records of a district have for `licences`, which are all of that district. `today`: the district's."""
+def records_of(
+    roster: Roster,
+    district: District,
+    licences: Sequence[Licence],
+    *,
+    digest: str,
+    today: date,
+    connections: pl.DataFrame = _NOBODY,
+) -> Records:
+    """What the records of a district have for `licences`, which are all of that district. `today`: the district's.
+
+    `connections`: CONNECTIONS_SCHEMA, who is connected by a key.
+    """
     place = licence_id(district.metadata.namespace, district.metadata.name)
     orgs = roster.orgs.with_row_index("row").filter(pl.col("type") == "school")
     schools = orgs.select(
@@ -152,14 +168,25 @@ def records_of(roster: Roster, district: District, licences: Sequence[Licence], 
     )
     denied = district.spec.denied()
     wanted = pl.DataFrame(
-        [(each.id, each.model.spec.school or each.model.spec.school_unit) for each in licences if each.model],
-        {"licence": pl.String, "id": pl.String},
+        [
+            (each.id, each.model.spec.school or each.model.spec.school_unit, each.model.spec.access is Access.KEY)
+            for each in licences
+            if each.model
+        ],
+        {"licence": pl.String, "id": pl.String, "by_key": pl.Boolean},
         orient="row",
     ).join(orgs.select("id", "row"), on="id", how="left", maintain_order="left")
     view = View(roster=barring(roster, denied), homeroom=district.spec.homeroom, today=today)
     enrolled = view.enrolled.filter(~view.disabled.gather(view.enrolled["user"]))
     school, rows = roster.classes["school"], wanted["row"]
-    connected = teachers_of(enrolled, school=school, licences=rows)
+    automatic = wanted.select(pl.when(~pl.col("by_key")).then("row")).to_series()
+    by_key = wanted.with_row_index("number").filter("by_key")
+    connected = pl.concat(
+        [
+            teachers_of(enrolled, school=school, licences=automatic),
+            _by_key(roster, by_key, connections, district=district.metadata.name),
+        ]
+    )
     students = students_of(enrolled, connected, school=school, licences=rows)
     return Records(
         digest=digest,
@@ -173,6 +200,21 @@ def records_of(roster: Roster, district: District, licences: Sequence[Licence], 
         ),
         schoolless=frozenset(wanted.filter(pl.col("row").is_null())["licence"]),
         denied=denied,
+    )
+
+
+def _by_key(roster: Roster, licences: pl.DataFrame, connections: pl.DataFrame, *, district: str) -> pl.DataFrame:
+    """[licence, user]: teachers of the district whom a key connected to a licence whose school the records have.
+
+    `licences` [number, licence, row]: row numbers of `Records`' licences, their ids, and the rows of their schools.
+    """
+    users = roster.users.select(pl.col("id").alias("teacher")).with_row_index("user")
+    return (
+        connections.filter(pl.col("district") == district)
+        .select("teacher", licence=pl.concat_str("namespace", pl.lit("/"), "licence"))
+        .join(licences.filter(pl.col("row").is_not_null()).select("licence", "number"), on="licence")
+        .join(users, on="teacher")
+        .select(pl.col("number").alias("licence"), "user")
     )
 
 
@@ -330,9 +372,9 @@ def _pool(spec: LicensePoolSpec | None) -> Pool | None:
 
 
 def said_of_licences(
-    facts: Facts, outcome: Outcome, *, pool: Key, now: datetime
+    facts: Facts, outcome: Outcome, *, pool: Key, now: datetime, keys: Mapping[str, KeyState] = _NO_KEYS
 ) -> Iterator[tuple[Licence, SchoolLicenseStatus]]:
-    """The status of each licence."""
+    """The status of each licence. `keys`: of those with `access: Key`, by id."""
     shared = _pool(facts.pool)
     capacity = shared.capacity if shared is not None else 0
     ask = f"; ask {facts.pool.contact}" if facts.pool is not None and facts.pool.contact else ""
@@ -374,8 +416,12 @@ def said_of_licences(
         if reason is not Reason.DEPENDENCY_NOT_READY:  # else what was known stays
             _, demand, waiting = outcome.counts.get(licence.id, (0, 0, 0))
             status = status.model_copy(update={"demand": demand, "waiting_students": waiting})
+        key = keys.get(licence.id)
+        status = without_key(status) if key is None else with_key(licence.model, status, key, now=now)
         if not granted:
             reason, words = grant.reason, words + ask
+        elif key is not None and key.problem is not None:
+            reason, words = key.problem
         elif reason in {Reason.DEPENDENCY_NOT_READY, Reason.SCHOOL_NOT_FOUND}:
             words = seated
         else:

@@ -16,7 +16,7 @@ who holds a seat, and is woken when that changes).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import ClassVar, Final
@@ -26,6 +26,7 @@ import polars as pl
 
 from homeroom.api import (
     FINALIZER,
+    Access,
     District,
     InvalidSpecError,
     LicensePool,
@@ -40,6 +41,7 @@ from homeroom.api import (
 from homeroom.errors import HomeroomError
 from homeroom.plan import Noted, doubted_since
 from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.keys import KeySecrets, KeyState, at_once
 from homeroom.reconcile.licences import (
     Facts,
     Licence,
@@ -57,12 +59,12 @@ from homeroom.reconcile.run import Report, Run
 from homeroom.seats.settlement import licence_id
 from homeroom.seats.units import UNIT_SCHEMA
 from homeroom.sources import load
-from homeroom.store import RunRow, Seating, Store
+from homeroom.store import LicenceName, RunRow, Seating, Store
 
 AGAIN: Final = timedelta(hours=1)
 """Nobody tells us of a namespace that gets other labels, so each pool looks by itself; and when its day ends."""
-_AT_ONCE: Final = 16
-"""Requests to the API server at the same time."""
+_CONNECTED: Final = timedelta(minutes=5)
+"""The web service cannot tell us of a teacher whom a key has just connected, so pools with keys look more often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,7 @@ class LicensePoolRoot:
     outside: Outside
     metrics: Metrics
     clock: Clock
+    keys: KeySecrets
     rests: ClassVar[bool] = False
 
     @property
@@ -116,7 +119,10 @@ class LicensePoolRoot:
         admitted = await _admitted(run.cluster, spec, run.key, {each.namespace for each in parsed})
         # Of a namespace that is not admitted nothing is looked at: it could be made to take as long as it likes.
         looked = [each for each in parsed if each.namespace in admitted]
-        units, problem, records = await self._records(run, looked, before)
+        connections = await asyncio.to_thread(
+            self.store.licences.connections, sorted({each.namespace for each in looked})
+        )
+        units, problem, records = await self._records(run, looked, before, connections=connections)
         facts = Facts(
             pool=spec,
             licences=parsed,
@@ -139,7 +145,7 @@ class LicensePoolRoot:
             message=message,
             reason=reason,
             ending=ending,
-            again=min(AGAIN, _rest_of_day(spec, now)),
+            again=min(_CONNECTED if _by_key(facts) else AGAIN, _rest_of_day(spec, now)),
             summary=status.model_dump(include={"capacity", "granted", "used", "demand", "waiting_students"}),
             wakes=() if outcome.after.equals(before) else tuple(apps_of_pool(run.cluster, run.key)),
         )
@@ -147,7 +153,7 @@ class LicensePoolRoot:
     # -- gather -------------------------------------------------------------------------------------------------
 
     async def _records(
-        self, run: Run[LicensePool], licences: Sequence[Licence], before: Seating
+        self, run: Run[LicensePool], licences: Sequence[Licence], before: Seating, *, connections: pl.DataFrame
     ) -> tuple[pl.DataFrame | None, str, dict[str, Records]]:
         """The register (None: not known, and why), and what each district has for the pool; one after the other.
 
@@ -171,6 +177,7 @@ class LicensePoolRoot:
                 key,
                 run.cluster.get(key),
                 of_it,
+                connections,
                 needed=bool(of_it) or name == source,
                 now=run.clock.now(),
             )
@@ -203,23 +210,30 @@ class LicensePoolRoot:
     async def _apply(
         self, key: Key, cluster: Cluster, facts: Facts, licences: Sequence[Object], *, now: datetime
     ) -> Outcome:
-        """Decide; mark the licences by which somebody holds a seat; store; let go of who is deleted; tell them all."""
-        outcome, statuses = await asyncio.to_thread(_decided, facts, key, now)
+        """Decide; mark whom deletion takes something from; store; let go of who is deleted; tell them all."""
+        outcome = await asyncio.to_thread(decide, facts)
         objects = {licence_id(*key_of(obj)[1:]): obj for obj in licences}
-        holding = outcome.holding
-        await _at_once(
+        by_key = [] if facts.pool is None else _by_key(facts)
+        keyed = await self._revoke(facts, outcome, now=now, epoch=cluster.epoch)
+        holding = outcome.holding | keyed | {licence_id(each.metadata.namespace, each.metadata.name) for each in by_key}
+        await at_once(
             cluster.set_finalizer(objects[name], present=True)
             for name in sorted(holding & objects.keys())
             if not _carries(objects[name])
         )
         if not outcome.after.equals(facts.before):
             await self._save(key, cluster, outcome.after)
-        await _at_once(
+        await at_once(
             cluster.set_finalizer(obj, present=False)
             for name, obj in objects.items()
             if _carries(obj) and name not in holding
         )
-        await _at_once(cluster.write_status(objects[name], status.document()) for name, status in statuses)
+        keys = await self.keys.settle(cluster, by_key, now=now)
+        statuses = await asyncio.to_thread(_said, facts, outcome, key, keys, now)
+        await at_once(cluster.write_status(objects[name], status.document()) for name, status in statuses)
+        for name, state in keys.items():
+            if state.fresh:
+                cluster.enqueue(Key("SchoolLicense", *name.split("/", 1)))  # to be mailed
         return outcome
 
     async def _save(self, key: Key, cluster: Cluster, seating: Seating) -> None:
@@ -227,11 +241,34 @@ class LicensePoolRoot:
             self.store.save_seating, seating, namespace=key.namespace, pool=key.name, epoch=cluster.epoch
         )
 
+    async def _revoke(self, facts: Facts, outcome: Outcome, *, now: datetime, epoch: int) -> frozenset[str]:
+        """Revoke the keys of who is deleted, or has been missing for too long; ids of all others that have one."""
+        granted = {*facts.before.grants["licence"]}
+        names = {each.id for each in facts.licences} | granted | {*facts.gone}
+        namespaces = sorted({name.split("/", 1)[0] for name in names})
+        live = await asyncio.to_thread(self.store.licences.keys, namespaces)
+        keyed = {licence_id(*row) for row in live.select("namespace", "licence").iter_rows()} & names
+        over = keyed & ({*facts.gone} | (granted - {*outcome.after.grants["licence"]}))
+        if over:
+            licences = [LicenceName(*name.split("/", 1)) for name in sorted(over)]
+            await asyncio.to_thread(self.store.licences.revoke, licences, at=now, epoch=epoch)
+        return frozenset(keyed - over)
 
-def _decided(facts: Facts, pool: Key, now: datetime) -> tuple[Outcome, list[tuple[str, SchoolLicenseStatus]]]:
-    """What comes out, and what each licence says of it; takes a second for thousands of them."""
-    outcome = decide(facts)
-    return outcome, [(each.id, status) for each, status in said_of_licences(facts, outcome, pool=pool, now=now)]
+
+def _said(
+    facts: Facts, outcome: Outcome, pool: Key, keys: Mapping[str, KeyState], now: datetime
+) -> list[tuple[str, SchoolLicenseStatus]]:
+    """What each licence says; takes a second for thousands of them."""
+    return [(each.id, status) for each, status in said_of_licences(facts, outcome, pool=pool, now=now, keys=keys)]
+
+
+def _by_key(facts: Facts) -> list[SchoolLicense]:
+    """Licences whose teachers need a key, where the pool may have licences of their namespace."""
+    return [
+        each.model
+        for each in facts.licences
+        if each.model is not None and each.model.spec.access is Access.KEY and each.namespace in facts.admitted
+    ]
 
 
 def _licences(cluster: Cluster, pool: Key) -> list[Object]:
@@ -265,7 +302,14 @@ def _carries(obj: Object) -> bool:
 
 
 def _look(
-    store: Store, key: Key, obj: Object | None, licences: Sequence[Licence], *, needed: bool, now: datetime
+    store: Store,
+    key: Key,
+    obj: Object | None,
+    licences: Sequence[Licence],
+    connections: pl.DataFrame,
+    *,
+    needed: bool,
+    now: datetime,
 ) -> Records:
     """What a district has for `licences`. Not `needed`: only who is denied matters. Blocks."""
     named = f"District '{key.name}'"
@@ -286,7 +330,14 @@ def _look(
         roster = load(store.snapshots(**place), accepted.serving).roster
     except HomeroomError as error:
         return Records(problem=f"{named}: {error.message}", denied=district.spec.denied())
-    return records_of(roster, district, licences, digest=accepted.serving, today=district.spec.day(now))
+    return records_of(
+        roster,
+        district,
+        licences,
+        digest=accepted.serving,
+        today=district.spec.day(now),
+        connections=connections,
+    )
 
 
 async def _admitted(cluster: Cluster, spec: LicensePoolSpec, pool: Key, namespaces: Collection[str]) -> frozenset[str]:
@@ -308,14 +359,3 @@ def _rest_of_day(spec: LicensePoolSpec, now: datetime) -> timedelta:
     zone = ZoneInfo(spec.time_zone)
     midnight = datetime.combine(spec.day(now) + timedelta(days=1), time(), zone)
     return max(midnight - now, timedelta(seconds=1))
-
-
-async def _at_once(writes: Iterable[Awaitable[None]]) -> None:
-    """Some at a time: one after the other thousands of them take a minute."""
-    free = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(write: Awaitable[None]) -> None:
-        async with free:
-            await write
-
-    await asyncio.gather(*(one(write) for write in writes))

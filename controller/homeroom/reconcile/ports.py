@@ -88,6 +88,15 @@ class Cluster(Protocol):
         event that we would see).
         """
 
+    async def key_secret(self, *, namespace: str, name: str) -> Object | None:
+        """Read a Secret live that may be one with a licence's key; None: there is none. Raises TransientError."""
+
+    async def write_key_secret(self, secret: Object) -> None:
+        """Create it, or replace it as read (its resourceVersion travels along).
+
+        Raises TransientError, also when somebody else wrote it meanwhile.
+        """
+
     async def revision(self, objects: Iterable[Object]) -> str:
         """Ask live which Git revision these objects came with; several are joined, `UNKNOWN_REVISION`: nobody knows.
 

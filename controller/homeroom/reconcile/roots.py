@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.delivery import KeyMail, Post
 from homeroom.reconcile.district import DistrictRoot
+from homeroom.reconcile.keys import KeySecrets
 from homeroom.reconcile.learningapp import SETTLE, LearningAppRoot
 from homeroom.reconcile.licensepool import LicensePoolRoot
 from homeroom.reconcile.ports import Clock, Cluster, Handler, Metrics
@@ -17,9 +19,19 @@ from homeroom.store import Store
 
 
 def handlers(
-    cluster: Cluster, clock: Clock, metrics: Metrics, *, store: Store, outside: Outside, settle: timedelta = SETTLE
+    cluster: Cluster,
+    clock: Clock,
+    metrics: Metrics,
+    *,
+    store: Store,
+    outside: Outside,
+    settle: timedelta = SETTLE,
+    post: Post | None = None,
 ) -> Mapping[str, Handler]:
-    """The handler of each kind that is a root. `settle`: how long sharing rules must have stood still to count."""
+    """The handler of each kind that is a root, and who mails the keys of licences, which are none.
+
+    `settle`: how long sharing rules must have stood still to count. `post` None: there is no mail server.
+    """
 
     def shell(root: Any) -> Handler:  # each root names its own kind and status; the shell only passes them through
         return Shell(root, cluster=cluster, store=store, clock=clock)
@@ -30,5 +42,8 @@ def handlers(
             LearningAppRoot(store=store, outside=outside, metrics=metrics, clock=clock, settle=settle)
         ),
         "School": shell(SchoolRoot(store=store)),
-        "LicensePool": shell(LicensePoolRoot(store=store, outside=outside, metrics=metrics, clock=clock)),
+        "LicensePool": shell(
+            LicensePoolRoot(store=store, outside=outside, metrics=metrics, clock=clock, keys=KeySecrets(store))
+        ),
+        "SchoolLicense": KeyMail(store=store, cluster=cluster, clock=clock, post=post),
     }

@@ -29,6 +29,8 @@ def _roots(cluster: Cluster, obj: Object) -> Iterator[Key]:
         return
     if kind == "SchoolLicense":
         yield pool_of(obj)
+        if spec.get("deliverKeyTo"):
+            yield key_of(obj)
         return
     yield key_of(obj)
     if kind == "District":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -88,32 +88,48 @@ class Licences:
         )
         return self._frame(query.order_by(table.c.namespace, table.c.licence), KEYS_SCHEMA)
 
-    def take_key(self, digest: str, *, namespace: str, licence: str, at: datetime, epoch: int) -> bool:
-        """Make this the one key of a licence, and revoke what it had before.
+    def make_keys(self, digests: Mapping[LicenceName, str], *, at: datetime, epoch: int) -> None:
+        """Give each of these licences a new key, and revoke what it had before; all at once."""
+        table = schema.licence_key
+        with self._leading(epoch) as connection:
+            for licence, digest in digests.items():
+                _revoke(connection, licence, at)
+                row = {"digest": digest, "namespace": licence.namespace, "licence": licence.name}
+                connection.execute(sa.insert(table).values(**row, made_at=_naive(at), found=False))
 
-        False, with nothing written: it was revoked before, or is another licence's. No key is ever used again.
+    def unmake_keys(self, digests: Collection[str], *, epoch: int) -> None:
+        """Forget keys that could not be put into their Secrets: nobody has ever seen them."""
+        table = schema.licence_key
+        with self._leading(epoch) as connection:
+            connection.execute(sa.delete(table).where(table.c.digest.in_(digests)))
+
+    def find_key(self, digest: str, licence: LicenceName, *, at: datetime, epoch: int) -> bool:
+        """Make the key that is in a licence's Secret its one key, and revoke what else it had.
+
+        If it is news here, this store was lost, and nobody knows any more to whom the key was mailed. False, with
+        nothing written: it was revoked before, or is another licence's. No key is ever used again.
         """
         table = schema.licence_key
-        of_licence = (table.c.namespace == namespace, table.c.licence == licence)
         with self._leading(epoch) as connection:
             row = connection.execute(sa.select(table).where(table.c.digest == digest)).one_or_none()
-            if row is not None and (row.revoked_at is not None or (row.namespace, row.licence) != (namespace, licence)):
-                return False
-            others = (*of_licence, table.c.digest != digest, table.c.revoked_at.is_(None))
-            connection.execute(sa.update(table).where(*others).values(revoked_at=_naive(at)))
-            if row is None:
-                values = {"digest": digest, "namespace": namespace, "licence": licence, "made_at": _naive(at)}
-                connection.execute(sa.insert(table).values(**values))
+            if row is not None:
+                return row.revoked_at is None and LicenceName(row.namespace, row.licence) == licence
+            _revoke(connection, licence, at)
+            place = {"digest": digest, "namespace": licence.namespace, "licence": licence.name}
+            connection.execute(sa.insert(table).values(**place, made_at=_naive(at), found=True))
         return True
 
     def revoke(self, licences: Iterable[LicenceName], *, at: datetime, epoch: int) -> int:
         """Revoke the keys of these licences, and end all their connections; how many of these there were."""
-        keys, connections, ended = schema.licence_key, schema.connection, 0
+        connections, ended = schema.connection, 0
         with self._leading(epoch) as connection:
-            for namespace, name in licences:
-                of_keys = (keys.c.namespace == namespace, keys.c.licence == name, keys.c.revoked_at.is_(None))
-                connection.execute(sa.update(keys).where(*of_keys).values(revoked_at=_naive(at)))
-                connected = (connections.c.namespace == namespace, connections.c.licence == name, _ACTIVE)
+            for licence in licences:
+                _revoke(connection, licence, at)
+                connected = (
+                    connections.c.namespace == licence.namespace,
+                    connections.c.licence == licence.name,
+                    _ACTIVE,
+                )
                 values = {"ended_at": _naive(at), "ended": Ended.REVOKED.value}
                 ended += connection.execute(sa.update(connections).where(*connected).values(**values)).rowcount
         return ended
@@ -171,6 +187,21 @@ class Licences:
         return frame.sort("namespace", "licence", "district", "teacher")
 
     # -- deliveries ---------------------------------------------------------------------------------------------
+
+    def assume_delivered(self, addresses: Collection[str], *, licence: LicenceName, digest: str, epoch: int) -> None:
+        """For a key that was `found`: it was mailed to all these before the store was lost. Once only, then no more."""
+        key, table = schema.licence_key, schema.delivery
+        found = (key.c.digest == digest, key.c.found)
+        with self._engine.connect() as connection:
+            if connection.execute(sa.select(key.c.digest).where(*found)).first() is None:
+                return
+        place = {"namespace": licence.namespace, "licence": licence.name, "digest": digest}
+        with self._leading(epoch) as connection:
+            made_at = connection.execute(sa.select(key.c.made_at).where(key.c.digest == digest)).scalar_one()
+            for hashed in self._hashes(connection, addresses, make=True).values():
+                values = {"address": hashed, "how": _HOW[True], "state": Delivery.ASSUMED.value, "at": made_at}
+                connection.execute(sa.insert(table).values(**place, **values))
+            connection.execute(sa.update(key).where(*found).values(found=False))
 
     def undelivered(self, addresses: Collection[str], *, licence: LicenceName, digest: str) -> list[str]:
         """Those of these addresses that the key did not go to yet, sorted."""
@@ -283,6 +314,13 @@ class Licences:
 
 _ACTIVE: Final = schema.connection.c.ended_at.is_(None)
 _HOW: Final = {True: "Declared", False: "ByHand"}
+
+
+def _revoke(connection: sa.Connection, licence: LicenceName, at: datetime) -> None:
+    """Revoke the key that a licence has."""
+    table = schema.licence_key
+    alive = (table.c.namespace == licence.namespace, table.c.licence == licence.name, table.c.revoked_at.is_(None))
+    connection.execute(sa.update(table).where(*alive).values(revoked_at=_naive(at)))
 
 
 def _by_key(connection: sa.Connection, digest: str) -> LicenceName | None:

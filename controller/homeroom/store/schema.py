@@ -186,6 +186,7 @@ licence_key = sa.Table(
     sa.Column("licence", NAME, nullable=False),
     sa.Column("made_at", sa.DateTime, nullable=False),
     sa.Column("revoked_at", sa.DateTime),
+    sa.Column("found", sa.Boolean, nullable=False),
     sa.Index(None, "namespace", "licence"),
     comment="SHA-256 of every key that a licence ever had, so that none is used twice; the key itself is in a Secret",
 )

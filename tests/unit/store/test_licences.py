@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def take(store: Store, digest: str, licence: LicenceName = NORTH, *, at: datetime = NOW, epoch: int = 7) -> bool:
-    return store.licences.take_key(digest, namespace=licence.namespace, licence=licence.name, at=at, epoch=epoch)
+    return store.licences.find_key(digest, licence, at=at, epoch=epoch)
 
 
 def connect(store: Store, digest: str, teacher: str = "t-1") -> LicenceName | None:
@@ -55,6 +55,28 @@ def test_a_licence_has_one_key_and_a_revoked_one_never_lives_again(store: Store)
     assert take(store, THREE, SOUTH)
     assert store.licences.keys(["n"])["digest"].to_list() == [TWO, THREE]
     assert store.licences.keys(["elsewhere"]).is_empty()
+
+
+def test_new_keys_revoke_the_old_ones_and_one_that_nobody_saw_is_forgotten(store: Store) -> None:
+    store.licences.make_keys({NORTH: ONE, SOUTH: TWO}, at=NOW, epoch=7)
+    store.licences.make_keys({NORTH: THREE}, at=LATER, epoch=7)
+    assert store.licences.keys(["n"]).rows() == [("n", "north", THREE, LATER), ("n", "south", TWO, NOW)]
+    assert not take(store, ONE)
+    store.licences.unmake_keys([THREE], epoch=7)
+    assert store.licences.keys(["n"])["licence"].to_list() == ["south"]
+    assert take(store, THREE)
+
+
+def test_a_key_that_is_older_than_the_store_went_to_the_contacts_of_then(store: Store) -> None:
+    take(store, ONE)
+    store.licences.make_keys({SOUTH: TWO}, at=NOW, epoch=7)
+    for licence, digest in ((NORTH, ONE), (SOUTH, TWO)):
+        store.licences.assume_delivered(["a@x.example"], licence=licence, digest=digest, epoch=7)
+        store.licences.assume_delivered(["b@x.example"], licence=licence, digest=digest, epoch=7)
+    both = ["a@x.example", "b@x.example"]
+    assert store.licences.undelivered(both, licence=NORTH, digest=ONE) == ["b@x.example"]
+    assert store.licences.undelivered(both, licence=SOUTH, digest=TWO) == both
+    assert store.licences.deliveries(["n"]).rows() == [("n", "north", 0, 0, 0, None)]
 
 
 def test_revoking_ends_keys_and_connections_of_these_licences_alone(store: Store) -> None:

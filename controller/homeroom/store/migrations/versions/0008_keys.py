@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("licence", sa.String(length=253), nullable=False),
         sa.Column("made_at", sa.DateTime(), nullable=False),
         sa.Column("revoked_at", sa.DateTime()),
+        sa.Column("found", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_licence_key")),
         comment="SHA-256 of every key that a licence ever had, so that none is used twice; the key itself is in a "
         "Secret",
