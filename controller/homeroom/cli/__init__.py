@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "why": "Explain a person's access to an app: rule, class and record, and what was done last.",
     "identities": "Show whose ids changed or collide, and propose links after a change of the records system.",
     "units": "Find school units in Skolverket's register: the code that a licence names.",
+    "key": "Show the key of a school licence, or mail it to somebody.",
     "history": "List changes that were made in an app: when, what, why.",
     "export-person": "Give out all that is held about one person of a district, as JSON.",
     "forget-person": "Forget one person of a district who has left: make anonymous what has to stay.",

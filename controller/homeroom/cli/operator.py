@@ -12,9 +12,10 @@ from typing import Annotated, Literal
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from homeroom.cli import options, records
+from homeroom.cli import mail, options, records
 from homeroom.operator.runtime import Build, Reconcilers, Settings, main
 from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.delivery import Post
 from homeroom.reconcile.learningapp import SETTLE
 from homeroom.reconcile.ports import Clock, Cluster, Metrics
 from homeroom.reconcile.roots import handlers
@@ -75,6 +76,9 @@ def command(
             "for a moment.",
         ),
     ] = SETTLE.total_seconds(),
+    smtp_url_file: mail.SmtpUrlFile = None,
+    mail_from: mail.MailFrom = None,
+    connect_url: mail.ConnectUrl = None,
     allow_loopback: options.AllowLoopback = False,
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
@@ -100,7 +104,9 @@ def command(
         log_level=log_level,
     )
     outside = Outside(owner_id=owner_id, file_root=file_root, allow_loopback=allow_loopback)
-    return main(settings, build=_build(store, data, outside, settle=timedelta(seconds=settle)), routes=routes)
+    post = mail.post(smtp_url_file, mail_from, connect_url)
+    build = _build(store, data, outside, settle=timedelta(seconds=settle), post=post)
+    return main(settings, build=build, routes=routes)
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -112,7 +118,7 @@ def _address(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _build(url: str | None, data: Path, outside: Outside, *, settle: timedelta) -> Build:
+def _build(url: str | None, data: Path, outside: Outside, *, settle: timedelta, post: Post | None) -> Build:
     """Opens the store when we lead: whoever only stands by must not touch it."""
 
     @asynccontextmanager
@@ -120,7 +126,7 @@ def _build(url: str | None, data: Path, outside: Outside, *, settle: timedelta) 
         store = await asyncio.to_thread(records.open_store, url, data, new=True)
         try:
             yield Reconcilers(
-                handlers=handlers(cluster, clock, metrics, store=store, outside=outside, settle=settle),
+                handlers=handlers(cluster, clock, metrics, store=store, outside=outside, settle=settle, post=post),
                 problems=lambda: _problems(store),
             )
         finally:

@@ -11,7 +11,7 @@ import typer
 from homeroom.api import Reason, School
 from homeroom.cli import options, records, terminal
 
-_GOOD: Final = frozenset({Reason.SUCCEEDED.value, Reason.SUSPENDED.value})
+_GOOD: Final = frozenset({Reason.SUCCEEDED.value, Reason.SUSPENDED.value, Reason.KEY_SENT.value})
 
 
 def command(

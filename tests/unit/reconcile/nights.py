@@ -19,8 +19,10 @@ from tests.unit.roster.states import Target as Product
 from homeroom.api import FINALIZER, KINDS
 from homeroom.api.yaml import load_all
 from homeroom.demo.stage import RECORDS, Records
+from homeroom.errors import HomeroomError
 from homeroom.plan import Change, Outcome, Result
 from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.delivery import Post
 from homeroom.reconcile.ports import Handler, Key, Object, key_of
 from homeroom.reconcile.roots import handlers
 from homeroom.reconcile.routes import routes
@@ -84,6 +86,13 @@ class Cluster:
         self.asked: list[Key] = []
         self.labels: dict[str, dict[str, str]] = {}
         """Of namespaces."""
+        self.credentials: dict[tuple[str, str], dict[str, str]] = {}
+        """Secrets that resources name: (namespace, name) -> texts."""
+        self.secrets: dict[tuple[str, str], Any] = {}
+        """Secrets with keys."""
+        self.refusal: HomeroomError | None = None
+        """What the API server says to who asks for one of them."""
+        self.looks = 0
         self.writes = 0
         for obj in found:
             if obj["kind"] in KINDS:
@@ -108,8 +117,26 @@ class Cluster:
     async def labels_of(self, namespace: str) -> dict[str, str]:
         return self.labels.get(namespace, {})
 
-    async def secret(self, **_: str) -> dict[str, str]:
-        return {}
+    async def secret(self, *, namespace: str, name: str) -> dict[str, str]:
+        return self.credentials.get((namespace, name), {})
+
+    async def key_secret(self, *, namespace: str, name: str) -> Any:
+        self.looks += 1
+        if self.refusal is not None:
+            raise self.refusal
+        return self.secrets.get((namespace, name))
+
+    async def write_key_secret(self, secret: Object) -> None:
+        """As the API server: a type cannot be changed, and who writes has to have read what is there."""
+        if self.refusal is not None:
+            raise self.refusal
+        meta = secret["metadata"]
+        place = (meta["namespace"], meta["name"])
+        before = self.secrets.get(place)
+        assert before is None or before["type"] == secret["type"]
+        assert meta.get("resourceVersion") == (before["metadata"]["resourceVersion"] if before else None)
+        self.writes += 1
+        self.secrets[place] = {**secret, "metadata": {**meta, "resourceVersion": str(self.writes)}}
 
     async def revision(self, _objects: Iterable[Object]) -> str:
         return "main@sha1:1"
@@ -164,7 +191,13 @@ class Nights:
         self.cluster = Cluster()
         self.now = BEGIN
         self.export = directory / "files" / "lakeside" / "export.zip"
+        self.directory = directory
+        self.post: Post | None = None
         self._handlers = self._ready(directory)
+
+    def restarted(self) -> None:
+        """A new process of the operator, which remembers nothing but what is in the store."""
+        self._handlers = self._ready(self.directory)
 
     def _ready(self, directory: Path) -> Mapping[str, Handler]:
         real = Outside(owner_id="here", file_root=directory / "files", allow_loopback=True)
@@ -176,7 +209,7 @@ class Nights:
         clock: Any = SimpleNamespace(now=lambda: self.now, monotonic=lambda: self.now.timestamp() % 1e9)
         metrics: Any = SimpleNamespace(operations=_nothing, records_read=_nothing, seats=_nothing)
         cluster: Any = self.cluster
-        return handlers(cluster, clock, metrics, store=self.store, outside=outside, settle=timedelta())
+        return handlers(cluster, clock, metrics, store=self.store, outside=outside, settle=timedelta(), post=self.post)
 
     def declare(self, key: Key, **spec: Any) -> None:
         """Somebody commits other fields of a spec."""

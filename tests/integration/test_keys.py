@@ -1,0 +1,287 @@
+"""Licence keys on a real API server, with the rights that `manifests/` ships, and a real SMTP server."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.unit.mailserver import Server, mail_server
+
+from homeroom.api import GROUP
+from homeroom.api.conditions import violations
+from homeroom.cli import main
+from homeroom.demo.controlplane import ControlPlane
+from homeroom.demo.stage import message
+from homeroom.mail import Mailer, MailServer, Security
+from homeroom.operator.runtime import Operator, Reconcilers, Settings, SystemClock
+from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.delivery import Post
+from homeroom.reconcile.ports import Clock, Cluster, Metrics
+from homeroom.reconcile.roots import handlers
+from homeroom.reconcile.routes import routes
+from homeroom.seats import keys
+from homeroom.store import LicenceName, Store
+
+pytestmark = pytest.mark.integration
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+SETTINGS = Settings(owner_id="test", lease=None, host="127.0.0.1", port=0, probe_interval=0.5, startup_spread=0.1)
+OFFICE = "office@rowan.example"
+
+
+class Town:
+    """A namespace with a pool and one licence whose key is mailed, and the operator that looks after them."""
+
+    def __init__(self, plane: ControlPlane, namespace: str, directory: Path, server: Server) -> None:
+        self.plane, self.namespace, self.directory = plane, namespace, directory
+        self.database = f"sqlite:///{directory / 'homeroom.db'}"
+        there = MailServer(host="127.0.0.1", port=server.port, security=Security.NONE, sender="homeroom@town.example")
+        self.mail = there
+
+    async def kubectl(self, *args: str, stdin: str = "") -> str:
+        return await asyncio.to_thread(self.plane.kubectl, *args, f"--namespace={self.namespace}", stdin=stdin)
+
+    async def apply(self, *objects: dict[str, Any]) -> None:
+        items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        await self.kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(items))
+
+    def pool(self) -> dict[str, Any]:
+        units = [{"code": "0001", "name": "Rowan Hill"}]
+        spec = {"seats": 1000, "timeZone": "Europe/Stockholm", "unitRegistry": {"type": "Inline", "units": units}}
+        return self._object("LicensePool", "seats", spec)
+
+    def district(self) -> dict[str, Any]:
+        source = {"oneRosterCSV": {"url": "file:none.zip"}}
+        return self._object("District", "lakeside", {"timeZone": "Europe/Amsterdam", "source": source})
+
+    def licence(self) -> dict[str, Any]:
+        spec = {
+            "poolRef": {"name": "seats"},
+            "schoolUnit": "0001",
+            "seats": 100,
+            "access": "Key",
+            "deliverKeyTo": {"contactSecretRef": {"name": "contacts"}, "language": "Dutch"},
+            "districtRef": {"name": "lakeside"},
+        }
+        return self._object("SchoolLicense", "rowan", spec)
+
+    def contacts(self) -> dict[str, Any]:
+        meta = {"name": "contacts", "namespace": self.namespace, "labels": {"homeroom.dev/use": "credentials"}}
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "stringData": {"addresses": OFFICE}}
+
+    def _object(self, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+        metadata = {"name": name, "namespace": self.namespace}
+        return {"apiVersion": f"{GROUP}/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+
+    async def read(self, kind: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(await self.kubectl("get", kind, name, "--output=json"))
+        return found
+
+    async def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait until the licence's status fits; the licence."""
+        deadline = time.monotonic() + 60
+        while True:
+            found = await self.read("schoollicense", "rowan")
+            if condition(found.get("status", {})):
+                return found
+            assert time.monotonic() < deadline, f"{message(found)} {found.get('status')}"
+            await asyncio.sleep(0.1)
+
+    async def key(self) -> str:
+        """What is in the licence's Secret."""
+        secret = await self.read("secret", "homeroom-key-rowan")
+        return base64.b64decode(secret["data"]["key"]).decode()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Store]:
+        """The operator at work in this process."""
+        store = Store.open(self.database, self.directory)
+
+        async def fine() -> Sequence[str]:
+            return []
+
+        @asynccontextmanager
+        async def build(cluster: Cluster, clock: Clock, metrics: Metrics) -> AsyncIterator[Reconcilers]:
+            outside = Outside(owner_id="test", file_root=self.directory / "files")
+            post = Post(mailer=Mailer(self.mail), connect_url="https://homeroom.example/connect")
+            ready = handlers(cluster, clock, metrics, store=store, outside=outside, post=post)
+            yield Reconcilers(handlers=ready, problems=fine)
+
+        operator = Operator(SETTINGS, build=build, routes=routes, clock=SystemClock(), stop=asyncio.Event())
+        task = asyncio.create_task(operator.run())
+        try:
+            yield store
+        finally:
+            operator._stop.set()
+            await task
+            store.close()
+
+
+def says(kind: str, reason: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda status: (kind, reason) in [(item["type"], item["reason"]) for item in status.get("conditions", ())]
+
+
+@pytest.fixture(scope="module")
+def kubeconfig(controlplane: ControlPlane) -> Path:
+    controlplane.kubectl("apply", "--server-side", "--force-conflicts", f"--kustomize={MANIFESTS / 'base'}")
+    controlplane.kubectl("wait", "--for=condition=Established", f"crd/schoollicenses.{GROUP}")
+    return controlplane.kubeconfig_for("homeroom-system", "homeroom")
+
+
+def take_in(plane: ControlPlane, namespace: str, directory: Path, *components: str) -> None:
+    """As a tenant's kustomization does it."""
+    places = [os.path.relpath(MANIFESTS / "components" / name, directory) for name in components]
+    (directory / "kustomization.yaml").write_text(yaml.safe_dump({"namespace": namespace, "components": places}))
+    plane.kubectl("apply", "--server-side", f"--kustomize={directory}")
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with mail_server() as running:
+        yield running
+
+
+@pytest.fixture
+def town(
+    controlplane: ControlPlane,
+    kubeconfig: Path,
+    namespace: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    server: Server,
+) -> Iterator[Town]:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    began = controlplane.etcd_revision()
+    yield Town(controlplane, namespace, tmp_path, server)
+    for obj in controlplane.stored_since(began, f"/registry/{GROUP}/"):
+        status = obj.get("status", {})
+        if obj["metadata"]["namespace"] != namespace or not status.get("conditions"):
+            continue
+        ready = [item["status"] for item in status["conditions"] if item["type"] == "Ready"]
+        if status["observedGeneration"] == obj["metadata"]["generation"]:
+            assert violations(obj, final=ready != ["Unknown"]) == []
+
+
+async def test_a_key_is_made_mailed_rotated_and_dies_with_its_licence(
+    town: Town, controlplane: ControlPlane, server: Server, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    take_in(controlplane, town.namespace, town.directory, "tenant")
+    place = LicenceName(town.namespace, "rowan")
+    async with town.running() as store:
+        await town.apply(town.district(), town.pool(), town.contacts(), town.licence())
+        await town.until(says("KeyReady", "Forbidden"))  # the tenant has not taken keys in yet
+        take_in(controlplane, town.namespace, town.directory, "tenant", "licence-keys")
+        await town.kubectl("annotate", "licensepool", "seats", "homeroom.dev/reconcile-at=now")
+        found = await town.until(says("KeyDelivered", "KeySent"))
+        first = await town.key()
+        assert store.licences.by_key(keys.digest(keys.normalised(first))) == place
+        (text,) = server.texts(OFFICE)
+        assert first in text
+        assert "https://homeroom.example/connect" in text
+        assert found["status"]["key"]["sent"] == 1
+        secret = await town.read("secret", "homeroom-key-rowan")
+        assert [owner["uid"] for owner in secret["metadata"]["ownerReferences"]] == [found["metadata"]["uid"]]
+
+        before = controlplane.etcd_revision()
+        await town.kubectl("annotate", "licensepool", "seats", "homeroom.dev/reconcile-at=again", "--overwrite")
+        await asyncio.to_thread(
+            wait_until,
+            lambda: (
+                "again"
+                in controlplane.kubectl(
+                    "get",
+                    "licensepool",
+                    "seats",
+                    f"--namespace={town.namespace}",
+                    "--output=jsonpath={.status.lastHandledReconcileAt}",
+                )
+            ),
+        )
+        written = [key for key in controlplane.written_since(before) if f"/{town.namespace}/" in key]
+        assert {*written} == {f"/registry/{GROUP}/licensepools/{town.namespace}/seats"}
+
+        await town.kubectl("annotate", "schoollicense", "rowan", "homeroom.dev/rotate-key-at=today")
+        await town.until(lambda status: status.get("lastHandledRotateKeyAt") == "today")
+        second = await town.key()
+        assert second != first
+        assert store.licences.by_key(keys.digest(keys.normalised(first))) is None
+        await asyncio.to_thread(wait_until, lambda: len(server.texts(OFFICE)) == 2)
+        await town.until(says("KeyDelivered", "KeySent"))
+    async with town.running() as store:
+        await town.until(says("KeyDelivered", "KeySent"))
+        assert await town.key() == second
+        await town.kubectl("delete", "schoollicense", "rowan", "--timeout=30s")
+        assert store.licences.by_key(keys.digest(keys.normalised(second))) is None
+    assert len(server.mails) == 2
+    told = "".join(json.dumps(obj) for obj in controlplane.stored_since(0, f"/registry/{GROUP}/"))
+    assert not any(word in told for word in (first, second, OFFICE))
+    if controlplane.programs.kube_controller_manager is not None:
+        here = f"--namespace={town.namespace}"
+        look = ("get", "secret", "homeroom-key-rowan", here, "--ignore-not-found", "--output=name")
+        await asyncio.to_thread(wait_until, lambda: not controlplane.kubectl(*look).strip())
+
+
+async def test_the_command_reads_with_the_callers_rights_and_mails_by_hand(
+    town: Town,
+    controlplane: ControlPlane,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    take_in(controlplane, town.namespace, town.directory, "tenant", "licence-keys")
+    async with town.running():
+        await town.apply(town.district(), town.pool(), town.contacts(), town.licence())
+        await town.until(says("KeyDelivered", "KeySent"))
+        key = await town.key()
+    url = town.directory / "url"
+    url.write_text(f"smtp+plain://127.0.0.1:{server.port}")
+    here = ("-n", town.namespace)
+    mail = ("--smtp-url-file", str(url), "--mail-from", "homeroom@town.example")
+    store = ("--store", town.database, "--data", str(town.directory))
+    assert await asyncio.to_thread(main, ["key", "show", "rowan", *here]) == 0
+    assert capsys.readouterr().out == f"{key}\n"
+
+    def send(to: str) -> int:
+        return main(["key", "send", "rowan", "--to", to, "--language", "Russian", *here, *mail, *store])
+
+    assert await asyncio.to_thread(send, "new@rowan.example") == 0
+    assert key in server.texts("new@rowan.example")[0]
+    server.refuses["gone@rowan.example"] = "550 5.1.1 gone@rowan.example unknown"
+    assert await asyncio.to_thread(send, "gone@rowan.example") == 1
+    said = capsys.readouterr()
+    assert "gone@" not in said.err + said.out
+    opened = Store.open(town.database, town.directory)
+    try:
+        assert opened.licences.deliveries([town.namespace]).select("sent", "refused").rows() == [(2, 0)]
+    finally:
+        opened.close()
+    bystander = controlplane.kubeconfig_for(town.namespace, "default")
+    monkeypatch.setenv("KUBECONFIG", str(bystander))
+    assert await asyncio.to_thread(main, ["key", "show", "rowan", *here]) == 1
+    assert key not in capsys.readouterr().out
+    await town.kubectl("patch", "schoollicense", "rowan", "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+
+
+def test_the_component_for_mail_gives_the_operator_its_server(controlplane: ControlPlane, tmp_path: Path) -> None:
+    places = {
+        "resources": [os.path.relpath(MANIFESTS / "base", tmp_path)],
+        "components": [os.path.relpath(MANIFESTS / "components" / "mail", tmp_path)],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(places))
+    made = list(yaml.safe_load_all(controlplane.kubectl("kustomize", str(tmp_path))))
+    (deployment,) = [obj for obj in made if obj["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    (config,) = [obj for obj in made if obj["kind"] == "ConfigMap"]
+    assert pod["containers"][0]["envFrom"] == [{"configMapRef": {"name": config["metadata"]["name"]}}]
+    assert config["data"]["HOMEROOM_SMTP_URL_FILE"] == "/etc/homeroom/mail/url"
+    assert {"name": "mail", "secret": {"secretName": "homeroom-mail"}} in pod["volumes"]
+    assert {item["kind"] for item in made if item["metadata"]["name"] == "homeroom-mail"} == {"NetworkPolicy"}
