@@ -131,7 +131,8 @@ def says(kind: str, reason: str) -> Callable[[dict[str, Any]], bool]:
 
 
 @pytest.fixture(scope="module")
-def kubeconfig(controlplane: ControlPlane) -> Path:
+def installed(controlplane: ControlPlane) -> Path:
+    """CRDs and rights as shipped; the log-in of the operator's ServiceAccount."""
     controlplane.kubectl("apply", "--server-side", "--force-conflicts", f"--kustomize={MANIFESTS / 'base'}")
     controlplane.kubectl("wait", "--for=condition=Established", f"crd/schoollicenses.{GROUP}")
     return controlplane.kubeconfig_for("homeroom-system", "homeroom")
@@ -145,6 +146,12 @@ def take_in(plane: ControlPlane, namespace: str, directory: Path, *components: s
 
 
 @pytest.fixture
+def kubeconfig(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KUBECONFIG", str(installed))
+    return installed
+
+
+@pytest.fixture
 def server() -> Iterator[Server]:
     with mail_server() as running:
         yield running
@@ -153,13 +160,11 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def town(
     controlplane: ControlPlane,
-    kubeconfig: Path,
+    kubeconfig: Path,  # noqa: ARG001 - what it has installed, and the log-in
     namespace: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     server: Server,
 ) -> Iterator[Town]:
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     began = controlplane.etcd_revision()
     yield Town(controlplane, namespace, tmp_path, server)
     for obj in controlplane.stored_since(began, f"/registry/{GROUP}/"):
@@ -247,6 +252,7 @@ async def test_the_command_reads_with_the_callers_rights_and_mails_by_hand(
     here = ("-n", town.namespace)
     mail = ("--smtp-url-file", str(url), "--mail-from", "homeroom@town.example")
     store = ("--store", town.database, "--data", str(town.directory))
+    capsys.readouterr()  # what the operator logged
     assert await asyncio.to_thread(main, ["key", "show", "rowan", *here]) == 0
     assert capsys.readouterr().out == f"{key}\n"
 
