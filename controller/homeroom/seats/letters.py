@@ -36,10 +36,11 @@ this is the licence key of {unit}:
 
     {key}
 
-Teachers of the school connect to the licence with it.{where} Please pass it on only to them: whoever
-has the key can ask to be connected.
+Teachers of the school use it to connect to the licence{where}
 
-This message was sent automatically. You get it because your address is named as the contact for this licence.
+Please pass it on to them only: whoever has the key can ask to be connected.
+
+This message was sent automatically. You get it because your address was given as a contact for this licence.
 """,
     Language.SWEDISH: """\
 Hej!
@@ -48,10 +49,11 @@ Här är licensnyckeln för {unit}:
 
     {key}
 
-Skolans lärare ansluter sig till licensen med den.{where} Lämna den bara vidare till dem: den som har
-nyckeln kan begära att bli ansluten.
+Med den ansluter sig skolans lärare till licensen{where}
 
-Det här meddelandet skickades automatiskt. Du får det eftersom din adress är angiven som kontakt för licensen.
+Lämna den bara vidare till dem: den som har nyckeln kan begära att bli ansluten.
+
+Det här meddelandet skickades automatiskt. Du får det eftersom din adress har angetts som kontakt för licensen.
 """,
     Language.DUTCH: """\
 Goedendag,
@@ -60,8 +62,9 @@ dit is de licentiesleutel van {unit}:
 
     {key}
 
-Leraren van de school koppelen zich hiermee aan de licentie.{where} Geef de sleutel alleen aan hen door: wie
-de sleutel heeft, kan vragen om gekoppeld te worden.
+Hiermee koppelen de leraren van de school zich aan de licentie{where}
+
+Geef de sleutel alleen aan hen door: wie de sleutel heeft, kan vragen om gekoppeld te worden.
 
 Dit bericht is automatisch verzonden. U ontvangt het omdat uw adres als contact voor deze licentie is opgegeven.
 """,
@@ -72,23 +75,24 @@ Dit bericht is automatisch verzonden. U ontvangt het omdat uw adres als contact 
 
     {key}
 
-С его помощью учителя школы подключаются к лицензии.{where} Передавайте ключ только им: тот, у кого
-есть ключ, может запросить подключение.
+С его помощью учителя школы подключаются к лицензии{where}
+
+Передавайте ключ только им: тот, у кого есть ключ, может запросить подключение.
 
 Это письмо отправлено автоматически. Вы получили его, потому что ваш адрес указан как контактный для этой лицензии.
 """,
 }
 _WHERE: Final = {
-    Language.ENGLISH: " They do so here:\n\n    {url}\n\n",
-    Language.SWEDISH: " Det gör de här:\n\n    {url}\n\n",
-    Language.DUTCH: " Dat doen zij hier:\n\n    {url}\n\n",
-    Language.RUSSIAN: " Это можно сделать здесь:\n\n    {url}\n\n",
+    Language.ENGLISH: " here:",
+    Language.SWEDISH: " här:",
+    Language.DUTCH: " op deze pagina:",
+    Language.RUSSIAN: " на этой странице:",
 }
 
 
 def key_letter(language: Language, *, unit: str, key: str, url: str | None) -> Letter:
     """The letter with a normalised key of the licence of a school `unit`. `url`: of the page to connect on, if any."""
     unit = " ".join(unit.split())
-    where = _WHERE[language].format(url=url) if url is not None else ""
-    text = _TEXTS[language].format(unit=unit, key=keys.shown(key), where=where).replace("\n\n ", "\n\n")
+    where = "." if url is None else f"{_WHERE[language]}\n\n    {url}"
+    text = _TEXTS[language].format(unit=unit, key=keys.shown(key), where=where)
     return Letter(subject=_SUBJECTS[language].format(unit=unit), text=text, language=CODES[language])
