@@ -211,8 +211,10 @@ async def test_a_key_is_made_mailed_rotated_and_dies_with_its_licence(
                 )
             ),
         )
-        written = [key for key in controlplane.written_since(before) if f"/{town.namespace}/" in key]
-        assert {*written} == {f"/registry/{GROUP}/licensepools/{town.namespace}/seats"}
+        written = {key for key in controlplane.written_since(before) if f"/{town.namespace}/" in key}
+        # The District has no records and says so from time to time.
+        written -= {f"/registry/{GROUP}/districts/{town.namespace}/lakeside"}
+        assert written == {f"/registry/{GROUP}/licensepools/{town.namespace}/seats"}, "but for the request"
 
         await town.kubectl("annotate", "schoollicense", "rowan", "homeroom.dev/rotate-key-at=today")
         await town.until(lambda status: status.get("lastHandledRotateKeyAt") == "today")
