@@ -180,6 +180,14 @@ class Mailer:
         return message
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """How keys are mailed. `connect_url`: of the page where teachers enter a key, if there is one."""
+
+    mailer: Mailer
+    connect_url: str | None = None
+
+
 def _codes(error: aiosmtplib.SMTPResponseException) -> str:
     """Status codes of an answer, without its words."""
     enhanced = _ENHANCED.match(error.message)

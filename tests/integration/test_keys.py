@@ -21,10 +21,9 @@ from homeroom.api.conditions import violations
 from homeroom.cli import main
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.stage import message
-from homeroom.mail import Mailer, MailServer, Security
+from homeroom.mail import Mailer, MailServer, Post, Security
 from homeroom.operator.runtime import Operator, Reconcilers, Settings, SystemClock
 from homeroom.reconcile.connect import Outside
-from homeroom.reconcile.delivery import Post
 from homeroom.reconcile.ports import Clock, Cluster, Metrics
 from homeroom.reconcile.roots import handlers
 from homeroom.reconcile.routes import routes

@@ -15,9 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from homeroom.api import Language, SchoolLicense, parse
 from homeroom.cli import cluster, mail, options, records, terminal
 from homeroom.errors import DependencyNotReadyError, HomeroomError, InvalidSpecError
-from homeroom.mail import AddressRefusedError
+from homeroom.mail import AddressRefusedError, Post
 from homeroom.operator.api import NotFoundError, path_of
-from homeroom.reconcile.delivery import Post
 from homeroom.reconcile.keys import SECRET_TYPE, key_in, secret_name
 from homeroom.seats import keys
 from homeroom.seats.keys import Delivery
@@ -41,7 +40,7 @@ def command(
     store: options.Store = None,
     data: options.Data = options.DATA,
 ) -> None:
-    """Show the key of a school licence, or mail it to somebody at the school at any time.
+    """Show the key of a school licence, or mail it to somebody.
 
     The key is read from its Secret with your own kubeconfig. That it was mailed, and when, is noted in the operator's
     store, not to whom; so `send` runs where the store is.

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from homeroom.mail import Mailer, MailServer
-from homeroom.reconcile.delivery import Post
+from homeroom.mail import Mailer, MailServer, Post
 
 SmtpUrlFile = Annotated[
     Path | None,

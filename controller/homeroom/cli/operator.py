@@ -13,9 +13,9 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from homeroom.cli import mail, options, records
+from homeroom.mail import Post
 from homeroom.operator.runtime import Build, Reconcilers, Settings, main
 from homeroom.reconcile.connect import Outside
-from homeroom.reconcile.delivery import Post
 from homeroom.reconcile.learningapp import SETTLE
 from homeroom.reconcile.ports import Clock, Cluster, Metrics
 from homeroom.reconcile.roots import handlers

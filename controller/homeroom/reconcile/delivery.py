@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from homeroom.api import Access, KeyDelivery, Reason, SchoolLicense, parse
 from homeroom.errors import HomeroomError, InvalidSpecError, TransientError
-from homeroom.mail import AddressRefusedError, Mailer, MailUnavailableError
+from homeroom.mail import AddressRefusedError, MailUnavailableError, Post
 from homeroom.reconcile.keys import SECRET_TYPE, key_in, secret_name
 from homeroom.reconcile.licences import pool_of
 from homeroom.reconcile.ports import Clock, Cluster, Key, Verdict
@@ -34,14 +33,6 @@ _AGAIN: Final = timedelta(hours=6)
 _BUSY: Final = timedelta(seconds=15)
 _AT_ONCE: Final = 2
 """Licences whose keys are mailed at the same time: the queue's workers are for others, too."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Post:
-    """How the operator mails. `connect_url`: of the page where teachers enter a key, if there is one."""
-
-    mailer: Mailer
-    connect_url: str | None = None
 
 
 def addresses_in(text: str) -> list[str]:

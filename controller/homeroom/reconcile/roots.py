@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from homeroom.mail import Post
 from homeroom.reconcile.connect import Outside
-from homeroom.reconcile.delivery import KeyMail, Post
+from homeroom.reconcile.delivery import KeyMail
 from homeroom.reconcile.district import DistrictRoot
 from homeroom.reconcile.keys import KeySecrets
 from homeroom.reconcile.learningapp import SETTLE, LearningAppRoot

@@ -186,6 +186,17 @@ class Licences:
         frame = self._frame(query, CONNECTIONS_SCHEMA)
         return frame.sort("namespace", "licence", "district", "teacher")
 
+    def connections_of(self, teacher: str, *, namespace: str, district: str) -> pl.DataFrame:
+        """What is held of one teacher's connections, the oldest first: [licence, connected_at, how, ended_at, ended].
+
+        `licence`: by name; `ended`: why, null while the connection lasts.
+        """
+        table = schema.connection
+        columns = {"licence": pl.String(), "connected_at": MOMENT, "how": pl.String(), "ended_at": MOMENT}
+        shown = pl.Schema({**columns, "ended": pl.String()})
+        here = (table.c.namespace == namespace, table.c.district == district, table.c.teacher == teacher)
+        return self._frame(sa.select(*(table.c[name] for name in shown)).where(*here).order_by(table.c.id), shown)
+
     # -- deliveries ---------------------------------------------------------------------------------------------
 
     def assume_delivered(self, addresses: Collection[str], *, licence: LicenceName, digest: str, epoch: int) -> None:

@@ -20,9 +20,9 @@ from homeroom.api import FINALIZER, KINDS
 from homeroom.api.yaml import load_all
 from homeroom.demo.stage import RECORDS, Records
 from homeroom.errors import HomeroomError
+from homeroom.mail import Post
 from homeroom.plan import Change, Outcome, Result
 from homeroom.reconcile.connect import Outside
-from homeroom.reconcile.delivery import Post
 from homeroom.reconcile.ports import Handler, Key, Object, key_of
 from homeroom.reconcile.roots import handlers
 from homeroom.reconcile.routes import routes

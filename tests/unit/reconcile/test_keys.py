@@ -16,8 +16,8 @@ from tests.unit.reconcile.test_licensepool import POOL, World
 from homeroom.api import FINALIZER, ROTATE_KEY_AT, parse
 from homeroom.api.conditions import violations
 from homeroom.errors import TransientError
-from homeroom.mail import Mailer, MailServer, Security
-from homeroom.reconcile.delivery import Post, addresses_in
+from homeroom.mail import Mailer, MailServer, Post, Security
+from homeroom.reconcile.delivery import addresses_in
 from homeroom.reconcile.keys import SECRET_TYPE, key_in, secret_name
 from homeroom.reconcile.ports import Key
 from homeroom.seats import keys

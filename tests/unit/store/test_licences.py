@@ -178,7 +178,10 @@ def test_who_is_forgotten_is_connected_to_nothing_and_removed_nobody(store: Stor
     for teacher in ("t-1", "t-2"):
         connect(store, ONE, teacher)
     store.licences.disconnect(NORTH, district="d", teacher="t-2", why=Ended.REMOVED, by="t-1", at=LATER)
+    held = store.licences.connections_of("t-2", namespace="n", district="d")
+    assert held.rows() == [("north", NOW, "Key", LATER, "Removed")]
     with store._engine.begin() as connection:
         assert unconnect(connection, Owners(namespace="n", district="d", apps=[]), "t-1")
         assert not unconnect(connection, Owners(namespace="n", district="d", apps=[]), "t-1")
     assert connected(store) == []
+    assert store.licences.connections_of("t-1", namespace="n", district="d").is_empty()
