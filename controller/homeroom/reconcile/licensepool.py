@@ -95,11 +95,13 @@ class LicensePoolRoot:
         """There is no such pool: its licences keep what they have, and learn why they get nothing."""
         licences = _licences(cluster, key)
         before = await asyncio.to_thread(self.store.seating, namespace=key.namespace, pool=key.name)
+        now = self.clock.now()
         if not licences:  # nor anything of it
             if not before.equals(Seating()):
+                gone = [LicenceName(*name.split("/", 1)) for name in before.grants["licence"]]
+                await asyncio.to_thread(self.store.licences.revoke, gone, at=now, epoch=cluster.epoch)
                 await self._save(key, cluster, Seating())
             return
-        now = self.clock.now()
         facts = Facts(
             pool=None,
             licences=await asyncio.to_thread(_parsed, licences),

@@ -226,6 +226,28 @@ async def test_a_deleted_licence_takes_key_and_connections_with_it_and_its_succe
     assert alive(world, held(world))
 
 
+async def test_a_licence_that_vanished_takes_its_key_with_it_after_the_grace(world: World) -> None:
+    key = licence(world)
+    await world.run(POOL)
+    vanished = held(world)
+    del world.cluster.objects[key]  # somebody took our finalizer away
+    await world.again()
+    assert alive(world, vanished)
+    world.now += timedelta(days=8)
+    await world.run(POOL)
+    assert not alive(world, vanished)
+
+
+async def test_a_pool_that_went_with_all_its_licences_leaves_no_key_alive(world: World) -> None:
+    key = licence(world)
+    await world.run(POOL)
+    made = held(world)
+    del world.cluster.objects[key]
+    del world.cluster.objects[POOL]
+    await world.run(POOL)
+    assert not alive(world, made)
+
+
 async def test_students_of_connected_teachers_alone_take_seats(world: World) -> None:
     key = licence(world)
     await world.run(POOL)
