@@ -13,17 +13,21 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 
+import structlog
+
 from homeroom.api import Access, KeyDelivery, Reason, SchoolLicense, parse
 from homeroom.errors import HomeroomError, InvalidSpecError, TransientError
 from homeroom.mail import AddressRefusedError, MailUnavailableError, Post
 from homeroom.reconcile.keys import SECRET_TYPE, key_in, secret_name
 from homeroom.reconcile.licences import pool_of
-from homeroom.reconcile.ports import Clock, Cluster, Key, Verdict
+from homeroom.reconcile.ports import Clock, Cluster, Key, Object, Verdict, key_of
 from homeroom.reconcile.run import PATIENCE
 from homeroom.seats import keys
 from homeroom.seats.keys import Delivery
 from homeroom.seats.letters import key_letter
-from homeroom.store import LicenceName, RunRow, Store
+from homeroom.store import LicenceName, LostLeadershipError, RunRow, Store
+
+log = structlog.get_logger()
 
 ADDRESSES: Final = "addresses"
 """Where in the Secret of contacts the addresses are: one per line, lines that begin with `#` are remarks."""
@@ -72,11 +76,21 @@ class KeyMail:
             return Verdict()
         if self._free.locked():
             return Verdict(again=_BUSY.total_seconds())
+        try:
+            return await self._run(licence, wish, obj)
+        except LostLeadershipError as error:
+            log.warning("stopped writing", key=str(key), reason=error.reason)
+            return Verdict(failed=True)
+
+    async def _run(self, licence: SchoolLicense, wish: KeyDelivery, obj: Object) -> Verdict:
+        key = key_of(obj)
         async with self._free:
             began, place = self._clock.now(), LicenceName(key.namespace, key.name)
             before = await asyncio.to_thread(self._told, place)
             try:
                 news, reason, words = await self._deliver(licence, wish, place)
+            except LostLeadershipError:
+                raise
             except HomeroomError as error:
                 news, reason, words = False, error.reason, error.message
             row = RunRow(started_at=began, ended_at=self._clock.now(), reason=reason, message=words)

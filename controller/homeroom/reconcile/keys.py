@@ -39,7 +39,7 @@ from homeroom.errors import HomeroomError, RefusedError
 from homeroom.reconcile.ports import Cluster, Object
 from homeroom.seats import keys
 from homeroom.seats.settlement import licence_id
-from homeroom.store import LicenceName, Store
+from homeroom.store import LicenceName, LostLeadershipError, Store
 
 T = TypeVar("T")
 
@@ -173,6 +173,8 @@ class KeySecrets:
                     return _Look(licence=licence, secret=secret)
             elif not own:  # somebody restored both, and the licence has another uid now
                 await cluster.write_key_secret(_secret(licence, key, before=secret))
+        except LostLeadershipError:
+            raise  # no problem of this licence: the process ends
         except HomeroomError as error:
             return _Look(licence=licence, problem=error)
         return _Look(licence=licence, secret=secret, stays=held)

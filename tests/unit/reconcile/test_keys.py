@@ -248,6 +248,18 @@ async def test_a_pool_that_went_with_all_its_licences_leaves_no_key_alive(world:
     assert not alive(world, made)
 
 
+async def test_who_leads_no_more_makes_no_key_and_blames_no_licence(world: World, server: Server) -> None:
+    post(world, server, ANNA)
+    key = licence(world, deliverKeyTo=MAILED)
+    await world.run(POOL)
+    before = world.cluster.objects[key]
+    world.store.licences.revoke([LicenceName("n", "other")], at=world.now, epoch=2)  # somebody else leads
+    rotate(world, key, "today")
+    await world.run(POOL, Key("SchoolLicense", *NORTH))
+    assert world.cluster.objects[key]["status"] == before["status"]
+    assert len(server.mails) == 1
+
+
 async def test_students_of_connected_teachers_alone_take_seats(world: World) -> None:
     key = licence(world)
     await world.run(POOL)
