@@ -4,6 +4,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 V := .venv/bin
 WORKERS ?= 2
+# Tables of a few rows are no faster with several threads, and these wake each other for every step. `integration` runs
+# operators as they are.
+UNIT := POLARS_MAX_THREADS=1 $(V)/pytest
 # One more than cores: tests with servers wait half of their time.
 SERVER_WORKERS ?= 3
 # Tests start many processes; where bytecode is not kept, each of them would compile all of Homeroom.
@@ -34,7 +37,7 @@ servers: .venv/stamp  ## build the control plane and install Kolibri, unless tha
 	$(V)/python -m homeroom.demo.kolibri install
 
 unit: .venv/stamp  ## tests without servers (but PostgreSQL, of which a wheel brings one)
-	$(V)/pytest tests/unit -n $(WORKERS)
+	$(UNIT) tests/unit -n $(WORKERS)
 
 integration: servers  ## tests against real servers
 	$(V)/pytest tests/integration -n $(SERVER_WORKERS)
@@ -42,7 +45,7 @@ integration: servers  ## tests against real servers
 test: lint unit integration  ## everything that has to hold
 
 histories: .venv/stamp  ## many more random histories of guards and holds than `make test` has (HISTORIES=N)
-	HOMEROOM_HISTORIES=$(or $(HISTORIES),20000) $(V)/pytest tests/unit/plan/test_hold.py -k random_histories --timeout=0 -n $(WORKERS)
+	HOMEROOM_HISTORIES=$(or $(HISTORIES),20000) $(UNIT) tests/unit/plan/test_hold.py -k random_histories --timeout=0 -n $(WORKERS)
 
 demo: .venv/stamp  ## the whole story on this machine (CLUSTER=current uses your cluster, ONCE=1 ends by itself)
 	$(V)/homeroom demo $(if $(filter 1,$(ONCE)),--once) $(if $(CLUSTER),--cluster $(CLUSTER))

@@ -40,6 +40,7 @@ from homeroom.roster.diff import KEPT_SCHEMA, UNAPPLIED_SCHEMA, Baseline, diff, 
 from homeroom.roster.recognition import recognise
 from homeroom.roster.shared import Match, Rule, share
 from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Desired
+from homeroom.roster.years import NO_PINS, pinned
 from homeroom.sources import Snapshot, load, write
 from homeroom.sources.oneroster import read_export
 from homeroom.sources.package import Limits
@@ -178,8 +179,10 @@ def guards(place: Path) -> None:
     district = District.model_validate(_DISTRICT)
     before, night = (_only_snapshot(place / name).roster for name in ("snapshots", "nights"))
     actual, baseline = _actual(place), _applied(place)
+    pins = pinned(before, NO_PINS, today=_TODAY).pins
     for label, fresh in (("unchanged", before), ("1 % gone", night)):
         with watch.step(f"who is who, {label}"):
+            pinned(fresh, pins, today=_TODAY)
             recognise(before, fresh, identity=district.spec.identity, listed=None)
         with watch.step(f"source door, {label}"):
             memory = DoorMemory(holds=(), words=(), passed=Passed(), rolled_over=False)

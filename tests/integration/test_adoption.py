@@ -14,10 +14,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tests.unit.reconcile.test_revision_of_a_run import APP, EXAMPLES, NOW, Declared
+from tests.unit.reconcile.runs import APP, NOW, Declared, accept, app_run
 
-from homeroom.api import LearningApp, Reason, Removal, parse
-from homeroom.cli.files import read_export
+from homeroom.api import Reason, Removal
 from homeroom.demo.kolibri import Human, Kolibri, installed
 from homeroom.demo.server import ServerError, default_cache
 from homeroom.demo.stage import RECORDS, Records
@@ -25,12 +24,11 @@ from homeroom.errors import TerminalError
 from homeroom.plan import Result
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.learningapp import LearningAppRoot
-from homeroom.reconcile.run import Ending, Report, Run
+from homeroom.reconcile.run import Ending, Report
 from homeroom.roster.adoption import adoptable
 from homeroom.roster.diff import diff
 from homeroom.roster.tables import SCHEMAS, Roster
-from homeroom.sources import write
-from homeroom.store import Accepted, JournalQuery, Store
+from homeroom.store import JournalQuery, Store
 from homeroom.targets.kolibri.usernames import ascii_of
 
 from .kolibri_fixtures import MARK_KEY, Place, desired
@@ -80,22 +78,8 @@ class Runs:
         self.last: Report[Any] | None = None
 
     async def run(self) -> Report[Any]:
-        obj, cluster = self.cluster.get(APP), self.cluster
-        status = {"status": self.last.status.document()} if self.last else {}
-        resource = parse({**obj, **status})
-        assert isinstance(resource, LearningApp)
-        anything: Any = cluster
-        run: Run[LearningApp] = Run(
-            key=APP,
-            obj=obj,
-            resource=resource,
-            cluster=anything,
-            clock=self.clock,
-            started=self.clock.now(),
-            full=False,
-            fresh=False,
-            last=None,
-        )
+        status = self.last.status.document() if self.last else None
+        run = app_run(self.cluster, clock=self.clock, status=status)
         self.minutes += 1
         self.last = await self.root.reconcile(run)
         return self.last
@@ -112,11 +96,7 @@ def stored(place: Path) -> Store:
     """A store that has accepted the sample records, and knows of no app."""
     place.mkdir()
     store = Store.open(f"sqlite:///{place / 'homeroom.db'}", place)
-    district = {"namespace": APP.namespace, "district": "lakeside"}
-    snapshot = read_export(EXAMPLES / "lakeside-records", previous=None)
-    write(snapshot, store.snapshots(**district))
-    accepted = Accepted(digest=snapshot.digest, accepted_at=NOW, validator=None, spec_digest="")
-    store.accept(accepted, **district, epoch=1)
+    accept(store)
     return store
 
 

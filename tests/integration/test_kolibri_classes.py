@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import date
 
+import polars as pl
+import pytest
+from tests.unit.roster.rosters import Class, Enrolled, Held, Org, Session, User, roster_of
+
+from homeroom.api.district import HomeroomDefinition
+from homeroom.api.sharingrule import Share
 from homeroom.plan import Result
+from homeroom.roster.desired import desired as desired_of
+from homeroom.roster.shared import Rule, share
+from homeroom.roster.state import Desired
+from homeroom.roster.years import NO_PINS, pinned
 
 from .kolibri_fixtures import Place, desired
 
@@ -72,6 +82,44 @@ async def test_a_class_is_archived_with_nobody_in_it_and_comes_back(place: Place
     assert not view.classes["c-1"][1]
     assert view.members.keys() == {("c-1", "p-1", "Learner"), ("c-1", "t-1", "Coach")}
     assert await place.sync(here) == []
+
+
+def in_year(place: Place, end: int, pupil: str, pins: pl.DataFrame) -> tuple[Desired, pl.DataFrame]:
+    """What is wanted of section c-1 in October of the school year that ends in `end`; with the pins from then on."""
+    years = [Session(f"y-{n}", begin=date(n - 1, 8, 1), end=date(n, 7, 1), year=n) for n in (2027, 2028)]
+    people = [User(one, given=one, family="Li") for one in ("p-1", "p-2", "t-1")]
+    roles = [Held("p-1", org=place.id), Held("p-2", org=place.id), Held("t-1", "teacher", org=place.id)]
+    section = Class("c-1", title="7 A", school=place.id, terms=(f"y-{end}",))
+    enrolled = (Enrolled("c-1", pupil), Enrolled("c-1", "t-1", "teacher"))
+    reading, today = (
+        roster_of(Org(place.id, name=place.id), *years, *people, *roles, section, *enrolled),
+        date(end - 1, 10, 1),
+    )
+    found = pinned(reading, pins, today=today)
+    rules = [Rule(name=kind, share=kind, share_everything=True) for kind in (Share.SECTIONS, Share.STUDENTS)]
+    return desired_of(found.roster, share(found.roster, rules, homeroom=HomeroomDefinition(), today=today)), found.pins
+
+
+async def test_the_same_section_next_year_is_another_classroom_and_the_old_one_is_kept(place: Place) -> None:
+    wanted, pins = in_year(place, 2027, "p-1", NO_PINS)
+    await place.sync(wanted)
+    before = await place.read(wanted)
+    human = place.server.human()
+    room = human.classroom("7 A", facility=place.id)
+    group = human.call("POST", "learnergroup/", {"name": "Fractions", "parent": room})["id"]
+
+    wanted, pins = in_year(place, 2028, "p-2", pins)
+    assert {outcome.result for outcome in await place.sync(wanted)} == {Result.APPLIED}
+    view = await place.read(wanted)
+    assert view.classes.keys() == {"c-1", "c-1@2028"}
+    assert {key: archived for key, (_, archived) in view.classes.items()} == {"c-1": True, "c-1@2028": False}
+    assert view.members.keys() == {("c-1@2028", "p-2", "Learner"), ("c-1@2028", "t-1", "Coach")}
+    assert view.ids == before.ids
+    rooms = dict(view.actual.classes.select("key", "external_id").iter_rows())
+    assert rooms["c-1"] == room != rooms["c-1@2028"]
+    assert [row["id"] for row in human.call("GET", "learnergroup/", parent=room)] == [group]
+    assert human.call("GET", "learnergroup/", parent=rooms["c-1@2028"]) == []
+    assert await place.sync(wanted) == []
 
 
 async def test_a_class_that_was_deleted_by_hand_is_made_again(place: Place) -> None:

@@ -56,6 +56,8 @@ class ConditionType(StrEnum):
     """Positive, LearningApp: every class with students has a teacher."""
     SUBSCRIBED = "Subscribed"
     """Positive, LearningApp with a subscription: what is shared was bought."""
+    SEATS_KNOWN = "SeatsKnown"
+    """Positive, LearningApp with `seating`: it is known who holds a seat of the pool."""
     SEATS_GRANTED = "SeatsGranted"
     """Positive, SchoolLicense: the pool has granted what is requested."""
     SCHOOL_UNIT_RESOLVED = "SchoolUnitResolved"

@@ -34,6 +34,7 @@ from homeroom.api.common import (
     SourceId,
     Time,
 )
+from homeroom.api.schoollicense import PoolReference
 
 MAX_SCHOOLS_IN_STATUS = 1000
 """Above this many schools a LearningApp reports totals only: status is for people, and bounded."""
@@ -200,6 +201,13 @@ class Subscription(Model):
     """The day on which people begin to use it, like `2026-09-01`; something should be there two weeks before."""
 
 
+class Seating(Model):
+    """Only students who hold a seat are provisioned."""
+
+    pool_ref: PoolReference
+    """The pool whose seats count."""
+
+
 class LearningAppSpec(Model):
     """A product that receives a shared roster."""
 
@@ -237,6 +245,9 @@ class LearningAppSpec(Model):
     """What happens to people and classes that are no longer shared."""
     subscription: Subscription | None = None
     """What was bought of the product, to compare with what is shared; it changes nothing that a run does."""
+    seating: Seating | None = None
+    """Of the students whom the rules share, only those who hold a seat of a LicensePool. As long as nobody can say who
+    does, whoever was there stays and nobody new comes."""
     suspend: bool = False
     """Nothing outside is read or written while this is true; deletion still works."""
 
@@ -397,6 +408,8 @@ class LearningAppStatus(HoldingStatus):
     """Who is shared in three or more schools."""
     subscription: SubscriptionStatus | None = None
     """What was bought and what is shared; absent without `spec.subscription`."""
+    unseated: Count | None = None
+    """Students whom the rules share and who are left out, as they hold no seat; absent without `spec.seating`."""
     findings: Annotated[
         tuple[SharingFindings, ...],
         Field(
@@ -432,3 +445,11 @@ class LearningApp(Resource):
     kind: Literal["LearningApp"] = "LearningApp"
     spec: LearningAppSpec
     status: LearningAppStatus = LearningAppStatus()
+
+    @property
+    def pool(self) -> str | None:
+        """Namespace and name of the LicensePool whose seats count."""
+        if self.spec.seating is None:
+            return None
+        reference = self.spec.seating.pool_ref
+        return f"{reference.namespace or self.metadata.namespace}/{reference.name}"

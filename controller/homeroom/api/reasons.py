@@ -210,6 +210,13 @@ class Reason(StrEnum):
     )
     CAPABILITIES_MET = "CapabilitiesMet", "the target can do everything that is declared"
 
+    SEATS_KNOWN = "SeatsKnown", "it is known who holds a seat of the pool; nobody else is provisioned"
+    SEATS_UNKNOWN = (
+        "SeatsUnknown",
+        "nobody can say who holds a seat by the records in use: whoever was there stays, and nobody new comes",
+        "see the LicensePool; after a new reading it takes a moment",
+    )
+
     # Seats: exactly one of these on every SchoolLicense, the first that fits in this order (docs/seats.md)
     REVOKING = "Revoking", "the licence is being deleted, and it is not yet certain that nobody uses it any more"
     POOL_NOT_FOUND = (

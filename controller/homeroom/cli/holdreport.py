@@ -62,6 +62,7 @@ WHY: Final = {
     Cause.SOURCE_CHANGED: "changed in the records",
     Cause.LEFT_SOURCE: "no longer in the records",
     Cause.MOVED: "moved to another class",
+    Cause.SEATS_CHANGED: "was given a seat, or has none any more",
     Cause.ID_CHANGED: "perhaps the same person with another id",
     Cause.TERM_ENDED: "the term is over",
     Cause.ROLLED_OVER: "the school year is over",

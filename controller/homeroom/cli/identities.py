@@ -32,6 +32,7 @@ from homeroom.roster.identity import (
     relink,
 )
 from homeroom.roster.tables import Roster
+from homeroom.roster.years import known, pinned
 from homeroom.sources import read_links
 from homeroom.store import Store
 
@@ -148,7 +149,12 @@ def _read(
         )
     if before is not None:
         return district, read_export(before, previous=None).roster, new
-    return district, served.roster if served is not None else Roster.empty(), new
+    if store is None or served is None:
+        return district, Roster.empty(), new
+    # What is served has classes by school years, and so it takes them to see who is in the same ones.
+    today = options.day(None, zone=district.spec.time_zone)
+    pins = store.pins(namespace=resources.namespace, district=district.metadata.name)
+    return district, served.roster, pinned(new, known(pins, served.roster, today=today), today=today).roster
 
 
 def _show_questions(found: pl.DataFrame, *, ids: bool, output: str, head: dict[str, Any], unused: int) -> None:

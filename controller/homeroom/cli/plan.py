@@ -148,11 +148,19 @@ async def _decide(inputs: Inputs, resources: Declared, *, owner_id: str, today: 
     app, store = inputs.app, inputs.store
     roster, now = inputs.snapshot.roster, options.moment(today, zone=inputs.district.spec.time_zone)
     homeroom = inputs.district.spec.homeroom
-    place = {"namespace": resources.namespace, "app": app.metadata.name, "district": inputs.district.metadata.name}
     memory = Memory.nothing(records.nothing_known())
     if store is not None:
         memory = await asyncio.to_thread(
-            remembered, store, **place, words=resources.words(app), grace=app.spec.removal.grace, now=now
+            remembered,
+            store,
+            namespace=resources.namespace,
+            app=app.metadata.name,
+            district=inputs.district.metadata.name,
+            words=resources.words(app),
+            grace=app.spec.removal.grace,
+            now=now,
+            digest=inputs.snapshot.digest,
+            pool=app.pool,
         )
     if today is not None:  # another day on purpose: no doubt about the clock
         memory = replace(memory, noted=Noted())

@@ -12,10 +12,12 @@ import typer
 
 from homeroom.api import LearningApp
 from homeroom.cli import history, options, records, terminal
+from homeroom.cli.records import Inputs
 from homeroom.errors import InvalidSpecError
 from homeroom.roster.desired import FULL_NAME
 from homeroom.roster.explain import DISABLED, Reason, why
 from homeroom.roster.past import access
+from homeroom.roster.tables import ClassRole
 from homeroom.store import JournalQuery, Store
 
 _LAST: Final = 10
@@ -67,14 +69,14 @@ def command(
         done = history.entries(
             opened, JournalQuery(namespace=meta.namespace, app=meta.name, person=person, limit=_LAST)
         )
+        lacks_seat = opened is not None and _lacks_seat(opened, inputs, person)
     row = roster.users["id"].index_of(person)
     if row is None and not done:
         raise InvalidSpecError(f"neither the records nor the journal have a person '{person}': it must be a source id")
     name = None if row is None else roster.users[row].select(FULL_NAME).item()
     day = options.day(today, zone=inputs.district.spec.time_zone)
     reasons = why(roster, inputs.rules, person=person, homeroom=inputs.district.spec.homeroom, today=day)
-    if person in inputs.district.spec.denied():  # a run treats it as if the records barred them
-        reasons = [_by_denial(reason) for reason in reasons]
+    reasons = _also_withheld(reasons, denied=person in inputs.district.spec.denied(), lacks_seat=lacks_seat)
     if output == "json":
         document = {"namespace": meta.namespace, "app": meta.name, "person": person, "name": name}
         terminal.document({**document, "reasons": [asdict(reason) for reason in reasons], "journal": done})
@@ -135,8 +137,27 @@ def _tell(past: dict[str, Any], *, output: str) -> None:
         history.show(past["journal"])
 
 
-def _by_denial(reason: Reason) -> Reason:
-    return replace(reason, withheld_by=tuple("spec.deny" if by == DISABLED else by for by in reason.withheld_by))
+def _lacks_seat(store: Store, inputs: Inputs, person: str) -> bool:
+    """Whether it is known that the person holds no seat of the pool that the app goes by."""
+    if inputs.app.pool is None:
+        return False
+    namespace, pool = inputs.app.pool.split("/")
+    district = f"{inputs.app.metadata.namespace}/{inputs.district.metadata.name}"
+    found = store.seated(namespace=namespace, pool=pool, district=district)
+    return found.digest == inputs.snapshot.digest and person not in found.students
+
+
+def _also_withheld(reasons: list[Reason], *, denied: bool, lacks_seat: bool) -> list[Reason]:
+    """With what withholds apart from the rules. Who is more than a student in a school needs no seat there."""
+    staffed = {reason.school for reason in reasons if reason.record != ClassRole.STUDENT}
+
+    def also(reason: Reason) -> tuple[str, ...]:
+        by = reason.withheld_by
+        if denied:  # a run treats it as if the records barred them
+            by = tuple("spec.deny" if one == DISABLED else one for one in by)
+        return (*by, "spec.seating: no seat") if lacks_seat and reason.school not in staffed else by
+
+    return [replace(reason, withheld_by=also(reason)) for reason in reasons]
 
 
 def _sentence(reason: Reason) -> str:

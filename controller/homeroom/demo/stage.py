@@ -77,9 +77,9 @@ class Records:
 
     def remove(self, file: str, **match: str) -> int:
         """Remove rows whose fields have these values; how many."""
-        gone = self.rows(file, **match)
-        self.files[file] = [row for row in self.files[file] if row not in gone]
-        return len(gone)
+        before = self.files[file]
+        self.files[file] = [row for row in before if not match.items() <= row.items()]
+        return len(before) - len(self.files[file])
 
     def lose_school(self, school: str) -> None:
         """As an exporter does that leaves out a school (source id): its classes, and whoever was only there."""
@@ -94,9 +94,9 @@ class Records:
             ("orgs", "sourcedId"),
         ):
             self.remove(file, **{column: school})
-        for user in gone - {row["userSourcedId"] for row in self.files["roles"]}:
-            self.remove("users", sourcedId=user)
-            self.remove("enrollments", userSourcedId=user)
+        gone -= {row["userSourcedId"] for row in self.files["roles"]}
+        for file, column in (("users", "sourcedId"), ("enrollments", "userSourcedId")):
+            self.files[file] = [row for row in self.files[file] if row[column] not in gone]
 
     def zipped(self) -> bytes:
         """The export as a zip archive."""

@@ -73,6 +73,7 @@ class Cause(StrEnum):
     DENIED = "Denied"  # `spec.deny` of the district puts this person out at once
     SHARING_CHANGED = "SharingChanged"  # an edit of the rules in Git brought it in, or put it out
     SPEC_CHANGED = "SpecChanged"  # an edit of the app in Git asks for it
+    SEATS_CHANGED = "SeatsChanged"  # the student was given a seat of the app's pool, or has none any more
     DRIFT = "Drift"  # somebody changed in the target what we had applied: put back
     INTRUDER = "Intruder"  # somebody is in a managed class or school role and never had a reason: out
     FIRST_SYNC = "FirstSync"  # nothing was ever applied to this app

@@ -166,6 +166,8 @@ def judge(plan: Plan, standing: Standing, limits: Limits, *, released: pl.DataFr
     `released`: [*CHANGE, hold], changes that a person approved: they pass, as do rows that `passed` before. `sticky`:
     columns `HELD_SCHEMA`, changes that are held already: they stay so, and do not count again.
     """
+    if plan.empty:  # as on most nights
+        return Judged(plan=plan, held=pl.DataFrame(schema=HELD_SCHEMA), waiting=0)
     rows = _laned(plan, standing, released=released, sticky=sticky)
     breached = [
         _by_level(rows, standing, Guard.DELETES, percent=limits.deletes, limits=limits),

@@ -14,7 +14,7 @@ outside the percentages. What an approval lets pass is remembered for two weeks,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
@@ -33,6 +33,7 @@ from homeroom.plan import (
     Guard,
     Hold,
     Judged,
+    Noted,
     Op,
     Plan,
     Reviewed,
@@ -48,7 +49,7 @@ from homeroom.plan import (
 )
 from homeroom.reconcile.decide import Salt, limits_of
 from homeroom.roster.digest import digest
-from homeroom.roster.door import compare, present, serve, sizes
+from homeroom.roster.door import NO_CLASSES, compare, present, serve, sizes
 from homeroom.roster.tables import Roster
 from homeroom.sources import Snapshot
 from homeroom.store import Passed, Store
@@ -61,13 +62,17 @@ _NO_CHANGES: Final = pl.DataFrame(schema=CHANGE_SCHEMA)
 class DoorMemory:
     """What the store and the commits say about a district's door.
 
-    `holds`: all of the district. `rolled_over`: one of its apps has this school year's roll-over approved.
+    `holds`: all of the district. `rolled_over`: one of its apps has this school year's roll-over approved. `pins`:
+    columns `homeroom.roster.years.PINS`; None: an older release did not write them down. `noted`: when its source was
+    last read.
     """
 
     holds: Sequence[Hold]
     words: Sequence[Word]
     passed: Passed
     rolled_over: bool
+    pins: pl.DataFrame | None = None
+    noted: Noted = field(default_factory=Noted)
 
     @classmethod
     def of(
@@ -77,11 +82,14 @@ class DoorMemory:
         approved = [
             store.holds(namespace=namespace, kind="LearningApp", name=app, guard=Guard.ROLL_OVER) for app in apps
         ]
+        last = store.run(namespace=namespace, kind="District", name=district)
         return cls(
             holds=store.holds(namespace=namespace, kind="District", name=district),
             words=words,
             passed=store.passed(namespace=namespace, district=district),
             rolled_over=any(rolled_over(holds, now=now) for holds in approved),
+            pins=store.pins(namespace=namespace, district=district),
+            noted=Noted(read=last.read_at if last is not None else None),
         )
 
     def waits_for_us(self, *, now: datetime) -> bool:
@@ -114,16 +122,18 @@ def admit(
     now: datetime,
     salt: Salt,
     frozen: pl.Series = NOBODY,
+    ended: pl.Series = NO_CLASSES,
 ) -> Admission:
     """Judge what `fresh` takes away from what is served `before` (None: nothing ever was, so nothing can be lost).
 
     `frozen`: source ids of people about whom there is a question: they stand still both ways, and count nowhere.
+    `ended`: ids of classes that ended with their school year (`homeroom.roster.years.Pinned`).
     """
     if before is None:
         served = serve(Roster.empty(), fresh, held=_NO_CHANGES, frozen=frozen)
         return Admission(served=served, holds=tuple(memory.holds), passed=memory.passed)
     now = now.astimezone(UTC)
-    plan = _without(frozen, compare(before, fresh, district.spec.day(now)))
+    plan = _without(frozen, compare(before, fresh, district.spec.day(now), ended=ended))
     recent = memory.passed.recent.filter(pl.col("at") > now - timedelta(days=WINDOW_DAYS))
 
     def judged(holds: Sequence[Hold], released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:

@@ -10,9 +10,9 @@ import asyncio
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import polars as pl
@@ -64,6 +64,7 @@ from homeroom.roster.adoption import adoptable
 from homeroom.roster.desired import desired as desired_of
 from homeroom.roster.diff import KEPT_SCHEMA, diff, identity, in_state, sizes, unseen
 from homeroom.roster.door import RELEASED, following
+from homeroom.roster.seated import seated, students_in
 from homeroom.roster.shared import Match, Rule, Shared, share
 from homeroom.roster.state import Actual, Desired, Known
 from homeroom.roster.tables import Roster
@@ -83,7 +84,8 @@ class Memory:
     `recent`: columns `homeroom.plan.RECENT_SCHEMA`, what was applied in the last week. `holds`: all of this app.
     `made`: columns `homeroom.plan.CHANGE_SCHEMA`, what was applied under its approved holds. `noted`: what it says of
     time; nothing where a plan is for another day on purpose. `released`: columns `homeroom.roster.door.RELEASED`, what
-    approvals let pass at the source. `rolled_over`: they let the school year end.
+    approvals let pass at the source. `rolled_over`: they let the school year end. `seats`: pool (namespace and name) ->
+    source ids of the students who hold a seat of it; a pool of which that is not known now is missing.
     """
 
     stored: StoredBaseline | None
@@ -95,12 +97,22 @@ class Memory:
     noted: Noted = field(default_factory=Noted)
     released: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RELEASED))
     rolled_over: bool = False
+    seats: Mapping[str, pl.Series] = field(default_factory=dict)
 
     @classmethod
     def nothing(cls, known: Known) -> Memory:
         """Without a store."""
         recent = pl.DataFrame(schema=RECENT_SCHEMA)
         return cls(stored=None, known=known, recent=recent, holds=(), made=pl.DataFrame(schema=CHANGE_SCHEMA), words=())
+
+    def seated(self, state: Desired, pool: str | None) -> Desired:
+        """`state` for those who hold a seat of `pool`; if nobody can say who does, for those who were there before."""
+        if pool is None:
+            return state
+        holders = self.seats.get(pool)
+        if holders is None:
+            holders = students_in(self.stored.baseline.desired) if self.stored else pl.Series([], dtype=pl.String)
+        return seated(state, holders)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +123,8 @@ class Decision:
     `reviewed`: what of the plan the policy allows, after the guards; part of it has to wait for its day.
     `rules`: those whose effect nobody has to approve any more, canonical. `removal`: what was declared of it, as JSON.
     `now`: when this was decided. `kept`: columns `homeroom.roster.diff.KEPT_SCHEMA`, what was there without a reason
-    after the last applied plan. `lost`: we know nothing of what the target says is ours (DESIGN.md section 8).
+    after the last applied plan. `unseated`: as `desired`, seats or no seats; its people are those of `shared`. `lost`:
+    we know nothing of what the target says is ours (DESIGN.md section 8).
     """
 
     shared: Shared
@@ -125,6 +138,12 @@ class Decision:
     now: datetime
     kept: pl.DataFrame
     lost: bool
+    unseated: Desired
+
+    @property
+    def without_seat(self) -> int:
+        """Students whom the rules share and who hold no seat, each counted once."""
+        return students_in(self.unseated).len() - students_in(self.desired).len()
 
     @property
     def allowed(self) -> Plan:
@@ -164,76 +183,124 @@ async def decide(
 
     `shared`: what `rules` select of `roster` on the district's day.
     """
-    homeroom, today, now = district.spec.homeroom, district.spec.day(now), now.astimezone(UTC)
-    stored, known = memory.stored, memory.known
-    wanted = await asyncio.to_thread(desired_of, roster, shared)
-    told = recognisable(known, wanted, records=roster if stored is None else None)
+    unseated = await asyncio.to_thread(desired_of, roster, shared)
+    wanted = await asyncio.to_thread(memory.seated, unseated, app.pool)
+    told = recognisable(memory.known, wanted, records=roster if memory.stored is None else None)
     if app.spec.adoption is Adoption.MATCH_IDENTIFIER:
         told = replace(told, adoptable=await asyncio.to_thread(adoptable, roster, wanted))
-    actual = await target.read(told)
-    declared = canonical(rules)
-    context = hashlib.sha256(declared.encode()).hexdigest()
+    look = _Look(
+        app=app,
+        district=district,
+        rules=rules,
+        roster=roster,
+        shared=shared,
+        memory=memory,
+        unseated=unseated,
+        wanted=wanted,
+        actual=await target.read(told),
+        now=now.astimezone(UTC),
+    )
+    return await asyncio.to_thread(look.decide, salt)
 
-    def made_by(old: Sequence[Rule], day: date = today) -> Desired:
-        return desired_of(roster, share(roster, old, homeroom=homeroom, today=day))
 
-    lost = stored is None and not known.schools and not actual.owned_schools.is_empty()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """Everything that one decision rests on. `unseated`: what the rules share, seats or no seats."""
 
-    def compare() -> Decision:
-        before = rules_from(stored.rules) if stored is not None and stored.rules != declared else None
-        intermediate = made_by(before) if before is not None else None
-        removal = app.spec.removal
-        removal_before = Removal.model_validate_json(stored.removal) if stored is not None and stored.removal else None
+    app: LearningApp
+    district: District
+    rules: Sequence[Rule]
+    roster: Roster
+    shared: Shared
+    memory: Memory
+    unseated: Desired
+    wanted: Desired
+    actual: Actual
+    now: datetime
 
-        def compared(moment: datetime) -> Plan:
-            return diff(
-                wanted,
-                actual,
-                baseline=stored.baseline if stored else None,
-                removal=removal,
-                roster=roster,
-                today=today,
-                now=moment,
-                intermediate=intermediate,
-                removal_before=removal_before,
-                denied=district.spec.denied(),
-            )
+    @property
+    def lost(self) -> bool:
+        """We know nothing of what the target says is ours."""
+        return self.memory.stored is None and not self.memory.known.schools and not self.actual.owned_schools.is_empty()
 
-        whole = compared(now)
+    def made_by(self, rules: Sequence[Rule], pool: str | None, *, at: datetime | None = None) -> Desired:
+        """What other words make of the same records."""
+        day = self.district.spec.day(at or self.now)
+        shared = share(self.roster, rules, homeroom=self.district.spec.homeroom, today=day)
+        return self.memory.seated(desired_of(self.roster, shared), pool)
+
+    def compared(self, intermediate: Desired | None, *, at: datetime) -> Plan:
+        """Everything that differs, as if it were that moment. `intermediate`: what the words before would want now."""
+        stored = self.memory.stored
+        return diff(
+            self.wanted,
+            self.actual,
+            baseline=stored.baseline if stored else None,
+            removal=self.app.spec.removal,
+            roster=self.roster,
+            today=self.district.spec.day(self.now),
+            now=at,
+            intermediate=intermediate,
+            removal_before=Removal.model_validate_json(stored.removal)
+            if stored is not None and stored.removal
+            else None,
+            denied=self.district.spec.denied(),
+            unseated=self.unseated if self.app.pool is not None else None,
+        )
+
+    def covered(self, plan: Plan, before: str | None, intermediate: Desired | None) -> pl.DataFrame:
+        """`IDENTITY` of what the plan brings, and an Exclude kept away by the words `before`."""
+        rules = rules_from(before) if before is not None else ()
+        if before is None or intermediate is None or all(rule.effect is Effect.INCLUDE for rule in rules):
+            return pl.DataFrame(schema=IDENTITY_SCHEMA)
+        open_wide = self.made_by([rule for rule in rules if rule.effect is Effect.INCLUDE], pool_from(before))
+        rows = in_state(identity(plan.changes), open_wide)
+        return rows.join(in_state(rows, intermediate), on=list(IDENTITY), how="anti", nulls_equal=True)
+
+    def by_time(self, plan: Plan, intermediate: Desired | None, *, sure: datetime | None) -> pl.DataFrame | None:
+        """`IDENTITY` of what leaves only because the clock says so, which is in doubt since `sure`; None: it is not."""
+        leaving = plan.changes.filter(pl.col("op").cast(pl.String).is_in(LEAVING))
+        if sure is None or leaving.is_empty():
+            return None
+        rows = in_state(identity(leaving), self.made_by(self.rules, self.app.pool, at=sure))
+        if sure < self.now:  # nor does a grace end only because the clock says so
+            unripe, due = identity(self.compared(intermediate, at=sure).waiting.changes), identity(plan.due.changes)
+            rows = pl.concat([rows, unripe.join(due, on=list(IDENTITY), how="semi", nulls_equal=True)])
+        return rows
+
+    def decide(self, salt: Salt) -> Decision:
+        """Compare, and ask the guards."""
+        app, memory, now, stored = self.app, self.memory, self.now, self.memory.stored
+        declared = canonical(self.rules, app.pool)
+        context = hashlib.sha256(declared.encode()).hexdigest()
+        before = stored.rules if stored is not None and stored.rules != declared else None
+        intermediate = self.made_by(rules_from(before), pool_from(before)) if before is not None else None
+
+        whole = self.compared(intermediate, at=now)
         is_later = pl.col("passed").is_not_null() & pl.col("due").is_not_null()
         plan, later = Plan(whole.changes.filter(~is_later)), Plan(whole.changes.filter(is_later))
         passed = whole.changes.filter(pl.col("passed").is_not_null())
-        covered = pl.DataFrame(schema=IDENTITY_SCHEMA)
-        if intermediate is not None and before is not None and any(rule.effect is Effect.EXCLUDE for rule in before):
-            open_wide = made_by([rule for rule in before if rule.effect is Effect.INCLUDE])
-            rows = in_state(identity(plan.changes), open_wide)
-            covered = rows.join(in_state(rows, intermediate), on=list(IDENTITY), how="anti", nulls_equal=True)
+        covered = self.covered(plan, before, intermediate)
         sure = doubted_since(memory.noted, memory.holds, now=now)
-        leaving = plan.changes.filter(pl.col("op").cast(pl.String).is_in(LEAVING))
-        by_time = None
-        if sure is not None and not leaving.is_empty():
-            by_time = in_state(identity(leaving), made_by(rules, district.spec.day(sure)))
-            if sure < now:  # nor does a grace end only because the clock says so
-                unripe, due = identity(compared(sure).waiting.changes), identity(plan.due.changes)
-                by_time = pl.concat([by_time, unripe.join(due, on=list(IDENTITY), how="semi", nulls_equal=True)])
+        by_time = self.by_time(plan, intermediate, sure=sure)
         seen = following(plan.changes, memory.released)  # at the source, by somebody who approved it
-        before_it = intermediate or (stored.baseline.desired if stored is not None else wanted)
+        before_it = intermediate or (stored.baseline.desired if stored is not None else self.wanted)
 
         def judged(holds: Sequence[Hold], released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
             permitted = plan.under(Policy(app.spec.policy.value))
             if permitted.empty:  # as on most nights: nothing of the target has to be counted
                 return Judged(plan=permitted, held=pl.DataFrame(schema=HELD_SCHEMA), waiting=0)
             sizes_now, recent = counted_as_gone(
-                passed, sizes(actual), memory.recent, since=now - timedelta(days=WINDOW_DAYS)
+                passed, sizes(self.actual), memory.recent, since=now - timedelta(days=WINDOW_DAYS)
             )
             starting = {hold.place for hold in holds if hold.guard is Guard.FIRST_SYNC and hold.state is State.OPEN}
-            is_reviewing = app.spec.first_sync is FirstSync.REVIEW or lost
+            is_reviewing = app.spec.first_sync is FirstSync.REVIEW or self.lost
             standing = Standing(
                 sizes=sizes_now,
                 recent=recent,
                 # a school may be ours, by adoption, before anybody has seen what it is to get
-                reviewed={*known.schools, *first_synced(holds)} - starting if is_reviewing else None,
-                known=known.schools,
+                reviewed={*memory.known.schools, *first_synced(holds)} - starting if is_reviewing else None,
+                known=memory.known.schools,
                 kinds=set(before_it.people["staff"].unique().to_list()),
                 covered=covered,
                 by_time=by_time,
@@ -250,30 +317,29 @@ async def decide(
             memory.words,
             judged,
             made=memory.made,
-            unseen=unseen(actual),
+            unseen=unseen(self.actual),
             contexts={Guard.EXPOSURE: context, Guard.CLOCK: sure.astimezone(UTC).isoformat() if sure else ""},
             now=now,
             salt=salt,
         )
         is_asking = stored is not None and Guard.EXPOSURE in reviewed.stopping
         return Decision(
-            shared=shared,
-            desired=wanted,
-            actual=actual,
+            shared=self.shared,
+            desired=self.wanted,
+            actual=self.actual,
             plan=plan,
             later=later,
             reviewed=reviewed,
             # What an edit exposes is new, whenever it comes, until somebody has seen the edit.
             rules=stored.rules if stored is not None and is_asking else declared,
-            removal=removal.model_dump_json() if actual.complete or stored is None else stored.removal,
+            removal=app.spec.removal.model_dump_json() if self.actual.complete or stored is None else stored.removal,
             now=now,
             kept=stored.baseline.kept
             if stored is not None and stored.baseline.dated
             else pl.DataFrame(schema=KEPT_SCHEMA),
-            lost=lost,
+            lost=self.lost,
+            unseated=self.unseated,
         )
-
-    return await asyncio.to_thread(compare)
 
 
 def limits_of(guards: SourceGuards) -> Limits:
@@ -293,9 +359,18 @@ def _percent(text: str) -> int:
     return int(text.removesuffix("%"))
 
 
-def canonical(rules: Sequence[Rule]) -> str:
-    """Rules as text that is equal only for equal rules; kept with the baseline."""
-    return json.dumps([asdict(rule) for rule in sorted(rules, key=lambda rule: rule.name)], sort_keys=True)
+def canonical(rules: Sequence[Rule], pool: str | None = None) -> str:
+    """What Git says of who is shared, as text that is equal only for equal words; kept with the baseline.
+
+    `pool`: namespace and name of the pool that `spec.seating` names.
+    """
+    seats = [{"seats": pool}] if pool is not None else []
+    return json.dumps([*(asdict(rule) for rule in sorted(rules, key=lambda rule: rule.name)), *seats], sort_keys=True)
+
+
+def pool_from(text: str) -> str | None:
+    """The pool in what `canonical` wrote."""
+    return next((one["seats"] for one in json.loads(text) if "seats" in one), None)
 
 
 def rules_from(text: str) -> tuple[Rule, ...]:
@@ -312,6 +387,7 @@ def rules_from(text: str) -> tuple[Rule, ...]:
             share_everything=rule["share_everything"],
         )
         for rule in json.loads(text)
+        if "seats" not in rule
     )
 
 

@@ -139,7 +139,12 @@ class DistrictRoot:
             admitted, reading.before, identified, district=district, now=run.clock.now(), salt=self.salt
         )
         served, latest = await self._serve(
-            run, replace(reading, snapshot=identified.reading), admission, accepted=accepted, holds=memory.holds
+            run,
+            replace(reading, snapshot=identified.reading),
+            admission,
+            accepted=accepted,
+            memory=memory,
+            pins=identified.memory.pins,
         )
         if reading.read_at is not None:
             self.metrics.records_read(run.key, at=reading.read_at)
@@ -228,7 +233,8 @@ class DistrictRoot:
         admission: Admission,
         *,
         accepted: Accepted | None,
-        holds: Sequence[Hold],
+        memory: DoorMemory,
+        pins: pl.DataFrame | None,
     ) -> tuple[Snapshot, Accepted]:
         """Store what is served from now on, and with it, at once, what is held; a run without news stores nothing."""
         place = {"namespace": run.key.namespace, "district": run.key.name}
@@ -237,11 +243,13 @@ class DistrictRoot:
         if other is not None:
             await asyncio.to_thread(write, served, self.store.snapshots(**place))
         latest = replace(reading.accepted, served=other)
-        if latest != accepted or [*map(id, admission.holds)] != [*map(id, holds)]:  # a changed hold is a new object
+        # What has changed is a new object.
+        holds_changed = [*map(id, admission.holds)] != [*map(id, memory.holds)]
+        if latest != accepted or holds_changed or pins is not memory.pins:
             await asyncio.to_thread(
                 self.store.accept,
                 latest,
-                Door(passed=admission.passed, holds=admission.holds, before=holds),
+                Door(passed=admission.passed, holds=admission.holds, before=memory.holds, pins=pins),
                 epoch=run.cluster.epoch,
                 **place,
             )

@@ -1,14 +1,14 @@
-r"""Between a raw reading and the source door: everybody gets Homeroom's id, questions are held, people stand still.
+r"""Between a raw reading and the source door: Homeroom's ids for all, questions are held, people stand still.
 
 ::
 
-    links of the spec and of its file --+
-    served until now -------------------+--> recognise --> roster in Homeroom's ids ---------------+--> `admission`
-    raw reading ------------------------+           \-> questions --> holds, Approvals --> frozen -+
+    raw reading, pins --> classes of their school years --+
+    links of the spec and of its file --------------------+--> recognise --> roster in Homeroom's ids --+
+    served until now -------------------------------------+       \-> questions --> holds --> frozen ---+--> `admission`
 
 What this holds are questions about people, each with a hold of its own; what the door holds are losses. Both stand in
-`status.holds` and are approved alike. Neighbours: `homeroom.roster.recognition` (all decisions), `homeroom.plan.hold`
-(the life of a hold), `district` (who calls both).
+`status.holds` and are approved alike. Neighbours: `homeroom.roster.years` and `homeroom.roster.recognition` (all
+decisions), `homeroom.plan.hold` (the life of a hold), `district` (who calls both).
 """
 
 from __future__ import annotations
@@ -20,22 +20,37 @@ from datetime import datetime
 import polars as pl
 
 from homeroom.api import District
-from homeroom.plan import CHANGE, CHANGE_SCHEMA, MOMENT, Guard, Hold, Judged, Plan, Unseen, changes, review, settled
+from homeroom.plan import (
+    CHANGE,
+    CHANGE_SCHEMA,
+    MOMENT,
+    Guard,
+    Hold,
+    Judged,
+    Plan,
+    Unseen,
+    changes,
+    doubted_since,
+    review,
+    settled,
+)
 from homeroom.reconcile.admission import NOBODY, Admission, DoorMemory, admit, as_snapshot
 from homeroom.reconcile.decide import Salt, limits_of
 from homeroom.roster.door import RELEASED
 from homeroom.roster.recognition import called, is_too_much, judge_questions, recognise, unanswered
 from homeroom.roster.tables import Roster
+from homeroom.roster.years import known, pinned
 from homeroom.sources import Snapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identified:
-    """A reading with everybody in it called as Homeroom calls them.
+    """A reading with everybody, and every class, in it called as Homeroom calls them.
 
     `reading`: roster and credentials are in Homeroom's ids. `frozen`: source ids of people who stand still. `is_held`:
     there are too many of them, and nothing of the reading is served.
-    `unknown`: links that name no record. `holds`: of questions, as they stand now. `memory`: what the door has to know.
+    `unknown`: links that name no record. `holds`: of questions, as they stand now. `memory`: what the door has to know,
+    with the pins from now on. `ended`: ids of classes that ended with their school year.
     """
 
     reading: Snapshot
@@ -44,6 +59,7 @@ class Identified:
     unknown: int
     holds: tuple[Hold, ...]
     memory: DoorMemory
+    ended: pl.Series
 
 
 def identify(
@@ -60,9 +76,13 @@ def identify(
 
     `listed`: the links of the file of `linksFrom`. Raises InvalidSpecError when a record is linked two ways.
     """
+    served = before if before is not None else Roster.empty()
+    # While the clock is in doubt no class turns over because of the day (invariant 15).
+    today = district.spec.day(doubted_since(memory.noted, (), now=now) or now)
+    sections = pinned(reading.roster, known(memory.pins, served, today=today), today=today)
     found = recognise(
-        before if before is not None else Roster.empty(),
-        reading.roster,
+        served,
+        sections.roster,
         identity=district.spec.identity,
         listed=listed,
     )
@@ -104,8 +124,12 @@ def identify(
         unknown=found.unknown,
         holds=settled(reviewed.holds, changes(done)),
         memory=replace(
-            memory, holds=[hold for hold in memory.holds if hold.guard is not Guard.IDENTITY], passed=passed
+            memory,
+            holds=[hold for hold in memory.holds if hold.guard is not Guard.IDENTITY],
+            passed=passed,
+            pins=sections.pins,
         ),
+        ended=sections.ended,
     )
 
 
@@ -125,6 +149,7 @@ def admitted(
             now=now,
             salt=salt,
             frozen=identified.frozen,
+            ended=identified.ended,
         )
     holds = sorted([*identified.holds, *admission.holds], key=lambda hold: (hold.published, hold.id))
     return replace(admission, holds=tuple(holds))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -64,7 +64,16 @@ from homeroom.plan import (
 )
 from homeroom.reconcile import approvals
 from homeroom.reconcile.connect import Outside
-from homeroom.reconcile.decide import SALT, Decision, Memory, Salt, canonical, decide, recognisable
+from homeroom.reconcile.decide import (
+    SALT,
+    Decision,
+    Memory,
+    Salt,
+    canonical,
+    decide,
+    pool_from,
+    recognisable,
+)
 from homeroom.reconcile.district import school_name
 from homeroom.reconcile.executor import Applied, Executor
 from homeroom.reconcile.origin import revision_of
@@ -94,6 +103,7 @@ class _Inputs:
     digest: str
     memory: Memory
     revision: str
+    declared: str  # what Git says of who is shared
 
 
 SETTLE: Final = timedelta(minutes=1)
@@ -117,7 +127,7 @@ class LearningAppRoot:
     @property
     def reads(self) -> tuple[str, ...]:
         """A missing kind must never look like "no rules" (safety row 20)."""
-        return ("District", "SharingRule", "School", "Approval")
+        return ("District", "SharingRule", "School", "Approval", "LicensePool")
 
     def needs_cleanup(self, resource: LearningApp) -> bool:
         """Only `deletionPolicy: Archive` has anything to do outside."""
@@ -147,7 +157,7 @@ class LearningAppRoot:
                 "kept": None,
             }
             return Report(
-                status=without_subscription(app.status.model_copy(update=nothing)),
+                status=_without_seats(without_subscription(app.status.model_copy(update=nothing))),
                 message="no SharingRule shares anything with this app: nothing is shared and nothing is removed",
                 reason=Reason.NO_SHARING_RULES,
                 ending=Ending.STALLED,
@@ -235,6 +245,7 @@ class LearningAppRoot:
             models=models,
             snapshot=replace(snapshot, roster=barring(snapshot.roster, district.spec.denied())),
             digest=accepted.serving,
+            declared=canonical(rules_of(models), run.resource.pool),
             memory=await asyncio.to_thread(
                 remembered,
                 self.store,
@@ -244,13 +255,16 @@ class LearningAppRoot:
                 words=approvals.words_of(run.cluster, run.key),
                 grace=run.resource.spec.removal.grace,
                 now=run.clock.now(),
+                pool=run.resource.pool,
+                exists=lambda pool: run.cluster.get(Key("LicensePool", *pool.split("/"))) is not None,
+                digest=accepted.serving,
             ),
             revision=await self._revision(run, raw, *_rules_of_app(run.cluster, run.key)),
         )
 
     def _still_settling(self, key: Key, inputs: _Inputs) -> timedelta | None:
         """How long to wait until rules that nothing was done by yet have stood still; None: they have."""
-        declared, stored, now = canonical(inputs.rules), inputs.memory.stored, self.clock.monotonic()
+        declared, stored, now = inputs.declared, inputs.memory.stored, self.clock.monotonic()
         if stored is not None and stored.rules == declared:
             self._seen.pop(key, None)
             return None
@@ -486,6 +500,7 @@ class LearningAppRoot:
             generation=app.metadata.generation,
             now=run.clock.now(),
         )
+        status = _with_seats(status, app, inputs.memory, decision, now=run.clock.now())
         rows = school_rows(decision, applied, left, bought=app.spec.subscription)
         status = with_subscription(
             status,
@@ -511,6 +526,31 @@ class LearningAppRoot:
         )
 
 
+def _with_seats(
+    status: LearningAppStatus, app: LearningApp, memory: Memory, decision: Decision, *, now: datetime
+) -> LearningAppStatus:
+    """`status` with who is left out for want of a seat, and the condition `SeatsKnown`. Ready never depends on it."""
+    if app.pool is None:
+        return _without_seats(status)
+    known = app.pool in memory.seats
+    return conditions.with_condition(
+        status.model_copy(update={"unseated": decision.without_seat}),
+        type_=conditions.ConditionType.SEATS_KNOWN,
+        value=known,
+        reason=Reason.SEATS_KNOWN if known else Reason.SEATS_UNKNOWN,
+        message=f"{decision.without_seat} students who are shared hold no seat of pool '{app.pool}', and are left out"
+        if known
+        else f"pool '{app.pool}' does not say who holds a seat by these records: nobody new comes until it does",
+        generation=app.metadata.generation,
+        now=now,
+    )
+
+
+def _without_seats(status: LearningAppStatus) -> LearningAppStatus:
+    kept = conditions.without(status.conditions, conditions.ConditionType.SEATS_KNOWN)
+    return status.model_copy(update={"unseated": None, "conditions": kept})
+
+
 def remembered(
     store: Store,
     *,
@@ -520,11 +560,15 @@ def remembered(
     words: Sequence[Word],
     grace: Duration,
     now: datetime,
+    digest: str,
+    pool: str | None = None,
+    exists: Callable[[str], bool] = lambda _: True,
 ) -> Memory:
     """What the store knows about an app, and what approvals let pass at the door of its district. Blocks.
 
     What was made under an approved hold counts as made, and so does what was let through until its `grace` is over,
-    even if we died before we could note that in the hold.
+    even if we died before we could note that in the hold. `pool`: whose seats matter, beside that of the last
+    applied plan; known is who holds one by the records with this `digest`, as long as the pool `exists`.
     """
     stored = store.baseline(namespace=namespace, app=app)
     since = now - timedelta(days=WINDOW_DAYS)
@@ -533,8 +577,15 @@ def remembered(
     made = store.released(namespace=namespace, app=app, holds=approved)
     if stored is not None:
         made = pl.concat([made, changes(passed_rows(stored.baseline).filter(pl.col("hold").is_in(approved)))])
+    seats = {}
+    for one in filter(None, {pool, pool_from(stored.rules) if stored is not None else None}):
+        where, of = one.split("/")
+        found = store.seated(namespace=where, pool=of, district=f"{namespace}/{district}")
+        if found.digest == digest and exists(one):
+            seats[one] = found.students
     return Memory(
         stored=stored,
+        seats=seats,
         known=store.known(namespace=namespace, app=app),
         recent=store.recent(namespace=namespace, app=app, since=since, closed_since=grace.after(since)),
         holds=holds,

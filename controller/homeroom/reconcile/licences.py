@@ -34,7 +34,7 @@ from homeroom.api import (
 )
 from homeroom.api.conditions import ConditionType
 from homeroom.reconcile.keys import KeyState, with_key, without_key
-from homeroom.reconcile.ports import Cluster, Key, Object
+from homeroom.reconcile.ports import Cluster, Key, Object, key_of
 from homeroom.reconcile.run import Ending
 from homeroom.roster.shared import View, barring
 from homeroom.roster.tables import Roster
@@ -54,6 +54,14 @@ def pool_of(licence: Object) -> Key:
     reference = (licence.get("spec") or {}).get("poolRef") or {}
     namespace = reference.get("namespace") or licence["metadata"]["namespace"]
     return Key("LicensePool", namespace, reference.get("name", ""))
+
+
+def apps_of_pool(cluster: Cluster, pool: Key) -> Iterator[Key]:
+    """LearningApps, of any namespace, that are for those who hold a seat of this pool."""
+    for obj in cluster.every("LearningApp"):
+        reference = (obj["spec"].get("seating") or {}).get("poolRef") or {}
+        if (reference.get("namespace") or obj["metadata"]["namespace"], reference.get("name")) == pool[1:]:
+            yield key_of(obj)
 
 
 def pools_of_district(cluster: Cluster, district: Key) -> list[Key]:
@@ -261,7 +269,7 @@ def decide(facts: Facts) -> Outcome:
     after = Seating(
         grants=pl.DataFrame(rows, GRANTS_SCHEMA, orient="row").sort("licence"),
         seats=settlement.assignment.seats if facts.grace is not None else _anew(settlement, facts.today),
-        records=_digests(facts),
+        records=_digests(facts) if facts.pool is not None or rows else {},
     )
     return Outcome(
         settlement=settlement,

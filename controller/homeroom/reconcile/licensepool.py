@@ -9,7 +9,8 @@
 
 All under the pool's key, so no two runs share out the same seats. A licence by which somebody holds a seat carries our
 finalizer before that is stored: its deletion is seen, and what it gave is taken back before it goes. Neighbours:
-`licences` (decides, and finds the words), `district` (wakes pools when records change).
+`licences` (decides, and finds the words), `district` (wakes pools when records change), `learningapp` (has in an app
+who holds a seat, and is woken when that changes).
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from homeroom.reconcile.licences import (
     Licence,
     Outcome,
     Records,
+    apps_of_pool,
     decide,
     pool_of,
     records_of,
@@ -123,9 +125,7 @@ class LicensePoolRoot:
         connections = await asyncio.to_thread(
             self.store.licences.connections, sorted({each.namespace for each in looked})
         )
-        units, problem, records = await self._records(
-            run, looked, before.seats["district"].unique(), connections=connections
-        )
+        units, problem, records = await self._records(run, looked, before, connections=connections)
         facts = Facts(
             pool=spec,
             licences=parsed,
@@ -150,19 +150,24 @@ class LicensePoolRoot:
             ending=ending,
             again=min(_CONNECTED if _by_key(facts) else AGAIN, _rest_of_day(spec, now)),
             summary=status.model_dump(include={"capacity", "granted", "used", "demand", "waiting_students"}),
+            wakes=() if outcome.after.equals(before) else tuple(apps_of_pool(run.cluster, run.key)),
         )
 
     # -- gather -------------------------------------------------------------------------------------------------
 
     async def _records(
-        self, run: Run[LicensePool], licences: Sequence[Licence], seated: Iterable[str], *, connections: pl.DataFrame
+        self, run: Run[LicensePool], licences: Sequence[Licence], before: Seating, *, connections: pl.DataFrame
     ) -> tuple[pl.DataFrame | None, str, dict[str, Records]]:
-        """The register (None: not known, and why), and what each district has for the pool; one after the other."""
+        """The register (None: not known, and why), and what each district has for the pool; one after the other.
+
+        Of a district that has no licence any more it stays known that nobody there holds a seat.
+        """
         registry = run.resource.spec.unit_registry
         source = ""
         if registry.type is RegistryType.SOURCE and registry.district_ref is not None:
             source = licence_id(run.key.namespace, registry.district_ref.name)
-        of_district: dict[str, list[Licence]] = {name: [] for name in (source, *seated) if name}
+        known = (source, *before.seats["district"].unique(), *before.records)
+        of_district: dict[str, list[Licence]] = {name: [] for name in known if name}
         for each in licences:
             if each.district is not None:
                 of_district.setdefault(each.district, []).append(each)
@@ -322,10 +327,10 @@ def _look(
     except InvalidSpecError:
         return Records(problem=f"{named} is invalid")
     assert isinstance(district, District)
-    if not needed:
-        return Records(denied=district.spec.denied())
     place = {"namespace": key.namespace, "district": key.name}
     accepted = store.accepted(**place)
+    if not needed:
+        return Records(denied=district.spec.denied(), digest=accepted.serving if accepted is not None else "")
     if accepted is None:
         return Records(problem=f"{named} has no accepted snapshot yet", denied=district.spec.denied())
     try:

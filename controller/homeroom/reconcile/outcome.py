@@ -29,6 +29,7 @@ from homeroom.reconcile.run import Ending
 from homeroom.roster.diff import identity
 from homeroom.roster.leaving import Kept
 from homeroom.roster.shared import Shared
+from homeroom.roster.state import Desired
 from homeroom.targets import Target
 
 _COUNTED: Final = tuple(PeopleCounts.model_fields)
@@ -129,22 +130,19 @@ def _ready(shared: Shared) -> pl.DataFrame:
 def _missing(decision: Decision, left: pl.DataFrame) -> pl.DataFrame:
     """[school, students, teachers, sections, administrators]: how much of that is still to be made.
 
-    Who is to be made says the plan, and what they are the shared roster, whose people are those of `desired`.
+    Who is to be made says the plan, and what they are the shared roster. Whoever has no seat is not there either.
     """
     kind = pl.col("kind")
     made = left.filter(
         kind != Kind.MEMBERSHIP.value,  # most of a plan, and nobody's absence
         pl.col("op").is_in(COMING),
     )
-    wanted = decision.desired
-    people = decision.shared.people.select(
-        wanted.schools["key"].gather(wanted.people["school"]).alias("school"),
-        wanted.people["key"],
-        "student",
-        "teacher",
-    )
+    place, shared, wanted = ["school", "key"], decision.unseated, decision.desired
+    people = decision.shared.people.select(_places(shared)["school"], shared.people["key"], "student", "teacher")
+    without = [people.select(place).join(_places(wanted), on=place, how="anti")] if wanted is not shared else []
+    absent = pl.concat([made.filter(kind == Kind.PERSON.value).select(place), *without])
     persons = (
-        people.join(made.filter(kind == Kind.PERSON.value), on=["school", "key"], how="semi")
+        people.join(absent, on=place, how="semi")
         .group_by("school")
         .agg(students=pl.col("student").sum(), teachers=pl.col("teacher").sum())
     )
@@ -152,6 +150,11 @@ def _missing(decision: Decision, left: pl.DataFrame) -> pl.DataFrame:
         sections=(kind == Kind.CLASS.value).sum(), administrators=(kind == Kind.RIGHT.value).sum()
     )
     return others.join(persons, on="school", how="left").select("school", pl.col(_COUNTED).fill_null(0))
+
+
+def _places(state: Desired) -> pl.DataFrame:
+    """[school, key] of all people of a state, in their order."""
+    return state.people.select(state.schools["key"].gather(state.people["school"]).alias("school"), "key")
 
 
 def outcome_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from homeroom.reconcile.licences import pool_of, pools_of_district
+from homeroom.reconcile.licences import apps_of_pool, pool_of, pools_of_district
 from homeroom.reconcile.ports import Cluster, Key, Object, key_of
 
 
@@ -37,6 +37,8 @@ def _roots(cluster: Cluster, obj: Object) -> Iterator[Key]:
         yield from pools_of_district(cluster, key_of(obj))
         yield from _of_district(cluster, "LearningApp", namespace, obj["metadata"]["name"])
         yield from _of_district(cluster, "School", namespace, obj["metadata"]["name"])  # they name its contact
+    elif kind == "LicensePool":
+        yield from apps_of_pool(cluster, key_of(obj))
     elif kind == "School":
         # Somebody edited or deleted a row that only we write: its district makes it again.
         yield Key("District", namespace, (spec.get("districtRef") or {}).get("name", ""))

@@ -56,6 +56,7 @@ from homeroom.plan import (
 from homeroom.roster.leaving import dated, last_teachers
 from homeroom.roster.state import DESIRED_SCHEMAS, Actual, Adopting, Desired
 from homeroom.roster.tables import ClassRole, Roster
+from homeroom.roster.years import superseded
 
 UNAPPLIED_SCHEMA: Final = pl.Schema(dict.fromkeys((*IDENTITY, "cause"), pl.String()))
 """`cause`: the one it was planned with."""
@@ -163,13 +164,15 @@ def diff(
     edit: Cause = Cause.SHARING_CHANGED,
     removal_before: Removal | None = None,
     denied: Collection[str] = (),
+    unseated: Desired | None = None,
 ) -> Plan:
     """Compare, and say why.
 
     `roster` and `today`: the records behind `desired` and the day they were shared for, to tell an ended enrollment
     from a vanished one. `intermediate`: what the rules of the last applied plan make of the same records; given only
     when the rules have changed since; `edit`: the cause of what follows from that. `removal_before`: the
-    removal of the last applied plan. `denied`: source ids of people who must be out whatever else holds.
+    removal of the last applied plan. `denied`: source ids of people who must be out whatever else holds. `unseated`:
+    what the rules share, seats or no seats; given when the app is for those only who hold a seat.
 
     What has to wait for its day is in the plan with the moment when it is due, counted from the end of its last reason
     as the baseline has it, or else from `now`. Without `now` everything is due.
@@ -202,7 +205,9 @@ def diff(
     rows = pl.concat(parts, how="diagonal_relaxed").pipe(_moving, still).pipe(_marked_adopted)
     if rows.is_empty():
         return Plan.of(rows.select("kind", "op", "school", "key"))
-    ended = over(rows, roster, today) if roster is not None and today is not None else None
+    ended = None
+    if roster is not None and today is not None:
+        ended = over(rows, roster, today, ended=superseded(_sections(rows), roster))
     rows = _with_causes(
         rows,
         baseline=baseline,
@@ -212,6 +217,8 @@ def diff(
         edited=edited,
         denied=denied,
         renumbered=_renumbered(rows, desired, actual),
+        desired=desired,
+        unseated=unseated,
     )
     if baseline is None or now is None:
         return Plan.of(rows)
@@ -650,6 +657,8 @@ def _with_causes(
     edited: pl.DataFrame,
     denied: Collection[str],
     renumbered: pl.DataFrame,
+    desired: Desired,
+    unseated: Desired | None,
 ) -> pl.DataFrame:
     """Rows of a plan with the column `cause` (invariant 12), without those that are spared."""
     adoption = pl.lit(Cause.ADOPTION.value)
@@ -674,8 +683,10 @@ def _with_causes(
         _looked_up(keys, baseline.kept, "cause").alias("kept_cause"),
         _looked_up(keys, baseline.unapplied, "cause").alias("unapplied_cause"),
         has(in_state(keys, intermediate) if intermediate else None).alias("by_old_rules"),
+        has(in_state(keys, unseated) if unseated else None).alias("shared"),
         has(edited).alias("edited"),
         _looked_up(keys, baseline.kept, "passed").is_not_null().alias("passed_before"),
+        _have_moved(keys, baseline, desired).alias("have_moved"),
         (_looked_up(keys, over, "cause") if over is not None else pl.lit(None, pl.String)).alias("over"),
         moves(rows).alias("moves"),
         updates.join(
@@ -684,6 +695,12 @@ def _with_causes(
             how="left",
             maintain_order="left",
         )["renumbered"].fill_null(value=False),
+        updates.join(
+            _newly_seated(unseated, baseline).with_columns(newly_seated=pl.lit(value=True)),
+            on=["school", "key"],
+            how="left",
+            maintain_order="left",
+        )["newly_seated"].fill_null(value=False),
         updates.join(names, on=["school", "key"], how="left", maintain_order="left")["name_before"],
         (~pl.col("school").is_in(_known_schools(baseline).implode())).alias("new"),
     )
@@ -705,10 +722,12 @@ def _with_causes(
         .when(leaving & pl.col("edited"))
         .then(pl.lit(Cause.SPEC_CHANGED.value))
         # Who was to move once, and now goes nowhere, leaves; but not who moved, and whose account waits to be closed.
-        .when(leaving & ((pl.col("kept_cause") != Cause.MOVED.value) | pl.col("passed_before")))
+        .when(leaving & ((pl.col("kept_cause") != Cause.MOVED.value) | pl.col("passed_before") | pl.col("have_moved")))
         .then("kept_cause")
         .when(leaving & pl.col("by_old_rules"))
         .then(pl.lit(edit.value))
+        .when(leaving & pl.col("shared"))
+        .then(pl.lit(Cause.SEATS_CHANGED.value))
         .when(leaving & pl.col("over").is_not_null())
         .then("over")
         .when(leaving & pl.col("moves"))
@@ -729,9 +748,49 @@ def _with_causes(
         .then(pl.lit(Cause.DRIFT.value))
         .when(pl.lit(value=intermediate is not None) & ~pl.col("by_old_rules"))
         .then(pl.lit(Cause.SHARING_CHANGED.value))
+        .when("newly_seated")
+        .then(pl.lit(Cause.SEATS_CHANGED.value))
         .otherwise(pl.lit(Cause.SOURCE_ADDED.value))
     )
     return known.with_columns(cause.alias("cause")).filter(~(pl.col("spared") & reason)).select(*rows.columns, "cause")
+
+
+def _have_moved(keys: pl.DataFrame, baseline: Baseline, desired: Desired) -> pl.Series:
+    """Which of `keys` (`IDENTITY`) were to go by a move that stands: all that was wanted with it still is."""
+    what = ["kind", "key", "role"]
+    kept = baseline.kept.filter(pl.col("cause") == Cause.MOVED.value).select(IDENTITY)
+    movers = keys.join(kept, on=list(IDENTITY), how="semi", nulls_equal=True).select(what).unique()
+    had, have = _places_of(movers, baseline.desired), _places_of(movers, desired)
+    withdrawn = had.join(have, on=list(IDENTITY), how="anti", nulls_equal=True)
+    there = have.select(what).unique().join(withdrawn, on=what, how="anti", nulls_equal=True)
+    found = keys.select(what).join(
+        there.with_columns(there=pl.lit(value=True)), on=what, how="left", nulls_equal=True, maintain_order="left"
+    )["there"]
+    return found.fill_null(value=False)
+
+
+def _places_of(whom: pl.DataFrame, state: Desired) -> pl.DataFrame:
+    """`IDENTITY` of all accounts and places in classes that `state` has for these [kind, key, role]."""
+    if whom.is_empty():
+        return pl.DataFrame(schema=IDENTITY_SCHEMA)
+    people = _named(state.people, state.schools).select("school", "key", person="row").join(whom, on="key", how="semi")
+    classes = state.classes.select(class_key="key").with_row_index("class")
+    members = state.memberships.with_columns(pl.col("role").cast(pl.String)).join(people, on="person")
+    parts = [
+        people.with_columns(kind=pl.lit(Kind.PERSON.value)),
+        members.join(classes, on="class").with_columns(kind=pl.lit(Kind.MEMBERSHIP.value)),
+    ]
+    rows = _rows_of(IDENTITY_SCHEMA, pl.concat(parts, how="diagonal_relaxed"))
+    return rows.join(whom, on=whom.columns, how="semi", nulls_equal=True)
+
+
+def _newly_seated(unseated: Desired | None, baseline: Baseline) -> pl.DataFrame:
+    """[school, key] of students whom the app did not have: whoever of them is wanted now has been given a seat."""
+    if unseated is None:
+        return pl.DataFrame(schema={"school": pl.String, "key": pl.String})
+    students = _named(unseated.people, unseated.schools).filter(~pl.col("staff")).select("school", "key")
+    before = _named(baseline.desired.people, baseline.desired.schools).select("school", "key")
+    return students.join(before, on=["school", "key"], how="anti")
 
 
 def _renumbered(rows: pl.DataFrame, desired: Desired, actual: Actual) -> pl.DataFrame:
@@ -785,11 +844,20 @@ def _looked_up(keys: pl.DataFrame, found: pl.DataFrame, column: str) -> pl.Serie
     )[column]
 
 
-def over(rows: pl.DataFrame, roster: Roster, today: date, *, roles: Mapping[str, str] = PLAYED) -> pl.DataFrame:
+def _sections(rows: pl.DataFrame) -> pl.Series:
+    """The classes that `rows` of a plan are, or are in; null where none."""
+    rows = _with_identity(rows)
+    return rows.select(pl.when(pl.col("kind") == Kind.CLASS.value).then("key").otherwise("class_key")).to_series()
+
+
+def over(
+    rows: pl.DataFrame, roster: Roster, today: date, *, ended: pl.Series, roles: Mapping[str, str] = PLAYED
+) -> pl.DataFrame:
     """Those memberships, classes and people in `rows` that the records have, with dates that are over.
 
     Columns `IDENTITY` and `cause`: `RolledOver` where the whole school year of a class is over, else `TermEnded`.
-    `roles`: what those of the records are in `rows`; others count nowhere.
+    `ended`: ids of classes whose section is the class of a later school year now; they and their places are over
+    whether or not the records have them. `roles`: what those of the records are in `rows`; others count nowhere.
     """
     sessions = roster.sessions.select(
         (pl.col("end") <= today).fill_null(value=False).alias("over"),
@@ -804,7 +872,10 @@ def over(rows: pl.DataFrame, roster: Roster, today: date, *, roles: Mapping[str,
         .agg(pl.col("over").all(), pl.col("rolled").all())
     )
     classes = places.join(years, on="row", how="left").select(
-        "school", "row", pl.col("id").alias("class_key"), pl.col("over", "rolled").fill_null(value=False)
+        "school",
+        "row",
+        pl.col("id").alias("class_key"),
+        pl.col("over", "rolled").fill_null(value=False) | pl.col("id").is_in(ended.implode()),
     )
     users = roster.users.select(pl.col("id").alias("key"), pl.int_range(pl.len(), dtype=_ROW).alias("user"))
     concerned = rows.select("key").unique().join(users, on="key")
@@ -831,8 +902,11 @@ def over(rows: pl.DataFrame, roster: Roster, today: date, *, roles: Mapping[str,
         of[Kind.CLASS].join(classes, left_on=by_person, right_on=["school", "class_key"]),
     ]
     cause = pl.when("rolled").then(pl.lit(Cause.ROLLED_OVER.value)).otherwise(pl.lit(Cause.TERM_ENDED.value))
-    ended = [part.filter("over").select(*IDENTITY, cause.alias("cause")) for part in found]
-    return pl.concat(ended).unique(IDENTITY)
+    parts = [part.filter("over").select(*IDENTITY, cause.alias("cause")) for part in found]
+    if not ended.is_empty():
+        gone_on = rows.filter(pl.col("kind") != Kind.PERSON.value, _sections(rows).is_in(ended.implode()))
+        parts.append(gone_on.with_columns(cause=pl.lit(Cause.ROLLED_OVER.value)))
+    return pl.concat(parts).unique(IDENTITY)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

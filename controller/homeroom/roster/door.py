@@ -49,6 +49,7 @@ _LINKS: Final[Mapping[str, list[str | None]]] = {
 }
 """The tables without ids, with the words of their roles in the order of the enum; null is the last."""
 
+NO_CLASSES: Final = pl.Series(dtype=pl.String)
 _ENROLLED: Final = {role.value: role.value for role in ClassRole}
 _KINDS: Final = {
     "orgs": Kind.SCHOOL,
@@ -70,12 +71,13 @@ _Tables = Mapping[str, pl.DataFrame]
 # What is taken away
 
 
-def compare(before: Roster, fresh: Roster, today: date) -> Plan:
+def compare(before: Roster, fresh: Roster, today: date, *, ended: pl.Series = NO_CLASSES) -> Plan:
     """`departures` with their causes, and what comes anew, counted alike (Create): as a plan, for the guard.
 
     Its columns are those of `PLAN_SCHEMA`: `CHANGE` and `cause` as text, all others null. `today`: the district's day;
-    what was over by its dates and vanishes is an end of a term, as long as its school is still there. Who has no role
-    and no enrollment anywhere is left out: nobody sees that person come or go.
+    what was over by its dates and vanishes is an end of a term, as long as its school is still there; so is a class of
+    `ended` (`homeroom.roster.years.Pinned`). Who has no role and no enrollment anywhere is left out: nobody sees that
+    person come or go.
     """
     if all(one.equals(other) for (_, one), (_, other) in zip(before.tables(), fresh.tables(), strict=True)):
         gone = come = pl.DataFrame(schema=DEPARTURES)  # as on most nights
@@ -86,9 +88,10 @@ def compare(before: Roster, fresh: Roster, today: date) -> Plan:
     blank = [pl.lit(None, dtype).alias(name) for name, dtype in PLAN_SCHEMA.items() if name not in {*CHANGE, "cause"}]
     if rows.is_empty():
         return Plan(rows.with_columns(pl.lit(None, pl.String).alias("cause"), *blank))
-    ended = over(gone, before, today, roles=_ENROLLED).filter(pl.col("school").is_in(fresh.orgs["id"].implode()))
+    past = over(gone, before, today, ended=ended, roles=_ENROLLED)
+    past = past.filter(pl.col("school").is_in(fresh.orgs["id"].implode()))
     on = list(IDENTITY)
-    found = rows.join(ended.rename({"cause": "ended"}), on=on, how="left", nulls_equal=True, maintain_order="left")
+    found = rows.join(past.rename({"cause": "ended"}), on=on, how="left", nulls_equal=True, maintain_order="left")
     op = pl.col("op")
     cause = (
         pl.when(op == Op.CREATE.value)

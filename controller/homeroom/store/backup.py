@@ -34,6 +34,7 @@ from homeroom.store import revision, schema
 RECORDS: Final = (
     schema.hold,
     schema.pool,
+    schema.section,
     schema.licence_key,
     schema.connection,
     schema.delivery,

@@ -50,6 +50,15 @@ door = sa.Table(
     comment="what the source door of a district let pass (homeroom.store.Passed), as Parquet",
 )
 
+section = sa.Table(
+    "section",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("district", NAME, primary_key=True),
+    sa.Column("pins", sa.LargeBinary, nullable=False),
+    comment="which class each section of a district is in each school year (homeroom.roster.years.PINS), as Parquet",
+)
+
 baseline = sa.Table(
     "baseline",
     metadata,

@@ -46,6 +46,7 @@ from homeroom.plan import (
 from homeroom.roster.diff import Baseline
 from homeroom.roster.person import in_baseline, without
 from homeroom.roster.state import Desired, Known
+from homeroom.roster.years import MARK
 from homeroom.seats.assignment import SEATS_SCHEMA
 from homeroom.store import backup, revision, schema
 from homeroom.store.backup import Manifest
@@ -114,11 +115,15 @@ class Passed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """What is stored of a source door with what it lets serve: its `holds` as they are now and were `before`."""
+    """What is stored of a source door with what it lets serve: its `holds` as they are now and were `before`.
+
+    `pins`: columns `homeroom.roster.years.PINS`; None: as they were.
+    """
 
     passed: Passed
     holds: Sequence[Hold]
     before: Sequence[Hold]
+    pins: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +170,7 @@ class JournalQuery:
     app: str | None = None
     person: str | None = None
     class_key: str | None = None
+    """With the later classes of the same section."""
     school: str | None = None
     run: str | None = None
     cause: str | None = None
@@ -355,6 +361,8 @@ class Store:
                 _upsert(connection, schema.hold, rows)
                 blobs = {"recent": _parquet(door.passed.recent), "released": _parquet(door.passed.released)}
                 _upsert(connection, schema.door, [{**place, **blobs}])
+                if door.pins is not None:
+                    _upsert(connection, schema.section, [{**place, "pins": _parquet(door.pins)}])
         kept = {digest for one in (accepted, old) if one is not None for digest in (one.digest, one.serving)}
         _remove(_others(self.snapshots(**place), keep=kept))
 
@@ -369,6 +377,14 @@ class Store:
         return Passed(
             recent=pl.read_parquet(io.BytesIO(row.recent)), released=pl.read_parquet(io.BytesIO(row.released))
         )
+
+    def pins(self, *, namespace: str, district: str) -> pl.DataFrame | None:
+        """Which class each section is in each school year (columns `homeroom.roster.years.PINS`); None: nobody said."""
+        table = schema.section
+        query = sa.select(table.c.pins).where(table.c.namespace == namespace, table.c.district == district)
+        with self._engine.connect() as connection:
+            blob = connection.execute(query).scalar_one_or_none()
+        return pl.read_parquet(io.BytesIO(blob)) if blob is not None else None
 
     # -- apps ---------------------------------------------------------------------------------------------------
 
@@ -813,10 +829,10 @@ class Store:
         )
 
     def save_seating(self, seating: Seating, *, namespace: str, pool: str, epoch: int) -> None:
-        """Replace it, grants and seats at once; a pool that has given nothing leaves no trace."""
+        """Replace it, grants and seats at once; a pool that has never given anything leaves no trace."""
         table = schema.pool
         with self._writing(epoch) as connection:
-            if seating.grants.is_empty() and seating.seats.is_empty():
+            if seating.grants.is_empty() and seating.seats.is_empty() and not seating.records:
                 connection.execute(sa.delete(table).where(table.c.namespace == namespace, table.c.name == pool))
                 return
             row = {
@@ -930,8 +946,8 @@ def _fitting(query: JournalQuery) -> Iterator[sa.ColumnElement[bool]]:
     if query.person is not None:
         yield (journal.c.key == query.person) & journal.c.kind.in_(PERSONAL)
     if query.class_key is not None:
-        of_class = (journal.c.kind == Kind.CLASS.value) & (journal.c.key == query.class_key)
-        yield (journal.c.class_key == query.class_key) | of_class
+        section = sa.case((journal.c.kind == Kind.CLASS.value, journal.c.key), else_=journal.c.class_key)
+        yield (section == query.class_key) | section.startswith(query.class_key + MARK, autoescape=True)
     if query.school is not None:
         yield journal.c.school == query.school
     if query.run is not None:

@@ -9,14 +9,17 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 
 from homeroom.api import IdentityLink
 from homeroom.api.validate import validate_texts
 from homeroom.cli.files import read_export
+from homeroom.reconcile.admission import as_snapshot
+from homeroom.roster.years import NO_PINS, pinned
 from homeroom.sources import read_links, write
-from homeroom.store import Accepted, Store
+from homeroom.store import Accepted, Door, Passed, Store
 
 from .conftest import NOW, RECORDS, TREE, Homeroom, Said
 
@@ -156,7 +159,8 @@ def test_names_are_shown_on_request_only(homeroom: Homeroom, replaced: Path) -> 
     for options in (show, (*show, "--csv"), (*show, "-o", "json"), (*show[:-1], "--ids")):
         text = look(homeroom, *options).out
         assert [family for family in families if family in text] == []
-    assert [family for family in families if family in look(homeroom, *show, "--names").out] != []
+    text = look(homeroom, *show, "--names").out
+    assert [family for family in families if family in text] != []
     with_names = look(homeroom, *show, "--csv", "--names").out
     assert with_names.startswith("from,to,confidence,reasons,fromName,toName\n")
     assert read_links(with_names.encode(), sha256=sha256(with_names.encode()).hexdigest()).height == STUDENTS
@@ -196,6 +200,30 @@ def test_what_is_served_is_what_was_before_and_the_last_reading_is_new(homeroom:
     assert "questions: 1;" in look(homeroom, "--export", one).out
     assert "questions: 0;" in look(homeroom, "--export", RECORDS).out
     assert '{from: "u-7", to: "p-7"}' in look(homeroom, "--propose").out
+
+
+def test_whoever_is_served_in_the_class_of_a_school_year_is_in_the_section(homeroom: Homeroom, tmp_path: Path) -> None:
+    """Two records of one name, in the same classes: that is a question only as long as the classes are the same."""
+    data = tmp_path / "data"
+    store = Store.open(f"sqlite:///{data / 'homeroom.db'}", data)
+    place = {"namespace": "lakeside", "district": "lakeside"}
+    raw = read_export(RECORDS, previous=None)
+    pins = pinned(raw.roster, NO_PINS, today=NOW.date()).pins
+    later = pl.concat_str("section", pl.lit("@2027"))
+    pins = pins.with_columns(pl.lit(2026, pl.Int16).alias("year"), current=pl.lit(value=False))
+    pins = pl.concat(
+        [pins, pins.with_columns(pl.lit(2027, pl.Int16).alias("year"), later.alias("class"), current=True)]
+    )
+    pins = pins.sort("section", "year")
+    served = as_snapshot(pinned(raw.roster, pins, today=NOW.date()).roster, raw)
+    for snapshot in (served, raw):
+        write(snapshot, store.snapshots(**place))
+    accepted = Accepted(digest=raw.digest, served=served.digest, accepted_at=NOW, validator=None, spec_digest="x")
+    store.accept(accepted, Door(passed=Passed(), holds=(), before=(), pins=pins), **place, epoch=1)
+    store.close()
+    other = export(tmp_path / "one", r"\bu-7(?=,)", "p-7")
+    rewrite(other / "users.csv", {"p-7": {"username": "new", "identifier": "", "email": ""}})
+    assert re.search("Changed +u-7 +p-7 +s-001 +SameNameAndClasses", look(homeroom, "--export", other, "--ids").out)
 
 
 @pytest.mark.parametrize(

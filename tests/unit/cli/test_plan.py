@@ -242,3 +242,29 @@ def test_why_names_the_denial(homeroom: Homeroom, tmp_path: Path) -> None:
     assert all("spec.deny" in reason["withheld_by"] for reason in reasons)
     shared = json.loads(homeroom("shared", "kolibri", "-f", files, "--people", *look).out)["people"]
     assert person not in {one["id"] for one in shared}
+
+
+def test_why_names_the_seat_that_a_student_lacks(homeroom: Homeroom, tmp_path: Path) -> None:
+    place = {"namespace": "lakeside", "district": "lakeside"}
+    store = Store.open(f"sqlite:///{tmp_path / 'data' / 'homeroom.db'}", tmp_path / "data")
+    snapshot = read_export(RECORDS, previous=None)
+    write(snapshot, store.snapshots(**place))
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    store.accept(Accepted(digest=snapshot.digest, accepted_at=now, validator=None, spec_digest=""), **place, epoch=1)
+    files = tree(tmp_path, "policy: Sync", "policy: Sync\n  seating: {poolRef: {name: seats}}")
+    look = ("kolibri", "-f", files, "--data", tmp_path / "data", "--today", "2026-11-22", "-o", "json")
+    people = json.loads(homeroom("shared", *look, "--people").out)["people"]
+    one, other, *_ = [person["id"] for person in people if person["role"] == "student"]
+    teacher = next(person["id"] for person in people if person["role"] == "teacher")
+
+    def withheld(person: str) -> set[str]:
+        reasons = json.loads(homeroom("why", look[0], person, *look[1:]).out)["reasons"]
+        assert reasons
+        return {by for reason in reasons for by in reason["withheld_by"]}
+
+    assert [withheld(person) for person in (one, other, teacher)] == [set(), set(), set()]  # nobody can say
+    seats = pl.DataFrame([("lakeside/lakeside", one, "lakeside/l", now.date(), None)], SEATS_SCHEMA, orient="row")
+    seating = Seating(seats=seats, records={"lakeside/lakeside": snapshot.digest})
+    store.save_seating(seating, namespace="lakeside", pool="seats", epoch=1)
+    store.close()
+    assert [withheld(person) for person in (one, other, teacher)] == [set(), {"spec.seating: no seat"}, set()]

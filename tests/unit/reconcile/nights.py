@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -181,6 +183,7 @@ class Nights:
     school, lost = "s-001", "s-003"
 
     def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.store = Store.open(f"sqlite:///{directory / 'homeroom.db'}", directory)
         self.records = Records(RECORDS)
         self.product = Product()
@@ -265,6 +268,16 @@ class Nights:
     def accounts(self, school: str) -> set[str | None]:
         """Keys of everybody with an account in use in a school of the product."""
         return {one.key for one in self.product.people.values() if one.school == school and not one.suspended}
+
+    @classmethod
+    def after(cls, before: Nights, directory: Path) -> Self:
+        """The same world in a directory of its own, with an operator that has just started; its store was closed."""
+        shutil.copytree(before.directory, directory, dirs_exist_ok=True)
+        here = cls(directory)
+        here.product = here.opened.product = copy.deepcopy(before.product)
+        here.cluster.objects = copy.deepcopy(before.cluster.objects)
+        here.now = before.now
+        return here
 
     @classmethod
     async def synced(cls, directory: Path) -> Self:

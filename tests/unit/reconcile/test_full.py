@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.unit.reconcile.test_revision_of_a_run import APP, NOW, Declared
+from tests.unit.reconcile.runs import APP, NOW, Declared
 
 from homeroom.api.common import FULL_RECONCILE_AT, RECONCILE_AT
 from homeroom.demo.stage import RECORDS, Records

@@ -5,7 +5,7 @@ Each test is about the District and about what the app did, or did not do, becau
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -61,8 +61,8 @@ class World(Nights):
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    here = await World.synced(tmp_path)
+def world(first_sync: Nights, tmp_path: Path) -> Iterator[World]:
+    here = World.after(first_sync, tmp_path)
     yield here
     here.store.close()
 

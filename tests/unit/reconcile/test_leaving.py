@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.reconcile.test_revision_of_a_run import APP, Declared, Forgetful
-from tests.unit.reconcile.test_whole_runs import Running
+from tests.unit.reconcile.runs import APP, Declared, Forgetful, Running
 from tests.unit.roster.states import COACH, LEARNER, Member, Target
 
 from homeroom.api import API_VERSION
@@ -84,7 +83,7 @@ class District(Running):
         self.records = Records(RECORDS)
         self._spec: dict[str, Any] = {}
 
-    async def _target(self, *_: object, **__: object) -> Any:
+    def open_target(self) -> Any:
         return self.product
 
     async def open(self, *, administrators: bool = False) -> None:

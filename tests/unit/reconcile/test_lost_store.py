@@ -8,9 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.unit.reconcile.test_revision_of_a_run import APP, NOW
+from tests.unit.reconcile.runs import APP, NOW, asked
 from tests.unit.reconcile.test_time import Clocked, Full
-from tests.unit.reconcile.test_whole_runs import asked
 
 from homeroom.api import Reason
 from homeroom.demo.stage import RECORDS, Records

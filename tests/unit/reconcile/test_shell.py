@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.unit.reconcile.test_revision_of_a_run import APP, NOW, Declared
+from tests.unit.reconcile.runs import APP, NOW, Declared
 
 from homeroom.reconcile.learningapp import LearningAppRoot
 from homeroom.reconcile.ports import Verdict

@@ -5,7 +5,7 @@ Each test is about the District, and about what the app did, or did not do, beca
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from homeroom.store.schema import metadata
 
 
 @pytest.fixture
-async def nights(tmp_path: Path) -> AsyncIterator[Nights]:
-    here = await Nights.synced(tmp_path)
+def nights(first_sync: Nights, tmp_path: Path) -> Iterator[Nights]:
+    here = Nights.after(first_sync, tmp_path)
     yield here
     here.store.close()
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Self
+from typing import Any
 
-import polars as pl
 import pytest
+from tests.unit.reconcile.runs import Declared, Forgetful, accept, app_root, app_run
 from tests.unit.roster.rosters import TODAY, Class, Enrolled, Held, Org, Record, User, roster_of
 
 from homeroom.api import (
-    KINDS,
     ConditionStatus,
     District,
     LearningApp,
@@ -24,22 +23,16 @@ from homeroom.api import (
 )
 from homeroom.api.district import HomeroomDefinition
 from homeroom.api.sharingrule import Share
-from homeroom.api.yaml import load_all
-from homeroom.cli.files import read_export
 from homeroom.reconcile.district import school_name
-from homeroom.reconcile.learningapp import LearningAppRoot
 from homeroom.reconcile.ports import Key
-from homeroom.reconcile.run import Ending, Report, Run
+from homeroom.reconcile.run import Ending, Report
 from homeroom.reconcile.subscription import with_subscription, without_subscription
 from homeroom.roster.shared import Rule, share
-from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Known
-from homeroom.sources import write
-from homeroom.store import Accepted, RunRow, Store
-from homeroom.targets import Capabilities
+from homeroom.store import RunRow, Store
 
-EXAMPLES = Path(__file__).parents[3] / "examples"
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
+NOVEMBER = datetime(2026, 11, 22, 12, tzinfo=UTC)
 RECORDS: list[Record] = [
     *(Org(f"s-{number}") for number in (1, 2, 3)),
     Class("k-1", grades=("01",)),
@@ -181,95 +174,21 @@ def test_two_weeks_before_it_is_used_something_should_be_there(
 # In a run
 
 
-class Empty:
-    """A target that holds nothing, and is only looked at."""
-
-    capabilities = Capabilities()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
-
-    async def read(self, _known: Known) -> Actual:
-        frames = {name: pl.DataFrame(schema=schema) for name, schema in ACTUAL_SCHEMAS.items()}
-        return Actual(**frames)  # type: ignore[arg-type]  # all five are frames
-
-
-class Objects:
-    """The example district's resources, as a cluster has them."""
-
-    epoch = 1
-
-    def __init__(self, *, without: str = "") -> None:
-        texts = [(path.name, path.read_text()) for path in sorted((EXAMPLES / "lakeside").glob("*.yaml"))]
-        found: list[dict[str, Any]] = [
-            dict(document.data) for file, text in texts for document in load_all(text, file=file)
-        ]
-        self.objects: list[dict[str, Any]] = [
-            {**obj, "metadata": {**obj["metadata"], "generation": 1, "uid": obj["metadata"]["name"]}}
-            for obj in found
-            if obj["kind"] in KINDS and obj["kind"] != without
-        ]
-
-    def get(self, key: Key) -> Any:
-        return next((obj for obj in self.list(key.kind, key.namespace) if obj["metadata"]["name"] == key.name), None)
-
-    def list(self, kind: str, _namespace: str) -> Any:
-        return [obj for obj in self.objects if obj["kind"] == kind]
-
-    async def secret(self, **_: str) -> dict[str, str]:
-        return {}
-
-    async def write_status(self, *_: object) -> None:
-        pass
-
-    async def revision(self, _objects: object) -> str:
-        return "unknown"
-
-
-async def reported(tmp_path: Path, cluster: Any, *, last: RunRow | None = None, **spec: object) -> Report[Any]:
+async def reported(tmp_path: Path, cluster: Declared, *, last: RunRow | None = None, **spec: object) -> Report[Any]:
     """What a run of the example app says that only observes; `spec`: changed fields."""
+    clock: Any = SimpleNamespace(now=lambda: NOVEMBER, monotonic=lambda: 0.0)
     store = Store.open(f"sqlite:///{tmp_path / 'homeroom.db'}", tmp_path)
-    place = {"namespace": "lakeside", "district": "lakeside"}
-    snapshot = read_export(EXAMPLES / "lakeside-records", previous=None)
-    write(snapshot, store.snapshots(**place))
-    accepted = Accepted(digest=snapshot.digest, accepted_at=NOW, validator=None, spec_digest="")
-    store.accept(accepted, **place, epoch=1)
-
-    async def target(*_: object, **__: object) -> Empty:
-        return Empty()
-
-    outside: Any = SimpleNamespace(target=target)
-    clock: Any = SimpleNamespace(now=lambda: datetime(2026, 11, 22, 12, tzinfo=UTC), monotonic=lambda: 0.0)
-    metrics: Any = SimpleNamespace(operations=lambda *_, **__: None)
-    obj = cluster.get(Key("LearningApp", "lakeside", "kolibri"))
-    obj = {**obj, "spec": {**obj["spec"], "policy": "Observe", **spec}}
-    resource = parse(obj)
-    assert isinstance(resource, LearningApp)
-    key = Key("LearningApp", "lakeside", "kolibri")
-    run: Run[LearningApp] = Run(
-        key=key,
-        obj=obj,
-        resource=resource,
-        cluster=cluster,
-        clock=clock,
-        started=clock.now(),
-        full=False,
-        fresh=False,
-        last=last,
-    )
     try:
-        root = LearningAppRoot(store=store, outside=outside, metrics=metrics, clock=clock, settle=timedelta())
-        return await root.reconcile(run)
+        accept(store)
+        root = app_root(store, Forgetful, clock=clock, settle=timedelta())
+        return await root.reconcile(app_run(cluster, clock=clock, last=last, spec={"policy": "Observe", **spec}))
     finally:
         store.close()
 
 
 async def test_a_run_says_what_was_bought_and_tells_the_schools(tmp_path: Path) -> None:
     bought = {"students": 100, "schools": ["s-001", "s-009"], "goLive": "2026-12-01"}
-    report = await reported(tmp_path, Objects(), subscription=bought)
+    report = await reported(tmp_path, Declared(), subscription=bought)
     assert report.ending is Ending.DONE
     assert words(report.status) == (
         "208 of 100 students (108 more, beyond the buffer of 25); schools shared and not bought: s-002, s-003; "
@@ -284,8 +203,10 @@ async def test_a_run_says_what_was_bought_and_tells_the_schools(tmp_path: Path) 
 
 
 async def test_without_rules_nothing_is_compared_and_the_schools_are_told(tmp_path: Path) -> None:
-    before = await reported(tmp_path, Objects())
+    before = await reported(tmp_path, Declared())
     last = RunRow(started_at=NOW, ended_at=NOW, reason="Succeeded", message="", schools=before.schools)
-    report = await reported(tmp_path, Objects(without="SharingRule"), last=last)
+    cluster = Declared()
+    cluster.objects = [obj for obj in cluster.objects if obj["kind"] != "SharingRule"]
+    report = await reported(tmp_path, cluster, last=last)
     assert (report.status.subscription, report.status.conditions, report.schools) == (None, (), {})
     assert set(report.wakes) == set(before.wakes) != set()

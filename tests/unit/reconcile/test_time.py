@@ -15,8 +15,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.reconcile.test_revision_of_a_run import APP, NOW
-from tests.unit.reconcile.test_whole_runs import Noting, Running, asked
+from tests.unit.reconcile.runs import APP, NOW, Noting, Running, asked
 
 from homeroom.api import Reason
 from homeroom.demo.stage import RECORDS, Records

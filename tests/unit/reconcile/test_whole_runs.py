@@ -1,141 +1,26 @@
 """Whole runs of the example app: edited rules (safety row 4), somebody denied (7), a lost store (19), no rules (20).
 
-What was applied is what the target was asked to do; the clock stands still unless a test moves it.
+What was applied is what the target was asked to do: see `runs`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import polars as pl
 import pytest
-from tests.unit.reconcile.test_revision_of_a_run import APP, EXAMPLES, NOW, Declared, Forgetful
+from tests.unit.reconcile.runs import APP, NOW, Running, asked
 
 from homeroom.api import LearningApp, Reason, parse
-from homeroom.cli.files import read_export
 from homeroom.demo.stage import RECORDS, Records
-from homeroom.plan import Change, Outcome
-from homeroom.reconcile.learningapp import SETTLE, LearningAppRoot
+from homeroom.reconcile.learningapp import SETTLE
 from homeroom.reconcile.outcome import gaps
-from homeroom.reconcile.ports import Object
-from homeroom.reconcile.run import Ending, Report, Run
-from homeroom.roster.state import ACTUAL_SCHEMAS, Actual, Adopting, Known
-from homeroom.sources import write
-from homeroom.store import Accepted, Store
+from homeroom.reconcile.run import Ending
+from homeroom.store import Store
 from homeroom.targets import Capabilities
-
-Thing = tuple[str, str, str, str | None]  # kind, school, key, class
-
-
-class Noting(Forgetful):
-    """A target that takes everything, tells what it was asked to make, and has only these schools in the next run."""
-
-    def __init__(self, *schools: str, by_hand: Sequence[str] = (), complete: bool = True) -> None:
-        self.made: set[Thing] = set()
-        self._schools, self._by_hand = schools, by_hand
-        self._complete = complete
-
-    async def read(self, known: Known) -> Actual:
-        by_hand = self._by_hand if known.adoptable is not None else ()
-        rows = [(school, f"id of {school}", school) for school in (*self._schools, *by_hand)]
-        new = range(len(self._schools), len(rows))
-        return replace(
-            await super().read(known),
-            schools=pl.DataFrame(rows, ACTUAL_SCHEMAS["schools"], orient="row"),
-            adopting=Adopting(schools=pl.Series(new, dtype=pl.UInt32)),
-            complete=self._complete,
-        )
-
-    async def apply(self, batch: Sequence[Change]) -> Sequence[Outcome]:
-        self.made |= {(change.kind.value, change.school, change.key, change.class_key) for change in batch}
-        return await super().apply(batch)
-
-
-class Running:
-    """The app's root, run after run on one store."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.schools: tuple[str, ...] = ()
-        self.by_hand: tuple[str, ...] = ()  # schools that people had made
-        self.spec: dict[str, str] = {"firstSync": "Automatic"}
-        self.opened = 0  # how many runs looked at the target
-        self.cluster = Declared()
-        self.minutes = 0.0
-        clock: Any = SimpleNamespace(
-            now=lambda: NOW + timedelta(minutes=self.minutes), monotonic=lambda: self.minutes * 60
-        )
-        self.clock = clock
-        self.target = Noting()
-        outside: Any = SimpleNamespace(target=self._target)
-        metrics: Any = SimpleNamespace(operations=lambda *_, **__: None)
-        self.publish(EXAMPLES / "lakeside-records")
-        self.root = LearningAppRoot(store=store, outside=outside, metrics=metrics, clock=clock)
-
-    async def _target(self, *_: object, **__: object) -> Noting:
-        self.opened += 1
-        return self.target
-
-    async def run(self, *, after: timedelta = timedelta(), complete: bool = True) -> tuple[Report[Any], set[Thing]]:
-        """One run, and what it made."""
-        self.minutes += after / timedelta(minutes=1)
-        self.target = self.there(complete=complete)
-        return await self.root.reconcile(self.started()), self.target.made
-
-    def started(self) -> Run[LearningApp]:
-        """A run that begins now; first syncs are not reviewed."""
-        obj = self.cluster.get(APP)
-        resource = parse({**obj, "spec": {**obj["spec"], **self.spec}})
-        assert isinstance(resource, LearningApp)
-        cluster: Any = self.cluster
-        return Run(
-            key=APP,
-            obj=obj,
-            resource=resource,
-            cluster=cluster,
-            clock=self.clock,
-            started=self.clock.now(),
-            full=False,
-            fresh=False,
-            last=None,
-        )
-
-    def there(self, *, complete: bool) -> Noting:
-        """The target, as a run finds it."""
-        return Noting(*self.schools, by_hand=self.by_hand, complete=complete)
-
-    async def synced(self) -> set[Thing]:
-        """The first rules have stood still and were applied: what that made."""
-        await self.run()
-        _, made = await self.run(after=SETTLE)
-        assert made
-        return made
-
-    def publish(self, export: Path) -> None:
-        """The records are these from now on."""
-        place = {"namespace": "lakeside", "district": "lakeside"}
-        snapshot = read_export(export, previous=None)
-        write(snapshot, self.store.snapshots(**place))
-        accepted = Accepted(digest=snapshot.digest, accepted_at=NOW, validator=None, spec_digest="")
-        self.store.accept(accepted, **place, epoch=1)
-
-    def rules(self) -> str:
-        """The last rules whose effect nobody has to look at any more."""
-        stored = self.store.baseline(namespace=APP.namespace, app=APP.name)
-        assert stored is not None
-        return stored.rules
-
-    def remove_exclude(self) -> list[Object]:
-        """Somebody deletes all Excludes: they are returned."""
-        gone: list[Object] = [obj for obj in self.cluster.objects if obj["spec"].get("effect") == "Exclude"]
-        assert gone
-        self.cluster.objects = [obj for obj in self.cluster.objects if obj not in gone]
-        return gone
 
 
 @pytest.fixture
@@ -143,11 +28,6 @@ def running(tmp_path: Path) -> Iterator[Running]:
     store = Store.open(f"sqlite:///{tmp_path / 'homeroom.db'}", tmp_path)
     yield Running(store)
     store.close()
-
-
-def asked(report: Report[Any]) -> set[str]:
-    """The guards that wait for a person."""
-    return {hold.guard for hold in report.status.holds}
 
 
 async def test_rules_count_once_they_have_stood_still_for_a_minute(running: Running) -> None:
@@ -221,7 +101,7 @@ async def test_who_joins_a_class_that_waits_to_be_exposed_waits_too(running: Run
     running.remove_exclude()
     await running.run()
     await running.run(after=SETTLE)
-    running.publish(EXAMPLES / "lakeside-records")
+    running.publish()
     report, made = await running.run(after=SETTLE)
     assert "Exposure" in asked(report)
     assert made <= before
@@ -269,7 +149,7 @@ async def test_a_school_that_is_adopted_still_waits_for_its_first_sync_with_all_
     running.cluster.objects.append(approval(hold.id))
     assert (await running.run())[1] == {("School", "s-001", "s-001", None)}
     running.schools, running.by_hand = ("s-001",), ()
-    running.publish(EXAMPLES / "lakeside-records")
+    running.publish()
     report, made = await running.run()
     assert (asked(report), made) == ({"Administrators", "FirstSync"}, set())
 

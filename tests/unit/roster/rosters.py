@@ -43,6 +43,7 @@ class Session:
     end: date | None = None
     parent: str | None = None
     title: str | None = "Term"
+    year: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,14 @@ def roster_of(*records: Record) -> Roster:
         sessions=frame(
             "sessions",
             [
-                {"id": s.id, "title": s.title, "type": "term", "parent": row(Session, s.parent), **span(s)}
+                {
+                    "id": s.id,
+                    "title": s.title,
+                    "type": "term",
+                    "parent": row(Session, s.parent),
+                    "school_year": s.year,
+                    **span(s),
+                }
                 for s in of[Session]
             ],
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -116,6 +117,24 @@ def test_who_was_to_move_and_now_goes_nowhere_leaves() -> None:
     _, remembered = run(new, target, baseline(old), first=0)
     said, _ = run(left, target, remembered)
     assert said == ["Remove Membership 7a/ann Learner: LeftSource", "Suspend Person ann: LeftSource"]
+
+
+def test_a_move_that_was_cut_in_the_middle_is_a_move_to_its_end() -> None:
+    old, new = world("7a: ann; 7b: bob"), world("7b: ann bob")
+    target = Target.of(old)
+    whole, _ = run(new, copy.deepcopy(target), baseline(old))
+    _, remembered = run(new, target, baseline(old), first=1)
+    rest, _ = run(new, target, remembered)
+    assert rest == whole[1:]
+    assert "Remove Membership 7a/ann Learner: Moved" in rest
+
+
+def test_a_move_whose_new_place_is_withdrawn_is_none() -> None:
+    old, new, left = (world(text) for text in ("7a: ann; 7b: ann; 7c: bob", "7b: ann; 7c: ann bob", "7b: ann; 7c: bob"))
+    target = Target.of(old)
+    _, remembered = run(new, target, baseline(old), first=1)
+    said, _ = run(left, target, remembered)
+    assert "Remove Membership 7a/ann Learner: LeftSource" in said
 
 
 def test_who_changes_role_in_a_class_gets_the_new_one_first() -> None:
@@ -669,6 +688,19 @@ def test_a_term_that_ends_in_the_middle_of_the_year_is_no_roll_over() -> None:
         "Remove Membership 7b/tom Coach: TermEnded",
         "Archive Class 7b: TermEnded",
         "Suspend Person ann: LeftSource",  # who is in 7a still, says the records
+    ]
+
+
+def test_a_class_whose_section_is_a_later_one_has_ended_with_its_school_year() -> None:
+    old, new = world("7b: ann tom*"), world("7b@2028: bob tom*; -: ann")
+    roster = records(enrolled_until=None, term_until=date(2027, 6, 1))
+    later = pl.col("id").replace({"7b": "7b@2028"})
+    roster = replace(roster, classes=roster.classes.with_columns(later))
+    found = told(plan(new, Target.of(old), old, roster=roster))
+    assert [line for line in found if "7b" in line and "@" not in line] == [
+        "Remove Membership 7b/ann Learner: RolledOver",
+        "Remove Membership 7b/tom Coach: RolledOver",
+        "Archive Class 7b: RolledOver",
     ]
 
 

@@ -72,6 +72,23 @@ def test_changes_are_found_by_the_time(filled: Store) -> None:
     assert runs(2, 2) == []
 
 
+def test_changes_of_a_class_are_found_with_those_of_the_next_school_years(filled: Store) -> None:
+    """By the source id of its section; a `_` in an id is no place for any character."""
+    sections = ("c@2028", "c@2029", "c-2@2028", "cc@2028", "d_c@2028", "d.c@2028")
+    for section in sections:
+        kept = [change(Op.CREATE, Kind.CLASS, section), change(Op.CREATE, Kind.MEMBERSHIP, "u-1", section)]
+        for one in kept:
+            journaled(filled, one, run="late", day=5)
+
+    def found(section: str) -> set[str]:
+        rows = filled.history(JournalQuery(namespace="n", class_key=section))
+        return {row["key"] if row["kind"] == "Class" else row["class_key"] for row in rows.iter_rows(named=True)}
+
+    assert found("c") == {"c", "c@2028", "c@2029"}
+    assert found("c@2028") == {"c@2028"}
+    assert found("d_c") == {"d_c@2028"}
+
+
 def test_runs_are_counted_newest_first(filled: Store) -> None:
     counted = filled.counted(namespace="n", runs=9)
     assert counted.drop("at", "generation").rows() == [

@@ -18,12 +18,15 @@ from tests.unit.store.conftest import Database
 from homeroom.plan import HELD_SCHEMA, Cause, Change, Guard, Hold, Kind, Op, Outcome, Result, Role, Scope
 from homeroom.roster.diff import Baseline
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired
+from homeroom.roster.years import PINS
 from homeroom.seats.assignment import SEATS_SCHEMA
 from homeroom.store import (
     GRANTS_SCHEMA,
     Accepted,
+    Door,
     JournalQuery,
     LostLeadershipError,
+    Passed,
     RevisionError,
     RunRow,
     Seating,
@@ -273,6 +276,20 @@ def test_a_batch_is_journaled_and_what_was_made_is_in_the_ledger(store: Store) -
         ("Person", "Applied", "main@1"),
     ]
     assert store.history(JournalQuery(namespace="other")).is_empty()
+
+
+def test_the_classes_of_sections_are_kept_until_others_are_said(store: Store) -> None:
+    here, there = ({"namespace": "n", "district": district} for district in ("a", "b"))
+    accepted = Accepted(digest="1", accepted_at=NOW, validator=None, spec_digest="s")
+    pins = pl.DataFrame([("c", 2027, "c", False), ("c", 2028, "c@2028", True)], schema=PINS, orient="row")
+    assert store.pins(**here) is None
+    store.accept(accepted, Door(passed=Passed(), holds=(), before=(), pins=pins), **here, epoch=1)
+    store.accept(accepted, Door(passed=Passed(), holds=(), before=()), **here, epoch=1)
+    found = store.pins(**here)
+    assert found is not None
+    assert found.equals(pins)
+    assert found.schema == PINS
+    assert store.pins(**there) is None
 
 
 def test_tenants_with_an_app_of_one_name_know_nothing_of_each_other(store: Store) -> None:

@@ -1,0 +1,16 @@
+"""What many tests of whole runs begin with, made once per worker."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.unit.reconcile.nights import Nights
+
+
+@pytest.fixture(scope="session")
+def first_sync(tmp_path_factory: pytest.TempPathFactory) -> Nights:
+    """A world in which everything is in the product, seen and approved. Nobody changes it: see `Nights.after`."""
+    here = asyncio.run(Nights.synced(tmp_path_factory.mktemp("first-sync")))
+    here.store.close()
+    return here

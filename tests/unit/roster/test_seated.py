@@ -1,0 +1,38 @@
+"""Of a shared roster, what is for those only who hold a seat."""
+
+from __future__ import annotations
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.roster.states import desired, world
+
+from homeroom.roster.seated import seated, students_in
+from homeroom.roster.state import Desired
+
+WHOLE = desired(world("7a: ann bob tom*; 7b: bob cleo kim* tom*; 7c: tom"))
+STUDENTS = ("ann", "bob", "cleo")
+
+
+def named(state: Desired) -> tuple[set[str], set[tuple[str, str, str]], set[str]]:
+    """People, places in classes and rights of a state, by their keys."""
+    people, classes = state.people["key"], state.classes["key"]
+    places = {(classes[section], people[person], role) for section, person, role in state.memberships.rows()}
+    return set(people), places, {people[row] for row in state.rights["person"]}
+
+
+@given(holders=st.sets(st.sampled_from([*STUDENTS, "tom", "nobody"])))
+def test_who_teaches_stays_and_of_the_students_those_with_a_seat(holders: set[str]) -> None:
+    people, places, rights = named(WHOLE)
+    out = set(STUDENTS) - holders
+    found = seated(WHOLE, pl.Series(sorted(holders), dtype=pl.String))
+    assert named(found) == (people - out, {place for place in places if place[1] not in out}, rights)
+    assert (found.schools.equals(WHOLE.schools), found.classes.equals(WHOLE.classes)) == (True, True)
+    assert {name: frame.schema for name, frame in frames(found).items()} == {
+        name: frame.schema for name, frame in frames(WHOLE).items()
+    }
+    assert set(students_in(found)) == set(STUDENTS) & holders
+
+
+def frames(state: Desired) -> dict[str, pl.DataFrame]:
+    return {name: getattr(state, name) for name in ("schools", "people", "classes", "memberships", "rights")}
