@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,17 +12,24 @@ import aiohttp
 import polars as pl
 import pytest
 
+from homeroom.cli import main
+from homeroom.cli.files import read_export
 from homeroom.demo.kolibri import Human, Kolibri, _environment, installed
 from homeroom.demo.server import ServerError, default_cache, output
 from homeroom.errors import IncompleteReadError, TerminalError
+from homeroom.roster.owned import LEDGER_SCHEMA
 from homeroom.roster.state import Desired
+from homeroom.seats.assignment import SEATS_SCHEMA
+from homeroom.sources import write
+from homeroom.store import Accepted, Seating, Store
 from homeroom.targets import ACTIVITY_SCHEMA
 from homeroom.targets.kolibri.activity import PATH
 
-from .kolibri_fixtures import Place, desired
+from .kolibri_fixtures import MARK_KEY, Place, desired
 
 pytestmark = pytest.mark.integration
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 ADDRESS = f"/{PATH}"
 Moments = tuple[datetime | None, datetime | None]
 
@@ -192,6 +201,72 @@ async def test_a_session_that_ends_in_the_middle(place: Place, *, step: int, who
             assert caught.value.reason == "TargetIncomplete"
         assert (await target.activity(actual)).height == 3, "and then it is well"
     assert len(seen) > step
+
+
+async def test_homeroom_usage_shows_a_log_in_at_once(
+    kolibri: Kolibri, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From the resources, the store and the real Kolibri to what the administrator of a pool reads."""
+    place = Place(server=kolibri, id=f"s-{uuid.uuid4().hex[:8]}", owner="us/lakeside/kolibri")
+    records, data = tmp_path / "records", tmp_path / "data"
+    records.mkdir()
+    for file in (EXAMPLES / "lakeside-records").glob("*.csv"):
+        (records / file.name).write_text(file.read_text().replace("s-001", place.id))
+    snapshot = read_export(records, previous=None)
+    roster, classes = snapshot.roster, snapshot.roster.classes["id"]
+    learn = roster.enrollments.filter(pl.col("class") == classes.index_of("c-8"), pl.col("role") == "student")
+    busy, idle, nobody, *_ = sorted(roster.users["id"].gather(learn["user"]))
+    await place.sync(desired(school=place.id, people={busy: "Ann Li", idle: "Bo Ek", "t-2": "Tom Day"}, staff=["t-2"]))
+    await enter(place, busy)
+
+    store = Store.open(f"sqlite:///{data / 'homeroom.db'}", data)
+    where = {"namespace": "lakeside", "district": "lakeside"}
+    write(snapshot, store.snapshots(**where))
+    accepted = Accepted(digest=snapshot.digest, accepted_at=now(), validator=None, spec_digest="")
+    store.accept(accepted, **where, epoch=1)
+    school = pl.DataFrame([("School", place.id, place.id, "x", None)], LEDGER_SCHEMA, orient="row")
+    store.own(school, namespace="lakeside", app="kolibri", epoch=1)
+    held = [("lakeside/lakeside", who, "lakeside/rowan", now().date(), None) for who in (busy, idle, nobody)]
+    seats = pl.DataFrame(held, SEATS_SCHEMA, orient="row")
+    store.save_seating(Seating(seats=seats), namespace="lakeside", pool="seats", epoch=1)
+    store.close()
+
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "district.yaml").write_text((EXAMPLES / "lakeside" / "district.yaml").read_text())
+    app = (EXAMPLES / "lakeside" / "learningapp.yaml").read_text()
+    app = app.replace("https://kolibri.lakeside.example", kolibri.url)
+    (files / "app.yaml").write_text(app.replace("policy: Sync", "policy: Sync\n  seating: {poolRef: {name: seats}}"))
+    (files / "licence.yaml").write_text(
+        "apiVersion: homeroom.dev/v1alpha1\nkind: SchoolLicense\nmetadata: {name: rowan, namespace: lakeside}\n"
+        f"spec: {{poolRef: {{name: seats}}, schoolUnit: {place.id}, seats: 40, access: Automatic, "
+        "districtRef: {name: lakeside}}"
+    )
+    credentials = {"username": kolibri.username, "password": kolibri.password, "markKey": MARK_KEY}
+    (tmp_path / "secret.yaml").write_text(json.dumps(credentials))
+    look = [
+        "-f",
+        str(files),
+        "--data",
+        str(data),
+        "--owner-id",
+        "us",
+        "--secret",
+        f"kolibri={tmp_path / 'secret.yaml'}",
+    ]
+    assert await asyncio.to_thread(main, ["usage", *look, "-o", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (licence,) = found["licences"]
+    assert (licence["used"], licence["active"], licence["unknown"]) == (3, 1, 1)
+    teachers = {row["teacher"]: row for row in found["teachers"]}
+    assert {key: teachers["t-2"][key] for key in ("known", "lastLogin", "students", "active", "unknown")} == {
+        "known": True,
+        "lastLogin": None,
+        "students": 3,
+        "active": 1,
+        "unknown": 1,
+    }
+    assert not teachers["t-1"]["known"], "who has no account there"
 
 
 async def test_a_kolibri_without_the_plugin_says_what_to_install(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "approve": "Write the Approval of a hold, as YAML to commit.",
     "shared": "Show who the rules of an app share: counts first, beside what was bought, then schools.",
     "why": "Explain a person's access to an app: rule, class and record, and what was done last.",
+    "usage": "Show who uses the seats of an app, per licence and per teacher.",
     "identities": "Show whose ids changed or collide, and propose links after a change of the records system.",
     "units": "Find school units in Skolverket's register: the code that a licence names.",
     "key": "Show the key of a school licence, or mail it to somebody.",

@@ -1,13 +1,13 @@
 """A hold as a file to hand on: to the school, which has to recognise its children, or, without a name, to an outsider.
 
-HTML is one page that needs nothing else, with a sheet of paper for each school; CSV is for spreadsheets. Columnar up
-to the finished text: the first sync of a large district is a million rows. Neighbours: `holds`.
+HTML has a sheet of paper for each school, CSV a row per change: the first sync of a large district is a million rows.
+Neighbours: `holds`, `handout` (how such files are written).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +18,8 @@ from typing import Final
 import polars as pl
 
 from homeroom.api import District
-from homeroom.cli import records, terminal
+from homeroom.cli import handout, records, terminal
+from homeroom.cli.handout import PERSONAL_DATA
 from homeroom.cli.holds import COUNTED, Found, counted, facts, listed
 from homeroom.errors import DependencyNotReadyError, InvalidSpecError, TransientError
 from homeroom.plan import Cause
@@ -27,10 +28,6 @@ from homeroom.roster.identity import Evidence
 from homeroom.roster.tables import Roster
 from homeroom.sources import load
 from homeroom.store import Store
-
-PERSONAL_DATA: Final = (
-    "Personal data: names of people. Only for those who have to decide about it; destroy it when that is done."
-)
 
 WHAT: Final = {
     "School Create": "school is set up",
@@ -78,20 +75,6 @@ WHY: Final = {
 
 _QUESTIONS: Final = {reason: reason.text for reason in Evidence}
 """The same of questions about who is who: why they are asked."""
-
-_STYLE: Final = """
-body { font: 14px/1.45 sans-serif; color: #111; max-width: 70em; margin: 2em auto; padding: 0 1em }
-h1 { font-size: 1.5em } h2 { font-size: 1.2em; margin-top: 2em }
-table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; vertical-align: top; padding: .25em .6em .25em 0; border-bottom: 1px solid #ccc }
-td { overflow-wrap: break-word } section { overflow-x: auto } tr { break-inside: avoid }
-.facts th { width: 12em; font-weight: normal; color: #555 }
-.notice { border: 2px solid #a00; padding: .6em 1em; font-weight: bold }
-@page { size: A4 landscape; margin: 15mm }
-@media print { body { margin: 0; max-width: none; font-size: 9pt } .school { break-before: page } }
-"""
-_ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
-_FORMULA: Final = r"^([=+\-@\t\r])"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +134,10 @@ def write(path: Path, found: Found, names: Names | None) -> None:
     if path.suffix not in {".html", ".csv"}:
         raise InvalidSpecError(f"--report {path}: must end in .html or .csv")
     table = counted(changes, *COUNTED) if names is None else _named(changes, names)
-    path.touch(mode=0o600)
-    path.chmod(0o600)  # it may have been there
     if path.suffix == ".csv":
-        _csv(table, found).write_csv(path, include_bom=True)  # without it, spreadsheets take ä for something else
+        handout.write_csv(path, _cells(table, found))
     else:
-        path.write_text(_page(found, table, named=names is not None), encoding="utf-8")
+        handout.write_page(path, f"Held changes: {found.hold.id}", _parts(found, table, named=names is not None))
     terminal.say(f"{path}: {changes.height:,} changes" + ("" if names is None else f"; {PERSONAL_DATA}"))
 
 
@@ -173,11 +154,9 @@ def _named(changes: pl.DataFrame, names: Names) -> pl.DataFrame:
 # For spreadsheets
 
 
-def _csv(table: pl.DataFrame, found: Found) -> pl.DataFrame:
-    """The table with the hold's id. No cell begins as a formula does: spreadsheets would carry it out."""
-    cells = table.select(pl.lit(found.hold.id).alias("hold"), pl.all()).with_columns(
-        pl.col(pl.String).str.replace(_FORMULA, "'$1")
-    )
+def _cells(table: pl.DataFrame, found: Found) -> pl.DataFrame:
+    """The table with the hold's id."""
+    cells = table.select(pl.lit(found.hold.id).alias("hold"), pl.all())
     return cells.rename({"person name": "person name (personal data)"}, strict=False)
 
 
@@ -185,32 +164,22 @@ def _csv(table: pl.DataFrame, found: Found) -> pl.DataFrame:
 # For people
 
 
-def _page(found: Found, table: pl.DataFrame, *, named: bool) -> str:
-    """The whole page."""
+def _parts(found: Found, table: pl.DataFrame, *, named: bool) -> Iterator[str]:
+    """What stands on the page."""
     # Of the resource and the Approval only names are known here, which may be anybody's.
     told = {
         name: words
         for name, words in facts(found, now=datetime.now(UTC)).items()
         if named or name not in {"resource", "approval"}
     }
-    title = f"Held changes: {found.hold.id}"
-    notice = (
+    yield (
         f'<p class="notice">{PERSONAL_DATA}</p>'
         if named
         else "<p>Counts only: there is no name and no person here.</p>"
     )
-    parts = _sections(_in_school_words(table)) if named else [_table(_in_school_words(table))]
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n{notice}\n{_facts(told)}\n" + "\n".join(parts) + "\n</body>\n</html>\n"
-    )
-
-
-def _facts(told: Mapping[str, str]) -> str:
-    rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(words)}</td></tr>\n" for name, words in told.items())
-    return f'<table class="facts">\n{rows}</table>'
+    yield handout.facts(told)
+    table = _in_school_words(table)
+    yield from _sections(table) if named else [handout.table(table)]
 
 
 def _in_school_words(table: pl.DataFrame) -> pl.DataFrame:
@@ -226,16 +195,7 @@ def _sections(table: pl.DataFrame) -> Iterator[str]:
     for (school, name), rows in table.group_by(by, maintain_order=True):
         counts = rows.group_by("what", "why").agg(changes=pl.len()).sort("what", "why")
         heading = escape(" ".join(str(part) for part in (name, school) if part) or "no school")
-        yield f'<section class="school">\n<h2>{heading}</h2>\n{_table(counts)}\n<h2>One by one: {heading}</h2>\n'
-        yield f"{_table(rows.drop(by))}\n</section>"
+        yield f'<section class="school">\n<h2>{heading}</h2>\n{handout.table(counts)}\n<h2>One by one: {heading}</h2>\n'
+        yield f"{handout.table(rows.drop(by))}\n</section>"
     if not table.filter(pl.col("person").is_not_null() & pl.col("person name").is_null()).is_empty():
         yield "<p>Whoever has no name here is in no records that are still kept.</p>"
-
-
-def _table(frame: pl.DataFrame) -> str:
-    """Rows as HTML; every cell is escaped."""
-    cells = pl.all().cast(pl.String).fill_null("").str.replace_many(_ESCAPES)
-    row = pl.concat_str(pl.lit("<tr><td>"), pl.concat_str(pl.all(), separator="</td><td>"), pl.lit("</td></tr>"))
-    rows = frame.select(cells).select(row.str.join("\n")).item()
-    head = "".join(f"<th>{escape(name)}</th>" for name in frame.columns)
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>"

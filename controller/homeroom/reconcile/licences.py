@@ -39,9 +39,10 @@ from homeroom.reconcile.run import Ending
 from homeroom.roster.shared import View, barring
 from homeroom.roster.tables import Roster
 from homeroom.seats.arbiter import Claim, Grant, Pool, Unit, told
-from homeroom.seats.assignment import DEMAND_SCHEMA, SEATS_SCHEMA, students_of, teachers_of
+from homeroom.seats.assignment import DEMAND_SCHEMA, SEATS_SCHEMA, pairs_of, students_of, teachers_of
 from homeroom.seats.settlement import Settlement, licence_id, settle
 from homeroom.seats.units import UNIT_SCHEMA, SchoolUnit, resolve_all
+from homeroom.seats.usage import TAUGHT_SCHEMA
 from homeroom.store import CONNECTIONS_SCHEMA, GRANTS_SCHEMA, LICENCE_SCHEMA, Seating
 
 _NO_KEYS: Final[Mapping[str, KeyState]] = MappingProxyType({})
@@ -114,6 +115,7 @@ class Records:
 
     `digest`: of the records. `schools`: columns UNIT_SCHEMA, the code is the source id. `demand`: DEMAND_SCHEMA.
     `schoolless`: ids of licences whose school the records do not have. `denied`: source ids of people who get nothing.
+    `taught`: columns TAUGHT_SCHEMA, only where it was asked for; a teacher without students has a null.
     """
 
     problem: str = ""
@@ -122,6 +124,7 @@ class Records:
     demand: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=DEMAND_SCHEMA))
     schoolless: frozenset[str] = frozenset()
     denied: Sequence[str] = ()
+    taught: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=TAUGHT_SCHEMA))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,10 +156,12 @@ def records_of(
     digest: str,
     today: date,
     connections: pl.DataFrame = _NOBODY,
+    by_teacher: bool = False,
 ) -> Records:
     """What the records of a district have for `licences`, which are all of that district. `today`: the district's.
 
-    `connections`: CONNECTIONS_SCHEMA, who is connected by a key.
+    `connections`: CONNECTIONS_SCHEMA, who is connected by a key. `by_teacher`: with `taught`, which no run needs, and
+    which is many times as long.
     """
     place = licence_id(district.metadata.namespace, district.metadata.name)
     orgs = roster.orgs.with_row_index("row").filter(pl.col("type") == "school")
@@ -188,6 +193,15 @@ def records_of(
         ]
     )
     students = students_of(enrolled, connected, school=school, licences=rows)
+    taught = pl.DataFrame(schema=TAUGHT_SCHEMA)
+    if by_teacher:
+        pairs = pairs_of(enrolled, connected, school=school, licences=rows)
+        taught = pairs.select(
+            licence=wanted["licence"].gather(pairs["licence"]),
+            district=pl.repeat(place, pl.len(), dtype=pl.String),
+            teacher=roster.users["id"].gather(pairs["teacher"]),
+            student=roster.users["id"].gather(pairs["user"]),
+        )
     return Records(
         digest=digest,
         schools=schools,
@@ -200,6 +214,7 @@ def records_of(
         ),
         schoolless=frozenset(wanted.filter(pl.col("row").is_null())["licence"]),
         denied=denied,
+        taught=taught,
     )
 
 

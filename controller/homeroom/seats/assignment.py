@@ -81,20 +81,42 @@ def students_of(
     row of `licences`. `school`: per class, the row of its school. `licences`: per licence the row of its school, whose
     sections alone count: a teacher of two schools brings no students of the other one. Null: all their sections.
     """
-    coaches, learners = enrolled.filter("coach"), enrolled.filter(~pl.col("coach"))
-    taught = coaches.select("class", "user").join(connected, on="user").select("class", "licence").unique()
+    taught = _taught(enrolled, connected, school=school, licences=licences).select("class", "licence").unique()
+    found = _learners(enrolled).lazy().join(taught.lazy(), on="class").select("licence", "user").unique()
+    return found.sort("licence", "user").collect()
+
+
+def pairs_of(
+    enrolled: pl.DataFrame, connected: pl.DataFrame, *, school: pl.Series, licences: pl.Series
+) -> pl.DataFrame:
+    """[licence, teacher, user], distinct and sorted: connected teachers and their own students; as `students_of`.
+
+    A connected teacher without students has one row, whose `user` is null.
+    """
+    taught = _taught(enrolled, connected, school=school, licences=licences).rename({"user": "teacher"})
+    found = _learners(enrolled).lazy().join(taught.lazy(), on="class").select("licence", "teacher", "user").unique()
+    everybody = connected.lazy().select("licence", teacher="user")
+    return everybody.join(found, on=["licence", "teacher"], how="left").sort("licence", "teacher", "user").collect()
+
+
+def _taught(enrolled: pl.DataFrame, connected: pl.DataFrame, *, school: pl.Series, licences: pl.Series) -> pl.DataFrame:
+    """[class, user, licence]: sections that connected teachers teach, of the licence's school where that is known."""
+    taught = enrolled.filter("coach").select("class", "user").join(connected, on="user")
     place = licences.gather(taught["licence"])
-    taught = taught.filter(place.is_null() | (place == school.gather(taught["class"])))
+    return taught.filter(place.is_null() | (place == school.gather(taught["class"])))
+
+
+def _learners(enrolled: pl.DataFrame) -> pl.DataFrame:
+    """[class, user]: who learns in a section and does not teach in it."""
+    coaches, learners = enrolled.filter("coach"), enrolled.filter(~pl.col("coach"))
     # Who teaches and learns in one class is its teacher; only who teaches anything has to be looked at.
     teaches = learners["user"].is_in(coaches["user"].unique().implode())
-    learners = pl.concat(
+    return pl.concat(
         [
             learners.filter(~teaches).select("class", "user"),
             learners.filter(teaches).join(coaches, on=["class", "user"], how="anti").select("class", "user"),
         ]
     )
-    found = learners.lazy().join(taught.lazy(), on="class").select("licence", "user").unique()
-    return found.sort("licence", "user").collect()
 
 
 def assign(

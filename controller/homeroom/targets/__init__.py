@@ -79,6 +79,12 @@ class Target(Protocol):
     async def read(self, known: Known) -> Actual:
         """Read everything, live. Proves completeness or says that it could not."""
 
+    async def activity(self, actual: Actual) -> pl.DataFrame:
+        """When the accounts were last used that `read` found to be ours: ACTIVITY_SCHEMA, sorted.
+
+        Raises TerminalError (`CapabilityMissing`), with what to install, where the product does not tell that.
+        """
+
     async def apply(self, batch: Sequence[Change]) -> Sequence[Outcome]:
         """Carry out one batch (one kind, one operation, one school); one outcome per change, in order.
 

@@ -13,12 +13,13 @@ import polars as pl
 import pytest
 
 from homeroom.cli import main
+from homeroom.errors import TerminalError
 from homeroom.hop import Hop
 from homeroom.plan import Cause, Change, Kind, Op, Outcome, Result, Role
 from homeroom.reconcile.connect import Outside
 from homeroom.roster.state import ACTUAL_SCHEMAS, Actual
 from homeroom.store import RunRow, Store
-from homeroom.targets import Capabilities, Known
+from homeroom.targets import ACTIVITY_SCHEMA, Capabilities, Known
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 RECORDS = EXAMPLES / "lakeside-records"
@@ -112,6 +113,8 @@ class Shelf:
     def __init__(self) -> None:
         frames = {name: pl.DataFrame(schema=schema) for name, schema in ACTUAL_SCHEMAS.items()}
         self.actual = Actual(**frames)  # type: ignore[arg-type]  # all five are frames
+        self.told: pl.DataFrame | None = pl.DataFrame(schema=ACTIVITY_SCHEMA)
+        """When accounts were last used; None: it has no plugin that tells it."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -124,6 +127,12 @@ class Shelf:
     async def read(self, known: Known) -> Actual:
         assert known.schools
         return self.actual
+
+    async def activity(self, actual: Actual) -> pl.DataFrame:
+        assert actual is self.actual, "of what was read in this very session"
+        if self.told is None:
+            raise TerminalError("install a plugin", reason="CapabilityMissing")
+        return self.told
 
     async def apply(self, batch: Sequence[Change]) -> Sequence[Outcome]:
         raise AssertionError(f"a plan writes nothing, and was asked for {len(batch)} changes")

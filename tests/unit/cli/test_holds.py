@@ -19,7 +19,8 @@ import pytest
 from homeroom.api import Approval, parse
 from homeroom.api.yaml import load_all
 from homeroom.cli.files import read_export
-from homeroom.cli.holdreport import PERSONAL_DATA, WHAT, WHY
+from homeroom.cli.handout import PERSONAL_DATA
+from homeroom.cli.holdreport import WHAT, WHY
 from homeroom.cli.holds import TO_CHECK
 from homeroom.plan import (
     CHANGE_SCHEMA,

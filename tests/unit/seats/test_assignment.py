@@ -21,6 +21,7 @@ from homeroom.seats.assignment import (
     STUDENT,
     Assignment,
     assign,
+    pairs_of,
     students_of,
     teachers_of,
 )
@@ -418,6 +419,16 @@ def test_demand_is_the_distinct_students_of_connected_teachers(
 ) -> None:
     found = students_of(_TAUGHT, connected(*teachers), school=_SCHOOL, licences=pl.Series(licences, dtype=pl.UInt32))
     assert found.rows() == students
+    pairs = pairs_of(_TAUGHT, connected(*teachers), school=_SCHOOL, licences=pl.Series(licences, dtype=pl.UInt32))
+    assert pairs.select("licence", "user").drop_nulls().unique().sort("licence", "user").rows() == students
+    assert pairs.select("licence", "teacher").unique().sort("licence", "teacher").rows() == teachers
+
+
+def test_a_student_goes_with_each_own_teacher_and_a_teacher_without_students_is_there() -> None:
+    places = pl.Series([10], dtype=pl.UInt32)
+    rows = pl.concat([_TAUGHT, enrolled((0, 51, True), (0, 51, False))])
+    pairs = pairs_of(rows, connected((0, 50), (0, 51), (0, 52)), school=_SCHOOL, licences=places)
+    assert pairs.rows() == [(0, 50, 1), (0, 50, 2), (0, 51, 1), (0, 51, 2), (0, 52, None)]
 
 
 def test_a_colleague_who_leaves_takes_only_the_own_students_along() -> None:

@@ -38,7 +38,8 @@ def seats(**held: str) -> pl.DataFrame:
 
 
 def logins(**last: date) -> pl.DataFrame:
-    return pl.DataFrame([("d", person, day) for person, day in last.items()], LOGINS_SCHEMA, orient="row")
+    """Accounts with their last login, which is their last use, too."""
+    return pl.DataFrame([("d", person, day, day) for person, day in last.items()], LOGINS_SCHEMA, orient="row")
 
 
 def noticed(**first: date) -> pl.DataFrame:
@@ -74,25 +75,39 @@ def test_so_many_months_after_that_day_is_not_after_today(today: date, months: i
 def test_r3_r25_seats_used_and_how_many_of_the_students_are_active() -> None:
     held = seats(x="a", y="a", z="a", n="b")
     last = logins(x=SINCE, y=SINCE - DAY, n=TODAY, stranger=TODAY)
-    assert usage_of_licences(held, last, since=SINCE).rows() == [("a", 3, 1), ("b", 1, 1)]
+    assert usage_of_licences(held, last, since=SINCE).rows() == [("a", 3, 1, 1), ("b", 1, 1, 0)]
     assert usage_of_licences(seats(), last, since=SINCE).rows() == []
 
 
 def test_the_last_of_several_accounts_counts() -> None:
     last = pl.concat([logins(x=LONG_AGO), logins(x=TODAY)])
-    assert usage_of_licences(seats(x="a"), last, since=SINCE).rows() == [("a", 1, 1)]
+    assert usage_of_licences(seats(x="a"), last, since=SINCE).rows() == [("a", 1, 1, 0)]
+
+
+def test_work_without_a_new_login_is_use_and_never_is_not_unknown() -> None:
+    rows = [("d", "x", LONG_AGO, TODAY), ("d", "y", None, None)]
+    known = pl.DataFrame(rows, LOGINS_SCHEMA, orient="row")
+    held = seats(x="a", y="a", z="a")
+    assert usage_of_licences(held, known, since=SINCE).rows() == [("a", 3, 1, 1)]
+    assert found(held, known, noticed()).noticed["student"].to_list() == ["y", "z"]
 
 
 def test_r22_r23_last_login_of_a_teacher_and_the_share_of_active_students() -> None:
     taught = pl.DataFrame(
-        [("a", "d", "t", "x"), ("a", "d", "t", "y"), ("a", "d", "t", "waits"), ("a", "d", "u", "x")],
+        [
+            *(("a", "d", "t", student) for student in ("x", "y", "z", "waits")),
+            ("a", "d", "u", "x"),
+            ("a", "d", "v", None),
+        ],
         TAUGHT_SCHEMA,
         orient="row",
     )
-    last = logins(t=TODAY, x=TODAY, y=LONG_AGO, waits=TODAY)
-    assert usage_of_teachers(taught, seats(x="a", y="a"), last, since=SINCE).rows() == [
-        ("a", "d", "t", TODAY, 2, 1),
-        ("a", "d", "u", None, 1, 1),
+    never = pl.DataFrame([("d", "v", None, None)], LOGINS_SCHEMA, orient="row")
+    last = pl.concat([logins(t=TODAY, x=TODAY, y=LONG_AGO, waits=TODAY), never])
+    assert usage_of_teachers(taught, seats(x="a", y="a", z="a"), last, since=SINCE).rows() == [
+        ("a", "d", "t", True, TODAY, 3, 1, 1),
+        ("a", "d", "u", False, None, 1, 1, 0),
+        ("a", "d", "v", True, None, 0, 0, 0),
     ]
 
 
