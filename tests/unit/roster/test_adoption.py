@@ -86,8 +86,14 @@ class ByHand:
         self.before: Baseline | None = None
 
     def actual(self, *doubts: tuple[str, str, str]) -> Actual:
-        ours = {one.key for one in self.target.people.values()} | {one.key for one in self.target.classes.values()}
-        left = {number: key for number, key in self.adopting.items() if key not in ours}
+        left = dict(self.adopting)
+        for things in (self.target.people, self.target.classes):
+            ours = {(one.school, one.key) for one in things.values()}
+            left = {
+                number: key
+                for number, key in left.items()
+                if number not in things or (things[number].school, key) not in ours
+            }
         return self.target.actual(adopting=left, doubts=doubts)
 
     def plan(self, want: World, *doubts: tuple[str, str, str]) -> Plan:
