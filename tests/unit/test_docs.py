@@ -54,6 +54,7 @@ def test_every_test_that_is_named_is_there(page: str) -> None:
                 *(f"S{n}" for n in range(1, 16)),
                 *(str(n) for n in range(1, 26)),
                 *(str(n) for n in range(1, 11)),
+                *(f"R{n}" for n in range(1, 27)),
             ],
             "Later",
         ),
