@@ -225,7 +225,7 @@ def test_the_operator_is_set_up_from_options_and_variables(
     async def lead() -> None:
         nothing: Any = None
         async with build(nothing, nothing, nothing) as reconcilers:
-            assert set(reconcilers.handlers) == {"District", "LearningApp", "School", "LicensePool"}
+            assert set(reconcilers.handlers) == {"District", "LearningApp", "School", "LicensePool", "SchoolLicense"}
             assert await reconcilers.problems() == []
 
     asyncio.run(lead())

@@ -23,6 +23,7 @@ from homeroom.reconcile.run import Run
 from homeroom.reconcile.school import SchoolRoot
 from homeroom.roster.desired import desired
 from homeroom.roster.diff import diff
+from homeroom.roster.seated import seated as only_seated
 from homeroom.roster.shared import Rule, share
 from homeroom.roster.state import ACTUAL_SCHEMAS, Actual
 from homeroom.store import RunRow, Store
@@ -66,12 +67,14 @@ def rows(
     bought: Sequence[str] = (),
     held: Sequence[str] = (),
     unsure: Sequence[str] = (),
+    seated: Sequence[str] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Where those things with these keys are still to be made."""
+    """Where those things with these keys are still to be made; for those students only who are `seated`, if given."""
     found = pl.col("key").is_in(list(lacking)) & pl.col("kind").cast(pl.String).is_in([kind.value for kind in kinds])
     decision: Any = SimpleNamespace(
         shared=SHARED,
-        desired=WANTED,
+        unseated=WANTED,
+        desired=WANTED if seated is None else only_seated(WANTED, pl.Series(seated, dtype=pl.String)),
         actual=SimpleNamespace(unsure=frozenset(unsure)),
         reviewed=SimpleNamespace(open=[SimpleNamespace(rows=pl.DataFrame({"school": held}, {"school": pl.String}))]),
     )
@@ -120,12 +123,20 @@ def test_without_administrators_there_are_none() -> None:
     shared = share(ROSTER, [Rule(name="sections", share=Share.SECTIONS, share_everything=True)], **DAY)
     decision: Any = SimpleNamespace(
         shared=shared,
-        desired=desired(ROSTER, shared),
+        unseated=(wanted := desired(ROSTER, shared)),
+        desired=wanted,
         actual=SimpleNamespace(unsure=frozenset()),
         reviewed=SimpleNamespace(open=[]),
     )
     found = school_rows(decision, None, FIRST.changes.clear(), bought=None)
     assert {school: row["synced"]["administrators"] for school, row in found.items()} == {"s-1": 0, "s-2": 0}
+
+
+def test_who_has_no_seat_is_ready_and_not_synced_and_nothing_is_pending() -> None:
+    assert rows(seated=[]) == {
+        "s-1": {"state": "Synced", "ready": NORTH, "synced": {**NORTH, "students": 1}},  # u-2 works there, too
+        "s-2": {"state": "Synced", "ready": SOUTH, "synced": {**SOUTH, "students": 0}},
+    }
 
 
 def test_the_worst_counts() -> None:
