@@ -149,7 +149,8 @@ def _missing(decision: Decision, left: pl.DataFrame) -> pl.DataFrame:
     others = made.group_by("school").agg(
         sections=(kind == Kind.CLASS.value).sum(), administrators=(kind == Kind.RIGHT.value).sum()
     )
-    return others.join(persons, on="school", how="left").select("school", pl.col(_COUNTED).fill_null(0))
+    found = others.join(persons, on="school", how="full", coalesce=True)
+    return found.select("school", pl.col(_COUNTED).fill_null(0))
 
 
 def _places(state: Desired) -> pl.DataFrame:
