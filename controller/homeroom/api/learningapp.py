@@ -451,5 +451,4 @@ class LearningApp(Resource):
         """Namespace and name of the LicensePool whose seats count."""
         if self.spec.seating is None:
             return None
-        reference = self.spec.seating.pool_ref
-        return f"{reference.namespace or self.metadata.namespace}/{reference.name}"
+        return self.spec.seating.pool_ref.seen_from(self.metadata.namespace)

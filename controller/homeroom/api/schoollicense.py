@@ -39,6 +39,10 @@ class PoolReference(Model):
     )
     """Its namespace; without it that of the licence."""
 
+    def seen_from(self, namespace: str) -> str:
+        """Namespace and name of the pool that something in `namespace` names."""
+        return f"{self.namespace or namespace}/{self.name}"
+
 
 class Access(StrEnum):
     """How teachers are connected: all who teach a section of the school, or who enter the licence's key."""

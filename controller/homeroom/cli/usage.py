@@ -161,7 +161,7 @@ async def _look(resources: Declared, name: str | None, store: Store, *, owner_id
     licences = [
         Licence(namespace=one.metadata.namespace, name=one.metadata.name, model=one)
         for one in resources.every(SchoolLicense)
-        if _pool(one) == app.pool
+        if one.spec.pool_ref.seen_from(one.metadata.namespace) == app.pool
     ]
     licences = [one for one in licences if one.district == place]
     today = options.day(None, zone=district.spec.time_zone)
@@ -200,11 +200,6 @@ async def _look(resources: Declared, name: str | None, store: Store, *, owner_id
         unread=sorted(actual.unsure),
         missing=missing,
     )
-
-
-def _pool(licence: SchoolLicense) -> str:
-    reference = licence.spec.pool_ref
-    return f"{reference.namespace or licence.metadata.namespace}/{reference.name}"
 
 
 def _logins(told: pl.DataFrame, actual: Actual, known: Known, *, place: str, zone: str, since: date) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 from pydantic import ValidationError
@@ -52,17 +52,20 @@ _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 def pool_of(licence: Object) -> Key:
     """The pool that a SchoolLicense names."""
-    reference = (licence.get("spec") or {}).get("poolRef") or {}
-    namespace = reference.get("namespace") or licence["metadata"]["namespace"]
-    return Key("LicensePool", namespace, reference.get("name", ""))
+    return _named_pool(licence.get("spec"), licence)
 
 
 def apps_of_pool(cluster: Cluster, pool: Key) -> Iterator[Key]:
     """LearningApps, of any namespace, that are for those who hold a seat of this pool."""
     for obj in cluster.every("LearningApp"):
-        reference = (obj["spec"].get("seating") or {}).get("poolRef") or {}
-        if (reference.get("namespace") or obj["metadata"]["namespace"], reference.get("name")) == pool[1:]:
+        if _named_pool(obj["spec"].get("seating"), obj) == pool:
             yield key_of(obj)
+
+
+def _named_pool(part: Mapping[str, Any] | None, obj: Object) -> Key:
+    """The pool that `poolRef` in a part of an object names; one without a name where there is none."""
+    reference = (part or {}).get("poolRef") or {}
+    return Key("LicensePool", reference.get("namespace") or obj["metadata"]["namespace"], reference.get("name", ""))
 
 
 def pools_of_district(cluster: Cluster, district: Key) -> list[Key]:

@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 import pytest
@@ -60,14 +60,22 @@ def test_a_plan_counts_first_and_lists_on_request(homeroom: Homeroom) -> None:
     }
 
 
-@pytest.mark.usefixtures("shelf")
-def test_a_plan_tells_what_an_export_would_lose_at_the_source(homeroom: Homeroom, tmp_path: Path) -> None:
+NOW: Final = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+def accepted(directory: Path) -> tuple[Store, str]:
+    """A store in which the example's records were accepted, and their digest."""
     place = {"namespace": "lakeside", "district": "lakeside"}
-    store = Store.open(f"sqlite:///{tmp_path / 'data' / 'homeroom.db'}", tmp_path / "data")
+    store = Store.open(f"sqlite:///{directory / 'homeroom.db'}", directory)
     snapshot = read_export(RECORDS, previous=None)
     write(snapshot, store.snapshots(**place))
-    now = datetime(2026, 11, 21, tzinfo=UTC)
-    store.accept(Accepted(digest=snapshot.digest, accepted_at=now, validator=None, spec_digest=""), **place, epoch=1)
+    store.accept(Accepted(digest=snapshot.digest, accepted_at=NOW, validator=None, spec_digest=""), **place, epoch=1)
+    return store, snapshot.digest
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_plan_tells_what_an_export_would_lose_at_the_source(homeroom: Homeroom, tmp_path: Path) -> None:
+    store, _ = accepted(tmp_path / "data")
     store.close()
     whole = homeroom("plan", *LOOK)
     records = Records(RECORDS)
@@ -245,12 +253,7 @@ def test_why_names_the_denial(homeroom: Homeroom, tmp_path: Path) -> None:
 
 
 def test_why_names_the_seat_that_a_student_lacks(homeroom: Homeroom, tmp_path: Path) -> None:
-    place = {"namespace": "lakeside", "district": "lakeside"}
-    store = Store.open(f"sqlite:///{tmp_path / 'data' / 'homeroom.db'}", tmp_path / "data")
-    snapshot = read_export(RECORDS, previous=None)
-    write(snapshot, store.snapshots(**place))
-    now = datetime(2026, 11, 21, tzinfo=UTC)
-    store.accept(Accepted(digest=snapshot.digest, accepted_at=now, validator=None, spec_digest=""), **place, epoch=1)
+    store, digest = accepted(tmp_path / "data")
     files = tree(tmp_path, "policy: Sync", "policy: Sync\n  seating: {poolRef: {name: seats}}")
     look = ("kolibri", "-f", files, "--data", tmp_path / "data", "--today", "2026-11-22", "-o", "json")
     people = json.loads(homeroom("shared", *look, "--people").out)["people"]
@@ -263,8 +266,8 @@ def test_why_names_the_seat_that_a_student_lacks(homeroom: Homeroom, tmp_path: P
         return {by for reason in reasons for by in reason["withheld_by"]}
 
     assert [withheld(person) for person in (one, other, teacher)] == [set(), set(), set()]  # nobody can say
-    seats = pl.DataFrame([("lakeside/lakeside", one, "lakeside/l", now.date(), None)], SEATS_SCHEMA, orient="row")
-    seating = Seating(seats=seats, records={"lakeside/lakeside": snapshot.digest})
+    seats = pl.DataFrame([("lakeside/lakeside", one, "lakeside/l", NOW.date(), None)], SEATS_SCHEMA, orient="row")
+    seating = Seating(seats=seats, records={"lakeside/lakeside": digest})
     store.save_seating(seating, namespace="lakeside", pool="seats", epoch=1)
     store.close()
     assert [withheld(person) for person in (one, other, teacher)] == [set(), {"spec.seating: no seat"}, set()]

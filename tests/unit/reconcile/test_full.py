@@ -101,11 +101,17 @@ def reading(tmp_path: Path) -> Iterator[Reading]:
     store.close()
 
 
-async def test_a_full_run_asks_no_cache_and_the_status_says_that_it_was_one(reading: Reading) -> None:
-    before, now = Records(RECORDS), Records(RECORDS)
-    gone = now.rows("roles", role="student")[0]["userSourcedId"]
+def without_a_student() -> Records:
+    """The example after one student has left."""
+    records = Records(RECORDS)
+    gone = records.rows("roles", role="student")[0]["userSourcedId"]
     for file, column in (("roles", "userSourcedId"), ("enrollments", "userSourcedId"), ("users", "sourcedId")):
-        now.remove(file, **{column: gone})
+        records.remove(file, **{column: gone})
+    return records
+
+
+async def test_a_full_run_asks_no_cache_and_the_status_says_that_it_was_one(reading: Reading) -> None:
+    before, now = Records(RECORDS), without_a_student()
     was = await reading.students(before)
     reading.cluster.annotate(RECONCILE_AT, "1")
     assert await reading.students(now) == was
@@ -118,10 +124,7 @@ async def test_a_full_run_asks_no_cache_and_the_status_says_that_it_was_one(read
 
 
 async def test_a_full_run_that_fails_is_made_up_for(reading: Reading) -> None:
-    before, now = Records(RECORDS), Records(RECORDS)
-    gone = now.rows("roles", role="student")[0]["userSourcedId"]
-    for file, column in (("roles", "userSourcedId"), ("enrollments", "userSourcedId"), ("users", "sourcedId")):
-        now.remove(file, **{column: gone})
+    before, now = Records(RECORDS), without_a_student()
     was = await reading.students(before)
     reading.cluster.annotate(FULL_RECONCILE_AT, "1")
     reading.file.unlink()
