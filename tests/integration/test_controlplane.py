@@ -230,6 +230,7 @@ class TestFaults:
             children = psutil.Process(process.pid).children()
             names = {child.name() for child in children}
             process.send_signal(sign)  # before any assertion: a failing one would wait here for ever
+            process.stdout.read()  # hanging up earlier would be another way to end it
         assert had_kubeconfig
         assert names >= {"etcd", "kube-apiserver"}
         assert process.returncode == (-sign if sign is signal.SIGKILL else 0)

@@ -185,5 +185,6 @@ def wait_for_the_end(words: str) -> None:
     """Print something for whoever started this program, and wait for Ctrl-C or SIGTERM."""
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # only now: programs that were started would have inherited that
-    print(words, flush=True)
+    # With the line's end in the same write, also where Python does not buffer: whoever reads one line may hang up then.
+    print(f"{words}\n", end="", flush=True)
     signal.sigwait(ends)
