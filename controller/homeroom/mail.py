@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -22,6 +24,7 @@ import aiosmtplib
 from yarl import URL
 
 from homeroom.errors import InvalidSpecError, TerminalError, TransientError
+from homeroom.hop import Hop
 
 _TIMEOUT_SECONDS: Final = 30.0
 _AT_ONCE: Final = 2
@@ -130,24 +133,38 @@ class Mailer:
         if not is_address(to):
             raise AddressRefusedError("this is no address that mail can go to")
         message = self._message(to, subject, text, language=language)
+        async with self._connected() as client:
+            await client.send_message(message, sender=self._server.sender, recipients=[to])
+
+    async def check(self) -> Sequence[Hop]:
+        """Connect and log in, and mail nothing."""
         server = self._server
         try:
-            async with self._slots, asyncio.timeout(_TIMEOUT_SECONDS):
-                await aiosmtplib.send(
-                    message,
-                    sender=server.sender,
-                    recipients=[to],
-                    hostname=server.host,
-                    port=server.port,
-                    username=server.username,
-                    password=server.password,
-                    use_tls=server.security is Security.TLS,
-                    start_tls=server.security is Security.STARTTLS,
-                    tls_context=self._trust,
-                    # Otherwise it would look up this machine's name, and wait for that.
-                    local_hostname=server.sender.partition("@")[2],
-                    timeout=_TIMEOUT_SECONDS,
-                )
+            async with self._connected():
+                words = f"{server.host}:{server.port} answers" + (", and takes our log-in" if server.username else "")
+        except MailUnavailableError as error:
+            return [Hop(name="mail server", ok=False, words=error.message)]
+        return [Hop(name="mail server", ok=True, words=words)]
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[aiosmtplib.SMTP]:
+        """A connection that is logged in; what goes wrong while it is used is told by our own errors."""
+        server = self._server
+        client = aiosmtplib.SMTP(
+            hostname=server.host,
+            port=server.port,
+            username=server.username,
+            password=server.password,
+            use_tls=server.security is Security.TLS,
+            start_tls=server.security is Security.STARTTLS,
+            tls_context=self._trust,
+            # Otherwise it would look up this machine's name, and wait for that.
+            local_hostname=server.sender.partition("@")[2],
+            timeout=_TIMEOUT_SECONDS,
+        )
+        try:
+            async with self._slots, asyncio.timeout(_TIMEOUT_SECONDS), client:
+                yield client
         except aiosmtplib.SMTPRecipientsRefused as error:
             refusal = error.recipients[0]
             codes = _codes(refusal)

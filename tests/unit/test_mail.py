@@ -133,6 +133,19 @@ async def test_starttls_with_a_log_in_and_nothing_without() -> None:
         assert "hunter2" not in refused.value.message
 
 
+async def test_a_check_logs_in_and_mails_nothing() -> None:
+    served, trusted = contexts()
+    with mail_server(starttls=served) as server:
+        known = plain(server.port, security=Security.STARTTLS, username=USER, password=PASSWORD)
+        (hop,) = await Mailer(known, trust=trusted).check()
+        assert (hop.ok, hop.words) == (True, f"127.0.0.1:{server.port} answers, and takes our log-in")
+        wrong = plain(server.port, security=Security.STARTTLS, username=USER, password="hunter2")
+        (hop,) = await Mailer(wrong, trust=trusted).check()
+        assert not hop.ok
+        assert "does not accept our log-in" in hop.words
+        assert not server.mails
+
+
 async def test_a_server_without_starttls_gets_no_mail_where_it_is_demanded() -> None:
     with mail_server() as server:
         mailer = Mailer(plain(server.port, security=Security.STARTTLS, username=USER, password=PASSWORD))

@@ -1,26 +1,33 @@
-"""`homeroom check`: each hop to sources and targets, tried out and told in plain words."""
+"""`homeroom check`: each hop to sources, targets, registers and the mail server, tried out and told in plain words."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from homeroom.api import District, LearningApp
-from homeroom.cli import options, terminal
+from homeroom.api import District, LearningApp, LicensePool, RegistryType
+from homeroom.cli import mail, options, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.errors import HomeroomError, InvalidSpecError
 from homeroom.hop import Hop
 from homeroom.reconcile.connect import Outside
 
+Checked = District | LearningApp | LicensePool
+
 
 def command(
     resources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[district/NAME | learningapp/NAME]...", help="What to check; by default everything."),
+        typer.Argument(
+            metavar="[district/NAME | learningapp/NAME | licensepool/NAME]...",
+            help="What to check; by default everything, and the mail server where one is told.",
+        ),
     ] = None,
     *,
     files: options.Files = None,
@@ -29,20 +36,26 @@ def command(
     secret: options.SecretFiles = None,
     file_root: options.FileRoot = None,
     allow_loopback: options.AllowLoopback = False,
+    smtp_url_file: mail.SmtpUrlFile = None,
+    mail_from: mail.MailFrom = None,
     output: options.Output = "text",
 ) -> int:
-    """Try each hop to sources and targets, and say in plain words how it went.
+    """Try each hop to sources, targets, registers and the mail server, and say in plain words how it went.
 
     Name, proxy, TLS, credentials, permissions: in the order of the way, as far as it goes. Nothing is written. The way
     begins where the command runs; for the operator's way run it in its pod.
 
     Exit codes: 0 all is well, 1 a hop fails.
     """
+    post = mail.post(smtp_url_file, mail_from, None)
 
     async def look() -> list[tuple[str, Hop]]:
         outside = Outside(owner_id="check", file_root=file_root, allow_loopback=allow_loopback)
         async with declared(files=files, namespace=namespace, context=context, secret_files=secret) as found:
-            return [tried async for tried in _hops(found, _chosen(found, resources or []), outside)]
+            hops = [tried async for tried in _hops(found, _chosen(found, resources or []), outside)]
+        if post is not None and not resources:
+            hops += [("mail", hop) for hop in await post.mailer.check()]
+        return hops
 
     with terminal.working("trying each hop"):
         hops = asyncio.run(look())
@@ -60,14 +73,15 @@ def command(
     return 0 if all(hop.ok for _, hop in hops) else 1
 
 
-def _chosen(found: Declared, wanted: Sequence[str]) -> list[District | LearningApp]:
+def _chosen(found: Declared, wanted: Sequence[str]) -> list[Checked]:
     """The resources that are to be checked."""
     if not wanted:
-        everything: list[District | LearningApp] = [*found.every(District), *found.every(LearningApp)]
+        asked = [pool for pool in found.every(LicensePool) if _asks_register(pool)]
+        everything: list[Checked] = [*found.every(District), *found.every(LearningApp), *asked]
         if not everything:
             raise InvalidSpecError(f"namespace {found.namespace} has nothing to check: another namespace (-n)?")
         return everything
-    chosen: list[District | LearningApp] = []
+    chosen: list[Checked] = []
     for text in wanted:
         kind, _, name = text.partition("/")
         match kind.lower():
@@ -75,23 +89,35 @@ def _chosen(found: Declared, wanted: Sequence[str]) -> list[District | LearningA
                 chosen.append(found.one(District, name))
             case "learningapp" | "learningapps" | "lapp":
                 chosen.append(found.one(LearningApp, name))
+            case "licensepool" | "licensepools" | "lpool":
+                chosen.append(found.one(LicensePool, name))
             case _:
-                raise InvalidSpecError(f"'{text}' cannot be checked: name district/NAME or learningapp/NAME")
+                raise InvalidSpecError(
+                    f"'{text}' cannot be checked: name district/NAME, learningapp/NAME or licensepool/NAME"
+                )
     return chosen
 
 
-async def _hops(
-    found: Declared, chosen: Sequence[District | LearningApp], outside: Outside
-) -> AsyncIterator[tuple[str, Hop]]:
+def _asks_register(pool: LicensePool) -> bool:
+    return pool.spec.unit_registry.type is RegistryType.SKOLVERKET
+
+
+async def _hops(found: Declared, chosen: Sequence[Checked], outside: Outside) -> AsyncIterator[tuple[str, Hop]]:
     """Resource and hop, in the order of the way."""
     for resource in chosen:
         name = f"{resource.kind.lower()}/{resource.metadata.name}"
         try:
-            if isinstance(resource, District):
-                hops = await (await outside.source(resource, found.secrets)).check()
-            else:
-                target = await outside.target(resource, found.secrets, password=lambda _: None)
-                hops = await target.check()
+            match resource:
+                case District():
+                    hops = await (await outside.source(resource, found.secrets)).check()
+                case LearningApp():
+                    target = await outside.target(resource, found.secrets, password=lambda _: None)
+                    hops = await target.check()
+                case LicensePool() if _asks_register(resource):
+                    nowhere = Path(os.devnull)  # nothing of this is kept
+                    hops = await (await outside.register(resource, found.secrets, directory=nowhere)).check()
+                case LicensePool():
+                    hops = [Hop(name="register", ok=True, words="its school units are declared: nobody is asked")]
         except HomeroomError as error:  # what is declared, or its Secret, does not even let us try
             hops = [Hop(name="declaration", ok=False, words=error.message)]
         for hop in hops:

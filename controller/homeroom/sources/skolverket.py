@@ -26,7 +26,7 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeGuard
@@ -37,6 +37,7 @@ from yarl import URL
 
 from homeroom.api import RegisterVersion, UnitStatus
 from homeroom.errors import HomeroomError, IncompleteReadError, InvalidSpecError, RefusedError, TerminalError
+from homeroom.hop import Hop
 from homeroom.seats.units import UNIT_SCHEMA, UnitList
 from homeroom.sources.download import Addresses, Download, NothingThereError, SessionFactory, new_session
 from homeroom.sources.skolverket_answers import UNIT_CODE, Listed, UnitDetail, read_list, read_unit, removed
@@ -56,6 +57,7 @@ _AT_ONCE: Final = 4
 """Units that are asked for one by one at the same time."""
 _MOST: Final = 100
 """Units that are asked for one by one in one reading; the others wait for the next one."""
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST: Final = 8 << 20
 """Bytes of an answer; the whole register has about a million, and a tenant's mirror may answer what it likes."""
 
@@ -151,6 +153,17 @@ class Skolverket:
         """What it said last, without asking it anything; None: it was never asked."""
         kept = await asyncio.to_thread(self._load)
         return kept.listing() if kept is not None else None
+
+    async def check(self) -> Sequence[Hop]:
+        """Ask it for its list, and keep nothing of that."""
+        try:
+            with _named():
+                kept = await self._list(None, now=_NEVER)
+        except HomeroomError as error:
+            return [Hop(name="register", ok=False, words=error.message)]
+        where = f" of municipality {self.municipality}" if self.municipality is not None else ""
+        words = f"school units that it lists{where}: {kept.units.height:,}"
+        return [Hop(name="register", ok=True, words=words)]
 
     async def unit(self, code: str) -> UnitDetail | None:
         """What it says of one unit now (eight digits), wherever that is; None: it knows none.

@@ -199,7 +199,7 @@ def test_check_names_the_hop_that_fails(homeroom: Homeroom, tmp_path: Path) -> N
     hops = json.loads(homeroom(*look, "-o", "json").out)
     assert [hop["ok"] for hop in hops] == [True, True, False]
     assert homeroom(*look, "district/lakeside").code == 0
-    assert "name district/NAME or learningapp/NAME" in homeroom(*look, "kolibri").err
+    assert "name district/NAME, learningapp/NAME or licensepool/NAME" in homeroom(*look, "kolibri").err
     assert "no District 'sea'" in homeroom(*look, "district/sea").err
     assert "has nothing to check" in homeroom(*look, "-n", "elsewhere").err
     said = homeroom("check", "-f", TREE, "district/lakeside")

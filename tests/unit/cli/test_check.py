@@ -1,0 +1,79 @@
+"""`homeroom check` of what seats need: the register of school units, and the mail server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.skolverket import Register, Unit, serving
+from tests.unit.mailserver import mail_server
+
+from homeroom.reconcile import connect
+
+from .conftest import Homeroom
+
+POOL = """
+apiVersion: homeroom.dev/v1alpha1
+kind: LicensePool
+metadata: {name: plus, namespace: lakeside}
+spec:
+  seats: 100
+  timeZone: Europe/Stockholm
+  unitRegistry: {type: Skolverket, municipalityCode: "1285"}
+---
+apiVersion: homeroom.dev/v1alpha1
+kind: LicensePool
+metadata: {name: small, namespace: lakeside}
+spec:
+  seats: 10
+  timeZone: Europe/Stockholm
+  unitRegistry: {type: Inline, units: [{code: "10983605", name: "Norra skolan"}]}
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    path = tmp_path / "pools.yaml"
+    path.write_text(POOL)
+    return path
+
+
+def test_the_register_of_a_pool_and_the_mail_server_are_asked(
+    homeroom: Homeroom, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = tmp_path / "smtp"
+    with serving(Register(units=[Unit(code="10983605", name="Norra skolan")])) as register, mail_server() as server:
+        monkeypatch.setattr(connect, "REGISTER", register.url)
+        url.write_text(f"smtp+plain://127.0.0.1:{server.port}")
+        mail = ("--smtp-url-file", url, "--mail-from", "homeroom@district.example")
+        said = homeroom("check", "-f", tree, "--allow-loopback", *mail)
+    assert [" ".join(line.split()) for line in said.out.splitlines()[1:]] == [
+        "licensepool/plus register ok school units that it lists of municipality 1285: 1",
+        f"mail mail server ok 127.0.0.1:{server.port} answers",
+    ]
+    assert said.code == 0
+    assert not server.mails
+
+
+def test_a_register_and_a_mail_server_that_are_away_are_named(
+    homeroom: Homeroom, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(Register()) as register, mail_server() as server:
+        pass
+    monkeypatch.setattr(connect, "REGISTER", register.url)
+    url = tmp_path / "smtp"
+    url.write_text(f"smtp+plain://127.0.0.1:{server.port}")
+    mail = ("--smtp-url-file", url, "--mail-from", "homeroom@district.example")
+    said = homeroom("check", "-f", tree, "--allow-loopback", *mail)
+    assert said.code == 1
+    assert [line.split()[:3] for line in said.out.splitlines()[1:]] == [
+        ["licensepool/plus", "register", "FAILS"],
+        ["mail", "mail", "server"],
+    ]
+    assert "no mail can be sent by 127.0.0.1" in said.out
+
+
+def test_units_that_are_declared_are_nobodys_to_ask(homeroom: Homeroom, tree: Path) -> None:
+    said = homeroom("check", "-f", tree, "licensepool/small")
+    assert said.code == 0
+    assert "nobody is asked" in said.out
