@@ -26,7 +26,8 @@ Object = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / "manifests" / "base"
-TENANT = ROOT / "manifests" / "components" / "tenant"
+COMPONENTS = ROOT / "manifests" / "components"
+TENANT = COMPONENTS / "tenant"
 ARGOCD = ROOT / "manifests" / "argocd"
 MONITORING = ROOT / "manifests" / "monitoring"
 SYSTEM = "homeroom-system"
@@ -200,6 +201,63 @@ class TestPodSecurity:
         """Beyond `restricted`, which says nothing about the root file system."""
         (container,) = self.pod(installed)["spec"]["containers"]
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+class TestWebAndMail:
+    """The components with which teachers get keys and connect, beside the base."""
+
+    @pytest.fixture
+    def rendered(self, controlplane: ControlPlane, installed: list[Object], tmp_path: Path) -> list[Object]:
+        assert installed
+        components = [os.path.relpath(COMPONENTS / name, tmp_path) for name in ("mail", "web")]
+        places = {"resources": [os.path.relpath(BASE, tmp_path)], "components": components}
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(places))
+        return list(yaml.safe_load_all(controlplane.kubectl("kustomize", str(tmp_path))))
+
+    @pytest.fixture
+    def pod(self, rendered: list[Object]) -> Object:
+        return TestPodSecurity.pod(rendered)
+
+    def test_a_dry_run_with_strict_validation_passes(self, controlplane: ControlPlane, rendered: list[Object]) -> None:
+        documents = yaml.safe_dump_all(rendered)
+        said = controlplane.kubectl("apply", "--dry-run=server", "--validate=strict", "--filename=-", stdin=documents)
+        assert len(said.splitlines()) == len(rendered)
+
+    def test_the_pod_of_both_is_admitted(self, controlplane: ControlPlane, pod: Object) -> None:
+        said = controlplane.kubectl(
+            "create", "--dry-run=server", "--validate=strict", "--filename=-", stdin=json.dumps(pod)
+        )
+        assert said == "pod/operator created (server dry run)\n"
+
+    def test_what_strangers_talk_to_has_no_token_and_cannot_write_to_its_image(self, pod: Object) -> None:
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        by_name = {each["name"]: each for each in pod["spec"]["containers"]}
+        assert set(by_name) == {"operator", "web"}
+        assert by_name["web"]["image"] == by_name["operator"]["image"]
+        assert by_name["web"]["securityContext"]["readOnlyRootFilesystem"] is True
+        token = {volume["name"] for volume in pod["spec"]["volumes"] if "projected" in volume}
+        for name, has in {"operator": True, "web": False}.items():
+            assert bool(token & {mount["name"] for mount in by_name[name]["volumeMounts"]}) is has
+
+    def test_each_container_knows_all_that_it_is_told(self, rendered: list[Object], pod: Object) -> None:
+        maps = {obj["metadata"]["name"]: obj["data"] for obj in rendered if obj["kind"] == "ConfigMap"}
+        for container in pod["spec"]["containers"]:
+            (command,) = container["args"]
+            options = get_type_hints(import_module(f"homeroom.cli.{command}").command, include_extras=True).values()
+            known = {meta.envvar for option in options for meta in getattr(option, "__metadata__", ())}
+            told = {env["name"] for env in container["env"]}
+            told |= {name for source in container["envFrom"] for name in maps[source["configMapRef"]["name"]]}
+            assert told <= known, command
+
+    def test_the_way_to_the_pages(self, rendered: list[Object], pod: Object) -> None:
+        labels = pod["metadata"]["labels"]
+        (port,) = next(each for each in pod["spec"]["containers"] if each["name"] == "web")["ports"]
+        found = {(obj["kind"], obj["metadata"]["name"]): obj["spec"] for obj in rendered if "spec" in obj}
+        service, policy = found["Service", "homeroom-web"], found["NetworkPolicy", "homeroom-web"]
+        assert service["selector"].items() <= labels.items()
+        assert service["ports"][0]["targetPort"] == port["name"]
+        assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+        assert policy["ingress"][0]["ports"][0]["port"] == port["containerPort"]
 
 
 class TestOperatorsRights:
