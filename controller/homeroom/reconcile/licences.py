@@ -404,17 +404,7 @@ def _ghost(licence: str) -> Claim:
 
 
 def _pool(spec: LicensePoolSpec | None) -> Pool | None:
-    if spec is None:
-        return None
-    overage = spec.overage
-    return Pool(
-        seats=spec.seats,
-        overage_percent=(overage.percent or 0) if overage else 0,
-        overage_seats=(overage.seats or 0) if overage else 0,
-        valid_until=spec.valid_until,
-        queue=spec.queue,
-        suspended=spec.suspend,
-    )
+    return None if spec is None else Pool.of(spec)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
