@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "usage": "Show who uses the seats of an app, per licence and per teacher.",
     "identities": "Show whose ids changed or collide, and propose links after a change of the records system.",
     "units": "Find school units in Skolverket's register: the code that a licence names.",
+    "licence": "Make, resize or remove a school licence in the files of the working tree.",
     "key": "Show the key of a school licence, or mail it to somebody.",
     "history": "List changes that were made in an app: when, what, why.",
     "export-person": "Give out all that is held about one person of a district, as JSON.",

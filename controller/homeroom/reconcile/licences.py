@@ -169,7 +169,7 @@ def records_of(
     which is many times as long.
     """
     place = licence_id(district.metadata.namespace, district.metadata.name)
-    coded = _coded(roster)
+    coded = schools_by_code(roster)
     schools = coded.unique("code", keep="first", maintain_order=True).select(
         "code",
         name=pl.col("name").fill_null(pl.col("id")),
@@ -229,7 +229,7 @@ def records_of(
     )
 
 
-def _coded(roster: Roster) -> pl.DataFrame:
+def schools_by_code(roster: Roster) -> pl.DataFrame:
     """The schools [code, by_id, row, id, name], each under its identifier, if it has one, and under its source id."""
     schools = roster.orgs.with_row_index("row").filter(pl.col("type") == "school")
     codes = [
