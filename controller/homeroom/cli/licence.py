@@ -195,15 +195,14 @@ def _agreed(action: str, name: str) -> bool:
 class _Known:
     """What the operator knows. Seats in `use`, `granted` ones and `teachers` connected by key: licence -> how many.
 
-    `objects`: pools and licences of the cluster. `by`: who told; empty: nobody, and `problem` says why.
+    `objects`: pools and licences of the cluster. `told`: somebody did.
     """
 
     use: Mapping[str, int] = field(default_factory=dict)
     granted: Mapping[str, int] = field(default_factory=dict)
     teachers: Mapping[str, int] = field(default_factory=dict)
     objects: Sequence[Object] = ()
-    by: str = ""
-    problem: str = ""
+    told: bool = False
 
     def of(self, what: Mapping[str, int], namespace: str, name: str) -> int:
         """The number of one licence; without a namespace the largest of all licences of its name."""
@@ -224,15 +223,16 @@ def _known(store: Store | None, namespace: str, pool: tuple[str, str], *, contex
             use=store.seats_in_use(),
             granted=dict(grants.iter_rows()),
             teachers=dict(connected.len().iter_rows()),
-            by="the operator's store",
+            told=True,
         )
-    if offline:
-        return _Known(problem="the cluster was not asked (--offline)")
     try:
+        if offline:
+            raise DependencyNotReadyError("the cluster was not asked (--offline)")
         with terminal.working("asking the cluster"):
             objects = asyncio.run(_listed({namespace, pool[0]}, context))
     except HomeroomError as error:
-        return _Known(problem=error.message)
+        terminal.warning(f"how seats are used is not known here, the files alone count: {error.message}")
+        return _Known()
     status = {
         "/".join(place(each)): told
         for each in objects
@@ -247,7 +247,7 @@ def _known(store: Store | None, namespace: str, pool: tuple[str, str], *, contex
         granted=numbers("granted"),
         teachers=numbers("connectedTeachers"),
         objects=objects,
-        by="the cluster",
+        told=True,
     )
 
 
@@ -270,8 +270,8 @@ def _bought(work: Tree, named: tuple[str, str], known: _Known) -> LicensePool:
         there = [each for each in known.objects if is_a(each, _POOL) and same(place(each), named)]
         if not there:
             unread = [each.message for each in work.broken if _POOL in Path(each.file).read_text(encoding="utf-8")]
-            why = known.problem or "nor has the cluster"
-            raise InvalidSpecError("\n".join([f"{work.root} has no LicensePool '{named[1]}', {why}", *unread]))
+            why = ", nor has the cluster" if known.objects else ""
+            raise InvalidSpecError("\n".join([f"{work.root} has no LicensePool '{named[1]}'{why}", *unread]))
         found = there[0]
     metadata = found.get("metadata")
     space = place(found)[0] or named[0] or "default"
@@ -291,8 +291,11 @@ class _Wish:
     seats: int
 
 
-def _claims(work: Tree, named: tuple[str, str], known: _Known) -> list[Claim]:
-    """All licences of the pool but those whose seats are no number, as the tree has them, else as the cluster has."""
+def _claims(work: Tree, named: tuple[str, str], known: _Known, *, now: datetime) -> list[Claim]:
+    """All licences of the pool but those whose seats are no number, as the tree has them, else as the cluster has.
+
+    Who was granted something stands in front of who is only declared yet.
+    """
     declared = [each.document.data for each in work.every(_LICENCE)]
     rest = [each for each in known.objects if not any(same(place(each), place(one)) for one in declared)]
     found = []
@@ -304,16 +307,17 @@ def _claims(work: Tree, named: tuple[str, str], known: _Known) -> list[Claim]:
         if not isinstance(seats, int):
             continue
         namespace, name = place(data)
+        granted, used = (known.of(what, namespace, name) for what in (known.granted, known.use))
         found.append(
             Claim(
                 namespace=namespace,
                 name=name,
                 unit=str(spec.get("schoolUnit")),
                 requested=seats,
-                created=_LONG_AGO,
+                created=_LONG_AGO if granted or used else now,
                 priority=priority if isinstance(priority, int) else 0,
-                previous=known.of(known.granted, namespace, name),
-                used=known.of(known.use, namespace, name),
+                previous=granted,
+                used=used,
             )
         )
     return list({claim.key: claim for claim in found}.values())
@@ -323,7 +327,7 @@ def _fit(work: Tree, wish: _Wish, named: tuple[str, str], pool: LicensePool, kno
     """Whether the pool has room for it, in words. Raises RefusedError where it would never be granted."""
     bought, now = Pool.of(pool.spec), datetime.now(UTC)
     today = pool.spec.day(now)
-    before = _claims(work, named, known)
+    before = _claims(work, named, known, now=now)
     if not known.granted:  # as if all that is declared now were applied
         shares = arbitrate(bought, before, today=today)
         before = [replace(claim, previous=shares.grants[claim.key].seats) for claim in before]
@@ -338,12 +342,10 @@ def _fit(work: Tree, wish: _Wish, named: tuple[str, str], pool: LicensePool, kno
         raise RefusedError(f"{words} (--force writes it all the same)", reason=grant.reason)
     if grant.reason is Reason.BELOW_USAGE and not force:
         raise RefusedError(
-            f"{claim.used:,} seats are in use, and nobody loses one by a resize: request at least {claim.used:,} (--force "
-            f"writes it all the same; then the licence keeps the {claim.used:,} in use, and shrinks as they fall free)",
+            f"{claim.used:,} seats are in use, and nobody loses one by a resize: request at least {claim.used:,} "
+            f"(--force writes it; then the licence keeps the {claim.used:,} in use, and shrinks as they fall free)",
             reason=grant.reason,
         )
-    if not known.by:
-        words += f". That is by the files alone: how seats are used is not known here ({known.problem})"
     return words
 
 
@@ -462,10 +464,15 @@ def _chosen(
         return _Unit(code=code, name=unit.name)
     if unit is Reason.SCHOOL_UNIT_UNKNOWN and unlisted is not None:
         return _Unit(code=code, name=unlisted)
+    if unit is Reason.SCHOOL_UNIT_CLOSED:
+        words = f"the register says that unit '{code}' is closed"
+    else:
+        words = (
+            f"the register has no unit '{code}': --search finds it{ask}; --unlisted and --reason say that it is right"
+        )
     if not force:
-        hint = "; --unlisted and --reason say that it is right" if unit is Reason.SCHOOL_UNIT_UNKNOWN else ""
-        raise InvalidSpecError(f"unit '{code}': {unit.means.partition(':')[0]}: {unit.todo}{ask}{hint}")
-    terminal.warning(f"unit '{code}': {unit.means}")
+        raise InvalidSpecError(words)
+    terminal.warning(f"{words}; {unit.means.rpartition(': ')[2]}")
     return _Unit(code=code, name=None)
 
 
@@ -642,9 +649,7 @@ def _loses(licence: SchoolLicense, namespace: str, known: _Known) -> str:
 
 
 def _losses(name: str, seats: int, access: Access, namespace: str, known: _Known) -> Iterator[str]:
-    if not known.by:
-        yield f"who uses it is not known here ({known.problem})"
-    else:
+    if known.told:
         used, teachers = (known.of(what, namespace, name) for what in (known.use, known.teachers))
         yield f"{used:,} of its {seats:,} seats are in use, and these students lose them"
         if access is Access.KEY:
