@@ -167,7 +167,7 @@ def command(
                 edits = work.with_number(at, _SEATS, seats)
                 wish = _Wish(namespace=space, name=name, unit=licence.spec.school_unit, seats=seats)
                 words = _fit(work, wish, named, _bought(work, named, known), known, force=force)
-                what = f"SchoolLicense '{name}' gets {seats:,} seats instead of {licence.spec.seats:,}; {words}"
+                what = f"SchoolLicense '{name}' requests {seats:,} seats instead of {licence.spec.seats:,}; {words}"
     tree.show(edits)
     terminal.say(f"\n{what}")
     if dry_run:
@@ -354,7 +354,8 @@ def _told(claim: Claim, grant: Grant, *, capacity: int, free: int) -> str:
         case Reason.GRANTED:
             return f"it fits: {free:,} of {capacity:,} stay free"
         case Reason.WAITING_FOR_SEATS:
-            return f"it will wait: {free:,} of {capacity:,} are free, and {grant.lacks:,} more have to fall free"
+            keeps = f", and keeps {grant.seats:,} till then" if grant.seats else ""
+            return f"it will wait{keeps}: {free:,} of {capacity:,} are free, and {grant.lacks:,} more have to fall free"
         case _:
             return told(claim, grant, capacity=capacity)
 
@@ -644,7 +645,7 @@ def _valid(work: Tree, at: Place) -> SchoolLicense:
 def _loses(licence: SchoolLicense, namespace: str, known: _Known) -> str:
     """Who loses what when a licence goes (R18, R20)."""
     name, seats = licence.metadata.name, licence.spec.seats
-    head = f"SchoolLicense '{name}' for unit {licence.spec.school_unit} goes"
+    head = f"SchoolLicense '{name}' for unit {licence.spec.school_unit} is removed"
     return "; ".join([head, *_losses(name, seats, licence.spec.access, namespace, known)])
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
+import shlex
 import shutil
 import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import polars as pl
@@ -21,10 +24,12 @@ from homeroom.seats.assignment import SEATS_SCHEMA
 from homeroom.seats.keys import Connected
 from homeroom.store import GRANTS_SCHEMA, LicenceName, Seating, Store
 
-from .conftest import RECORDS, TREE, Homeroom, Said
+from .conftest import EXAMPLES, RECORDS, TREE, Homeroom, Said
 
 Licence = Callable[..., Said]
 
+ROOT = EXAMPLES.parent
+SEATS = EXAMPLES / "lakeside-seats"
 POOL = """\
 # The places of 2026
 apiVersion: homeroom.dev/v1alpha1
@@ -118,6 +123,32 @@ def refused(said: Said, work: Path, before: dict[str, bytes]) -> str:
     assert said.code == 1
     assert snapshot(work) == before
     return said.err
+
+
+def _samples() -> list[Any]:
+    """What the docs show of the example, with its answer."""
+    found = [
+        (command, dedent(answer).strip())
+        for page in ("cli.md", "seats.md")
+        for command, answer in re.findall(
+            r"^    \$ homeroom (licence .*)\n((?:    .*\n|\n(?=    ))+)",
+            (ROOT / "docs" / page).read_text(),
+            re.MULTILINE,
+        )
+    ]
+    return [pytest.param(command, answer, id=command.split(" --")[0]) for command, answer in found]
+
+
+@pytest.mark.parametrize(("command", "answer"), _samples())
+def test_samples_are_true(command: str, answer: str, homeroom: Homeroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    said = homeroom(*shlex.split(command))
+    assert (said.code, dedent(said.out).strip()) == (0, answer)
+
+
+def test_the_example_is_without_fault(homeroom: Homeroom) -> None:
+    said = homeroom("validate", TREE, SEATS, "--export", RECORDS, "--today", "2026-11-22")
+    assert (said.code, said.err) == (0, "")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -271,7 +302,7 @@ def test_a_resize_changes_one_number(seats: int, words: str, licence: Licence, w
     file.chmod(0o640)
     said = licence("resize", "rowan", seats, "--yes")
     assert (said.code, said.err) == (0, "")
-    assert f"SchoolLicense 'rowan' gets {seats} seats instead of 40; {words}" in said.out
+    assert f"SchoolLicense 'rowan' requests {seats} seats instead of 40; {words}" in said.out
     assert file.read_text() == ROWAN.replace("seats: 40", f"seats: {seats}")
     assert stat.S_IMODE(file.stat().st_mode) == 0o640
     assert {name for name, text in snapshot(work).items() if text != before[name]} == {"seats/rowan.yaml"}
@@ -306,7 +337,7 @@ def test_without_store_and_cluster_the_files_count_and_that_is_said(licence: Lic
     assert licence("new", "sable", 60, "--unit", "0002", "--yes", "--offline").code == 0
     said = licence("resize", "rowan", 50, "--yes")
     assert said.code == 0
-    assert "it will wait: 0 of 100 are free, and 10 more have to fall free" in said.out
+    assert "it will wait, and keeps 40 till then: 0 of 100 are free, and 10 more have to fall free" in said.out
     assert "how seats are used is not known here, the files alone count: there is no API server" in said.err
     assert "seats: 50" in (work / "seats" / "rowan.yaml").read_text()
 
@@ -328,7 +359,7 @@ def test_the_cluster_tells_what_is_in_use(licence: Licence, work: Path, monkeypa
     before = snapshot(work)
     assert "35 seats are in use" in refused(licence("resize", "rowan", 34, "--yes"), work, before)
     said = licence("resize", "rowan", 61, "--yes", "--dry-run")  # another repository has 40 of the 100
-    assert "it will wait: 20 of 100 are free, and 1 more have to fall free" in said.out
+    assert "it will wait, and keeps 40 till then: 20 of 100 are free, and 1 more have to fall free" in said.out
     said = licence("remove", "rowan", "--dry-run")
     assert "35 of its 40 seats are in use, and these students lose them; 3 teachers are connected" in said.out
     (work / "seats" / "pool.yaml").unlink()
@@ -348,7 +379,7 @@ def test_a_removed_licence_goes_with_its_file_and_says_who_loses_what(
     said = licence("remove", "rowan", "--yes")
     assert (said.code, said.err) == (0, "")
     assert (
-        "SchoolLicense 'rowan' for unit 0001 goes; 33 of its 40 seats are in use, and these students lose them; "
+        "SchoolLicense 'rowan' for unit 0001 is removed; 33 of its 40 seats are in use, and these students lose them; "
         "2 teachers are connected by its key, and lose their access; its key dies; "
         "its 40 seats return to the pool; accounts and work stay" in said.out
     )
