@@ -85,20 +85,20 @@ class Tree:
         return [each for each in self.places if is_a(each.document.data, kind)]
 
     def one(self, kind: str, namespace: str, name: str) -> Place:
-        """The object of this name. Raises InvalidSpecError where there is none, or where it cannot be edited here."""
+        """The object of this name. Raises InvalidSpecError where there is none, or where it is there twice."""
         found = [each for each in self.every(kind) if same(place(each.document.data), (namespace, name))]
         if len(found) == 1:
-            self._refuse_patched(kind, name)
             return found[0]
         if found:
             raise InvalidSpecError(
                 f"{kind} '{name}' is declared in {' and in '.join(map(str, found))}: edit by hand what is to "
                 "change, or say which with -n or --tree"
             )
-        names = sorted({place(each.document.data)[1] for each in self.every(kind)})
-        near = difflib.get_close_matches(name, names, n=3) or names[:3]
+        wanted = "/".join(filter(None, (namespace, name)))
+        names = sorted({"/".join(filter(None, place(each.document.data))) for each in self.every(kind)})
+        near = difflib.get_close_matches(wanted, names, n=3) or names[:3]
         there = f"there is {', '.join(near)}" if near else "there is none at all; another --tree?"
-        raise InvalidSpecError("\n".join([f"no {kind} '{name}' in {self.root}: {there}", *self._hidden(kind)]))
+        raise InvalidSpecError("\n".join([f"no {kind} '{wanted}' in {self.root}: {there}", *self._hidden(kind)]))
 
     def _hidden(self, kind: str) -> Iterator[str]:
         """Files that may well have what is looked for, and are templates."""
@@ -106,7 +106,8 @@ class Tree:
             if kind in Path(error.file).read_text(encoding="utf-8"):
                 yield f"{error.message} (a template? edit that by hand)"
 
-    def _refuse_patched(self, kind: str, name: str) -> None:
+    def refuse_patched(self, kind: str, name: str) -> None:
+        """Raise InvalidSpecError where a kustomization changes the object: what its file says is not what counts."""
         for each in self.places:
             for field in _PATCHES if each.file.name in _KUSTOMIZATIONS else ():
                 patches = each.document.data.get(field)

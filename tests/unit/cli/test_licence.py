@@ -191,8 +191,11 @@ def test_who_does_not_fit_is_told_and_may_wait(licence: Licence, work: Path) -> 
         (("--search", "old mill", "--seats", 9), "the register has no unit 'old mill'"),
         (("--search", "sable", "--seats", 9), "choose one with --unit\n0002   Sable Creek\n0003   Sable Park"),
         (("--unit", "0002", "--seats", 9, "--pool", "lakeside/saets"), "no LicensePool 'saets'"),
-        (("--unit", "0002", "--seats", 9, "--pool", "far/seats", "--district", "lakeside"), "no LicensePool 'seats'"),
-        (("--unit", "0002", "--seats", 9, "--district", "lakside"), "no District 'lakside'"),
+        (
+            ("--unit", "0002", "--seats", 9, "--pool", "far/seats", "--district", "lakeside"),
+            "no District 'far/lakeside'",
+        ),
+        (("--unit", "0002", "--seats", 9, "--district", "lakside"), "no District 'lakeside/lakside' in"),
         (("--unit", "0002", "--seats", 9, "-n", "elsewhere"), "the pool does not admit licences of this namespace"),
         (("--unit", "0002", "--seats", 9, "--file", "/tmp/sable.yaml"), "is not below"),
     ],
@@ -322,6 +325,37 @@ def test_nobody_loses_a_seat_by_a_resize(licence: Licence, work: Path) -> None:
 
 
 @pytest.mark.usefixtures("in_use")
+def test_a_pool_that_gives_nothing_does_not_stand_in_the_way_of_a_smaller_licence(licence: Licence, work: Path) -> None:
+    pool = work / "seats" / "pool.yaml"
+    pool.write_text(POOL.replace("  timeZone", "  suspend: true\n  timeZone"))
+    before = snapshot(work)
+    assert "the pool is suspended" in refused(licence("resize", "rowan", 41, "--yes"), work, before)
+    assert "33 seats are in use" in refused(licence("resize", "rowan", 32, "--yes"), work, before)
+    said = licence("resize", "rowan", 39, "--yes")
+    assert said.code == 0
+    assert "the pool is suspended" in said.out
+
+
+@pytest.mark.usefixtures("in_use")
+def test_a_licence_that_nobody_knows_there_is_told(licence: Licence, homeroom: Homeroom, work: Path) -> None:
+    assert licence("new", "sable", 5, "--unit", "0001", "--yes").err.startswith("warning: unit 0001 (Rowan Hill) has a")
+    said = licence("resize", "sable", 6, "--yes")
+    assert said.code == 0
+    assert "'sable' has no seats there: it was not applied yet, or waits, or has another name" in said.err
+    assert homeroom("validate", work).code == 0
+
+
+def test_what_another_repository_was_granted_is_not_free(licence: Licence, in_use: Path) -> None:
+    store = Store.open(f"sqlite:///{in_use / 'homeroom.db'}", in_use)
+    rows = [("far/otter", 30, None), ("lakeside/rowan", 40, None)]
+    seating = Seating(grants=pl.DataFrame(rows, GRANTS_SCHEMA, orient="row"))
+    store.save_seating(seating, namespace="lakeside", pool="seats", epoch=1)
+    store.close()
+    assert "it fits: 0 of 100 stay free" in licence("resize", "rowan", 70, "--dry-run").out
+    assert "keeps 40 till then: 30 of 100 are free" in licence("resize", "rowan", 71, "--dry-run").out
+
+
+@pytest.mark.usefixtures("in_use")
 def test_a_resize_above_the_pool_is_refused_and_one_that_waits_is_told(licence: Licence, work: Path) -> None:
     assert licence("new", "sable", 60, "--unit", "0002", "--yes").code == 0
     before = snapshot(work)
@@ -360,6 +394,8 @@ def test_the_cluster_tells_what_is_in_use(licence: Licence, work: Path, monkeypa
     assert "35 seats are in use" in refused(licence("resize", "rowan", 34, "--yes"), work, before)
     said = licence("resize", "rowan", 61, "--yes", "--dry-run")  # another repository has 40 of the 100
     assert "it will wait, and keeps 40 till then: 20 of 100 are free, and 1 more have to fall free" in said.out
+    objects[0] = {**objects[0], "status": {"granted": 90}}  # ten of them in namespaces that the caller may not see
+    assert "it will wait, and keeps 40 till then: 10 of 100 are free" in licence("resize", "rowan", 61, "--dry-run").out
     said = licence("remove", "rowan", "--dry-run")
     assert "35 of its 40 seats are in use, and these students lose them; 3 teachers are connected" in said.out
     (work / "seats" / "pool.yaml").unlink()
