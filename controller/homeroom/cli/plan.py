@@ -19,7 +19,7 @@ import typer
 from homeroom.cli import cluster, holdreport, holds, options, records, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.records import Inputs
-from homeroom.cli.seats import below_use, exceeds
+from homeroom.cli.seats import below_use, exceeds, pools_in
 from homeroom.errors import InvalidSpecError
 from homeroom.plan import CHANGE, IDENTITY, Cause, Hold, Noted, Op, changes
 from homeroom.reconcile.approvals import in_words, people_in
@@ -139,10 +139,11 @@ def command(
 
 
 def _wrong_seats(resources: Declared, used: Mapping[str, int]) -> Iterator[str]:
+    pools = pools_in(resources.objects)
     for obj in resources.objects:
         for words, todo in (
             (below_use(obj, used), "request at least these, or wait until use drops"),
-            (exceeds(obj, resources.objects), "request less, or buy more"),
+            (exceeds(obj, pools), "request less, or buy more"),
         ):
             if words is not None:
                 yield f"SchoolLicense '{obj['metadata']['name']}': {words}; {todo}"

@@ -6,12 +6,15 @@ latter (`manifests/base/admission.yaml`), and whatever comes through all the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from homeroom.api import API_VERSION, InvalidSpecError, LicensePool, SchoolLicense, parse
 from homeroom.seats.arbiter import Pool
 
 Object = Mapping[str, object]
+Pools = Sequence[tuple[tuple[str, str], Pool]]
+"""Pools by namespace (empty: the file does not say) and name."""
 
 
 def below_use(data: Object, used: Mapping[str, int]) -> str | None:
@@ -30,26 +33,25 @@ def below_use(data: Object, used: Mapping[str, int]) -> str | None:
     return f"{requested:,} seats are requested and {held:,} are in use"
 
 
-def exceeds(data: Object, objects: Sequence[Object]) -> str | None:
-    """What is wrong with a licence that requests more than its whole pool, which is among `objects`, has; in words."""
-    requested, pool = _requested(data), pool_of(data, objects)
-    if requested is None or pool is None or requested <= pool.capacity:
+def exceeds(data: Object, pools: Pools) -> str | None:
+    """What is wrong with a licence that requests more than its whole pool, if it is among `pools`, has; in words."""
+    requested, found = _requested(data), _pool_of(data, pools)
+    if requested is None or found is None or requested <= found[1].capacity:
         return None
-    return f"{requested:,} seats are requested and the whole pool has {pool.capacity:,}"
+    return f"{requested:,} seats are requested and the whole pool has {found[1].capacity:,}"
 
 
-def overbooked(objects: Sequence[Object]) -> Iterator[str]:
+def overbooked(objects: Iterable[Object], pools: Pools) -> Iterator[str]:
     """The pools, in words, whose licences request more seats together than there are: some of them will wait."""
-    together: dict[str, tuple[Pool, int]] = {}
+    together = dict.fromkeys((at for at, _ in pools), 0)
     for data in objects:
-        requested, pool = _requested(data), pool_of(data, objects)
-        if requested is not None and pool is not None and requested <= pool.capacity:
-            name = reference(data)[1]
-            together[name] = (pool, requested + together.get(name, (pool, 0))[1])
-    for name, (pool, requested) in sorted(together.items()):
-        if requested > pool.capacity:
+        requested, found = _requested(data), _pool_of(data, pools)
+        if requested is not None and found is not None and requested <= found[1].capacity:
+            together[found[0]] += requested
+    for at, pool in pools:
+        if together[at] > pool.capacity:
             yield (
-                f"the licences of LicensePool '{name}' request {requested:,} seats and it has {pool.capacity:,}: "
+                f"the licences of LicensePool '{at[1]}' request {together[at]:,} seats and it has {pool.capacity:,}: "
                 "some of them will wait"
             )
 
@@ -79,18 +81,23 @@ def same(one: tuple[str, str], other: tuple[str, str]) -> bool:
     return one[1] == other[1] and (one[0] == other[0] or not one[0] or not other[0])
 
 
-def pool_of(data: Object, objects: Sequence[Object]) -> Pool | None:
-    """The pool of a licence; None: it is not among these, several are called so, or it is invalid."""
+def pools_in(objects: Iterable[Object]) -> Pools:
+    """The pools among these objects that are valid."""
+    found = []
+    for data in objects:
+        if is_a(data, LicensePool.__name__):
+            with suppress(InvalidSpecError):
+                pool = parse(data)
+                assert isinstance(pool, LicensePool)
+                found.append((place(data), Pool.of(pool.spec)))
+    return found
+
+
+def _pool_of(data: Object, pools: Pools) -> tuple[tuple[str, str], Pool] | None:
+    """The pool of a licence and where it is; None: it is not among these, or several are called so."""
     named = reference(data)
-    found = [each for each in objects if is_a(each, LicensePool.__name__) and same(place(each), named)]
-    if len(found) != 1:
-        return None
-    try:
-        pool = parse(found[0])
-    except InvalidSpecError:
-        return None
-    assert isinstance(pool, LicensePool)
-    return Pool.of(pool.spec)
+    found = [(at, pool) for at, pool in pools if same(at, named)]
+    return found[0] if len(found) == 1 else None
 
 
 def _requested(data: Object) -> int | None:

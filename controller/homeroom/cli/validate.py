@@ -18,7 +18,7 @@ from homeroom.api.validate import Problem, validate_texts
 from homeroom.api.yaml import Document, load_all
 from homeroom.cli import options, records, terminal
 from homeroom.cli.files import read_export, texts
-from homeroom.cli.seats import below_use, exceeds, overbooked
+from homeroom.cli.seats import Pools, below_use, exceeds, overbooked, pools_in
 from homeroom.roster.findings import Findings, Rule, Severity
 from homeroom.roster.shared import rules_of, share
 from homeroom.roster.tables import Roster
@@ -64,8 +64,9 @@ def command(
     problems = validate_texts(files)
     sound = [] if problems else [document for file, text in files.items() for document in load_all(text, file=file)]
     objects = [document.data for document in sound]
-    problems += _exceeding(sound, objects)
-    waiting = list(overbooked(objects))
+    pools = pools_in(objects)
+    problems += _exceeding(sound, pools)
+    waiting = list(overbooked(objects, pools))
     with records.opened(store, data, needed=False) as opened:
         if opened is not None and sound:
             problems += _below_use(sound, opened.seats_in_use())
@@ -95,9 +96,9 @@ def command(
     return 1 if problems or costly else 0
 
 
-def _exceeding(documents: Sequence[Document], objects: Sequence[Mapping[str, object]]) -> Iterator[Problem]:
+def _exceeding(documents: Sequence[Document], pools: Pools) -> Iterator[Problem]:
     for document in documents:
-        words = exceeds(document.data, objects)
+        words = exceeds(document.data, pools)
         if words is not None:
             yield _of_seats(document, words, todo="request less, or buy more")
 
