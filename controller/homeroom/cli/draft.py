@@ -48,16 +48,14 @@ class Draft:
     access: Access
     district: str
 
-    def document(
-        self, unit: ChosenUnit, seats: int, *, school: str | None, unlisted: str | None, reason: str | None
-    ) -> str:
-        """As YAML, in the order of the docs."""
+    def document(self, unit: ChosenUnit, seats: int, *, school: str | None, reason: str | None) -> str:
+        """As YAML, in the order of the docs. `reason`: why the unit is right that the register lacks."""
         space = f"\n  namespace: {self.namespace}" if self.namespace else ""
         far = f", namespace: {self.pool[0]}" if self.pool[0] not in {"", self.namespace} else ""
         comment = " ".join((unit.name or "").split())
-        override = (
-            f"\n  unitOverride: {{name: {_quoted(unlisted)}, reason: {_quoted(reason or '')}}}" if unlisted else ""
-        )
+        override = ""
+        if unit.unlisted:
+            override = f"\n  unitOverride: {{name: {_quoted(unit.name or '')}, reason: {_quoted(reason or '')}}}"
         return (
             f"apiVersion: {API_VERSION}\nkind: {_LICENCE}\nmetadata:\n  name: {_word(self.name)}{space}\nspec:\n"
             f"  poolRef: {{name: {_word(self.pool[1])}{far}}}\n"

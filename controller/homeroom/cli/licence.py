@@ -86,9 +86,9 @@ def command(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
 ) -> int:
-    """Make, resize or remove a school licence in the files of the working tree, ready to commit.
+    """Make, resize or remove a school licence in the files of the working tree.
 
-    Every character outside of the change stays as it is. Unit, use and pool are checked first, by the operator's store
+    They are ready to commit then, and every character outside of the change stays as it is. Unit, use and pool are checked first, by the operator's store
     where it is, else by the cluster of your kubeconfig. The change is shown; nothing is written before you say so, and
     nothing is applied: that is the commit's business.
 
@@ -125,7 +125,7 @@ def command(
             units = units_of(bought, opened, export=export, allow_loopback=allow_loopback, code=unit, force=force)
             meant = chosen(units, unit, search_text, bought, unlisted=unlisted, force=force)
             tell_others(draft, meant)
-            document = draft.document(meant, seats, school=school, unlisted=unlisted, reason=reason)
+            document = draft.document(meant, seats, school=school, reason=reason)
             claim = Wish(namespace=draft.namespace, name=name, unit=meant.code, seats=seats)
             sentence = fit(work, claim, draft.pool, bought, known, force=force)
             edits = work.with_document(file_of(work, name, draft, file), document)

@@ -38,10 +38,11 @@ _SHOWN: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenUnit:
-    """A school unit to write; `name` None: the register does not tell."""
+    """A school unit to write; `name` None: nobody tells. `unlisted`: the register lacks it, and it is right."""
 
     code: str
     name: str | None
+    unlisted: bool = False
 
     @property
     def named(self) -> str:
@@ -79,6 +80,7 @@ def _register(
         return pl.DataFrame(rows, UNIT_SCHEMA, orient="row")
     assert registry.district_ref is not None
     schools = schools_by_code(_roster(pool.metadata.namespace, registry.district_ref.name, store, export))
+    schools = schools.filter(pl.len().over("code", "by_id") == 1)  # an identifier of several means none of them
     if code is None:  # to choose from: each school once
         schools = schools.unique("id", keep="first", maintain_order=True)
     return schools.unique("code", keep="first", maintain_order=True).select(
@@ -131,12 +133,12 @@ def chosen(
         assert units is not None
         code = _found(units.filter(pl.col("status") != UnitStatus.CLOSED.value), text or "", ask=ask)
     if units is None:
-        return ChosenUnit(code=code, name=unlisted)
+        return ChosenUnit(code=code, name=unlisted, unlisted=unlisted is not None)
     unit = resolve(code, units)
     if not isinstance(unit, Reason):
         return ChosenUnit(code=code, name=unit.name)
     if unit is Reason.SCHOOL_UNIT_UNKNOWN and unlisted is not None:
-        return ChosenUnit(code=code, name=unlisted)
+        return ChosenUnit(code=code, name=unlisted, unlisted=True)
     if unit is Reason.SCHOOL_UNIT_CLOSED:
         words = f"the register says that unit '{code}' is closed"
     else:

@@ -226,6 +226,8 @@ def test_a_unit_that_the_register_lacks_is_written_with_its_reason(licence: Lice
     (document,) = load_all((work / "seats" / "otter.yaml").read_text(), file="otter.yaml")
     spec: Any = document.data["spec"]
     assert spec["unitOverride"] == {"name": 'Otter "Beach"', "reason": "opens in January: council"}
+    assert licence("new", "sable", 9, "--unit", "0002", *why, "--yes").code == 0
+    assert "unitOverride" not in (work / "seats" / "sable.yaml").read_text()  # the register has it
 
 
 @pytest.mark.usefixtures("in_use")
@@ -274,6 +276,14 @@ def test_the_units_are_the_schools_of_an_export(licence: Licence, work: Path) ->
     assert said.code == 0
     assert 'schoolUnit: "00001" # Rowan Hill Elementary School\n' in (work / "seats" / "sable.yaml").read_text()
     assert licence("new", "other", 3, "--unit", "s-001", "--yes", "--offline", "--records", RECORDS).code == 0
+    twice = work.parent / "twice"
+    shutil.copytree(RECORDS, twice)
+    (twice / "orgs.csv").write_text((RECORDS / "orgs.csv").read_text().replace(",00003,", ",00001,"))
+    before = snapshot(work)
+    said = licence("new", "third", 3, "--unit", "00001", "--yes", "--offline", "--records", twice)
+    assert "the register has no unit '00001'" in refused(said, work, before)
+    said = licence("new", "third", 3, "--search", "sparrow", "--dry-run", "--offline", "--records", twice)
+    assert '+  schoolUnit: "s-003" # Sparrow Park High School' in said.out
     said = licence("new", "third", 3, "--unit", "00002", "--yes", "--offline", "--force")
     assert said.code == 0  # nobody could look
     assert "the unit was not checked" in said.err
