@@ -88,9 +88,9 @@ def command(
 ) -> int:
     """Make, resize or remove a school licence in the files of the working tree.
 
-    They are ready to commit then, and every character outside of the change stays as it is. Unit, use and pool are checked first, by the operator's store
-    where it is, else by the cluster of your kubeconfig. The change is shown; nothing is written before you say so, and
-    nothing is applied: that is the commit's business.
+    They are ready to commit then, and every character outside of the change stays as it is. Unit, use and pool are
+    checked first, by the operator's store where it is, else by the cluster of your kubeconfig. The change is shown;
+    nothing is written before you say so, and nothing is applied: that is the commit's business.
 
     Exit codes: 0 done (or shown), 1 refused, declined or wrong.
 
