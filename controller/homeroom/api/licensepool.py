@@ -132,7 +132,7 @@ class UnitRegistry(Model):
 
     type: RegistryType
     """`Skolverket`: its register; `Inline`: the list below `units`; `Source`: the schools of the District, by their
-    source ids."""
+    identifiers or source ids."""
     municipality_code: Annotated[str, Field(min_length=4, max_length=4, pattern=r"^[0-9]{4}$")] | None = None
     """For type `Skolverket`: only units of this municipality, quoted; without it all of the country."""
     url: Annotated[str, Field(min_length=9, max_length=2048, pattern=r"^https://[^\s/@?#]+(/[^\s?#]*)?$")] | None = None

@@ -297,7 +297,7 @@ class Reason(StrEnum):
     SCHOOL_NOT_FOUND = (
         "SchoolNotFound",
         "the records have no such school: who holds a seat keeps it, nobody new gets one",
-        "correct `spec.school` to the source id of the school",
+        "set `spec.school` to the source id of the school",
     )
     SEATED = "Seated", "every student who wants a seat by this licence has one"
     FULL = (

@@ -106,7 +106,8 @@ class SchoolLicenseSpec(Model):
     district_ref: Reference | None = None
     """The District whose records have the school."""
     school: SourceId | None = None
-    """Source id of the school in these records; without it, it is the code of the unit."""
+    """Source id of the school in these records; without it the school is that whose `identifier`, else whose source id,
+    is the code of the unit."""
 
 
 class KeyStatus(Model):

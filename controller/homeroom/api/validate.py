@@ -24,7 +24,7 @@ from homeroom.api.crds import Schema, schema
 from homeroom.api.yaml import Document, UnreadableError, load_all
 
 _REFERENCES: Final[Mapping[str, Mapping[Path, str]]] = {
-    "LearningApp": {("districtRef",): "District"},
+    "LearningApp": {("districtRef",): "District", ("seating", "poolRef"): "LicensePool"},
     "SharingRule": {("appRef",): "LearningApp"},
     "School": {("districtRef",): "District"},
     "LicensePool": {("unitRegistry", "districtRef"): "District"},

@@ -9,7 +9,8 @@ on the real kubectl.
 Stricter in what kubectl lets pass and nobody can mean: a key or an anchor that is there twice, a merge (``<<``) that
 silently beats a key before it, text behind the end of a document, tags other than ``!!str``.
 
-``validate.py`` checks what is read here, and uses the line of each field for its findings.
+``validate.py`` checks what is read here, and uses the line of each field for its findings; ``edit.py`` changes it by
+the place of each value.
 """
 
 from __future__ import annotations
@@ -61,11 +62,18 @@ class UnreadableError(InvalidSpecError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One object of a file: its `data` as plain JSON, and where each field stands."""
+    """One object of a file: its `data` as plain JSON, and where each field stands.
+
+    `lines`: of each field, from 1. `spans`: of each value, the characters from and up to which it is in the text; what
+    an alias stands for is at its anchor. `part`: the same of all that is between two ``---``; None for an item of a
+    ``List``.
+    """
 
     file: str
     data: Mapping[str, object]
     lines: Mapping[Path, int]
+    spans: Mapping[Path, tuple[int, int]]
+    part: tuple[int, int] | None
 
     def line(self, path: Path = ()) -> int:
         """The line (from 1) of a field, or of the nearest thing around it that the file has."""
@@ -80,14 +88,14 @@ def load_all(text: str, *, file: str) -> list[Document]:
     Raises UnreadableError where the text is no YAML, or no object.
     """
     documents: list[Document] = []
-    for first_line, part in _split(text, file=file):
-        reader = _Reader(file=file, first_line=first_line)
+    for first_line, extent, part in _split(text, file=file):
+        reader = _Reader(file=file, first_line=first_line, begin=extent[0])
         data = reader.read(part)
         if data is None:  # nothing but comments
             continue
         if not isinstance(data, dict):
             raise reader.error(reader.lines[()], "must be an object with `apiVersion` and `kind`")
-        documents += _flatten(Document(file=file, data=data, lines=reader.lines))
+        documents += _flatten(Document(file=file, data=data, lines=reader.lines, spans=reader.spans, part=extent))
     return documents
 
 
@@ -99,23 +107,30 @@ def _flatten(document: Document) -> Iterator[Document]:
     for index, item in enumerate(items):
         if not isinstance(item, dict):
             raise UnreadableError(file=document.file, line=document.line(("items", index)), text="must be an object")
-        within = {path[2:]: line for path, line in document.lines.items() if path[:2] == ("items", index)}
-        yield from _flatten(Document(file=document.file, data=item, lines=within))
+        lines = {path[2:]: line for path, line in document.lines.items() if path[:2] == ("items", index)}
+        spans = {path[2:]: span for path, span in document.spans.items() if path[:2] == ("items", index)}
+        yield from _flatten(Document(file=document.file, data=item, lines=lines, spans=spans, part=None))
 
 
-def _split(text: str, *, file: str) -> Iterator[tuple[int, str]]:
-    """(first line, text) of each document: kubectl looks for ``---`` at the start of a line before it parses."""
+def _split(text: str, *, file: str) -> Iterator[tuple[int, tuple[int, int], str]]:
+    """(first line, extent, text) of each document: kubectl looks for ``---`` at the start of a line before it parses.
+
+    The line end in front of a ``---`` belongs to the extent and not to the text.
+    """
     first, part = 1, list[str]()
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+    rest = text.removeprefix("\ufeff")
+    begin = at = len(text) - len(rest)
+    for number, line in enumerate(rest.split("\n"), start=1):
+        line_begin, at = at, at + len(line) + 1
         if not line.startswith("---"):
             part.append(line)
             continue
         behind = line[3:].strip()
         if behind and not behind.startswith("#"):
             raise UnreadableError(file=file, line=number, text="`---` must stand alone on its line")
-        yield first, "\n".join(part)
-        first, part = number + 1, []
-    yield first, "\n".join(part)
+        yield first, (begin, line_begin), "\n".join(part)
+        first, begin, part = number + 1, min(at, len(text)), []
+    yield first, (begin, len(text)), "\n".join(part)
 
 
 class _Loader(yaml.CBaseLoader):
@@ -130,10 +145,12 @@ class _Loader(yaml.CBaseLoader):
 class _Reader:
     """Reads one document, and notes the line of each field on the way."""
 
-    def __init__(self, *, file: str, first_line: int) -> None:
+    def __init__(self, *, file: str, first_line: int, begin: int) -> None:
         self.file = file
         self.first_line = first_line
+        self.begin = begin
         self.lines: dict[Path, int] = {}
+        self.spans: dict[Path, tuple[int, int]] = {}
         self.count = 0
 
     def error(self, line: int, text: str) -> UnreadableError:
@@ -183,6 +200,7 @@ class _Reader:
         """The value of a node; `around` are those that it is in, for aliases that go round in a circle."""
         line = self._line(node)
         self.lines.setdefault(path, line)
+        self.spans.setdefault(path, (self.begin + int(node.start_mark.index), self.begin + int(node.end_mark.index)))
         self.count += 1
         if self.count > MAX_NODES:
             raise self.error(self.first_line, f"has more than {MAX_NODES} values once its aliases are expanded")

@@ -20,23 +20,23 @@ def texts(paths: Iterable[Path]) -> dict[str, str]:
         if str(path) == "-":
             found["stdin"] = sys.stdin.read()
             continue
-        files = (
-            sorted(
-                file
-                for file in path.rglob("*")
-                if file.suffix in {".yaml", ".yml"}
-                and not any(part.startswith(".") for part in file.relative_to(path).parts)
-            )
-            if path.is_dir()
-            else [path]
-        )
-        if not files:
-            raise InvalidSpecError(f"{path} holds no .yaml file: name the folder that has the resources")
-        for file in files:
+        for file in yaml_files(path) if path.is_dir() else [path]:
             try:
                 found[str(file)] = file.read_text(encoding="utf-8")
             except UnicodeDecodeError as error:
                 raise InvalidSpecError(f"{file} is not UTF-8 text: save it as UTF-8") from error
+    return found
+
+
+def yaml_files(folder: Path) -> list[Path]:
+    """All YAML files below a folder, hidden ones apart, sorted. Raises InvalidSpecError where there is none."""
+    found = sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix in {".yaml", ".yml"} and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
+    if not found:
+        raise InvalidSpecError(f"{folder} holds no .yaml file: name the folder that has the resources")
     return found
 
 

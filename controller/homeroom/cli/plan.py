@@ -19,7 +19,7 @@ import typer
 from homeroom.cli import cluster, holdreport, holds, options, records, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.records import Inputs
-from homeroom.cli.seats import below_use
+from homeroom.cli.seats import below_use, exceeds, pools_in
 from homeroom.errors import InvalidSpecError
 from homeroom.plan import CHANGE, IDENTITY, Cause, Hold, Noted, Op, changes
 from homeroom.reconcile.approvals import in_words, people_in
@@ -83,7 +83,8 @@ def command(
 
     Symbols: + make, = take over, ^ give back, ~ change, - remove, archive or suspend.
 
-    With -f, licences that request fewer seats than are in use are an error, which comes after the plan.
+    With -f, licences that request fewer seats than are in use, or more than their whole pool has, are an error, which
+    comes after the plan.
 
     Exit codes: 0 nothing to do, 1 an error, 2 there are changes, 3 some of them are held for approval.
 
@@ -120,27 +121,32 @@ def command(
                 inputs = await asyncio.to_thread(
                     records.gather, resources, app, store=opened, export=export, today=today
                 )
-                below = list(_below_use(resources, opened.seats_in_use())) if files and opened is not None else []
+                used = opened.seats_in_use() if opened is not None else {}
+                seats = list(_wrong_seats(resources, used)) if files else []
                 decision = await _decide(inputs, resources, owner_id=owner_id, today=today) if inputs.shares else None
-                return inputs, decision, below
+                return inputs, decision, seats
 
-    inputs, decision, below = asyncio.run(look())
+    inputs, decision, seats = asyncio.run(look())
     if output == "json":
         terminal.document(_document(inputs, decision, details=details))
     elif decision is None:
         terminal.say(f"{_name(inputs)}: no SharingRule shares anything with it: nothing is shared, nothing is removed")
     else:
         _show(inputs, decision, details=details)
-    for words in below:
+    for words in seats:
         terminal.error(words)
-    return WRONG if below else _exit_code(inputs, decision)
+    return WRONG if seats else _exit_code(inputs, decision)
 
 
-def _below_use(resources: Declared, used: Mapping[str, int]) -> Iterator[str]:
+def _wrong_seats(resources: Declared, used: Mapping[str, int]) -> Iterator[str]:
+    pools = pools_in(resources.objects)
     for obj in resources.objects:
-        words = below_use(obj, used)
-        if words is not None:
-            yield f"SchoolLicense '{obj['metadata']['name']}': {words}; request at least these, or wait until use drops"
+        for words, todo in (
+            (below_use(obj, used), "request at least these, or wait until use drops"),
+            (exceeds(obj, pools), "request less, or buy more"),
+        ):
+            if words is not None:
+                yield f"SchoolLicense '{obj['metadata']['name']}': {words}; {todo}"
 
 
 async def _decide(inputs: Inputs, resources: Declared, *, owner_id: str, today: datetime | None) -> Decision:

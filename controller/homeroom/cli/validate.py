@@ -5,7 +5,7 @@ Neighbours: `homeroom.api.validate` knows what is wrong with resources, `homeroo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
@@ -15,10 +15,10 @@ import typer
 
 from homeroom.api import API_VERSION, District, LearningApp, SharingRule, parse
 from homeroom.api.validate import Problem, validate_texts
-from homeroom.api.yaml import load_all
+from homeroom.api.yaml import Document, load_all
 from homeroom.cli import options, records, terminal
 from homeroom.cli.files import read_export, texts
-from homeroom.cli.seats import below_use
+from homeroom.cli.seats import Pools, below_use, exceeds, overbooked, pools_in
 from homeroom.roster.findings import Findings, Rule, Severity
 from homeroom.roster.shared import rules_of, share
 from homeroom.roster.tables import Roster
@@ -46,8 +46,11 @@ def command(
     """Check resources in files, and a OneRoster export with them, before anything is applied.
 
     Resources are held against schema and rules (CEL) as the API server would, strictly, and their references against
-    each other. An export is read and validated as a run would. With both, rules that select nobody are named. Where
-    the operator's store is (see --data), licences that request fewer seats than are in use are problems, too.
+    each other. An export is read and validated as a run would. With both, rules that select nobody are named.
+
+    A licence that requests more seats than its whole pool has is a problem; where the operator's store is (see --data),
+    so is one that requests fewer than are in use. Where all licences of a pool do not fit, some will wait: that is
+    said, and passes.
 
     One line per problem: `file:line: field: what (what to do)`. Findings name source ids, never people.
 
@@ -59,9 +62,14 @@ def command(
         raise typer.BadParameter("name a file or folder, or an export with --export")
     files = texts(paths or ())
     problems = validate_texts(files)
+    sound = [] if problems else [document for file, text in files.items() for document in load_all(text, file=file)]
+    objects = [document.data for document in sound]
+    pools = pools_in(objects)
+    problems += _exceeding(sound, pools)
+    waiting = list(overbooked(objects, pools))
     with records.opened(store, data, needed=False) as opened:
-        if opened is not None and not problems:
-            problems = list(_below_use(files, opened.seats_in_use()))
+        if opened is not None and sound:
+            problems += _below_use(sound, opened.seats_in_use())
     roster, findings = _read(export) if export else (None, Findings.none())
     idle = [] if roster is None or problems else list(_idle(files, roster, today))
     costly = sum(number for severity, number in findings.counts().items() if severity is not Severity.VALUE)
@@ -71,13 +79,14 @@ def command(
                 "problems": [asdict(problem) for problem in problems],
                 "findings": [_finding(row) for row in findings.frame.iter_rows(named=True)],
                 "rulesWithoutEffect": idle,
+                "poolsTooSmall": waiting,
             }
         )
     else:
         for problem in problems:
             terminal.say(str(problem))
         _show(findings, limit)
-        for words in idle:
+        for words in (*idle, *waiting):
             terminal.say(words, style="yellow")
         checked = f"{len(files)} files" if files else "no files"
         found = f"{len(problems)} problems"
@@ -87,17 +96,23 @@ def command(
     return 1 if problems or costly else 0
 
 
-def _below_use(files: Mapping[str, str], used: Mapping[str, int]) -> Iterator[Problem]:
-    for document in (each for file, text in files.items() for each in load_all(text, file=file)):
+def _exceeding(documents: Sequence[Document], pools: Pools) -> Iterator[Problem]:
+    for document in documents:
+        words = exceeds(document.data, pools)
+        if words is not None:
+            yield _of_seats(document, words, todo="request less, or buy more")
+
+
+def _below_use(documents: Sequence[Document], used: Mapping[str, int]) -> Iterator[Problem]:
+    for document in documents:
         words = below_use(document.data, used)
         if words is not None:
-            yield Problem(
-                file=document.file,
-                line=document.line(("spec", "seats")),
-                field="spec.seats",
-                text=words,
-                todo="request at least these, or wait until use drops",
-            )
+            yield _of_seats(document, words, todo="request at least these, or wait until use drops")
+
+
+def _of_seats(document: Document, text: str, *, todo: str) -> Problem:
+    line = document.line(("spec", "seats"))
+    return Problem(file=document.file, line=line, field="spec.seats", text=text, todo=todo)
 
 
 def _read(export: Path) -> tuple[Roster | None, Findings]:

@@ -116,8 +116,9 @@ class Licence:
 class Records:
     """What one district has for a pool. `problem`: why its records are not known now; then the rest says nothing.
 
-    `digest`: of the records. `schools`: columns UNIT_SCHEMA, the code is the source id. `demand`: DEMAND_SCHEMA.
-    `schoolless`: ids of licences whose school the records do not have. `denied`: source ids of people who get nothing.
+    `digest`: of the records. `schools`: columns UNIT_SCHEMA, each under its identifier and its source id. `demand`:
+    DEMAND_SCHEMA. `school_of`: source id of the school of each licence; None: several have the identifier.
+    `schoolless`: ids of licences whose school is not known by that. `denied`: source ids of people who get nothing.
     `taught`: columns TAUGHT_SCHEMA, only where it was asked for; a teacher without students has a null.
     """
 
@@ -125,6 +126,7 @@ class Records:
     digest: str = ""
     schools: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=UNIT_SCHEMA))
     demand: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=DEMAND_SCHEMA))
+    school_of: Mapping[str, str | None] = field(default_factory=dict)
     schoolless: frozenset[str] = frozenset()
     denied: Sequence[str] = ()
     taught: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=TAUGHT_SCHEMA))
@@ -167,9 +169,9 @@ def records_of(
     which is many times as long.
     """
     place = licence_id(district.metadata.namespace, district.metadata.name)
-    orgs = roster.orgs.with_row_index("row").filter(pl.col("type") == "school")
-    schools = orgs.select(
-        code="id",
+    coded = schools_by_code(roster)
+    schools = coded.unique("code", keep="first", maintain_order=True).select(
+        "code",
         name=pl.col("name").fill_null(pl.col("id")),
         status=pl.lit(UnitStatus.ACTIVE.value),
         municipality=pl.lit(None, pl.String),
@@ -177,13 +179,18 @@ def records_of(
     denied = district.spec.denied()
     wanted = pl.DataFrame(
         [
-            (each.id, each.model.spec.school or each.model.spec.school_unit, each.model.spec.access is Access.KEY)
+            (
+                each.id,
+                each.model.spec.school or each.model.spec.school_unit,
+                each.model.spec.school is not None,
+                each.model.spec.access is Access.KEY,
+            )
             for each in licences
             if each.model
         ],
-        {"licence": pl.String, "id": pl.String, "by_key": pl.Boolean},
+        {"licence": pl.String, "code": pl.String, "by_id": pl.Boolean, "by_key": pl.Boolean},
         orient="row",
-    ).join(orgs.select("id", "row"), on="id", how="left", maintain_order="left")
+    ).join(_found(coded), on=["code", "by_id"], how="left", maintain_order="left")
     view = View(roster=barring(roster, denied), homeroom=district.spec.homeroom, today=today)
     enrolled = view.enrolled.filter(~view.disabled.gather(view.enrolled["user"]))
     school, rows = roster.classes["school"], wanted["row"]
@@ -215,10 +222,35 @@ def records_of(
                 "licence": wanted["licence"].gather(students["licence"]),
             }
         ),
+        school_of=dict(wanted.filter(pl.col("schools").is_not_null()).select("licence", "id").iter_rows()),
         schoolless=frozenset(wanted.filter(pl.col("row").is_null())["licence"]),
         denied=denied,
         taught=taught,
     )
+
+
+def schools_by_code(roster: Roster) -> pl.DataFrame:
+    """The schools [code, by_id, row, id, name], each under its identifier, if it has one, and under its source id."""
+    schools = roster.orgs.with_row_index("row").filter(pl.col("type") == "school")
+    codes = [
+        schools.filter(pl.col("identifier").is_not_null()).with_columns(code="identifier", by_id=False),
+        schools.with_columns(code="id", by_id=True),
+    ]
+    return pl.concat(codes).select("code", "by_id", "row", "id", "name")
+
+
+def _found(coded: pl.DataFrame) -> pl.DataFrame:
+    """Which school a code means [code, by_id, schools, row, id]: `by_id` as `spec.school`, else as that of a unit.
+
+    The code of a unit is the identifier of its school, else the source id. `schools`: how many it could be; if several
+    have it as their identifier it means none of them, nobody guesses, and row and id are null.
+    """
+    one = pl.len() == 1
+    meant = [pl.len().alias("schools"), *(pl.when(one).then(pl.first(name)).alias(name) for name in ("row", "id"))]
+    found = coded.group_by("code", "by_id").agg(meant)
+    by_identifier = found.filter(~pl.col("by_id"))
+    rest = found.filter("by_id").join(by_identifier, on="code", how="anti").with_columns(by_id=pl.lit(value=False))
+    return pl.concat([found, rest])
 
 
 def _by_key(roster: Roster, licences: pl.DataFrame, connections: pl.DataFrame, *, district: str) -> pl.DataFrame:
@@ -372,31 +404,25 @@ def _ghost(licence: str) -> Claim:
 
 
 def _pool(spec: LicensePoolSpec | None) -> Pool | None:
-    if spec is None:
-        return None
-    overage = spec.overage
-    return Pool(
-        seats=spec.seats,
-        overage_percent=(overage.percent or 0) if overage else 0,
-        overage_seats=(overage.seats or 0) if overage else 0,
-        valid_until=spec.valid_until,
-        queue=spec.queue,
-        suspended=spec.suspend,
-    )
+    return None if spec is None else Pool.of(spec)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Words
 
 
-def told_to_teachers(licences: Sequence[SchoolLicense], said: Mapping[str, SchoolLicenseStatus]) -> pl.DataFrame:
+def told_to_teachers(
+    licences: Sequence[SchoolLicense], said: Mapping[str, SchoolLicenseStatus], records: Collection[Records]
+) -> pl.DataFrame:
     """What the web service may tell of licences, by what was `said` of each: LICENCE_SCHEMA."""
+    school_of = {licence: school for found in records for licence, school in found.school_of.items()}
     rows = []
     for licence in licences:
         spec, name, namespace = licence.spec, licence.metadata.name, licence.metadata.namespace
         status = said[licence_id(namespace, name)]
         if spec.district_ref is not None:
-            place = (namespace, name, spec.district_ref.name, spec.school or spec.school_unit)
+            school = school_of.get(licence_id(namespace, name)) or spec.school or spec.school_unit
+            place = (namespace, name, spec.district_ref.name, school)
             seats = (status.granted, status.used, status.waiting_students)
             rows.append((*place, status.unit_name or spec.school_unit, *seats))
     return pl.DataFrame(rows, LICENCE_SCHEMA, orient="row")
@@ -523,8 +549,10 @@ def _seated(licence: Licence, facts: Facts, outcome: Outcome, grant: Grant) -> t
         return Reason.DEPENDENCY_NOT_READY, f"{found.problem}; who holds a seat keeps it"
     if licence.id in found.schoolless:
         assert licence.model is not None
-        school = licence.model.spec.school or licence.model.spec.school_unit
-        return Reason.SCHOOL_NOT_FOUND, f"the records have no school '{school}': {Reason.SCHOOL_NOT_FOUND.todo}"
+        school, todo = licence.model.spec.school or licence.model.spec.school_unit, Reason.SCHOOL_NOT_FOUND.todo
+        if licence.id in found.school_of:
+            return Reason.SCHOOL_NOT_FOUND, f"several schools of the records have the identifier '{school}': {todo}"
+        return Reason.SCHOOL_NOT_FOUND, f"the records have no school '{school}': {todo}"
     _, _, waiting = outcome.counts.get(licence.id, (0, 0, 0))
     if not waiting:
         return Reason.SEATED, Reason.SEATED.means

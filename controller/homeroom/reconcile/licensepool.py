@@ -234,7 +234,7 @@ class LicensePoolRoot:
         keys = await self.keys.settle(cluster, by_key, now=now)
         statuses = await asyncio.to_thread(_said, facts, outcome, key, keys, now)
         if facts.pool is not None:
-            told = told_to_teachers(by_key, dict(statuses))
+            told = told_to_teachers(by_key, dict(statuses), facts.records.values())
             place = {"namespace": key.namespace, "pool": key.name}
             await asyncio.to_thread(self.store.web.tell, told, **place, epoch=cluster.epoch)
         await at_once(cluster.write_status(objects[name], status.document()) for name, status in statuses)

@@ -318,6 +318,12 @@ class Rule(StrEnum):
         "the parent is not in the export, or was itself set aside; the last known one stays",
         "correct the parent, or add it",
     )
+    IDENTIFIER_TWICE = (
+        "or-identifier-twice",
+        Severity.VALUE,
+        "several schools have this identifier; a licence for the school unit with this code finds none of them",
+        "correct the one that is wrong, or name the school in `spec.school` of the licence",
+    )
     SCHOOL_DIFFERS = (
         "or-school-differs",
         Severity.VALUE,

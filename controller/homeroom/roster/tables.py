@@ -66,7 +66,8 @@ _ROW: Final = pl.UInt32
 SCHEMAS: Final[dict[str, pl.Schema]] = schemas(
     {
         # type: school, district, department, local, state, national or an extension
-        "orgs": {"id": pl.String, "name": pl.String, "type": pl.String, "parent": _ROW},
+        # identifier: another number of the organisation, as that of a national register of schools
+        "orgs": {"id": pl.String, "name": pl.String, "type": pl.String, "parent": _ROW, "identifier": pl.String},
         # type: gradingPeriod, semester, schoolYear, term or an extension; school_year: the year in which it ends
         "sessions": {
             "id": pl.String,

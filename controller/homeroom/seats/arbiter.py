@@ -18,9 +18,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
-from homeroom.api import Queue, Reason
+from homeroom.api import LicensePoolSpec, Queue, Reason
 
 
 class Unit(StrEnum):
@@ -42,6 +42,19 @@ class Pool:
     queue: Queue = Queue.BEST_EFFORT_FIFO
     suspended: bool = False
     one_per_unit: bool = False
+
+    @classmethod
+    def of(cls, spec: LicensePoolSpec) -> Self:
+        """The pool as it is declared."""
+        overage = spec.overage
+        return cls(
+            seats=spec.seats,
+            overage_percent=(overage.percent or 0) if overage else 0,
+            overage_seats=(overage.seats or 0) if overage else 0,
+            valid_until=spec.valid_until,
+            queue=spec.queue,
+            suspended=spec.suspend,
+        )
 
     @property
     def capacity(self) -> int:

@@ -44,8 +44,7 @@ SHEETS: Final[dict[str, Sheet]] = {
     "orgs": Sheet(
         file="orgs.csv",
         required=_words("sourcedId name type"),
-        optional=_words("parentSourcedId"),
-        ignored=_words("identifier"),
+        optional=_words("parentSourcedId identifier"),
     ),
     "sessions": Sheet(
         file="academicSessions.csv",

@@ -382,9 +382,12 @@ class _Reading:
         rows.need("name", "type")
         rows.cut("name")
         rows.choose("type", layout.ORG_TYPES)
-        rows.frame = _optional(rows.frame, ["parentSourcedId"])
+        rows.frame = _optional(rows.frame, ["parentSourcedId", "identifier"])
+        rows.cut("identifier")
+        several = (pl.col("type") == "school") & (pl.len().over("type", "identifier") > 1)
+        rows.flag(Rule.IDENTIFIER_TWICE, several & pl.col("identifier").is_not_null(), field="identifier")
         rows.set(parent=pl.col("parentSourcedId"))
-        self._accept("orgs", rows, absent={"parentSourcedId": "parent"})
+        self._accept("orgs", rows, absent={"parentSourcedId": "parent", "identifier": "identifier"})
 
     def _read_sessions(self) -> None:
         rows = self._rows("sessions", SHEETS["sessions"])

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Final
+from typing import Final, TypeVar
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -24,6 +24,8 @@ from homeroom.errors import TransientError
 from homeroom.roster.findings import SCHEMA, Findings
 from homeroom.roster.tables import SCHEMAS, Roster
 from homeroom.sources.base import CREDENTIALS, Snapshot
+
+F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
 _FINDINGS: Final = "findings"
 _CREDENTIALS: Final = "credentials"
@@ -78,7 +80,7 @@ def load(directory: Path, digest: str) -> Snapshot:
         if _checksums(place) != json.loads((place / _CHECKSUMS).read_text(encoding="utf-8")):
             raise _broken(digest)
         with ThreadPoolExecutor() as pool:  # decoding one table keeps one core busy
-            tables = pool.map(lambda name: pl.read_parquet(place / f"{name}.parquet").cast(SCHEMAS[name]), SCHEMAS)
+            tables = pool.map(lambda name: _typed(pl.read_parquet(place / f"{name}.parquet"), name), SCHEMAS)
             roster = Roster(**dict(zip(SCHEMAS, tables, strict=True)))
         findings = Findings(pl.read_parquet(place / f"{_FINDINGS}.parquet").cast(SCHEMA))
         credentials = pl.read_parquet(place / f"{_CREDENTIALS}.parquet").cast(CREDENTIALS)
@@ -98,9 +100,15 @@ def scan(directory: Path, digest: str, *tables: str) -> tuple[pl.LazyFrame, ...]
         noted = json.loads((place / _CHECKSUMS).read_text(encoding="utf-8"))
         if any(noted[name] != found for name, found in _checksums(place, tables).items()):
             raise _broken(digest)
-        return tuple(pl.scan_parquet(place / f"{name}.parquet").cast(SCHEMAS[name]) for name in tables)
+        return tuple(_typed(pl.scan_parquet(place / f"{name}.parquet"), name) for name in tables)
     except (OSError, PolarsError, ValueError, KeyError) as error:
         raise _broken(digest) from error
+
+
+def _typed(frame: F, table: str) -> F:
+    """A table as it was written, by an earlier release perhaps: what that one did not read is null."""
+    lacking = SCHEMAS[table].keys() - set(frame.collect_schema().names())
+    return frame.with_columns(pl.lit(None).alias(name) for name in lacking).select(*SCHEMAS[table]).cast(SCHEMAS[table])
 
 
 def _broken(digest: str) -> TransientError:

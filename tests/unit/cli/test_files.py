@@ -99,6 +99,46 @@ def test_fewer_seats_than_are_in_use_are_a_problem(homeroom: Homeroom, tmp_path:
     assert homeroom("validate", tree).code == 0
 
 
+def test_more_seats_than_the_whole_pool_has_are_a_problem(homeroom: Homeroom, tmp_path: Path) -> None:
+    """`ExceedsPool`, where it is committed: a typing error."""
+    tree = tmp_path / "tree"
+    shutil.copytree(TREE, tree)
+    file = tree / "licence.yaml"
+    file.write_text(LICENCE.replace("seats: 40", "seats: 9999"))
+    said = homeroom("validate", tree)
+    assert said.code == 1
+    assert f"{file}:4: spec.seats: 9,999 seats are requested and the whole pool has 100 (request less" in said.out
+
+
+def test_licences_that_do_not_fit_together_are_told_and_pass(homeroom: Homeroom, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(TREE, tree)
+    file, words = tree / "licence.yaml", "the licences of LicensePool 'seats' request 101 seats and it has 100"
+    second = LICENCE.partition("---")[0].replace("rowan", "sable").replace("seats: 40", "seats: 61")
+    file.write_text(f"{second}---\n{LICENCE}")
+    said = homeroom("validate", tree)
+    assert said.code == 0
+    assert words in said.out
+    assert json.loads(homeroom("validate", tree, "-o", "json").out)["poolsTooSmall"][0].startswith(words)
+    file.write_text(f"{second.replace('61', '60')}---\n{LICENCE}")
+    assert "LicensePool" not in homeroom("validate", tree).out
+    typo = second.replace("sable", "typo").replace("61", "9999")
+    file.write_text(f"{typo}---\n{second.replace('61', '60')}---\n{LICENCE}")
+    assert "LicensePool" not in homeroom("validate", tree).out  # it is in nobody's way
+
+
+def test_an_app_needs_the_pool_whose_seats_it_goes_by(homeroom: Homeroom, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(TREE, tree)
+    app = tree / "learningapp.yaml"
+    app.write_text(app.read_text() + "  seating: {poolRef: {name: seats}}\n")
+    said = homeroom("validate", tree)
+    assert said.code == 1
+    assert "spec.seating.poolRef.name: there is no LicensePool 'seats' in these files" in said.out
+    (tree / "licence.yaml").write_text(LICENCE)
+    assert homeroom("validate", tree).code == 0
+
+
 def test_a_licence_needs_its_pool_where_it_says_that_it_is(homeroom: Homeroom, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     shutil.copytree(TREE, tree)

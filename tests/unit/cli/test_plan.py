@@ -112,6 +112,12 @@ def test_a_licence_below_its_use_is_an_error_after_the_plan(homeroom: Homeroom, 
     assert "SchoolLicense 'rowan': 40 seats are requested and 53 are in use" in said.err
     licence.write_text(licence.read_text().replace("seats: 40", "seats: 60"))
     assert homeroom("plan", "-f", licence, *LOOK).code == 3
+    pool = "{seats: 59, timeZone: Europe/Amsterdam, unitRegistry: {type: Source, districtRef: {name: lakeside}}}"
+    head = "apiVersion: homeroom.dev/v1alpha1\nkind: LicensePool\nmetadata: {name: seats, namespace: lakeside}"
+    licence.write_text(f"{licence.read_text()}\n---\n{head}\nspec: {pool}\n")
+    said = homeroom("plan", "-f", licence, *LOOK)
+    assert said.code == 1
+    assert "SchoolLicense 'rowan': 60 seats are requested and the whole pool has 59; request less" in said.err
 
 
 @pytest.mark.usefixtures("shelf")

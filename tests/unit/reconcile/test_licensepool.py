@@ -50,8 +50,10 @@ class World(Nights):
             {"apiVersion": "homeroom.dev/v1alpha1", "kind": key.kind, "metadata": meta, "spec": dict(spec)}
         )
 
-    def licence(self, name: str, seats: int, *, school: str = "s-001", namespace: str = "lakeside", **spec: Any) -> Key:
-        """Somebody commits a licence."""
+    def licence(
+        self, name: str, seats: int, *, school: str | None = "s-001", namespace: str = "lakeside", **spec: Any
+    ) -> Key:
+        """Somebody commits a licence; `school` None: it names none, so its unit tells."""
         key = Key("SchoolLicense", namespace, name)
         wanted = {
             "poolRef": {"name": POOL.name, "namespace": POOL.namespace},
@@ -59,7 +61,7 @@ class World(Nights):
             "seats": seats,
             "access": "Automatic",
             "districtRef": {"name": "lakeside"},
-            "school": school,
+            **({"school": school} if school is not None else {}),
         }
         self._put(key, {**wanted, **spec})
         return key
@@ -295,6 +297,51 @@ async def test_a_school_that_the_records_lack_takes_nobodys_seat(world: World) -
         await world.run(POOL)
     assert world.reason(key) == "SchoolNotFound"
     assert world.seating().seats.equals(before)
+
+
+@pytest.mark.parametrize("code", ["00001", "s-001"], ids=["identifier", "source id"])
+@pytest.mark.parametrize("registry", ["Inline", "Source"])
+async def test_the_code_of_a_unit_is_the_identifier_or_the_source_id_of_its_school(
+    tmp_path: Path, code: str, registry: str
+) -> None:
+    register: dict[str, Any] = {"type": "Source", "districtRef": {"name": "lakeside"}}
+    if registry == "Inline":
+        register = {"type": "Inline", "units": [{"code": code, "name": "Rowan Hill Elementary School"}]}
+    world = await World.with_pool(tmp_path, unitRegistry=register)
+    key = world.licence("rowan", 400, school=None, schoolUnit=code)
+    await world.run(POOL)
+    assert world.granted(key) == ("Granted", 400, world.students("s-001"))
+    assert world.status(key)["unitName"] == "Rowan Hill Elementary School"
+
+
+async def test_an_identifier_of_several_schools_means_none_of_them(tmp_path: Path) -> None:
+    world = await World.with_pool(tmp_path, unitRegistry={"type": "Source", "districtRef": {"name": "lakeside"}})
+    unit = {"schoolUnit": "00001"}
+    guessed, named = world.licence("guessed", 400, school=None, **unit), world.licence("named", 400, **unit)
+    for row in world.records.rows("orgs", type="school"):
+        row["identifier"] = "00001"
+    await world.night()
+    await world.run(POOL)
+    assert world.said(guessed, "Seated").startswith(
+        "SchoolNotFound: several schools of the records have the identifier '00001': set `spec.school`"
+    )
+    assert world.granted(guessed) == ("Granted", 400, 0)
+    assert world.granted(named) == ("Granted", 400, world.students("s-001"))
+
+
+async def test_an_identifier_goes_before_a_source_id(tmp_path: Path) -> None:
+    world = await World.with_pool(tmp_path, unitRegistry={"type": "Source", "districtRef": {"name": "lakeside"}})
+    (other,) = world.records.rows("orgs", sourcedId="s-002")
+    other["identifier"] = "s-001"
+    await world.night()
+    key = world.licence("rowan", 400, school=None, schoolUnit="s-001")
+    by_key = world.licence("sable", 400, school=None, schoolUnit="s-001", access="Key")
+    await world.run(POOL)
+    assert world.status(key)["unitName"] == other["name"]
+    holders = world.store.seated(**PLACE, district="lakeside/lakeside").students
+    assert {*holders} <= {row["userSourcedId"] for row in world.enrolled("s-002")}
+    told = world.store.web.licences().row(by_predicate=pl.col("licence") == by_key.name, named=True)
+    assert told["school"] == "s-002"  # where the web service looks for teachers
 
 
 async def test_nobody_counts_of_a_namespace_that_is_not_admitted(world: World) -> None:

@@ -250,6 +250,7 @@ CASES: list[tuple[Rule, str, Make]] = [
     (Rule.ID_CHARACTERS, "a user", _add("users.csv", "u{6},,,true,bb,,Zephirine,Quorvaldsen,,,,,,,01,,,,,,s-1,\n")),
     (Rule.GRADE, "of a class", _set("classes.csv", 2, "grades", "first")),
     (Rule.SCHOOL_YEAR, "of a session", _set("academicSessions.csv", 2, "schoolYear", "26/27")),
+    (Rule.IDENTIFIER_TWICE, "of two schools", _set("orgs.csv", 4, "identifier", "0001")),
     (Rule.PARENT, "of an org", _set("orgs.csv", 3, "parentSourcedId", "d-9")),
     (Rule.SCHOOL_DIFFERS, "of an enrollment", _set("enrollments.csv", 3, "schoolSourcedId", "s-2")),
     (Rule.PRIMARY, "of an enrollment", _set("enrollments.csv", 2, "primary", "perhaps")),

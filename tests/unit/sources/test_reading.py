@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import stat
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from homeroom.demo.district import Version, generate
 from homeroom.errors import TransientError
 from homeroom.roster.findings import Severity
 from homeroom.roster.tables import SCHEMAS, ClassRole, SchoolRole
-from homeroom.sources import load, write
+from homeroom.sources import load, scan, write
 
 if TYPE_CHECKING:
     Export = Any
@@ -31,9 +33,9 @@ def test_records_become_tables(export: Export, read: Reader) -> None:
     for name, frame in roster.tables():
         assert frame.schema == SCHEMAS[name]
     assert roster.orgs.rows() == [
-        ("d-1", "Lakeside Unified", "district", None),
-        ("s-1", "Sparrow Hill", "school", 0),
-        ("s-2", "Otter Creek", "school", 0),
+        ("d-1", "Lakeside Unified", "district", None, None),
+        ("s-1", "Sparrow Hill", "school", 0, "0001"),
+        ("s-2", "Otter Creek", "school", 0, "0002"),
     ]
     assert roster.classes.rows()[2] == (
         "c-3",
@@ -171,6 +173,21 @@ def test_snapshots_survive_on_disk(export: Export, read: Reader, tmp_path: Path)
     assert stat.S_IMODE((place / "credentials.parquet").stat().st_mode) == 0o600
     others = [file for file in place.iterdir() if file.name != "credentials.parquet"]
     assert not [file for file in others if b"chalk-1" in file.read_bytes()]
+
+
+def test_a_snapshot_of_an_earlier_release_lacks_what_that_did_not_read(
+    export: Export, read: Reader, tmp_path: Path
+) -> None:
+    snapshot = read(export)
+    place = write(snapshot, tmp_path)
+    snapshot.roster.orgs.drop("identifier").write_parquet(place / "orgs.parquet")
+    sums = json.loads((place / "checksums.json").read_text())
+    sums["orgs"] = sha256((place / "orgs.parquet").read_bytes()).hexdigest()
+    (place / "checksums.json").write_text(json.dumps(sums))
+    unknown = snapshot.roster.orgs.with_columns(identifier=pl.lit(None, pl.String))
+    assert load(tmp_path, snapshot.digest).roster.orgs.equals(unknown)
+    (orgs,) = scan(tmp_path, snapshot.digest, "orgs")
+    assert orgs.collect().equals(unknown)
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed", "no table"])
