@@ -101,6 +101,10 @@ class Desired:
         settings = Settings(**{name: Allowed(values.pop(name)) for name in _SETTINGS})
         return Chat(**{**values, "type": ChatType(values["type"])}, settings=settings)
 
+    def equals(self, other: Desired) -> bool:
+        """The same rows in the same order."""
+        return all(getattr(self, name).equals(getattr(other, name)) for name in DESIRED_SCHEMAS)
+
     @classmethod
     def empty(cls) -> Desired:
         """No chats."""
