@@ -61,7 +61,8 @@ def diff(
     """Compare, and say why. What the platform cannot do is in the plan all the same: `homeroom.chats.able` has that.
 
     `before_edit`: what the policy of the last applied plan makes of the same records; given when it was edited since.
-    `over`: as in `Records`. `denied`: source ids of people who must be out. `still`: accounts of people in question.
+    `over`: as in `Records`. `denied`: source ids of people who must be out. `still`: accounts that stand still
+    (`homeroom.chats.records.in_question`), beside those that two people claim.
     """
     known = baseline or Baseline.empty()
     out = links.linked.filter(pl.col("person").is_in(list(denied)))["account"]

@@ -6,7 +6,7 @@ makes these of them. All of it is of one day: what has not begun or is over is n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -91,6 +91,17 @@ class Links:
         linked = linked.join(back, on=["person", "account"], how="anti").sort("account", "person")
         account = linked["account"]
         return cls(linked=linked, unlinked=back.sort("account", "person"), claimed=account.filter(_again(account)))
+
+
+def in_question(records: Records, links: Links, people: Collection[str]) -> pl.Series:
+    """Accounts that stand still because it is not known who somebody is: theirs, and their families' (safety row 6).
+
+    `people`: source ids. Families come and go with a child, so they would follow the wrong one.
+    """
+    rows = records.people["id"].is_in(list(people)).arg_true()
+    families = records.guardians.filter(pl.col("student").is_in(rows.implode()))["guardian"]
+    whose = pl.concat([records.people["id"].gather(families), pl.Series(list(people), dtype=pl.String)])
+    return links.linked.filter(pl.col("person").is_in(whose.implode()))["account"].unique().sort()
 
 
 def _one(links: pl.DataFrame, same: Mapping[str, str]) -> pl.DataFrame:

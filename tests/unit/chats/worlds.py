@@ -28,7 +28,7 @@ from homeroom.chats.baseline import Baseline, expected
 from homeroom.chats.desired import desired
 from homeroom.chats.diff import diff, sizes
 from homeroom.chats.policy import LIMITS, ChatRule, ChatRules
-from homeroom.chats.records import LINKS_SCHEMA, RECORDS_SCHEMAS, Links, Records
+from homeroom.chats.records import LINKS_SCHEMA, RECORDS_SCHEMAS, Links, Records, in_question
 from homeroom.plan import (
     CHANGE_SCHEMA,
     HELD_SCHEMA,
@@ -248,7 +248,6 @@ class Nights:
     state: Desired = field(default_factory=Desired.empty)
     plan: Plan = field(default_factory=lambda: Plan.of(pl.DataFrame(schema=IDENTITY_SCHEMA)))
     held: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=HELD_SCHEMA))
-    remembered: pl.DataFrame | None = None
 
     def night(
         self,
@@ -261,9 +260,10 @@ class Nights:
         edited: ChatRules | None = None,
         guarded: bool = False,
         rights: bool = False,
+        dies: bool = False,
         days: int = 1,
     ) -> Plan:
-        """One run; without `guarded` nothing is held, without `rights` gains of rights neither."""
+        """One run; nothing is held unless `guarded`, gains of rights pass without `rights`; `dies` before acting."""
         records, links = world.records(), links or linked(world)
         before_edit = None
         if edited is not None:
@@ -282,16 +282,18 @@ class Nights:
             before_edit=before_edit,
             over=records.over,
             denied=denied,
-            still=still,
+            still=in_question(records, links, still),
         )
         self.baseline = expected(self.state, actual, self.plan, before=self.baseline, now=self.now)
         passing = under(self.plan, self.rules.membership)
         judged = self.judged(actual, passing, rights=rights) if guarded or rights else None
         self.held = judged.held if judged else self.held.clear()
         made = (judged.plan if judged else passing).due
+        self.now += timedelta(days=days)
+        if dies:
+            return self.plan
         self.server.apply(made, self.state)
         self.baseline = self.baseline.settled(made, pl.DataFrame(schema=IDENTITY_SCHEMA))
-        self.now += timedelta(days=days)
         return self.plan
 
     def judged(self, actual: Actual, plan: Plan, *, rights: bool) -> Judged:
