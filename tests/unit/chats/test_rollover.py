@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import hypothesis.strategies as st
 import polars as pl
 from hypothesis import given, settings
@@ -65,22 +67,18 @@ def test_no_two_classes_have_one_chat_and_whoever_reads_on_was_mostly_there(
         for year, classes in ((27, first), (28, second), (29, third))
     ]
     lineage = NONE
-    for before, now in zip(nights, nights[1:], strict=False):
+    for before, now in pairwise(nights):
         longer = followed(lineage, before=before, now=now)
         assert longer.join(lineage, on=["class", "first"], how="anti").height == longer.height - lineage.height
         current = now.select("class").unique().join(longer, on="class", how="left")
         chats = current.select(pl.coalesce("first", "class")).to_series()
         assert chats.is_unique().all()
-        of_before = dict(
-            before.join(longer, on="class", how="left")
-            .select(pl.coalesce("first", "class"), "class")
-            .unique()
-            .iter_rows()
-        )
-        for name, chat in current.iter_rows():
-            if chat is None:
+        chat = pl.coalesce("first", "class").alias("chat")
+        of_before = dict(before.join(longer, on="class", how="left").select(chat, "class").unique().iter_rows())
+        for name, first_of in current.iter_rows():
+            if first_of is None:
                 continue
             there = set(now.filter(pl.col("class") == name)["person"])
-            was = set(before.filter(pl.col("class") == of_before[chat])["person"])
+            was = set(before.filter(pl.col("class") == of_before[first_of])["person"])
             assert 2 * len(there & was) > max(len(there), len(was))
         lineage = longer
