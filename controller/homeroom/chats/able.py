@@ -53,17 +53,14 @@ def feasible(plan: Plan, able: Capabilities) -> Feasible:
     without_chat = pl.lit(not able.create) & op.is_in(COMING) & pl.coalesce("class_key", "key").is_in(made.implode())
     by = Fallback.INVITE_BY_LINK if able.invite_link else Fallback.INVITE_BY_HAND
     # Who is not brought in has no rights yet either: they are planned when the person is there.
-    added = plan.changes.filter(member & (op == Op.CREATE.value)).select("class_key", "key")
-    later = (
-        pl.lit(not able.force_add)
-        & right
-        & op.is_in(COMING)
-        & pl.struct("class_key", "key").is_in(added.to_struct().implode())
-    )
+    pair = ["class_key", "key"]
+    added = plan.changes.filter(member & (op == Op.CREATE.value) & (not able.force_add)).select(*pair, coming=True)
+    awaited = plan.changes.select(pair).join(added, on=pair, how="left", maintain_order="left")["coming"]
+    later = pl.lit(awaited.fill_null(value=False)) & op.is_in(COMING)
     instead = (
         pl.when(without_chat)
         .then(pl.lit(Fallback.CREATE_BY_HAND.value))
-        .when(later | (pl.lit(not able.force_add) & member & op.is_in(COMING)))
+        .when(later)
         .then(pl.lit(by.value))
         .when(pl.lit(not able.remove) & member & op.is_in(LEAVING))
         .then(pl.lit(Fallback.REMOVE_BY_HAND.value))

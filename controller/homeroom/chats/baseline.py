@@ -166,7 +166,7 @@ def rows_there(actual: Actual) -> pl.DataFrame:
     rows = actual.members.filter(pl.col("account") != actual.operator)
     of = actual.chats[rows["chat"]]
     members = pl.DataFrame({"school": of["school"], "class_key": of["key"], "key": rows["account"]})
-    present = rows["state"].cast(pl.String).is_in(_PRESENT).fill_null(value=False)
+    present = rows["state"].is_in(_PRESENT).fill_null(value=False)
     return pl.concat(
         [
             _all(chats, members.filter(present), rows["administrator"].filter(present)),

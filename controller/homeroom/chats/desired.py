@@ -190,46 +190,67 @@ def _by_account(
     reasons: pl.DataFrame, records: Records, links: Links
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Members, accounts and pending, as in `DESIRED_SCHEMAS`."""
-    people = records.people.select(person="id").with_row_index("row")
-    known = links.linked.join(people, on="person")
-    claimed = known["account"].is_in(links.claimed.implode())
-    usable = known.filter(~claimed)
-    accounts = usable.select(pl.col("account").unique().sort())
-    numbers = accounts.with_row_index("number")
-    usable = usable.join(numbers, on="account", how="left").select("row", "number")
+    people, account = records.people["id"], links.linked["account"]
+    rows = people.alias("person").to_frame().with_row_index("row")
+    row = links.linked.select("person").join(rows, on="person", how="left", maintain_order="left")["row"]
+    # Links are sorted by account: the same account twice is one that two people claim.
+    first = account.ne_missing(account.shift(1))
+    sure = first & first.shift(-1, fill_value=True)
+    known = pl.DataFrame({"row": row, "number": first.cum_sum() - 1, "sure": sure}).drop_nulls("row")
+    usable, doubted = known.filter("sure"), known.filter(~pl.col("sure"))
     several = pl.col("row").is_duplicated()  # who has two accounts is there with both
     one, more = usable.filter(~several), usable.filter(several)
-    account = _lookup(one["row"], one["number"], size=people.height)
-    found = [reasons.select("chat", "why", account=account.gather(reasons["person"])).drop_nulls("account")]
+    of = _lookup(one["row"], one["number"].cast(_ROW), size=people.len())
+    found = [reasons.select("chat", "why", account=of.gather(reasons["person"])).drop_nulls("account")]
     if not more.is_empty():
-        found.append(reasons.join(more, left_on="person", right_on="row").select("chat", "why", account="number"))
-    rows = pl.concat(found)
-    code = pl.col("chat").cast(pl.UInt64) * 2**32 + pl.col("account")
-    united = rows.select(code.alias("code"), "why").group_by("code").agg(pl.col("why").bitwise_or()).sort("code")
-    why, number = pl.col("why"), (pl.col("code") % 2**32).cast(_ROW)
-    used = united.select(number.unique().sort()).to_series()
-    row = _lookup(used, pl.int_range(used.len(), dtype=_ROW, eager=True), size=accounts.height)
+        both = more.select(person="row", account=pl.col("number").cast(_ROW))
+        found.append(reasons.join(both, on="person").select("chat", "why", "account"))
+    united = _united(pl.concat(found))
+    used = _marked(united["account"], size=int(first.sum()))
+    number = used.cum_sum() - 1
     members = united.select(
-        chat=(pl.col("code") // 2**32).cast(_ROW),
-        account=row.gather(united.select(number).to_series()),
-        administrator=why >= _ADMINISTRATOR,
-        reasons=why & (_ADMINISTRATOR - 1),
+        "chat",
+        number.gather(united["account"]).cast(_ROW).alias("account"),
+        administrator=pl.col("why") >= _ADMINISTRATOR,
+        reasons=pl.col("why") & (_ADMINISTRATOR - 1),
     )
-    accounts = accounts[used]
-    linked = people["row"].is_in(usable["row"].implode())
-    doubted = people["row"].is_in(known.filter(claimed)["row"].implode())
+    accounts = account.filter(first).filter(used).to_frame()
+    linked, parked = (_marked(part["row"], size=people.len()) for part in (usable, doubted))
     lost = reasons.filter(~linked.gather(reasons["person"]))
     lost = lost.group_by("chat", "person").agg(pl.col("why").bitwise_or()).sort("chat", "person")
     state = (
-        pl.when(doubted.gather(lost["person"])).then(pl.lit(State.PARKED.value)).otherwise(pl.lit(State.UNLINKED.value))
+        pl.when(parked.gather(lost["person"])).then(pl.lit(State.PARKED.value)).otherwise(pl.lit(State.UNLINKED.value))
     )
     pending = lost.select(
         "chat",
-        person=people["person"].gather(lost["person"]),
-        administrator=why >= _ADMINISTRATOR,
+        person=people.gather(lost["person"]),
+        administrator=pl.col("why") >= _ADMINISTRATOR,
         state=state.cast(DESIRED_SCHEMAS["pending"]["state"]),
     )
     return members, accounts, pending
+
+
+def _united(rows: pl.DataFrame) -> pl.DataFrame:
+    """[chat, account, why], once for each chat and account, sorted: one sort of numbers costs less than a group-by.
+
+    Of the 64 bits of a number the reasons have 8 and the account 32, which leaves 24 for the chat: 16 million.
+    """
+    packed = rows.select(
+        (pl.col("chat").cast(pl.UInt64) * 2**32 + pl.col("account")) * 2**8 + pl.col("why")
+    ).to_series()
+    found = packed.sort().alias("packed").to_frame().select(place=pl.col("packed") // 2**8, why=pl.col("packed") % 2**8)
+    place = pl.col("place")
+    again = found.select((place == place.shift(1)).fill_null(value=False)).to_series()
+    if again.any():
+        found = found.group_by("place", maintain_order=True).agg(pl.col("why").bitwise_or())
+    return found.select(
+        chat=(place // 2**32).cast(_ROW), account=(place % 2**32).cast(_ROW), why=pl.col("why").cast(pl.UInt8)
+    )
+
+
+def _marked(rows: pl.Series, *, size: int) -> pl.Series:
+    """Boolean of length `size`, true at `rows`."""
+    return pl.repeat(value=False, n=size, dtype=pl.Boolean, eager=True).scatter(rows, values=True)
 
 
 def _lookup(at: pl.Series, values: pl.Series, *, size: int) -> pl.Series:

@@ -7,14 +7,13 @@ what people read. It may be the same in two classes, it changes, and a Cyrillic 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from typing import Final
 
 import polars as pl
 
-_DIGEST_BYTES: Final = 15  # 24 letters; a guessed collision would take 2**60 tries
+_DIGEST_BYTES: Final = 15  # 30 characters; two that are the same would take 2**60 tries
 _PREFIX: Final = "hr-"
 
 
@@ -33,8 +32,7 @@ def space_key(*, scope: str, school: str, year: int | None) -> str:
 
 
 def _key(*parts: str | int | None) -> str:
-    digest = hashlib.blake2b(json.dumps(parts).encode(), digest_size=_DIGEST_BYTES).digest()
-    return _PREFIX + base64.b32encode(digest).decode().lower()
+    return _PREFIX + hashlib.blake2b(json.dumps(parts).encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def plain(name: pl.Expr) -> pl.Expr:

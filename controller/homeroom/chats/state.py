@@ -50,9 +50,8 @@ DESIRED_SCHEMAS: Final = _schemas(
 
 ACTUAL_SCHEMAS: Final = _schemas(
     {
-        # Chats that carry our mark, and no others. key, school: from the mark; external_id: the platform's own id of
-        # the room that is in use now; a setting is null where the platform cannot tell. complete: the member list is
-        # proven complete (invariant 2)
+        # Chats that carry the mark of one policy, and no others. key, school: from the mark; external_id: of the room
+        # that is in use now; a setting is null where the platform cannot tell. complete: the member list is proven so
         "chats": {
             "key": pl.String,
             "school": pl.String,
@@ -113,7 +112,7 @@ class Desired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actual:
-    """The chats that are ours on a platform right now, read live. Columns: `ACTUAL_SCHEMAS`.
+    """The chats of one policy (`ChatRules.scope`) on a platform right now, read live. Columns: `ACTUAL_SCHEMAS`.
 
     `complete` is False when it is not proven that these are all: then nothing is made that may be there already.
     `operator`: our own account there, which is never in a plan. `unsure`: keys of chats that more than one room claims:

@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 import polars as pl
 import pytest
 from hypothesis import given, settings
-from tests.unit.chats.worlds import CAN, ROBOT, THREE, Nights, World, having, linked, pairs
+from tests.unit.chats.worlds import CAN, ROBOT, THREE, Nights, World, having, linked, pairs, wanted
 
 from homeroom.chats import Allowed, ChatType, Settings, State
 from homeroom.chats.able import Fallback, feasible
@@ -16,7 +16,7 @@ from homeroom.chats.diff import diff
 from homeroom.chats.policy import ChatRule, CreateOn, Deletion, Leave, Membership
 from homeroom.chats.records import Links
 from homeroom.chats.standing import standing
-from homeroom.plan import Cause, Guard, Kind, Op, Scope
+from homeroom.plan import CHANGE_SCHEMA, Cause, Guard, Hold, Kind, Op, Scope, Unseen, Word, review
 
 quick = settings(deadline=None, max_examples=30)
 STUDENTS = having(chats=(ChatRule(type=ChatType.CLASS_STUDENTS),))
@@ -464,6 +464,45 @@ def test_an_edit_of_the_policy_is_a_cause_of_its_own_both_ways() -> None:
     nights.night(SEVEN, edited=having(chats=(named,), deletion=Deletion.ARCHIVE))
     assert nights.causes() == {Cause.SPEC_CHANGED: 2}
     assert nights.server.room("Class 7a").settings == named.settings
+
+
+def test_what_an_edit_of_the_policy_adds_waits_for_a_word() -> None:
+    """Safety row 4: one edit, one question, and nobody sees a chat before it is answered."""
+    nights = settled_on(SEVEN, rules=STUDENTS)
+    nights.night(SEVEN, edited=having(), guarded=True)
+    assert set(nights.server.there()) == {A, B}
+    assert nights.held.select("guard", "scope").unique().rows() == [(Guard.EXPOSURE, Scope.DISTRICT)]
+
+
+def test_a_hold_of_one_chat_is_released_by_its_id_and_only_for_whom_it_was_about() -> None:
+    nights = settled_on(school(" ".join(KIDS)), rules=STUDENTS)
+    holds: tuple[Hold, ...] = ()
+
+    def night(world: World, *approvals: Word) -> None:
+        nonlocal holds
+        state, actual = wanted(world, rules=STUDENTS), nights.server.read()
+        nights.night(world, dies=True)
+        reviewed = review(
+            nights.plan,
+            holds,
+            approvals,
+            lambda _, released, sticky: nights.judged(actual, nights.plan, released=released, sticky=sticky),
+            made=pl.DataFrame(schema=CHANGE_SCHEMA),
+            unseen=Unseen(),
+            now=nights.now,
+            salt=lambda: b"0123456789abcdef",
+        )
+        holds = reviewed.holds
+        nights.server.apply(reviewed.plan, state)
+
+    night(school(" ".join(KIDS[10:])))
+    (hold,) = holds
+    assert (hold.guard, hold.scope, hold.total) == (Guard.DELETES, Scope.SCHOOL, 10)
+    assert len(nights.server.there()[A]) == 25
+    night(school(" ".join(KIDS[8:9] + KIDS[10:])), Word(name="yes", hold=hold.id, at=nights.now))
+    assert nights.server.there()[A] == {f"@{kid}" for kid in KIDS[8:9] + KIDS[10:]}
+    night(school(" ".join(KIDS[10:])))
+    assert nights.server.there()[A] == {f"@{kid}" for kid in KIDS[10:]}  # one more leaves like on any other day
 
 
 def test_a_rename_in_the_records_arrives() -> None:

@@ -296,7 +296,15 @@ class Nights:
         self.baseline = self.baseline.settled(made, pl.DataFrame(schema=IDENTITY_SCHEMA))
         return self.plan
 
-    def judged(self, actual: Actual, plan: Plan, *, rights: bool) -> Judged:
+    def judged(
+        self,
+        actual: Actual,
+        plan: Plan,
+        *,
+        rights: bool = False,
+        released: pl.DataFrame = NO_HOLDS["released"],
+        sticky: pl.DataFrame = NO_HOLDS["sticky"],
+    ) -> Judged:
         standing = Standing(
             sizes=sizes(actual, self.rules),
             recent=pl.DataFrame(schema=RECENT_SCHEMA),
@@ -305,7 +313,7 @@ class Nights:
             kinds={True, False},
             rights=rights,
         )
-        return judge(plan, standing, LIMITS, **NO_HOLDS)
+        return judge(plan, standing, LIMITS, released=released, sticky=sticky)
 
     def causes(self) -> dict[str, int]:
         """Causes of the last plan, counted."""

@@ -61,7 +61,7 @@ def chats(found: Records) -> dict[str, dict[str, bool]]:
     return of
 
 
-SCHOOL = (
+SCHOOL: tuple[Record, ...] = (
     Org("d", type="district", name="District"),
     Org("s-1", parent="d", name="Elm"),
     Session("y", begin=date(2026, 8, 1), end=date(2027, 7, 1), year=2027),
@@ -69,7 +69,12 @@ SCHOOL = (
     Class("7a", type="homeroom", title="7a", terms=("y",)),
     Class("m7", type="scheduled", title="m7", terms=("y",), course="maths"),
 )
-CHILDREN = (*(User(f"u-{n}") for n in (1, 2)), Enrolled("7a", "u-1"), Enrolled("7a", "u-2"), Enrolled("m7", "u-1"))
+CHILDREN: tuple[Record, ...] = (
+    *(User(f"u-{n}") for n in (1, 2)),
+    Enrolled("7a", "u-1"),
+    Enrolled("7a", "u-2"),
+    Enrolled("m7", "u-1"),
+)
 
 
 def test_the_chats_of_a_school_follow_from_its_records() -> None:
@@ -123,7 +128,7 @@ def test_no_role_beside_a_student_record_leads_anything() -> None:
 def test_a_section_in_its_next_year_is_another_chat_and_the_old_one_is_over() -> None:
     before = roster_of(*SCHOOL, *CHILDREN)
     first = pinned(before, NO_PINS, today=TODAY)
-    later = (
+    later: tuple[Record, ...] = (
         Session("y2", begin=date(2027, 8, 1), end=date(2028, 7, 1), year=2028),
         *(one for one in SCHOOL if not isinstance(one, Class)),
         Class("7a", type="homeroom", title="7a", terms=("y2",)),
