@@ -1,6 +1,9 @@
 """Which chats a district should have, who is in them, and what has to change: pure, no Kubernetes, no network.
 
-`words` has the closed lists, `identity` the keys of chats, `state` the frames that a platform reads and writes.
+`words` has the closed lists, `policy` what somebody wants, `records` what comes in; `desired` makes the chats that
+there should be of them (`names`, `identity`, `rollover`), in the frames of `state`, as a platform reads them too.
+`diff` compares the two with what had a reason before (`baseline`); `able` says what a platform can do of that, and
+`standing` where everybody is on the way into a chat.
 Neighbour on the same floor: `homeroom.roster`; nothing is imported from there, frames are what passes between the two.
 In words for people: docs/chats.md.
 """

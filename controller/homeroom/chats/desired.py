@@ -198,19 +198,18 @@ def _by_account(
     sure = first & first.shift(-1, fill_value=True)
     known = pl.DataFrame({"row": row, "number": first.cum_sum() - 1, "sure": sure}).drop_nulls("row")
     usable, doubted = known.filter("sure"), known.filter(~pl.col("sure"))
-    several = pl.col("row").is_duplicated()  # who has two accounts is there with both
-    one, more = usable.filter(~several), usable.filter(several)
-    of = _lookup(one["row"], one["number"].cast(_ROW), size=people.len())
+    number = usable["number"].cast(_ROW)
+    of = _lookup(usable["row"], number, size=people.len())
     found = [reasons.select("chat", "why", account=of.gather(reasons["person"])).drop_nulls("account")]
-    if not more.is_empty():
-        both = more.select(person="row", account=pl.col("number").cast(_ROW))
-        found.append(reasons.join(both, on="person").select("chat", "why", "account"))
+    more = usable.select(person="row", account=number).filter(of.gather(usable["row"]) != number)
+    if not more.is_empty():  # who has two accounts is there with both
+        found.append(reasons.join(more, on="person").select("chat", "why", "account"))
     united = _united(pl.concat(found))
     used = _marked(united["account"], size=int(first.sum()))
-    number = used.cum_sum() - 1
+    row_of = used.cum_sum() - 1
     members = united.select(
         "chat",
-        number.gather(united["account"]).cast(_ROW).alias("account"),
+        row_of.gather(united["account"]).cast(_ROW).alias("account"),
         administrator=pl.col("why") >= _ADMINISTRATOR,
         reasons=pl.col("why") & (_ADMINISTRATOR - 1),
     )

@@ -224,3 +224,8 @@ def test_one_wanted_chat_for_the_hands_that_make_it() -> None:
         state.chat("hr-nothing")
     with pytest.raises(KeyError):
         Desired.empty().chat(key)
+
+
+def test_who_has_two_accounts_is_there_with_both() -> None:
+    links = Links.of(pl.concat([linked(SEVEN).linked, pairs([("tom", "@tom2"), ("nobody", "@x")])]))
+    assert members(wanted(SEVEN, links))["7a students"] == {"@ann": False, "@bob": False, "@tom": True, "@tom2": True}
