@@ -3,7 +3,7 @@
 A class of next year is another class, with another chat, unless the policy says `FollowClass`. Then it takes over the
 chat of the class of which most of its students come, if most students of that one are in it: two classes that swap
 their names, a new first class with last year's name or the source id of last year's, take over nothing (E8, safety
-row 15). What is decided once stays.
+row 15). What is decided once stays, until a class that was gone comes back.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Final
 import polars as pl
 
 from homeroom.chats.desired import LINEAGE
+
+_AGAIN: Final = "@again"
 
 LEARNERS: Final = pl.Schema({"class": pl.String, "school": pl.String, "person": pl.String})
 """Who learns in which homeroom: Homeroom's id of the class, source ids of school and student."""
@@ -39,7 +41,10 @@ def followed(lineage: pl.DataFrame, *, before: pl.DataFrame, now: pl.DataFrame) 
     )
     first = pairs.join(lineage, left_on="class_old", right_on="class", how="left")
     found = first.select("class", first=pl.col("first").fill_null(pl.col("class_old")))
-    # A chat that a class has already is not given to a second one.
-    taken = lineage.join(now, on="class", how="semi")
-    found = found.join(taken, on="first", how="anti").join(now, left_on="first", right_on="class", how="anti")
-    return pl.concat([lineage, found.cast(LINEAGE)]).unique("class", keep="first", maintain_order=True).sort("class")
+    longer = pl.concat([lineage, found.cast(LINEAGE)])
+    # Who comes back when another class has their chat begins one of their own.
+    back = now.select("class").unique().join(before, on="class", how="anti").join(found, on="class", how="anti")
+    back = back.join(lineage, on="class", how="left").with_columns(pl.col("first").fill_null(pl.col("class")))
+    lost = back.join(longer, on="first", suffix="_now").filter(pl.col("class") != pl.col("class_now"))
+    anew = lost.select("class", pl.col("first") + _AGAIN).unique()
+    return pl.concat([longer.join(anew, on="class", how="anti"), anew]).sort("class")

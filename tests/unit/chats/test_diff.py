@@ -176,6 +176,29 @@ def test_an_unproven_list_removes_nobody_and_brings_newcomers_only() -> None:
     assert nights.server.there()[A] == {"@ann", "@new"}
 
 
+def test_an_unproven_list_in_between_gives_nobody_a_reason() -> None:
+    nights = settled_on(SEVEN)
+    room = nights.server.room(A)
+    room.complete = False
+    room.people["@x"] = State.JOINED
+    assert nights.night(SEVEN).empty
+    room.complete = True
+    nights.night(SEVEN)
+    assert nights.causes() == {Cause.INTRUDER: 1}
+
+
+def test_nothing_is_remembered_of_a_chat_that_ended_and_is_gone() -> None:
+    nights = settled_on(SEVEN)
+    later = replace(SEVEN, homerooms={"7b": "cid kim*"}, over={"7a": True})
+    nights.night(later)
+    assert nights.baseline is not None
+    assert not nights.baseline.kept.is_empty()
+    there = set(nights.state.chats["key"])
+    nights.server.rooms = {key: room for key, room in nights.server.rooms.items() if key in there}
+    assert nights.night(later).empty
+    assert nights.baseline.kept.is_empty()
+
+
 def test_chats_that_may_be_there_are_not_made_again() -> None:
     nights = Nights()
     nights.server.complete = False
