@@ -15,8 +15,8 @@ from homeroom.plan import Guard
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-HOLDS, SAFETY, REQUIREMENTS, WEB = (
-    (DOCS / name).read_text() for name in ("holds.md", "safety.md", "requirements.md", "web.md")
+HOLDS, SAFETY, REQUIREMENTS, CHATS, WEB = (
+    (DOCS / f"{name}.md").read_text() for name in ("holds", "safety", "requirements", "chats-requirements", "web")
 )
 
 
@@ -37,7 +37,7 @@ def rows(page: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-@pytest.mark.parametrize("page", [SAFETY, REQUIREMENTS, WEB], ids=["safety", "requirements", "web"])
+@pytest.mark.parametrize("page", [SAFETY, REQUIREMENTS, CHATS, WEB], ids=["safety", "requirements", "chats", "web"])
 def test_every_test_that_is_named_is_there(page: str) -> None:
     named = re.findall(r"`([^`]*)::([^`]*)`", page)
     assert named
@@ -58,8 +58,13 @@ def test_every_test_that_is_named_is_there(page: str) -> None:
             ],
             "Later",
         ),
+        (
+            CHATS,
+            [f"{letter}{n}" for letter, last in (("R", 39), ("B", 25), ("E", 10)) for n in range(1, last + 1)],
+            "Later",
+        ),
     ],
-    ids=["safety", "requirements"],
+    ids=["safety", "requirements", "chats"],
 )
 def test_every_row_has_a_test_or_says_what_is_missing(page: str, wanted: list[str], later: str) -> None:
     found = [row for row in rows(page) if row[-1] != "tests"]

@@ -6,7 +6,7 @@ word first, `hold` keeps that until the word is given, `clock` says whether time
 `homeroom.roster.diff` makes plans, `homeroom.reconcile.executor` carries them out.
 """
 
-from homeroom.plan.change import COMING, LEAVING, PERSONAL, Cause, Change, Kind, Op, Outcome, Result, Role
+from homeroom.plan.change import COMING, LEAVING, PERSONAL, PLACES, Cause, Change, Kind, Op, Outcome, Result, Role
 from homeroom.plan.clock import Noted, doubted_since
 from homeroom.plan.guard import (
     CHANGE,
@@ -52,6 +52,7 @@ __all__ = [
     "LEAVING",
     "MOMENT",
     "PERSONAL",
+    "PLACES",
     "PLAN_SCHEMA",
     "RECENT_SCHEMA",
     "SIZES_SCHEMA",

@@ -17,12 +17,16 @@ class Kind(StrEnum):
     SCHOOL = "School"
     PERSON = "Person"  # an account of one person in one school: a target may hold one per school
     CLASS = "Class"
-    MEMBERSHIP = "Membership"  # of a person in a class
-    RIGHT = "Right"  # administrator of a school
+    CHAT = "Chat"
+    MEMBERSHIP = "Membership"  # of a person in a class, or of an account in a chat
+    RIGHT = "Right"  # administrator of a school, or of a chat
 
 
 PERSONAL: Final = (Kind.PERSON.value, Kind.MEMBERSHIP.value, Kind.RIGHT.value)
-"""Kinds whose `key` is the source id of a person."""
+"""Kinds whose `key` is the source id of a person, in chats the account."""
+
+PLACES: Final = (Kind.CLASS.value, Kind.CHAT.value)
+"""Kinds whose `key` is the `class_key` of those who are in it."""
 
 
 class Op(StrEnum):
@@ -36,7 +40,7 @@ class Op(StrEnum):
     RESTORE = "Restore"
     UPDATE = "Update"
     REMOVE = "Remove"  # memberships and rights only
-    ARCHIVE = "Archive"  # classes only
+    ARCHIVE = "Archive"  # classes and chats only
     SUSPEND = "Suspend"  # persons only
 
     @property
@@ -74,6 +78,8 @@ class Cause(StrEnum):
     SHARING_CHANGED = "SharingChanged"  # an edit of the rules in Git brought it in, or put it out
     SPEC_CHANGED = "SpecChanged"  # an edit of the app in Git asks for it
     SEATS_CHANGED = "SeatsChanged"  # the student was given a seat of the app's pool, or has none any more
+    LINKED = "Linked"  # somebody with a reason to be in a chat has said which account is theirs
+    UNLINKED = "Unlinked"  # and has taken that back: out at once
     DRIFT = "Drift"  # somebody changed in the target what we had applied: put back
     INTRUDER = "Intruder"  # somebody is in a managed class or school role and never had a reason: out
     FIRST_SYNC = "FirstSync"  # nothing was ever applied to this app
@@ -92,6 +98,9 @@ class Change:
     Class       class id      -            -          name
     Membership  person id     class id     L. or C.   -
     Right       person id     -            Admin.     -
+    Chat        chat key      -            -          name (settings and the rest: `homeroom.chats.state.Chat`)
+    Membership  account       chat key     -          -
+    Right       account       chat key     Admin.     -
     ==========  ============  ===========  =========  =======================================
     """
 

@@ -16,7 +16,7 @@ and `sticky` are its memory. Intruders, repairs and additions of the records are
 guard              what it judges, and against what
 =================  ==========================================================================================
 `Deletes`          removals: per school and per kind of thing, then what is left of them in the whole district
-`ClassShrink`      removals of members, per class
+`ClassShrink`      removals of members, per class or chat
 `Moves`            removals of members who get another class in the same plan, per school
 `Updates`          renames that the records ask for, per school and kind
 `ScopeEdit`        removals that follow from an edit in Git: above the floor always
@@ -42,7 +42,7 @@ from typing import Final
 
 import polars as pl
 
-from homeroom.plan.change import COMING, LEAVING, Cause, Kind, Op
+from homeroom.plan.change import COMING, LEAVING, PLACES, Cause, Kind, Op
 from homeroom.plan.plan import IDENTITY, IDENTITY_SCHEMA, Plan
 
 
@@ -68,7 +68,7 @@ class Scope(StrEnum):
 
     DISTRICT = "District"
     SCHOOL = "School"
-    CLASS = "Class"
+    CLASS = "Class"  # or one chat
     PERSON = "Person"  # a question about who somebody is
 
 
@@ -112,9 +112,9 @@ WINDOW_DAYS: Final = 7
 
 EDITS: Final = [Cause.SHARING_CHANGED.value, Cause.SPEC_CHANGED.value]
 """Causes that lie in Git."""
-_AT_ONCE: Final = [Cause.INTRUDER.value, Cause.DENIED.value]
-_ENDING: Final = pl.col("op").is_in(LEAVING) & pl.col("kind").is_in([Kind.CLASS.value, Kind.PERSON.value])
-"""A class or an account comes to its end."""
+_AT_ONCE: Final = [Cause.INTRUDER.value, Cause.DENIED.value, Cause.UNLINKED.value]
+_ENDING: Final = pl.col("op").is_in(LEAVING) & pl.col("kind").is_in([*PLACES, Kind.PERSON.value])
+"""A class, a chat or an account comes to its end."""
 _LEVELS: Final = {
     Scope.CLASS: ["kind", "school", "class_key"],
     Scope.SCHOOL: ["kind", "school"],
@@ -447,7 +447,10 @@ def _tied(rows: pl.DataFrame) -> pl.DataFrame:
     where = ["guard", "scope", "place"]
     ties = pl.concat(
         [
-            held.select(pl.lit(Kind.CLASS.value).alias("kind"), "school", pl.col("class_key").alias("key"), *where),
+            *(
+                held.select(pl.lit(place).alias("kind"), "school", pl.col("class_key").alias("key"), *where)
+                for place in PLACES
+            ),
             held.select(pl.lit(Kind.PERSON.value).alias("kind"), "school", "key", *where),
         ]
     ).unique(["kind", "school", "key"], keep="first", maintain_order=True)
@@ -480,7 +483,7 @@ def _waiting(rows: pl.DataFrame) -> pl.Series:
     parents = pl.concat([stopped.filter(coming), late])
     schools = parents.filter(pl.col("kind") == Kind.SCHOOL.value).select("school")
     people = parents.filter(pl.col("kind") == Kind.PERSON.value).select("school", "key")
-    classes = parents.filter(pl.col("kind") == Kind.CLASS.value).select("school", class_key="key")
+    classes = parents.filter(pl.col("kind").is_in(PLACES)).select("school", class_key="key")
     added = free.filter(coming)
     orphans = pl.concat(
         [
@@ -503,7 +506,7 @@ def _waiting(rows: pl.DataFrame) -> pl.Series:
     closed = pl.concat(
         [
             ending.filter(pl.col("kind") == Kind.PERSON.value).join(kept, on=["school", "key"], how="semi"),
-            ending.filter(pl.col("kind") == Kind.CLASS.value).join(
+            ending.filter(pl.col("kind").is_in(PLACES)).join(
                 kept, left_on=["school", "key"], right_on=["school", "class_key"], how="semi"
             ),
         ]

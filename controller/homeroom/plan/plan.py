@@ -60,11 +60,15 @@ _ORDER: Final = (
     (Kind.CLASS, Op.RESTORE),
     (Kind.CLASS, Op.CREATE),
     (Kind.CLASS, Op.UPDATE),
+    (Kind.CHAT, Op.RESTORE),
+    (Kind.CHAT, Op.CREATE),
+    (Kind.CHAT, Op.UPDATE),
     (Kind.MEMBERSHIP, Op.CREATE),
     (Kind.RIGHT, Op.CREATE),
     (Kind.RIGHT, Op.REMOVE),
     (Kind.MEMBERSHIP, Op.REMOVE),
     (Kind.CLASS, Op.ARCHIVE),
+    (Kind.CHAT, Op.ARCHIVE),
     (Kind.PERSON, Op.SUSPEND),
 )
 

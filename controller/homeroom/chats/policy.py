@@ -1,0 +1,113 @@
+"""What somebody wants of the chats of a district's schools, free of Kubernetes: frozen, checked when made.
+
+Neighbours: `words` (the closed lists), `desired` (reads all of it but `leave`, `membership` and `deletion`, which are
+about what is there: `diff`, `able`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from homeroom.api.schoollicense import Language
+from homeroom.chats import names
+from homeroom.chats.words import ChatType, Settings
+from homeroom.errors import InvalidSpecError
+from homeroom.plan import Limits
+
+
+class Part(StrEnum):
+    """Who is in a subject chat beside its teachers (R16)."""
+
+    STUDENTS = "Students"
+    PARENTS = "Parents"
+
+
+class CreateOn(StrEnum):
+    """When a subject chat comes to be (R14)."""
+
+    FIRST_CALL = "FirstCall"
+    ENROLLMENT = "Enrollment"
+
+
+class Membership(StrEnum):
+    """Whether people are taken out. `AddOnly` still takes rights, and who is denied or unlinked (`able.under`)."""
+
+    MANAGED = "Managed"
+    ADD_ONLY = "AddOnly"
+
+
+class Leave(StrEnum):
+    """What becomes of somebody who left by choice."""
+
+    REJOIN = "Rejoin"
+    RESPECT = "Respect"
+
+
+class RollOver(StrEnum):
+    """Which chat next year's class has. `homeroom.chats.rollover` says which class follows which."""
+
+    NEW_CHAT_EACH_YEAR = "NewChatEachYear"
+    FOLLOW_CLASS = "FollowClass"
+
+
+class Deletion(StrEnum):
+    """What becomes of a chat that ends. Nothing is ever purged here."""
+
+    RETAIN = "Retain"  # it stays as it is, with whom it had
+    ARCHIVE = "Archive"  # nobody is left in it, and nobody can write
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRule:
+    """One type of chats. `name`: a template, None: by the language. Raises InvalidSpecError."""
+
+    type: ChatType
+    name: str | None = None
+    settings: Settings = field(default_factory=Settings)
+    members: frozenset[Part] = frozenset(Part)
+    create_on: CreateOn = CreateOn.FIRST_CALL
+
+    def __post_init__(self) -> None:
+        """Refuse what would fight the records, and names that say nothing."""
+        if self.name is not None:
+            names.check(self.name, of=self.type)
+        if self.settings != self.settings.with_members_from_records():
+            raise InvalidSpecError(
+                f"settings of the chat type {self.type}: `invite` and `appoint` must be Owner; members and "
+                "administrators of these chats come from the records, and who is brought in by hand is taken out"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatRules:
+    """One policy. Raises InvalidSpecError.
+
+    `scope`: who owns its chats, in words that no other owner has. `schools`: source ids, None: all. `protected`:
+    accounts (bots, support) that are never taken out, nor are their rights.
+    """
+
+    scope: str
+    chats: tuple[ChatRule, ...]
+    schools: frozenset[str] | None = None
+    language: Language = Language.ENGLISH
+    membership: Membership = Membership.MANAGED
+    leave: Leave = Leave.REJOIN
+    roll_over: RollOver = RollOver.NEW_CHAT_EACH_YEAR
+    deletion: Deletion = Deletion.RETAIN
+    protected: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """A type twice would be two wishes for one chat."""
+        types = [rule.type for rule in self.chats]
+        if len(set(types)) < len(types):
+            raise InvalidSpecError("`chats`: a type of chats stands there twice; say once what you want of it")
+
+    def name_of(self, rule: ChatRule) -> str:
+        """The template of the names of the chats of a rule."""
+        return rule.name if rule.name is not None else names.DEFAULTS[self.language][rule.type]
+
+
+LIMITS: Final = Limits(deletes=25, class_shrink=25, additions=25, ignore_below=5)
+"""The guards of chats: a quarter, as Peribolos has it; Clever's tenth is for whole schools of accounts."""

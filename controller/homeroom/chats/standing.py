@@ -1,0 +1,38 @@
+"""Where everybody with a reason to be in a chat stands on the way into it: counts per chat, for people to read.
+
+Nobody is named: who is not linked yet is shown to a chat's administrators only (R13), from `Desired.pending`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from homeroom.chats.baseline import code, numbered
+from homeroom.chats.state import Actual, Desired
+from homeroom.chats.words import State
+
+_COLUMNS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
+    "key": pl.String,
+    "school": pl.String,
+    "state": pl.Enum(State),
+    "people": pl.UInt32,
+}
+STANDING: Final = pl.Schema(_COLUMNS)
+"""How many are in which state, per chat; without zeros. Linked people count as accounts, the others as people."""
+
+
+def standing(desired: Desired, actual: Actual) -> pl.DataFrame:
+    """Columns `STANDING`, sorted. A chat that is not there has everybody waiting."""
+    chat = numbered(actual.chats["key"], desired.chats["key"]).gather(actual.members["chat"])
+    account = numbered(actual.members["account"], desired.accounts["account"])
+    numbers = pl.DataFrame({"chat": chat, "account": account})
+    there = numbers.select(code=code(pl.col("chat"), pl.col("account"))).with_columns(actual.members["state"])
+    wanted = desired.members.select("chat", code=code(pl.col("chat"), pl.col("account")))
+    found = wanted.join(there.drop_nulls().unique("code"), on="code", how="left")
+    linked = found.select("chat", pl.col("state").fill_null(State.LINKED.value))
+    counts = pl.concat([linked, desired.pending.select("chat", "state")]).group_by("chat", "state").agg(people=pl.len())
+    of = desired.chats.select("key", "school").with_row_index("chat")
+    rows = counts.join(of, on="chat").select(pl.col(name).cast(dtype) for name, dtype in STANDING.items())
+    return rows.sort("key", "state")
