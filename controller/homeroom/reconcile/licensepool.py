@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import ClassVar, Final
 from zoneinfo import ZoneInfo
@@ -138,7 +138,7 @@ class LicensePoolRoot:
             register_problem=problem,
             records=records,
         )
-        outcome = await self._apply(run.key, run.cluster, facts, licences, now=now)
+        facts, outcome = await self._apply(run.key, run.cluster, facts, licences, now=now)
         status, reason, message, ending = said_of_pool(run.resource, facts, outcome, now=now)
         self.metrics.seats(
             run.key, capacity=status.capacity, granted=status.granted, used=status.used, demand=status.demand
@@ -212,18 +212,27 @@ class LicensePoolRoot:
 
     async def _apply(
         self, key: Key, cluster: Cluster, facts: Facts, licences: Sequence[Object], *, now: datetime
-    ) -> Outcome:
-        """Decide; mark whom deletion takes something from; store; let go of who is deleted; tell them all."""
-        outcome = await asyncio.to_thread(decide, facts)
+    ) -> tuple[Facts, Outcome]:
+        """Decide; mark whom deletion takes something from; store; let go of who is deleted; tell them all.
+
+        The facts, without licences that were deleted meanwhile, and what came of them.
+        """
         objects = {licence_id(*key_of(obj)[1:]): obj for obj in licences}
-        by_key = [] if facts.pool is None else _by_key(facts)
-        keyed = await self._revoke(facts, outcome, now=now, epoch=cluster.epoch)
-        holding = outcome.holding | keyed | {licence_id(each.metadata.namespace, each.metadata.name) for each in by_key}
-        await at_once(
-            cluster.set_finalizer(objects[name], present=True)
-            for name in sorted(holding & objects.keys())
-            if not _carries(objects[name])
-        )
+        while True:
+            outcome = await asyncio.to_thread(decide, facts)
+            by_key = [] if facts.pool is None else _by_key(facts)
+            keyed = await self._revoke(facts, outcome, now=now, epoch=cluster.epoch)
+            holding = (
+                outcome.holding | keyed | {licence_id(each.metadata.namespace, each.metadata.name) for each in by_key}
+            )
+            unmarked = {name: objects[name] for name in sorted(holding & objects.keys()) if not _carries(objects[name])}
+            await at_once(cluster.set_finalizer(obj, present=True) for obj in unmarked.values())
+            went = {name for name, obj in unmarked.items() if not _carries(cluster.get(key_of(obj)))}
+            if not went:
+                break
+            # Deleted before it was marked: nobody tells us again, and its students would keep seats of no licence.
+            left = [each for each in facts.licences if each.id not in went]
+            facts = replace(facts, licences=left, gone={*facts.gone, *went})
         if not outcome.after.equals(facts.before):
             await self._save(key, cluster, outcome.after)
         await at_once(
@@ -237,11 +246,11 @@ class LicensePoolRoot:
             told = told_to_teachers(by_key, dict(statuses), facts.records.values())
             place = {"namespace": key.namespace, "pool": key.name}
             await asyncio.to_thread(self.store.web.tell, told, **place, epoch=cluster.epoch)
-        await at_once(cluster.write_status(objects[name], status.document()) for name, status in statuses)
+        await _tell(cluster, [(objects[name], status) for name, status in statuses])
         for name, state in keys.items():
             if state.fresh:
                 cluster.enqueue(Key("SchoolLicense", *name.split("/", 1)))  # to be mailed
-        return outcome
+        return facts, outcome
 
     async def _save(self, key: Key, cluster: Cluster, seating: Seating) -> None:
         await asyncio.to_thread(
@@ -260,6 +269,21 @@ class LicensePoolRoot:
             licences = [LicenceName(*name.split("/", 1)) for name in sorted(over)]
             await asyncio.to_thread(self.store.licences.revoke, licences, at=now, epoch=epoch)
         return frozenset(keyed - over)
+
+
+async def _tell(cluster: Cluster, said: Sequence[tuple[Object, SchoolLicenseStatus]]) -> None:
+    """Tell what is to be said of each; first who has fewer seats than before.
+
+    So at no moment the licences show more seats than the pool has, whoever adds them up. Therefore that is told also of
+    one that somebody is editing.
+    """
+    fewer = [status.granted < (obj.get("status") or {}).get("granted", 0) for obj, status in said]
+    for first, always in ((True, ("granted", "used")), (False, ())):
+        await at_once(
+            cluster.write_status(obj, status.document(), always=always)
+            for (obj, status), is_fewer in zip(said, fewer, strict=True)
+            if is_fewer is first
+        )
 
 
 def _said(
@@ -304,8 +328,8 @@ def _gone(objects: Iterable[Object]) -> frozenset[str]:
     return frozenset(licence_id(*key_of(obj)[1:]) for obj in objects if obj["metadata"].get("deletionTimestamp"))
 
 
-def _carries(obj: Object) -> bool:
-    return FINALIZER in obj["metadata"].get("finalizers", ())
+def _carries(obj: Object | None) -> bool:
+    return obj is not None and FINALIZER in obj["metadata"].get("finalizers", ())
 
 
 def _look(
