@@ -19,7 +19,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -241,12 +241,12 @@ class LicensePoolRoot:
             if _carries(obj) and name not in holding
         )
         keys = await self.keys.settle(cluster, by_key, now=now)
-        statuses = await asyncio.to_thread(_said, facts, outcome, key, keys, now)
+        news, said_by_key = await asyncio.to_thread(_said, facts, outcome, objects, pool=key, keys=keys, now=now)
         if facts.pool is not None:
-            told = told_to_teachers(by_key, dict(statuses), facts.records.values())
+            told = told_to_teachers(by_key, said_by_key, facts.records.values())
             place = {"namespace": key.namespace, "pool": key.name}
             await asyncio.to_thread(self.store.web.tell, told, **place, epoch=cluster.epoch)
-        await _tell(cluster, [(objects[name], status) for name, status in statuses])
+        await _tell(cluster, news)
         for name, state in keys.items():
             if state.fresh:
                 cluster.enqueue(Key("SchoolLicense", *name.split("/", 1)))  # to be mailed
@@ -271,26 +271,43 @@ class LicensePoolRoot:
         return frozenset(keyed - over)
 
 
-async def _tell(cluster: Cluster, said: Sequence[tuple[Object, SchoolLicenseStatus]]) -> None:
-    """Tell what is to be said of each; first who has fewer seats than before.
+async def _tell(cluster: Cluster, news: Sequence[tuple[Object, Mapping[str, Any]]]) -> None:
+    """Write the statuses of licences; first of those who have fewer seats than before.
 
     So at no moment the licences show more seats than the pool has, whoever adds them up. Therefore that is told also of
     one that somebody is editing.
     """
-    fewer = [status.granted < (obj.get("status") or {}).get("granted", 0) for obj, status in said]
+    fewer = [status["granted"] < (obj.get("status") or {}).get("granted", 0) for obj, status in news]
     for first, always in ((True, ("granted", "used")), (False, ())):
         await at_once(
-            cluster.write_status(obj, status.document(), always=always)
-            for (obj, status), is_fewer in zip(said, fewer, strict=True)
+            cluster.write_status(obj, status, always=always)
+            for (obj, status), is_fewer in zip(news, fewer, strict=True)
             if is_fewer is first
         )
 
 
 def _said(
-    facts: Facts, outcome: Outcome, pool: Key, keys: Mapping[str, KeyState], now: datetime
-) -> list[tuple[str, SchoolLicenseStatus]]:
-    """What each licence says; takes a second for thousands of them."""
-    return [(each.id, status) for each, status in said_of_licences(facts, outcome, pool=pool, now=now, keys=keys)]
+    facts: Facts,
+    outcome: Outcome,
+    objects: Mapping[str, Object],
+    *,
+    pool: Key,
+    keys: Mapping[str, KeyState],
+    now: datetime,
+) -> tuple[list[tuple[Object, Mapping[str, Any]]], dict[str, SchoolLicenseStatus]]:
+    """What is news of licences, as their status shall be; and all that those with a key say, by id.
+
+    Takes a second for thousands of them, and keeps of those without news nothing.
+    """
+    news: list[tuple[Object, Mapping[str, Any]]] = []
+    keyed = {}
+    for each, status in said_of_licences(facts, outcome, pool=pool, now=now, keys=keys):
+        if each.id in keys:
+            keyed[each.id] = status
+        document = status.document()
+        if document != objects[each.id].get("status"):
+            news.append((objects[each.id], document))
+    return news, keyed
 
 
 def _by_key(facts: Facts) -> list[SchoolLicense]:
