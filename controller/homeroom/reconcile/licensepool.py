@@ -16,7 +16,7 @@ who holds a seat, and is woken when that changes).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, ClassVar, Final
@@ -246,7 +246,7 @@ class LicensePoolRoot:
             told = told_to_teachers(by_key, said_by_key, facts.records.values())
             place = {"namespace": key.namespace, "pool": key.name}
             await asyncio.to_thread(self.store.web.tell, told, **place, epoch=cluster.epoch)
-        await _tell(cluster, news)
+        await _tell(cluster, [*_emptied(cluster, [objects[name] for name in facts.gone & objects.keys()]), *news])
         for name, state in keys.items():
             if state.fresh:
                 cluster.enqueue(Key("SchoolLicense", *name.split("/", 1)))  # to be mailed
@@ -284,6 +284,15 @@ async def _tell(cluster: Cluster, news: Sequence[tuple[Object, Mapping[str, Any]
             for (obj, status), is_fewer in zip(news, fewer, strict=True)
             if is_fewer is first
         )
+
+
+def _emptied(cluster: Cluster, gone: Iterable[Object]) -> Iterator[tuple[Object, Mapping[str, Any]]]:
+    """What is news of licences that are revoked, and still there: finalizers of others keep them, as Argo CD's does."""
+    for obj in gone:
+        live = cluster.get(key_of(obj)) or {}
+        status = live.get("status") or {}
+        if status.get("granted") and {*live["metadata"].get("finalizers", ())} - {FINALIZER}:
+            yield live, {**status, "granted": 0, "used": 0}
 
 
 def _said(

@@ -669,3 +669,17 @@ async def test_a_licence_that_goes_while_it_is_decided_holds_nobodys_seat(world:
     await world.run(POOL)
     assert world.seating().seats.is_empty()
     assert world.status(POOL)["used"] == 0
+
+
+async def test_a_revoked_licence_that_others_keep_shows_no_seats(world: World) -> None:
+    """Argo CD deletes in the foreground: its finalizer stays longer than ours."""
+    key, other = world.licence("a", 700, school="s-999"), world.licence("b", 400, school="s-999")
+    await world.run(POOL)
+    told = Told(world)
+    meta = {"deletionTimestamp": world.now.isoformat(), "finalizers": ["foregroundDeletion"]}
+    obj = world.cluster.objects[key]
+    world.cluster.objects[key] = {**obj, "metadata": {**obj["metadata"], **meta}}
+    await world.run(POOL)
+    assert (world.status(key)["granted"], world.status(other)["granted"]) == (0, 400)
+    assert told.most <= 1000
+    assert await world.again() == 0
