@@ -11,16 +11,12 @@ PLACE = ("homeroom.dev", "v1alpha1")
 LOCK = asyncio.Lock()
 POOLS: dict[tuple[str, str], int] = {}
 CLAIMS: dict[tuple[str, str], dict[str, int]] = {}  # of each pool, what every licence was granted
-WRITTEN: dict[tuple[str, str], tuple[int, int]] = {}
+GIVEN: dict[tuple[str, str], int] = {}  # of each pool, all that together
 
 
 @kopf.on.login()
 def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
     return kopf.login_with_kubeconfig(**kwargs)
-
-
-def free(pool: tuple[str, str]) -> int:
-    return POOLS.get(pool, 0) - sum(CLAIMS.get(pool, {}).values())
 
 
 @kopf.on.startup()
@@ -46,25 +42,28 @@ async def licence(
     if key not in POOLS:
         raise kopf.TemporaryError("the pool is not known yet", delay=1)
     async with LOCK:
-        claims = CLAIMS.setdefault(key, {})
-        had = claims.pop(str(name), status.get("granted", 0))
-        claims[str(name)] = spec["seats"] if spec["seats"] <= free(key) else had
-        granted = claims[str(name)]
+        claims, given = CLAIMS.setdefault(key, {}), GIVEN.get(key, 0)
+        had = claims.get(str(name), 0)
+        fits = given - had + spec["seats"] <= POOLS[key]
+        granted = spec["seats"] if fits else status.get("granted", 0)
+        claims[str(name)], GIVEN[key] = granted, given - had + granted
     if status.get("granted") != granted:
         patch.status["granted"] = granted
 
 
 @kopf.on.delete(*PLACE, "schoollicenses", optional=True)
 async def revoked(namespace: str | None, name: str | None, spec: kopf.Spec, **_: object) -> None:
+    key = (str(namespace), spec["poolRef"]["name"])
     async with LOCK:
-        CLAIMS.get((str(namespace), spec["poolRef"]["name"]), {}).pop(str(name), None)
+        GIVEN[key] = GIVEN.get(key, 0) - CLAIMS.get(key, {}).pop(str(name), 0)
 
 
 @kopf.timer(*PLACE, "licensepools", interval=1)
 async def totals(namespace: str | None, name: str | None, status: kopf.Status, patch: kopf.Patch, **_: object) -> None:
-    claims = CLAIMS.get((str(namespace), str(name)), {})
-    if (status.get("granted"), status.get("licenses")) != (sum(claims.values()), len(claims)):
-        patch.status.update({"granted": sum(claims.values()), "licenses": len(claims)})
+    key = (str(namespace), str(name))
+    now = {"granted": GIVEN.get(key, 0), "licenses": len(CLAIMS.get(key, {}))}
+    if {field: status.get(field) for field in now} != now:
+        patch.status.update(now)
 
 
 if __name__ == "__main__":
