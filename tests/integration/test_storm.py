@@ -99,7 +99,6 @@ class Version:
     school: str
     granted: int
     used: int
-    capacity: int
     gone: bool
 
     @classmethod
@@ -117,7 +116,6 @@ class Version:
             school=spec.get("school", ""),
             granted=status.get("granted", 0),
             used=status.get("used", 0),
-            capacity=status.get("capacity", 0),
             gone=event["type"] == "DELETED",
         )
 
@@ -147,11 +145,11 @@ class History:
         found: list[str] = []
         licences: dict[str, Version] = {}
         seats: dict[int, int] = {}
-        observed, capacity, granted, used = -1, 0, 0, 0
+        observed, granted, used = -1, 0, 0
         taken: Counter[str] = Counter()
         for now in sorted(self.versions, key=lambda version: version.revision):
             if now.kind == "LicensePool":
-                seats[now.generation], observed, capacity = now.seats, now.observed, now.capacity
+                seats[now.generation], observed = now.seats, now.observed
             else:
                 before = licences.pop(now.uid, None)
                 if before is not None:
@@ -162,7 +160,7 @@ class History:
                     granted, used = granted + now.granted, used + now.used
             if now.used > now.granted and now.kind == "SchoolLicense":
                 found.append(f"{now.revision}: {now.name} has {now.used} seats in use, and only {now.granted} granted")
-            most = max([capacity, *(number for generation, number in seats.items() if generation >= observed)])
+            most = max((number for generation, number in seats.items() if generation >= observed), default=0)
             if granted > max(most, used):
                 found.append(f"{now.revision}: {granted} seats are granted of {most}, {used} in use ({now.name})")
         found += [
