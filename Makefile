@@ -23,7 +23,7 @@ help:  ## what there is to make
 	$(V)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help .venv lint servers test unit integration histories demo bench crds lock
+.PHONY: help .venv lint servers test unit integration histories storm demo bench crds lock
 .venv: .venv/stamp  ## the virtual environment
 
 lint: .venv/stamp  ## style, types, layers
@@ -46,6 +46,9 @@ test: lint unit integration  ## everything that has to hold
 
 histories: .venv/stamp  ## many more random histories of guards and holds than `make test` has (HISTORIES=N)
 	HOMEROOM_HISTORIES=$(or $(HISTORIES),20000) $(UNIT) tests/unit/plan/test_hold.py -k random_histories --timeout=0 -n $(WORKERS)
+
+storm: servers  ## many more licences in the storm over a pool than `make test` has (LICENCES=N SEED=N)
+	HOMEROOM_STORM=$(or $(LICENCES),2000) HOMEROOM_STORM_SEED=$(or $(SEED),1) $(V)/pytest tests/integration/test_storm.py --timeout=0
 
 demo: .venv/stamp  ## the whole story on this machine (CLUSTER=current uses your cluster, ONCE=1 ends by itself)
 	$(V)/homeroom demo $(if $(filter 1,$(ONCE)),--once) $(if $(CLUSTER),--cluster $(CLUSTER))

@@ -15,7 +15,13 @@ from typing import Final
 
 _REPOSITORY: Final = Path(__file__).parents[1]
 _README: Final = Path(__file__).with_name("README.md")
-_MODULES: Final = {"records": "records", "kolibri": "first_sync", "operator": "many_rules", "seats": "seats"}
+_MODULES: Final = {
+    "records": "records",
+    "kolibri": "first_sync",
+    "operator": "many_rules",
+    "seats": "seats",
+    "licences": "licences",
+}
 
 
 def main() -> None:
@@ -25,10 +31,11 @@ def main() -> None:
     parser.add_argument("--students", help="sizes of `records`, separated by commas")
     parser.add_argument("--people", help="sizes of `kolibri`, separated by commas")
     parser.add_argument("--rules", help="sharing rules of `operator`")
+    parser.add_argument("--licences", help="licences of `licences`")
     parser.add_argument("--rounds", help="how often all but `operator` are measured")
     chosen = parser.parse_args()
     sizes = {"records": ("students", chosen.students), "kolibri": ("people", chosen.people)}
-    sizes |= {"operator": ("rules", chosen.rules), "seats": ("", None)}
+    sizes |= {"operator": ("rules", chosen.rules), "seats": ("", None), "licences": ("licences", chosen.licences)}
     for name, module in _MODULES.items():
         if chosen.only not in {None, name}:
             continue

@@ -710,6 +710,10 @@ class TestCluster:
         await hands.kubectl("patch", *where, "--type=merge", '--patch={"spec":{"interval":"2h"}}')
         await self.write(cluster, obj, "about the past")
         assert (await hands.read("learningapp", "a"))["status"] == {"observedGeneration": -1}
+        news = {"observedGeneration": 1, "lastHandledReconcileAt": "always"}
+        await cluster.write_status(obj, news, always=("lastHandledReconcileAt",))
+        told = (await hands.read("learningapp", "a"))["status"]
+        assert told == {"observedGeneration": -1, "lastHandledReconcileAt": "always"}
 
     async def test_what_is_gone_needs_no_status_and_no_second_deletion(
         self, hands: Hands, cluster: Cluster, key: Key

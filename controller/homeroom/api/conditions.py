@@ -100,13 +100,18 @@ def set_condition(
     Ready come first, as in Flux; the others keep their order, a new one is last.
     """
     old = find(conditions, type_)
+    if len(message) > MESSAGE_MAX_LENGTH:
+        message = message[: MESSAGE_MAX_LENGTH - 3] + "..."
+    said = (status, generation, reason.value, message)
+    if old is not None and said == (old.status, old.observed_generation, old.reason, old.message):
+        return _sorted(tuple(conditions))  # to make the same one anew takes ten times as long
     new = Condition(
         type=type_,
         status=status,
         observed_generation=generation,
         last_transition_time=old.last_transition_time if old is not None and old.status is status else now,
         reason=reason.value,
-        message=message if len(message) <= MESSAGE_MAX_LENGTH else message[: MESSAGE_MAX_LENGTH - 3] + "...",
+        message=message,
     )
     if old is None:
         return _sorted((*conditions, new))

@@ -7,7 +7,7 @@ whether the watch has told it yet or not.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from homeroom.api import CREDENTIALS_LABEL, CREDENTIALS_VALUE, FINALIZER, Reason
@@ -108,19 +108,23 @@ class KubeCluster:
         """Ask live which Git revision these objects came with. Raises UnavailableError, see the port."""
         return await self._revisions.of(objects)
 
-    async def write_status(self, obj: Object, status: Mapping[str, Any]) -> None:
+    async def write_status(self, obj: Object, status: Mapping[str, Any], *, always: Collection[str] = ()) -> None:
         """Replace the status of the object as read; no request when it is equal.
 
-        When somebody else wrote meanwhile, theirs is read and ours put on top. Not when they changed the spec: what we
-        found out is about a generation that is past, and the change has asked for a run of its own.
+        When somebody else wrote meanwhile, theirs is read and ours put on top. Only the fields of `always` when they
+        changed the spec: what we found out is about a generation that is past, and the change has asked for a run of
+        its own.
         """
         live = self._newest(obj)
         for _ in range(_CONFLICTS):
-            if live is None or live["metadata"]["generation"] != obj["metadata"]["generation"]:
+            if live is None:
                 return
-            conditions = _with_foreign(status, live)
-            wanted = {**status, "conditions": conditions} if conditions else status
-            if live.get("status") == wanted:
+            if live["metadata"]["generation"] == obj["metadata"]["generation"]:
+                conditions = _with_foreign(status, live)
+                wanted = {**status, "conditions": conditions} if conditions else status
+            else:
+                wanted = {**live.get("status", {}), **{name: status[name] for name in always}}
+            if live.get("status", {}) == wanted:
                 return
             key = key_of(obj)
             path = path_of(key.kind, key.namespace, key.name, "status")

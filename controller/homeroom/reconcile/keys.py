@@ -120,7 +120,7 @@ class KeySecrets:
         namespaces = sorted({licence.metadata.namespace for licence in licences})
         known = await asyncio.to_thread(self._live, namespaces)
         doubtful = [each for each in licences if not self._certain(each, known.get(_id(each)), now)]
-        looks = await at_once([self._look(cluster, each, known.get(_id(each)), now) for each in doubtful])
+        looks = await at_once(self._look(cluster, each, known.get(_id(each)), now) for each in doubtful)
         problems = {_id(look.licence): look.problem for look in looks if look.problem is not None}
         new = [look for look in looks if look.stays is None and look.problem is None]
         problems |= await self._make(cluster, new, now=now)
@@ -195,7 +195,7 @@ class KeySecrets:
                 return error
             return None
 
-        errors = await at_once([write(look) for look in looks])
+        errors = await at_once(write(look) for look in looks)
         problems = {_id(look.licence): error for look, error in zip(looks, errors, strict=True) if error is not None}
         for look in looks:
             if _id(look.licence) not in problems:
@@ -239,14 +239,26 @@ class KeySecrets:
 
 
 async def at_once(requests: Iterable[Awaitable[T]]) -> list[T]:
-    """What these answer, some at a time: one after the other thousands of them take a minute."""
-    free = asyncio.Semaphore(_AT_ONCE)
+    """What these answer, some at a time: one after the other thousands of them take a minute.
 
-    async def one(request: Awaitable[T]) -> T:
-        async with free:
-            return await request
+    Each is made when its turn comes. When one fails, no other is made, and those under way are over when the error is
+    raised: none of them may come after what the next run says.
+    """
+    numbered = enumerate(requests)
+    answers: dict[int, T] = {}
 
-    return await asyncio.gather(*(one(request) for request in requests))
+    async def some() -> None:
+        for number, request in numbered:
+            answers[number] = await request
+
+    tasks = [asyncio.create_task(some()) for _ in range(_AT_ONCE)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return [answers[number] for number in sorted(answers)]
 
 
 def _reason(word: str) -> Reason:

@@ -153,6 +153,9 @@ class Facts:
     records: Mapping[str, Records] = field(default_factory=dict)
 
 
+_NO_RECORDS: Final = Records()
+
+
 def records_of(
     roster: Roster,
     district: District,
@@ -544,7 +547,7 @@ def _seated(licence: Licence, facts: Facts, outcome: Outcome, grant: Grant) -> t
     """Reason and words of the condition `Seated`."""
     if grant.reason is Reason.NOT_ALLOWED_BY_POOL:
         return grant.reason, grant.reason.means.partition(":")[0]
-    found = facts.records.get(licence.district or "", Records())
+    found = facts.records.get(licence.district or "", _NO_RECORDS)
     if found.problem:
         return Reason.DEPENDENCY_NOT_READY, f"{found.problem}; who holds a seat keeps it"
     if licence.id in found.schoolless:

@@ -16,10 +16,10 @@ who holds a seat, and is woken when that changes).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -138,7 +138,7 @@ class LicensePoolRoot:
             register_problem=problem,
             records=records,
         )
-        outcome = await self._apply(run.key, run.cluster, facts, licences, now=now)
+        facts, outcome = await self._apply(run.key, run.cluster, facts, licences, now=now)
         status, reason, message, ending = said_of_pool(run.resource, facts, outcome, now=now)
         self.metrics.seats(
             run.key, capacity=status.capacity, granted=status.granted, used=status.used, demand=status.demand
@@ -212,18 +212,27 @@ class LicensePoolRoot:
 
     async def _apply(
         self, key: Key, cluster: Cluster, facts: Facts, licences: Sequence[Object], *, now: datetime
-    ) -> Outcome:
-        """Decide; mark whom deletion takes something from; store; let go of who is deleted; tell them all."""
-        outcome = await asyncio.to_thread(decide, facts)
+    ) -> tuple[Facts, Outcome]:
+        """Decide; mark whom deletion takes something from; store; let go of who is deleted; tell them all.
+
+        The facts, without licences that were deleted meanwhile, and what came of them.
+        """
         objects = {licence_id(*key_of(obj)[1:]): obj for obj in licences}
-        by_key = [] if facts.pool is None else _by_key(facts)
-        keyed = await self._revoke(facts, outcome, now=now, epoch=cluster.epoch)
-        holding = outcome.holding | keyed | {licence_id(each.metadata.namespace, each.metadata.name) for each in by_key}
-        await at_once(
-            cluster.set_finalizer(objects[name], present=True)
-            for name in sorted(holding & objects.keys())
-            if not _carries(objects[name])
-        )
+        while True:
+            outcome = await asyncio.to_thread(decide, facts)
+            by_key = [] if facts.pool is None else _by_key(facts)
+            keyed = await self._revoke(facts, outcome, now=now, epoch=cluster.epoch)
+            holding = (
+                outcome.holding | keyed | {licence_id(each.metadata.namespace, each.metadata.name) for each in by_key}
+            )
+            unmarked = {name: objects[name] for name in sorted(holding & objects.keys()) if not _carries(objects[name])}
+            await at_once(cluster.set_finalizer(obj, present=True) for obj in unmarked.values())
+            went = {name for name, obj in unmarked.items() if not _carries(cluster.get(key_of(obj)))}
+            if not went:
+                break
+            # Deleted before it was marked: nobody tells us again, and its students would keep seats of no licence.
+            left = [each for each in facts.licences if each.id not in went]
+            facts = replace(facts, licences=left, gone={*facts.gone, *went})
         if not outcome.after.equals(facts.before):
             await self._save(key, cluster, outcome.after)
         await at_once(
@@ -232,16 +241,16 @@ class LicensePoolRoot:
             if _carries(obj) and name not in holding
         )
         keys = await self.keys.settle(cluster, by_key, now=now)
-        statuses = await asyncio.to_thread(_said, facts, outcome, key, keys, now)
+        news, said_by_key = await asyncio.to_thread(_said, facts, outcome, objects, pool=key, keys=keys, now=now)
         if facts.pool is not None:
-            told = told_to_teachers(by_key, dict(statuses), facts.records.values())
+            told = told_to_teachers(by_key, said_by_key, facts.records.values())
             place = {"namespace": key.namespace, "pool": key.name}
             await asyncio.to_thread(self.store.web.tell, told, **place, epoch=cluster.epoch)
-        await at_once(cluster.write_status(objects[name], status.document()) for name, status in statuses)
+        await _tell(cluster, [*_emptied(cluster, [objects[name] for name in facts.gone & objects.keys()]), *news])
         for name, state in keys.items():
             if state.fresh:
                 cluster.enqueue(Key("SchoolLicense", *name.split("/", 1)))  # to be mailed
-        return outcome
+        return facts, outcome
 
     async def _save(self, key: Key, cluster: Cluster, seating: Seating) -> None:
         await asyncio.to_thread(
@@ -262,11 +271,52 @@ class LicensePoolRoot:
         return frozenset(keyed - over)
 
 
+async def _tell(cluster: Cluster, news: Sequence[tuple[Object, Mapping[str, Any]]]) -> None:
+    """Write the statuses of licences; first of those who have fewer seats than before.
+
+    So at no moment the licences show more seats than the pool has, whoever adds them up. Therefore that is told also of
+    one that somebody is editing.
+    """
+    fewer = [status["granted"] < (obj.get("status") or {}).get("granted", 0) for obj, status in news]
+    for first, always in ((True, ("granted", "used")), (False, ())):
+        await at_once(
+            cluster.write_status(obj, status, always=always)
+            for (obj, status), is_fewer in zip(news, fewer, strict=True)
+            if is_fewer is first
+        )
+
+
+def _emptied(cluster: Cluster, gone: Iterable[Object]) -> Iterator[tuple[Object, Mapping[str, Any]]]:
+    """What is news of licences that are revoked, and still there: finalizers of others keep them, as Argo CD's does."""
+    for obj in gone:
+        live = cluster.get(key_of(obj)) or {}
+        status = live.get("status") or {}
+        if status.get("granted") and {*live["metadata"].get("finalizers", ())} - {FINALIZER}:
+            yield live, {**status, "granted": 0, "used": 0}
+
+
 def _said(
-    facts: Facts, outcome: Outcome, pool: Key, keys: Mapping[str, KeyState], now: datetime
-) -> list[tuple[str, SchoolLicenseStatus]]:
-    """What each licence says; takes a second for thousands of them."""
-    return [(each.id, status) for each, status in said_of_licences(facts, outcome, pool=pool, now=now, keys=keys)]
+    facts: Facts,
+    outcome: Outcome,
+    objects: Mapping[str, Object],
+    *,
+    pool: Key,
+    keys: Mapping[str, KeyState],
+    now: datetime,
+) -> tuple[list[tuple[Object, Mapping[str, Any]]], dict[str, SchoolLicenseStatus]]:
+    """What is news of licences, as their status shall be; and all that those with a key say, by id.
+
+    Takes a second for thousands of them, and keeps of those without news nothing.
+    """
+    news: list[tuple[Object, Mapping[str, Any]]] = []
+    keyed = {}
+    for each, status in said_of_licences(facts, outcome, pool=pool, now=now, keys=keys):
+        if each.id in keys:
+            keyed[each.id] = status
+        document = status.document()
+        if document != objects[each.id].get("status"):
+            news.append((objects[each.id], document))
+    return news, keyed
 
 
 def _by_key(facts: Facts) -> list[SchoolLicense]:
@@ -304,8 +354,8 @@ def _gone(objects: Iterable[Object]) -> frozenset[str]:
     return frozenset(licence_id(*key_of(obj)[1:]) for obj in objects if obj["metadata"].get("deletionTimestamp"))
 
 
-def _carries(obj: Object) -> bool:
-    return FINALIZER in obj["metadata"].get("finalizers", ())
+def _carries(obj: Object | None) -> bool:
+    return obj is not None and FINALIZER in obj["metadata"].get("finalizers", ())
 
 
 def _look(

@@ -5,7 +5,7 @@ The Kubernetes API appears here as plain JSON objects. Nothing here is about kop
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
@@ -104,10 +104,11 @@ class Cluster(Protocol):
         server does not answer.
         """
 
-    async def write_status(self, obj: Object, status: Mapping[str, Any]) -> None:
+    async def write_status(self, obj: Object, status: Mapping[str, Any], *, always: Collection[str] = ()) -> None:
         """Replace the status of the object as read (PUT, resourceVersion travels along); no request when it is equal.
 
-        Keeps conditions of other owners. Reads again and tries again on 409; an object that is gone is no error.
+        Keeps conditions of other owners. Reads again and tries again on 409; an object that is gone is no error. Of one
+        whose spec somebody has edited since, only the fields of `always` are replaced.
         """
 
     async def create(self, obj: Object) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -141,10 +141,14 @@ class Cluster:
     async def revision(self, _objects: Iterable[Object]) -> str:
         return "main@sha1:1"
 
-    async def write_status(self, obj: Object, status: Mapping[str, Any]) -> None:
-        if self.objects[key_of(obj)].get("status") != status:
+    async def write_status(self, obj: Object, status: Mapping[str, Any], *, always: Collection[str] = ()) -> None:
+        """As the port says it: of an edit that came meanwhile nothing is said."""
+        live = self.objects[key_of(obj)]
+        if live["metadata"]["generation"] != obj["metadata"]["generation"]:
+            status = {**live.get("status", {}), **{name: status[name] for name in always}}
+        if live.get("status", {}) != status:
             self.writes += 1
-            self.objects[key_of(obj)] = {**self.objects[key_of(obj)], "status": status}
+            self.objects[key_of(obj)] = {**live, "status": status}
 
     async def create(self, obj: Object) -> None:
         self.writes += 1

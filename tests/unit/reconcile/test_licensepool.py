@@ -5,7 +5,7 @@ How many students a school has is read from the records, so that the example may
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from tests.unit.reconcile.nights import DISTRICT, Nights
 
 from homeroom.api import FINALIZER, KINDS, parse
 from homeroom.api.conditions import violations
-from homeroom.reconcile.ports import Key
+from homeroom.reconcile.ports import Key, Object, key_of
 from homeroom.reconcile.routes import routes
 from homeroom.store import Seating
 
@@ -600,3 +600,86 @@ async def test_the_same_day_in_any_order_gives_the_same(tmp_path: Path) -> None:
     assert found[0].seats.drop("since").equals(found[1].seats.drop("since"))
     assert found[0].grants.equals(found[1].grants)
     assert date.min < found[0].seats["since"].to_list()[0]
+
+
+class Told:
+    """Watches a world's cluster: what somebody could read at any moment, and edits that come at the worst one."""
+
+    def __init__(self, world: World) -> None:
+        self.cluster, self.most = world.cluster, 0
+        self.before: dict[Key, Callable[[], None]] = {}
+        """What others do right before something of an object is written."""
+        self._write, self._mark = self.cluster.write_status, self.cluster.set_finalizer
+        self.cluster.write_status = self.write_status  # type: ignore[method-assign]  # it looks on at this one
+        self.cluster.set_finalizer = self.set_finalizer  # type: ignore[method-assign]  # and at this one
+
+    async def write_status(self, obj: Object, status: Mapping[str, Any], *, always: Collection[str] = ()) -> None:
+        self.before.pop(key_of(obj), lambda: None)()
+        await self._write(obj, status, always=always)
+        told = (obj.get("status", {}).get("granted", 0) for obj in self.cluster.every("SchoolLicense"))
+        self.most = max(self.most, sum(told))
+
+    async def set_finalizer(self, obj: Object, *, present: bool) -> None:
+        self.before.pop(key_of(obj), lambda: None)()
+        live = self.cluster.objects.get(key_of(obj))
+        if live is not None and not (present and "deletionTimestamp" in live["metadata"]):  # neither is an error
+            await self._mark(obj, present=present)
+
+
+async def test_seats_are_told_to_be_gone_before_somebody_else_is_told_to_have_them(world: World) -> None:
+    large, small = world.licence("z-large", 700, school="s-999"), world.licence("a-small", 400, school="s-999")
+    await world.run(POOL)
+    assert (world.granted(large)[1], world.granted(small)[1]) == (700, 0)
+    told = Told(world)
+    world.declare(large, seats=500)
+    await world.run(POOL)
+    assert (world.granted(large)[1], world.granted(small)[1]) == (500, 400)
+    assert told.most <= 1000
+
+
+async def test_seats_that_are_gone_are_told_also_while_somebody_edits_the_licence(world: World) -> None:
+    """Else they would be shown twice, until somebody looks at the edit."""
+    large, small = world.licence("large", 700, school="s-999"), world.licence("small", 400, school="s-999")
+    await world.run(POOL)
+    told = Told(world)
+    world.declare(large, seats=500)
+    told.before[large] = lambda: world.declare(large, seats=650)
+    await world.run(POOL)
+    assert (world.status(large)["granted"], world.status(small)["granted"]) == (500, 400)
+    assert world.status(large)["observedGeneration"] == 1, "something was said of the edit"
+    assert told.most <= 1000
+    await world.run(POOL)
+    assert world.granted(large)[:2] == ("WaitingForSeats", 500)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_licence_that_goes_while_it_is_decided_holds_nobodys_seat(world: World, *, waits: bool) -> None:
+    """It has no finalizer yet, so nobody would be told again that it is gone. `waits`: for a finalizer of others."""
+    key = world.licence("rowan", 400)
+    told = Told(world)
+
+    def delete() -> None:
+        if waits:
+            meta = {**world.cluster.objects[key]["metadata"], "deletionTimestamp": world.now.isoformat()}
+            world.cluster.objects[key] = {**world.cluster.objects[key], "metadata": meta}
+        else:
+            del world.cluster.objects[key]
+
+    told.before[key] = delete
+    await world.run(POOL)
+    assert world.seating().seats.is_empty()
+    assert world.status(POOL)["used"] == 0
+
+
+async def test_a_revoked_licence_that_others_keep_shows_no_seats(world: World) -> None:
+    """Argo CD deletes in the foreground: its finalizer stays longer than ours."""
+    key, other = world.licence("a", 700, school="s-999"), world.licence("b", 400, school="s-999")
+    await world.run(POOL)
+    told = Told(world)
+    meta = {"deletionTimestamp": world.now.isoformat(), "finalizers": ["foregroundDeletion"]}
+    obj = world.cluster.objects[key]
+    world.cluster.objects[key] = {**obj, "metadata": {**obj["metadata"], **meta}}
+    await world.run(POOL)
+    assert (world.status(key)["granted"], world.status(other)["granted"]) == (0, 400)
+    assert told.most <= 1000
+    assert await world.again() == 0
