@@ -35,7 +35,7 @@ from homeroom.sources.base import (
 )
 from homeroom.sources.layout import SHEETS, Sheet
 from homeroom.sources.package import Limits, Package, opened, refuse
-from homeroom.sources.remembered import FIRST_ONLY, NO_LINES, REMEMBERED, Lines, remember
+from homeroom.sources.remembered import FIRST_ONLY, NO_LINES, REMEMBERED, Lines, remember, unchanged
 from homeroom.sources.text import Table, header_of, read_table
 
 _STANDARD_ID: Final = r"^[0-9A-Za-z.\-_/@]{1,255}$"
@@ -241,7 +241,7 @@ class _Reading:
             said = findings.frame.filter(pl.col("file") == SHEETS[table].file)
             if hashes is None or said["rule"].is_in(FIRST_ONLY).any():
                 continue
-            if found == self._lines.digest and said.is_empty() and hashes.equals(before["line"]):
+            if found == self._lines.digest and said.is_empty() and unchanged(hashes, before):
                 tables[table] = before
                 continue
             rows = self._acceptance.rows[table]

@@ -25,13 +25,15 @@ from homeroom.roster.findings import Rule
 LINES: Final = pl.Schema({"line": pl.UInt64, "id": pl.UInt64, "at": pl.UInt32})
 """Columns of a table of `Lines`: hash of the text, hash of the source id, row in the table of the roster.
 
-Rows are in the order of the file; the first is the header, which is in no roster (`id` and `at` null).
+One row per line of the file, the header first. All is null of a line that is not remembered, `id` and `at` of the
+header, which is in no roster.
 """
 REMEMBERED: Final = frozenset({"users", "roles", "enrollments"})
 """The tables with most lines; the others refer to much, and take little time."""
 FIRST_ONLY: Final = (Rule.SPELLING, Rule.STAMPED, Rule.ROW_EMPTY)
 """Rules that name the first row only: where one was broken, nobody knows by which lines, so none is remembered."""
 _SEED: Final = int.from_bytes(sha256(f"{version('homeroom')} {pl.__version__}".encode()).digest()[:8])
+_PLACE: Final = pl.Int32
 _STRETCH: Final = 64  # lines, on average
 _MOST_OTHERS: Final = 0.5  # of all lines: with more of them, one pass over the whole file costs less
 
@@ -65,66 +67,62 @@ def same(now: pl.Series, before: pl.DataFrame) -> pl.DataFrame | None:
     was = before["line"]
     if not (was.len() and now.len()) or now[0] != was[0]:
         return None
-    least = now.len() * (1 - _MOST_OTHERS)
     row = pl.int_range(1, now.len() + 1, dtype=pl.UInt32, eager=True).alias("row")
-    if not now.equals(was):
-        is_same, was_same = _in_both(now, was)
-        now, row, before = now.filter(is_same), row.filter(is_same), before.filter(was_same)
-        if not now.equals(before["line"]):  # in another order
-            before = now.to_frame("line").join(before, on="line", how="left", maintain_order="left")
-    found = before.select(row, "id", "at").filter(pl.col("at").is_not_null())
-    return found if found.height > least else None
+    found = before.select("id", "at")
+    if not unchanged(now, before):
+        places = _places(now, was)
+        found = found.select(pl.all().gather(places))
+    found = found.select(row, "id", "at").filter(pl.col("at").is_not_null())
+    return found if found.height > now.len() * (1 - _MOST_OTHERS) else None
 
 
-def _in_both(one: pl.Series, other: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """For each value of either whether it stands once in both (Boolean).
+def unchanged(now: pl.Series, before: pl.DataFrame) -> bool:
+    """Whether all lines that are known stand where they stood, and no line is more or less."""
+    return now.len() == before.height and not (now != before["line"]).any()
 
-    Most stand in long stretches that are the same, which are found by their sums; only the rest is compared.
+
+def _places(now: pl.Series, was: pl.Series) -> pl.Series:
+    """For each of `now` its place in `was` (Int32), null where it has none; no place comes twice.
+
+    Nearly all lines stand between the same neighbours as before. One in `_STRETCH`, by its hash, is looked up, and says
+    by how much the lines before and behind it have moved; only what is not found there is joined.
     """
-    stretches = [_stretches(values) for values in (one, other)]
-    sums = [found.group_by("sum").agg(pl.len()).filter(pl.col("len") == 1) for _, found in stretches]
-    shared = sums[0].join(sums[1], on="sum", how="semi")["sum"].implode()
-    same = [found["sum"].is_in(shared).gather(of_value) for of_value, found in stretches]
-    rest = [values.filter(~found) for values, found in zip((one, other), same, strict=True)]
-    others = _not_in_both(*rest).implode()
-    return ~one.is_in(others), ~other.is_in(others)
+    lines = [pl.DataFrame({"line": one, "at": pl.int_range(one.len(), dtype=_PLACE, eager=True)}) for one in (now, was)]
+    posts = _once_in_both(*(one.filter(pl.col("line") % _STRETCH == 0) for one in lines))
+    moved = pl.repeat(None, now.len(), dtype=_PLACE, eager=True)
+    moved = moved.scatter(posts["at"], posts["at_was"] - posts["at"]).alias("moved")
+    guesses = lines[0].select("at", behind=moved.forward_fill(), before=moved.backward_fill())
+    places = pl.repeat(None, now.len(), dtype=_PLACE, eager=True)
+    for guess in ("behind", "before"):
+        place = guesses["at"] + guesses[guess]
+        place = place.set(~place.is_between(0, was.len() - 1), None)
+        found = (was.gather(place) == now).fill_null(value=False)
+        places = places.zip_with(~found, place)
+    taken = pl.repeat(None, was.len(), dtype=_PLACE, eager=True)
+    found = places.is_not_null()
+    taken = taken.scatter(places.filter(found), lines[0]["at"].filter(found))
+    mine = (taken.gather(places) == lines[0]["at"]).fill_null(value=False)  # a repeated line may be found twice
+    rest = _once_in_both(lines[0].filter(~mine), lines[1].filter(taken.is_null() & was.is_not_null()))
+    return places.set(~mine, None).scatter(rest["at"], rest["at_was"])
 
 
-def _stretches(values: pl.Series) -> tuple[pl.Series, pl.DataFrame]:
-    """Cut values into stretches, whose ends are where the values say: of each value its stretch, of each the sum."""
-    ends = values % _STRETCH == 0
-    number = ends.shift(1, fill_value=False).cast(pl.UInt32).cum_sum()
-    # Of 64 bits the upper 40: the sum of all lines of a file stays an integer.
-    sums = (values // 2**24).cum_sum().gather(pl.concat([ends[:-1], pl.Series([True])]).arg_true())
-    return number, pl.DataFrame({"sum": sums.diff(null_behavior="ignore").fill_null(sums[0])})
+def _once_in_both(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
+    """What stands once in each of them: columns line, at and at_was."""
+    return one.unique("line", keep="none").join(other.unique("line", keep="none"), on="line", suffix="_was")
 
 
-def _not_in_both(one: pl.Series, other: pl.Series) -> pl.Series:
-    """The values that are not exactly once in each."""
-    both = pl.DataFrame({"line": one.sort()}).merge_sorted(pl.DataFrame({"line": other.sort()}), key="line")["line"]
-    first, last = both.ne_missing(both.shift(1)), both.ne_missing(both.shift(-1))
-    return pl.concat([both.filter(first == last), *(_repeated(some.sort()) for some in (one, other))]).unique()
-
-
-def _repeated(ordered: pl.Series) -> pl.Series:
-    return ordered.filter((ordered == ordered.shift(1)).fill_null(value=False))
-
-
-def write_others(path: Path, now: pl.Series, known: pl.Series, to: Path) -> pl.Series | None:
-    """Copy the header and the lines without the numbers `known`; return the numbers of these lines.
-
-    `now`: `hashes` of the file, by which the lines are found. None when a known one has the hash of another.
-    """
-    others = pl.repeat(value=True, n=now.len(), eager=True).scatter(known - 1, values=False)
-    wanted = now.filter(others)
+def write_others(path: Path, lines: int, known: pl.Series, to: Path) -> pl.Series:
+    """Copy the header and the lines without the numbers `known`; return the numbers of these lines, in this order."""
+    others = pl.repeat(value=True, n=lines, eager=True).scatter(known - 1, values=False)
+    wanted = (others.arg_true() + 1).cast(pl.UInt32)
+    text = pl.scan_lines(path, n_rows=1, row_index_name="row", row_index_offset=1)
     if wanted.len() > 1:
-        text = pl.scan_lines(path).filter(pl.first().hash(_SEED).is_in(wanted.implode())).collect(engine="streaming")
-    else:
-        text = pl.scan_lines(path, n_rows=1).collect()
-    if text.height != wanted.len():
-        return None
-    to.write_text("".join(f"{line}\n" for line in text.to_series()), encoding="utf-8", newline="")
-    return (others.arg_true()[1:] + 1).cast(pl.UInt32)
+        text = pl.scan_lines(path, row_index_name="row", row_index_offset=1)
+        text = text.filter(pl.col("row").is_in(wanted.implode())).sort("row")
+    to.write_text(
+        "".join(f"{line}\n" for line in text.collect(engine="streaming")["line"]), encoding="utf-8", newline=""
+    )
+    return wanted[1:]
 
 
 def remember(now: pl.Series, rows: pl.DataFrame, ids: pl.DataFrame, *, but: pl.Series) -> pl.DataFrame:
@@ -135,4 +133,6 @@ def remember(now: pl.Series, rows: pl.DataFrame, ids: pl.DataFrame, *, but: pl.S
     nothing = {name: pl.repeat(None, now.len(), dtype=LINES[name], eager=True) for name in ("id", "at")}
     at = nothing["at"].scatter(rows["row"] - 1, rows["at"]).scatter(but.drop_nulls() - 1, None)
     lines = pl.DataFrame({"line": now, "id": nothing["id"].scatter(ids["row"] - 1, ids["id"]), "at": at})
-    return lines.filter(pl.col("at").is_not_null() | (pl.int_range(pl.len()) == 0))
+    known = pl.col("at").is_not_null()
+    header = pl.int_range(pl.len()) == 0
+    return lines.select(pl.when(known | header).then("line"), pl.when(known).then("id"), "at")

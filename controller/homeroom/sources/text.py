@@ -71,7 +71,7 @@ def read_table(
     same = remembered.same(hashes, before) if before is not None and hashes is not None else None
     part = None
     if hashes is not None and same is not None and "sourcedId" in read:
-        part = _others(path, hashes, same, scratch / f"part-{file}", form=form, identity=read["sourcedId"])
+        part = _others(path, hashes.len(), same, scratch / f"part-{file}", form=form, identity=read["sourcedId"])
     malformed = False
     if hashes is not None and part is not None:
         rows, (same, scan), whole = hashes.len() - 1, part, _scan(path, form, quoted=True)
@@ -145,16 +145,14 @@ def _hashes(path: Path) -> pl.Series | None:
 
 
 def _others(
-    path: Path, hashes: pl.Series, same: pl.DataFrame, to: Path, *, form: _Form, identity: pl.Expr
+    path: Path, lines: int, same: pl.DataFrame, to: Path, *, form: _Form, identity: pl.Expr
 ) -> tuple[pl.DataFrame, pl.LazyFrame] | None:
     """The `same` lines, and the rows of all others. None if not each of these is one row; copied to `to` on the way.
 
     That each line is one row was proven of the same ones when they were read, so now it is of the whole file. A line
     whose id another one has does not count as the same: who judges ids has to see all lines with one.
     """
-    numbers = remembered.write_others(path, hashes, same["row"], to)
-    if numbers is None:
-        return None
+    numbers = remembered.write_others(path, lines, same["row"], to)
     regular, quoted = _regular_lines(to, width=form.width, separator=form.separator, file=form.file)
     if regular is None:
         return None
@@ -163,7 +161,7 @@ def _others(
     rows = _scan(to, form, quoted=quoted).collect(engine="streaming")
     shared = same["id"].is_in(rows.select(identity.hash()).to_series().implode())
     if shared.any():
-        return _others(path, hashes, same.filter(~shared), to, form=form, identity=identity)
+        return _others(path, lines, same.filter(~shared), to, form=form, identity=identity)
     return same, rows.with_columns(numbers.gather(rows[_ROW] - 2).alias(_ROW)).lazy()
 
 
