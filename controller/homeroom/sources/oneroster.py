@@ -35,7 +35,7 @@ from homeroom.sources.base import (
 )
 from homeroom.sources.layout import SHEETS, Sheet
 from homeroom.sources.package import Limits, Package, opened, refuse
-from homeroom.sources.remembered import FIRST_ONLY, NO_LINES, REMEMBERED, Lines, remember, unchanged
+from homeroom.sources.remembered import FIRST_ONLY, NO_LINES, REMEMBERED, Lines, id_hash, remember, unchanged
 from homeroom.sources.text import Table, header_of, read_table
 
 _STANDARD_ID: Final = r"^[0-9A-Za-z.\-_/@]{1,255}$"
@@ -227,9 +227,9 @@ class _Reading:
             passwords = reading.result()
         roster = self._acceptance.roster()
         findings = Findings.join([*opened_all, *self._findings, *self._acceptance.findings])
-        before = self._previous.tables()
-        unchanged = bool(self._lines.digest) and all(one.equals(next(before)[1]) for _, one in roster.tables())
-        found = self._lines.digest if unchanged else digest(roster.tables())
+        pairs = zip(roster.tables(), self._previous.tables(), strict=True)
+        same = self._lines.digest and all(now is before or now.equals(before) for (_, now), (_, before) in pairs)
+        found = self._lines.digest if same else digest(roster.tables())
         lines = Lines(digest=found, tables=self._remembered(roster, found, findings))
         return _snapshot(roster, found, findings, _credentials(roster, passwords), lines)
 
@@ -246,7 +246,8 @@ class _Reading:
                 continue
             rows = self._acceptance.rows[table]
             if table == "users":
-                ids = rows.select("row", id=roster.users["id"].hash().gather(rows["at"]))
+                hashed = roster.users.select(id_hash(pl.col("id").hash())).to_series()
+                ids = rows.select("row", id=hashed.gather(rows["at"]))
                 but = pl.concat([said["row"], self._secret])
             else:
                 ids, but = self._ids[table], said["row"]
@@ -571,7 +572,9 @@ class _Reading:
         self._judge_repeated_ids(table, rows)
         if rows.frame.is_empty() and same.is_empty() and not opened_table.malformed:
             raise refuse(Rule.NO_ROWS, file=sheet.file)
-        self._ids[table] = pl.concat([opened_table.same.select("row", "id"), rows.frame.select("row", id="hash")])
+        self._ids[table] = pl.concat(
+            [opened_table.same.select("row", "id"), rows.frame.select("row", id=id_hash(pl.col("hash")))]
+        )
         if careful:
             for rule, flag, field in (
                 (Rule.VALUE_MISSING, "no_role", "role"),

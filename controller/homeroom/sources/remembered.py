@@ -22,8 +22,8 @@ import polars as pl
 
 from homeroom.roster.findings import Rule
 
-LINES: Final = pl.Schema({"line": pl.UInt64, "id": pl.UInt64, "at": pl.UInt32})
-"""Columns of a table of `Lines`: hash of the text, hash of the source id, row in the table of the roster.
+LINES: Final = pl.Schema({"line": pl.UInt64, "id": pl.UInt32, "at": pl.UInt32})
+"""Columns of a table of `Lines`: hash of the text, `id_hash` of the source id, row in the table of the roster.
 
 One row per line of the file, the header first. All is null of a line that is not remembered, `id` and `at` of the
 header, which is in no roster.
@@ -51,6 +51,11 @@ class Lines:
 
 
 NO_LINES: Final = Lines(digest="", tables={})
+
+
+def id_hash(hashes: pl.Expr) -> pl.Expr:
+    """What is kept of the hash of a source id: half of it, since one that is found by chance costs little."""
+    return (hashes % 2**32).cast(LINES["id"])
 
 
 def hashes(path: Path) -> pl.Series:
@@ -115,13 +120,11 @@ def write_others(path: Path, lines: int, known: pl.Series, to: Path) -> pl.Serie
     """Copy the header and the lines without the numbers `known`; return the numbers of these lines, in this order."""
     others = pl.repeat(value=True, n=lines, eager=True).scatter(known - 1, values=False)
     wanted = (others.arg_true() + 1).cast(pl.UInt32)
-    text = pl.scan_lines(path, n_rows=1, row_index_name="row", row_index_offset=1)
+    text = pl.scan_lines(path, n_rows=1)
     if wanted.len() > 1:
         text = pl.scan_lines(path, row_index_name="row", row_index_offset=1)
-        text = text.filter(pl.col("row").is_in(wanted.implode())).sort("row")
-    to.write_text(
-        "".join(f"{line}\n" for line in text.collect(engine="streaming")["line"]), encoding="utf-8", newline=""
-    )
+        text = text.filter(pl.col("row").is_in(wanted.implode())).sort("row").drop("row")
+    text.collect(engine="streaming").write_csv(to, include_header=False, quote_style="never")
     return wanted[1:]
 
 

@@ -13,7 +13,7 @@ import os
 import shutil
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final, TypeVar
@@ -39,7 +39,13 @@ _LINES_CHECKSUMS: Final = "lines.json"
 
 def _checksums(place: Path, names: Iterable[str]) -> dict[str, str]:
     """The sha256 of files with tables."""
-    return {name: sha256((place / f"{name}.parquet").read_bytes()).hexdigest() for name in names}
+
+    def one(name: str) -> tuple[str, str]:
+        with (place / f"{name}.parquet").open("rb") as file:
+            return name, file_digest(file, "sha256").hexdigest()
+
+    with ThreadPoolExecutor() as pool:
+        return dict(pool.map(one, names))
 
 
 def write(snapshot: Snapshot, directory: Path) -> Path:

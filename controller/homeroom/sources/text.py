@@ -30,7 +30,7 @@ _CHUNK: Final = 1 << 20
 _LONGEST_LINE: Final = 16 << 20  # bytes or characters: one that is longer would be held in memory several times
 _LONE_CR: Final = re.compile(rb"\r[^\n]")
 _ROW: Final = "row"
-_NONE: Final = pl.DataFrame(schema={_ROW: pl.UInt32, "id": pl.UInt64, "at": pl.UInt32})
+_NONE: Final = pl.DataFrame(schema={_ROW: pl.UInt32, "id": pl.UInt32, "at": pl.UInt32})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +159,7 @@ def _others(
     if numbers.is_empty():
         return same, pl.LazyFrame(schema={_ROW: pl.UInt32, **form.schema})
     rows = _scan(to, form, quoted=quoted).collect(engine="streaming")
-    shared = same["id"].is_in(rows.select(identity.hash()).to_series().implode())
+    shared = same["id"].is_in(rows.select(remembered.id_hash(identity.hash())).to_series().implode())
     if shared.any():
         return _others(path, lines, same.filter(~shared), to, form=form, identity=identity)
     return same, rows.with_columns(numbers.gather(rows[_ROW] - 2).alias(_ROW)).lazy()

@@ -197,7 +197,7 @@ def test_lines_are_found_wherever_they_stand(
     known = pl.DataFrame(
         {
             "line": pl.Series(was, dtype=pl.UInt64),
-            "id": pl.Series([None, *was[1:]], dtype=pl.UInt64),
+            "id": pl.Series([None, *was[1:]], dtype=pl.UInt32),
             "at": pl.Series([None, *(None if one is None else at for at, one in enumerate(was[1:]))], dtype=pl.UInt32),
         }
     )
