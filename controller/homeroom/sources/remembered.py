@@ -58,14 +58,15 @@ def id_hash(hashes: pl.Expr) -> pl.Expr:
     return (hashes % 2**32).cast(LINES["id"])
 
 
-def hashes(path: Path) -> pl.Series:
-    """The hash of each line of a file, the header first. Raises ComputeError where the text is not UTF-8."""
-    lines = pl.scan_lines(path).select(pl.first().hash(_SEED).alias("line"))
-    return lines.collect(engine="streaming").to_series().rechunk()
+def lines_of(path: Path) -> pl.DataFrame:
+    """Of each line of a file, the header first: its hash (line) and its length in bytes. Raises ComputeError."""
+    line = pl.first()
+    lines = pl.scan_lines(path).select(line.hash(_SEED).alias("line"), length=line.str.len_bytes())
+    return lines.collect(engine="streaming").rechunk()
 
 
 def same(now: pl.Series, before: pl.DataFrame) -> pl.DataFrame | None:
-    """The lines of a file, given by `hashes`, that stood there before: columns row (1 is the header), id and at.
+    """The lines of a file, given by their hashes, that stood there before: columns row (1 is the header), id and at.
 
     None when the header is another one, or too few lines are the same for that to be of use.
     """
@@ -92,23 +93,25 @@ def _places(now: pl.Series, was: pl.Series) -> pl.Series:
     Nearly all lines stand between the same neighbours as before. One in `_STRETCH`, by its hash, is looked up, and says
     by how much the lines before and behind it have moved; only what is not found there is joined.
     """
-    lines = [pl.DataFrame({"line": one, "at": pl.int_range(one.len(), dtype=_PLACE, eager=True)}) for one in (now, was)]
-    posts = _once_in_both(*(one.filter(pl.col("line") % _STRETCH == 0) for one in lines))
+    here, there = (pl.int_range(some.len(), dtype=_PLACE, eager=True) for some in (now, was))
+    lines, known = pl.DataFrame({"line": now, "at": here}), pl.DataFrame({"line": was, "at": there})
+    posts = _once_in_both(*(some.filter(pl.col("line") % _STRETCH == 0) for some in (lines, known)))
     moved = pl.repeat(None, now.len(), dtype=_PLACE, eager=True)
-    moved = moved.scatter(posts["at"], posts["at_was"] - posts["at"]).alias("moved")
-    guesses = lines[0].select("at", behind=moved.forward_fill(), before=moved.backward_fill())
-    places = pl.repeat(None, now.len(), dtype=_PLACE, eager=True)
-    for guess in ("behind", "before"):
-        place = guesses["at"] + guesses[guess]
-        place = place.set(~place.is_between(0, was.len() - 1), None)
-        found = (was.gather(place) == now).fill_null(value=False)
-        places = places.zip_with(~found, place)
-    taken = pl.repeat(None, was.len(), dtype=_PLACE, eager=True)
+    moved = moved.scatter(posts["at"], posts["at_was"] - posts["at"])
+    places = _confirmed(here + moved.forward_fill(), now, was)
+    lost = places.is_null().arg_true()
+    places = places.scatter(lost, _confirmed((here + moved.backward_fill()).gather(lost), now.gather(lost), was))
     found = places.is_not_null()
-    taken = taken.scatter(places.filter(found), lines[0]["at"].filter(found))
-    mine = (taken.gather(places) == lines[0]["at"]).fill_null(value=False)  # a repeated line may be found twice
-    rest = _once_in_both(lines[0].filter(~mine), lines[1].filter(taken.is_null() & was.is_not_null()))
+    owner = pl.repeat(None, was.len(), dtype=_PLACE, eager=True).scatter(places.filter(found), here.filter(found))
+    mine = (owner.gather(places) == here).fill_null(value=False)  # a repeated line may be found twice
+    rest = _once_in_both(lines.filter(~mine), known.filter(owner.is_null() & was.is_not_null()))
     return places.set(~mine, None).scatter(rest["at"], rest["at_was"])
+
+
+def _confirmed(places: pl.Series, now: pl.Series, was: pl.Series) -> pl.Series:
+    """Those of `places` in `was` where the same stands as in `now`, else null."""
+    places = places.set(~places.is_between(0, was.len() - 1), None)
+    return places.set((was.gather(places) != now).fill_null(value=True), None)
 
 
 def _once_in_both(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
@@ -116,22 +119,31 @@ def _once_in_both(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
     return one.unique("line", keep="none").join(other.unique("line", keep="none"), on="line", suffix="_was")
 
 
-def write_others(path: Path, lines: int, known: pl.Series, to: Path) -> pl.Series:
-    """Copy the header and the lines without the numbers `known`; return the numbers of these lines, in this order."""
-    others = pl.repeat(value=True, n=lines, eager=True).scatter(known - 1, values=False)
-    wanted = (others.arg_true() + 1).cast(pl.UInt32)
-    text = pl.scan_lines(path, n_rows=1)
-    if wanted.len() > 1:
-        text = pl.scan_lines(path, row_index_name="row", row_index_offset=1)
-        text = text.filter(pl.col("row").is_in(wanted.implode())).sort("row").drop("row")
-    text.collect(engine="streaming").write_csv(to, include_header=False, quote_style="never")
-    return wanted[1:]
+def write_others(path: Path, lines: pl.DataFrame, known: pl.Series, to: Path) -> pl.Series | None:
+    """Copy the header and the lines without the numbers `known`; return the numbers of these lines.
+
+    `lines`: `lines_of` the file; by their lengths only the others are read. None where lines do not end alike, and what
+    was copied is something else.
+    """
+    others = pl.repeat(value=True, n=lines.height, eager=True).scatter(known - 1, values=False)
+    first, last = others & ~others.shift(1, fill_value=False), others & ~others.shift(-1, fill_value=False)
+    with path.open("rb", buffering=0) as text, to.open("wb") as copy:
+        text.seek(lines["length"][0])
+        end = len(b"\r\n") if text.read(1) == b"\r" else len(b"\n")
+        ends = (lines["length"].cast(pl.Int64) + end).cum_sum()
+        begins = ends.shift(1, fill_value=0)
+        for begin, stop in zip(begins.filter(first), ends.filter(last), strict=True):
+            text.seek(begin)
+            copy.write(text.read(stop - begin))
+    if not lines_of(to)["line"].equals(lines["line"].filter(others)):
+        return None
+    return (others.arg_true()[1:] + 1).cast(pl.UInt32)
 
 
 def remember(now: pl.Series, rows: pl.DataFrame, ids: pl.DataFrame, *, but: pl.Series) -> pl.DataFrame:
     """What is known of the lines of a file, columns `LINES`.
 
-    `now`: their `hashes`; `rows`: columns row and at; `ids`: columns row and id, a superset; `but`: rows to leave out.
+    `now`: their hashes; `rows`: columns row and at; `ids`: columns row and id, a superset; `but`: rows to leave out.
     """
     nothing = {name: pl.repeat(None, now.len(), dtype=LINES[name], eager=True) for name in ("id", "at")}
     at = nothing["at"].scatter(rows["row"] - 1, rows["at"]).scatter(but.drop_nulls() - 1, None)

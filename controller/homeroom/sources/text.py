@@ -67,21 +67,21 @@ def read_table(
     findings = _check_header(header, names, separator=separator, file=file)
     read = {name: pl.col(str(number)) for number, name in enumerate(names) if name is not None}
     form = _Form(width=len(header), separator=separator, file=file)
-    hashes = _hashes(path) if before is not None else None
-    same = remembered.same(hashes, before) if before is not None and hashes is not None else None
+    lines = _lines(path) if before is not None else None
+    same = remembered.same(lines["line"], before) if before is not None and lines is not None else None
     part = None
-    if hashes is not None and same is not None and "sourcedId" in read:
-        part = _others(path, hashes.len(), same, scratch / f"part-{file}", form=form, identity=read["sourcedId"])
+    if lines is not None and same is not None and "sourcedId" in read:
+        part = _others(path, lines, same, scratch / f"part-{file}", form=form, identity=read["sourcedId"])
     malformed = False
-    if hashes is not None and part is not None:
-        rows, (same, scan), whole = hashes.len() - 1, part, _scan(path, form, quoted=True)
+    if lines is not None and part is not None:
+        rows, (same, scan), whole = lines.height - 1, part, _scan(path, form, quoted=True)
     else:
         same = _NONE
         regular, quoted = _regular_lines(path, width=form.width, separator=separator, file=file)
         if regular is not None:
             rows, scan = regular - 1, _scan(path, form, quoted=quoted)
         else:
-            hashes = None
+            lines = None
             mended = scratch / f"mended-{file}"
             rows, unreadable, broken = _mend(path, mended, width=form.width, separator=separator, file=file)
             findings += [
@@ -100,7 +100,7 @@ def read_table(
         columns=frozenset(read),
         rows=rows,
         malformed=malformed,
-        hashes=hashes,
+        hashes=lines["line"] if lines is not None else None,
         findings=Findings.join(findings),
     )
 
@@ -136,16 +136,16 @@ def _scan(path: Path, form: _Form, *, quoted: bool) -> pl.LazyFrame:
     )
 
 
-def _hashes(path: Path) -> pl.Series | None:
-    """Of each line; None where the text is not UTF-8, which is found again where it is told."""
+def _lines(path: Path) -> pl.DataFrame | None:
+    """`remembered.lines_of`; None where the text is not UTF-8, which is found again where it is told."""
     try:
-        return remembered.hashes(path)
+        return remembered.lines_of(path)
     except ComputeError:
         return None
 
 
 def _others(
-    path: Path, lines: int, same: pl.DataFrame, to: Path, *, form: _Form, identity: pl.Expr
+    path: Path, lines: pl.DataFrame, same: pl.DataFrame, to: Path, *, form: _Form, identity: pl.Expr
 ) -> tuple[pl.DataFrame, pl.LazyFrame] | None:
     """The `same` lines, and the rows of all others. None if not each of these is one row; copied to `to` on the way.
 
@@ -153,6 +153,8 @@ def _others(
     whose id another one has does not count as the same: who judges ids has to see all lines with one.
     """
     numbers = remembered.write_others(path, lines, same["row"], to)
+    if numbers is None:
+        return None
     regular, quoted = _regular_lines(to, width=form.width, separator=form.separator, file=form.file)
     if regular is None:
         return None

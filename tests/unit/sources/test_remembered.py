@@ -225,6 +225,26 @@ def test_nothing_is_remembered_of_lines_about_which_something_was_said(table: st
         assert {*lines.filter(pl.col("at").is_null())["row"]} == {1, *forgotten}
 
 
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_other_lines_are_copied_as_they_are(start: bytes, end: bytes, last: bool, tmp_path: Path) -> None:  # noqa: FBT001 - pytest names them
+    path, copy = tmp_path / "all.csv", tmp_path / "others.csv"
+    rows = [start + b"a,b", "å,2".encode(), b"3,4", b"", b"5,6"]
+    path.write_bytes(end.join(rows) + (end if last else b""))
+    found = remembered.write_others(path, remembered.lines_of(path), pl.Series([2, 4], dtype=pl.UInt32), copy)
+    assert found is not None
+    assert found.to_list() == [3, 5]
+    assert copy.read_bytes() == end.join([rows[0], rows[2], rows[4]]) + (end if last else b"")
+
+
+def test_lines_that_do_not_end_alike_are_not_copied(tmp_path: Path) -> None:
+    path = tmp_path / "all.csv"
+    path.write_bytes(b"a,b\n1,2\r\n3,4\r\n5,6\n")
+    known = pl.Series([2], dtype=pl.UInt32)
+    assert remembered.write_others(path, remembered.lines_of(path), known, tmp_path / "others.csv") is None
+
+
 def test_an_enrollment_is_judged_anew_when_its_class_moves(export: Export) -> None:
     first = accepted(export)
     export.set("classes.csv", 2, "schoolSourcedId", "s-2")
