@@ -21,6 +21,7 @@ from typing import Final
 import polars as pl
 
 from homeroom.roster.findings import Rule
+from homeroom.roster.tables import SCHEMAS
 
 LINES: Final = pl.Schema({"line": pl.UInt64, "id": pl.UInt32, "at": pl.UInt32})
 """Columns of a table of `Lines`: hash of the text, `id_hash` of the source id, row in the table of the roster.
@@ -32,7 +33,7 @@ REMEMBERED: Final = frozenset({"users", "roles", "enrollments"})
 """The tables with most lines; the others refer to much, and take little time."""
 FIRST_ONLY: Final = (Rule.SPELLING, Rule.STAMPED, Rule.ROW_EMPTY)
 """Rules that name the first row only: where one was broken, nobody knows by which lines, so none is remembered."""
-_SEED: Final = int.from_bytes(sha256(f"{version('homeroom')} {pl.__version__}".encode()).digest()[:8])
+_SEED: Final = int.from_bytes(sha256(repr((version("homeroom"), pl.__version__, SCHEMAS)).encode()).digest()[:8])
 _PLACE: Final = pl.Int32
 _STRETCH: Final = 64  # lines, on average
 _MOST_OTHERS: Final = 0.5  # of all lines: with more of them, one pass over the whole file costs less
