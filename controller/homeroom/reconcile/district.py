@@ -53,7 +53,7 @@ from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
 from homeroom.roster.findings import Severity
 from homeroom.roster.tables import Roster
-from homeroom.sources import Snapshot, load, write
+from homeroom.sources import NO_LINES, Snapshot, load, load_lines, write
 from homeroom.store import Accepted, Door, Store
 
 _NAME_LENGTH: Final = 63  # of an object, as a label value may be
@@ -209,8 +209,9 @@ class DistrictRoot:
                 return _Reading(
                     snapshot=previous, accepted=trusted, before=before, links=links, read_at=run.clock.now()
                 )
+            lines = await asyncio.to_thread(load_lines, directory, accepted.digest) if accepted else NO_LINES
             snapshot = await asyncio.to_thread(
-                source.read, fetched.path, previous=previous.roster if previous is not None else None
+                source.read, fetched.path, previous=previous.roster if previous is not None else None, lines=lines
             )
             await asyncio.to_thread(write, snapshot, directory)
         finally:

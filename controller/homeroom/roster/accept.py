@@ -71,6 +71,9 @@ class Acceptance:
         self._moved: dict[str, pl.Series] = {}  # position in the previous roster -> number
         self._fresh: dict[str, pl.DataFrame] = {}
         self._kept: dict[str, pl.DataFrame] = {}
+        self._read: dict[str, pl.DataFrame] = {}  # row in the file of each fresh record (by n) or link (in their order)
+        self.rows: dict[str, pl.DataFrame] = {}
+        """After `roster`, by table: which row of the file (column row) is which row of the roster (at), both UInt32."""
 
     def records(self, table: str, frame: pl.DataFrame, *, file: str, frozen: bool, absent: Iterable[str] = ()) -> None:
         """Take the records of a table with ids.
@@ -78,17 +81,16 @@ class Acceptance:
         `frame`: columns of `SCHEMAS[table]`, references as source ids, and row (UInt32) and bad (Boolean: set aside);
         every id is given. `frozen`: rows exist that cannot be identified. `absent`: columns that the reading lacks.
         """
-        frame = self._once(frame.sort("id"), file=file)
+        frame = self._once(frame if frame["id"].is_sorted() else frame.sort("id"), file=file)
         if table in {"orgs", "sessions"}:
             frame = self._settle_tree(table, frame, file=file, frozen=frozen)
         else:
             frame = self._refer(table, frame, file=file)
             self._make_space(table, frame, frozen=frozen)
         space = self._spaces[table]
-        if space.height == frame.height:  # both sorted, and no id but these
-            fresh = frame.with_columns(space["n"], space["old"]).filter(~pl.col("bad"))
-        else:
-            fresh = frame.filter(~pl.col("bad")).join(space.select("id", "n", "old"), on="id", how="left")
+        # Both are sorted, and what is new in the space is in the frame.
+        fresh = frame.with_columns(space.filter("new").select("n", "old").get_columns()).filter(~pl.col("bad"))
+        self._read[table] = fresh.select("row", "n")
         self._fresh[table] = self._remember(table, fresh, absent=absent).select("n", *SCHEMAS[table])
         aside = space.join(fresh.select("n"), on="n", how="anti") if fresh.height < space.height else space.clear()
         kept = aside.filter(pl.col("known"))
@@ -131,10 +133,11 @@ class Acceptance:
             frame = frame.with_columns(bad=pl.col("bad") | ~holds) if loose.height else frame
         aside = frame.filter("bad")
         fresh = frame.filter(~pl.col("bad")) if aside.height else frame
+        self._read[table] = fresh.select("row")
         fresh = fresh.select(*SCHEMAS[table])
         absent = list(absent)
         if aside.height or frozen or absent:
-            before = self._links_before(table)
+            before = self.links_before(table)
             fresh = _last_values(fresh, before, absent, on=[one, other, "role"])
             kept = [_semi(before, aside.filter(pl.col(one).is_not_null() & pl.col(other).is_not_null()), [one, other])]
             missing = before.join(fresh, on=[one, other, "role"], how="anti")
@@ -151,6 +154,26 @@ class Acceptance:
             self._kept[table] = fresh.clear()
         self._fresh[table] = fresh
         return pl.concat(dangling)
+
+    def links_before(self, table: str) -> pl.DataFrame:
+        """The last accepted roles or enrollments in their order, with references as `numbers`."""
+        rows = self._previous[table]
+        for column, target in REFERENCES[table].items():
+            moved = self._moved[target]
+            # Where no id came or went every number is what it was.
+            if moved.len() and moved[-1] != moved.len() - 1:
+                rows = rows.with_columns(mapped(rows[column], moved))
+        return rows
+
+    def classes_elsewhere(self) -> pl.Series:
+        """The numbers of the classes that are in another school than in the previous roster."""
+        before = self._previous["classes"]
+        was = self._previous["orgs"]["id"].gather(before["school"])
+        classes = self.schools_of_classes().join(
+            pl.DataFrame({"class": self._moved["classes"], "was": was}), on="class", how="left"
+        )
+        changed = pl.col("class_school").is_not_null() & pl.col("class_school").ne_missing(pl.col("was"))
+        return classes.filter(changed)["class"]
 
     def roster(self) -> Roster:
         """The accepted roster, in canonical order."""
@@ -175,8 +198,16 @@ class Acceptance:
                 if final[target].len() and final[target][-1] != final[target].len() - 1:
                     frame = frame.with_columns(mapped(frame[column], final[target]))
             frame = frame.select(pl.col(name).cast(kind) for name, kind in SCHEMAS[table].items())
+            read = self._read[table]
             if linked:
-                frame = in_order(frame, references)
+                before = self._previous[table]
+                same = frame.equals(before)
+                places = pl.int_range(frame.height, dtype=_N, eager=True)
+                frame, places = (before, places) if same else put_in_order(frame, references)
+                read = read.select("row", at=places[: read.height])
+            else:
+                read = read.select("row", at=final[table].gather(read["n"]))
+            self.rows[table] = read
             tables[table] = frame
         return Roster(**tables)
 
@@ -298,17 +329,11 @@ class Acceptance:
             rows = rows.with_columns(mapped(rows[column], self._moved[target]))
         return rows.select("n", *SCHEMAS[table])
 
-    def _links_before(self, table: str) -> pl.DataFrame:
-        rows = self._previous[table]
-        for column, target in REFERENCES[table].items():
-            rows = rows.with_columns(mapped(rows[column], self._moved[target]))
-        return rows
-
     def _keep_what_is_reached(self) -> None:
         """What kept records refer to is kept too, with what that refers to."""
         for table in reversed(REFERENCES):
             if table == "roles" and self._roles_in_users and self._kept["users"].height:
-                theirs = _semi(self._links_before(table), self._kept["users"].select(user="n"), ["user"])
+                theirs = _semi(self.links_before(table), self._kept["users"].select(user="n"), ["user"])
                 theirs = theirs.join(self._kept[table], on=theirs.columns, how="anti", nulls_equal=True)
                 self._kept[table] = pl.concat([self._kept[table], theirs])
             reached = self._kept[table]
@@ -346,9 +371,30 @@ def in_order(frame: pl.DataFrame, ends: Iterable[str]) -> pl.DataFrame:
     Where the values of a row fit into 63 bits, as they nearly always do, one number per row is sorted, not the rows.
     """
     order = [*ends, *(name for name in frame.columns if name not in ends)]
+    packed = _packed(frame, order)
+    if packed is None:
+        return frame.sort(order)
+    keys, columns = packed
+    return frame if keys.is_sorted() else _unpacked(keys.sort(), columns).select(frame.columns)
+
+
+def put_in_order(frame: pl.DataFrame, ends: Iterable[str]) -> tuple[pl.DataFrame, pl.Series]:
+    """The same, which takes twice the time, and for each row of `frame` its new place."""
+    order = [*ends, *(name for name in frame.columns if name not in ends)]
+    places = pl.int_range(frame.height, dtype=_N, eager=True)
+    packed = _packed(frame, order)
+    if packed is not None and packed[0].is_sorted():
+        return frame, places
+    came_from = frame.select(pl.arg_sort_by(order)).to_series() if packed is None else packed[0].arg_sort()
+    found = frame[came_from] if packed is None else _unpacked(packed[0].gather(came_from), packed[1])
+    return found.select(frame.columns), places.clone().scatter(came_from, places)
+
+
+def _packed(frame: pl.DataFrame, order: Iterable[str]) -> tuple[pl.Series, dict[str, pl.Expr]] | None:
+    """Each row as one number, the first column highest, and the columns by that number; None: 63 bits do not do."""
     key, below = pl.lit(0, dtype=pl.Int64), 0
     columns = {}
-    for name in reversed(order):
+    for name in reversed([*order]):
         values = frame[name].to_physical()
         least, most, nulls = int(values.min() or 0), int(values.max() or 0), values.has_nulls()  # type: ignore[arg-type]  # integers
         code = pl.col(name).to_physical().cast(pl.Int64) - least
@@ -361,9 +407,12 @@ def in_order(frame: pl.DataFrame, ends: Iterable[str]) -> pl.DataFrame:
         key = key + code * 2**below
         below += bits
     if below >= 64:
-        return frame.sort(order)
-    keys = frame.lazy().select(_key=key).collect(engine="streaming").to_series().sort().to_frame()
-    return keys.lazy().select(**columns).select(frame.columns).collect(engine="streaming")
+        return None
+    return frame.lazy().select(_key=key).collect(engine="streaming").to_series(), columns
+
+
+def _unpacked(keys: pl.Series, columns: dict[str, pl.Expr]) -> pl.DataFrame:
+    return keys.to_frame().lazy().select(**columns).collect(engine="streaming")
 
 
 def _of_kind(numbers: pl.Expr, kind: pl.DataType) -> pl.Expr:
@@ -380,7 +429,7 @@ def _last_values(fresh: pl.DataFrame, before: pl.DataFrame, columns: list[str], 
     if not columns:
         return fresh
     last = before.unique(on, keep="first", maintain_order=True).select(*on, *columns)
-    return fresh.drop(columns).join(last, on=on, how="left").select(fresh.columns)
+    return fresh.drop(columns).join(last, on=on, how="left", maintain_order="left").select(fresh.columns)
 
 
 def rings(tree: pl.DataFrame) -> pl.Series:

@@ -13,6 +13,7 @@ from homeroom.errors import IncompleteReadError, TerminalError
 from homeroom.hop import Hop
 from homeroom.roster.findings import RULES, Findings, Rule, Severity
 from homeroom.roster.tables import Roster
+from homeroom.sources.remembered import NO_LINES, Lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +36,8 @@ class Snapshot:
 
     `digest`: sha256 over the canonical content of `roster`: the same records give the same digest, whatever the order
     of rows in the files. `counts`: those of `Roster.counts`, and `quarantined`, the records set aside. `credentials`:
-    user (source id) and password of people with a non-student role; apart from the roster and from the digest.
+    user (source id) and password of people with a non-student role; apart from the roster and from the digest. `lines`:
+    what a next reading need not take apart again.
     """
 
     digest: str
@@ -43,6 +45,7 @@ class Snapshot:
     findings: Findings
     counts: dict[str, int]
     credentials: pl.DataFrame
+    lines: Lines = NO_LINES
 
 
 CREDENTIALS = pl.Schema({"user": pl.String, "password": pl.String})
@@ -55,8 +58,8 @@ class Source(Protocol):
     async def fetch(self, *, previous: str | None, into: Path) -> Fetched:
         """Get the export; `previous` is the validator of last time. Raises HomeroomError."""
 
-    def read(self, path: Path, *, previous: Roster | None) -> Snapshot:
-        """Read and validate; invalid records count as in `previous`. Blocking: call it in a thread.
+    def read(self, path: Path, *, previous: Roster | None, lines: Lines = NO_LINES) -> Snapshot:
+        """Read and validate; invalid records count as in `previous`, which `lines` made. Blocking: call it in a thread.
 
         Raises ExportInvalidError or ExportIncompleteError: then nothing changes, and the findings say why.
         """

@@ -35,6 +35,7 @@ from homeroom.sources.base import (
 )
 from homeroom.sources.layout import SHEETS, Sheet
 from homeroom.sources.package import Limits, Package, opened, refuse
+from homeroom.sources.remembered import FIRST_ONLY, NO_LINES, REMEMBERED, Lines, id_hash, remember, unchanged
 from homeroom.sources.text import Table, header_of, read_table
 
 _STANDARD_ID: Final = r"^[0-9A-Za-z.\-_/@]{1,255}$"
@@ -52,9 +53,12 @@ class Version(StrEnum):
     V1_2 = "1.2"
 
 
-def read_export(path: Path, *, previous: Roster | None, limits: Limits, scratch: Path | None) -> Snapshot:
+def read_export(
+    path: Path, *, previous: Roster | None, lines: Lines = NO_LINES, limits: Limits, scratch: Path | None
+) -> Snapshot:
     """Read the export (a folder or zip archive) at `path`; invalid records count as in `previous`.
 
+    `lines`: those that made `previous`, which are not taken apart again; what comes of it is the same without them.
     `scratch`: where it is unpacked (None: the system's temporary folder). Raises ExportInvalidError or
     ExportIncompleteError. A manifest alone means no changes: the roster stays `previous`.
     """
@@ -63,19 +67,18 @@ def read_export(path: Path, *, previous: Roster | None, limits: Limits, scratch:
         TemporaryDirectory(dir=scratch, prefix="export-") as work,
         opened(path, wanted=wanted, limits=limits, scratch=Path(work)) as package,
     ):
-        reading = _Reading(package=package, previous=previous or Roster.empty(), scratch=Path(work))
+        reading = _Reading(package=package, previous=previous or Roster.empty(), lines=lines, scratch=Path(work))
         if set(package.files) != {"manifest"}:
             return reading.snapshot()
         if previous is None:
             raise refuse(Rule.ONLY_MANIFEST)
-        return _snapshot(previous, package.findings, pl.DataFrame(schema=CREDENTIALS))
+        found = digest(previous.tables())
+        return _snapshot(previous, found, package.findings, pl.DataFrame(schema=CREDENTIALS), lines)
 
 
-def _snapshot(roster: Roster, findings: Findings, credentials: pl.DataFrame) -> Snapshot:
+def _snapshot(roster: Roster, found: str, findings: Findings, credentials: pl.DataFrame, lines: Lines) -> Snapshot:
     counts = {**roster.counts(), "quarantined": findings.counts()[Severity.RECORD]}
-    return Snapshot(
-        digest=digest(roster.tables()), roster=roster, findings=findings, counts=counts, credentials=credentials
-    )
+    return Snapshot(digest=found, roster=roster, findings=findings, counts=counts, credentials=credentials, lines=lines)
 
 
 @dataclass(slots=True)
@@ -197,8 +200,12 @@ def _optional(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
 class _Reading:
     """One reading of one export."""
 
-    def __init__(self, *, package: Package, previous: Roster, scratch: Path) -> None:
+    def __init__(self, *, package: Package, previous: Roster, lines: Lines, scratch: Path) -> None:
         self._files = package.files
+        self._previous = previous
+        self._lines = lines
+        self._secret = pl.Series("row", dtype=pl.UInt32)  # rows of users with a password
+        self._ids: dict[str, pl.DataFrame] = {}  # row, and hash of the source id, of each link
         self._scratch = scratch
         self._findings: list[Findings] = [package.findings]
         self._version_read = self._check_manifest()
@@ -214,13 +221,38 @@ class _Reading:
         with ThreadPoolExecutor(max_workers=len(sheets) + 1) as pool:
             # The last files are the largest. While they are proven, records of the others are read; what comes of that
             # is forgotten when one of them is refused.
-            self._tables = {table: pool.submit(self._open, sheet) for table, sheet in reversed(sheets.items())}
+            self._tables = {table: pool.submit(self._open, table, sheet) for table, sheet in reversed(sheets.items())}
             reading = pool.submit(self._read_all, sheets)
             opened_all = self._await_all(sheets)
             passwords = reading.result()
         roster = self._acceptance.roster()
         findings = Findings.join([*opened_all, *self._findings, *self._acceptance.findings])
-        return _snapshot(roster, findings, _credentials(roster, passwords))
+        pairs = zip(roster.tables(), self._previous.tables(), strict=True)
+        same = self._lines.digest and all(now is before or now.equals(before) for (_, now), (_, before) in pairs)
+        found = self._lines.digest if same else digest(roster.tables())
+        lines = Lines(digest=found, tables=self._remembered(roster, found, findings))
+        return _snapshot(roster, found, findings, _credentials(roster, passwords), lines)
+
+    def _remembered(self, roster: Roster, found: str, findings: Findings) -> dict[str, pl.DataFrame]:
+        """Of the lines about which nothing was said what became of them, by table."""
+        tables = {}
+        for table in self._tables.keys() & REMEMBERED:
+            hashes, before = self._table(table).hashes, self._lines.of(table)
+            said = findings.frame.filter(pl.col("file") == SHEETS[table].file)
+            if hashes is None or said["rule"].is_in(FIRST_ONLY).any():
+                continue
+            if found == self._lines.digest and said.is_empty() and unchanged(hashes, before):
+                tables[table] = before
+                continue
+            rows = self._acceptance.rows[table]
+            if table == "users":
+                hashed = roster.users.select(id_hash(pl.col("id").hash())).to_series()
+                ids = rows.select("row", id=hashed.gather(rows["at"]))
+                but = pl.concat([said["row"], self._secret])
+            else:
+                ids, but = self._ids[table], said["row"]
+            tables[table] = remember(hashes, rows, ids, but=but)
+        return tables
 
     def _read_all(self, sheets: Mapping[str, Sheet]) -> pl.DataFrame:
         """Hand all tables to `Acceptance`; return ids with passwords."""
@@ -297,11 +329,17 @@ class _Reading:
         """A file, as soon as it is proven. Raises what `_open` raises."""
         return self._tables[table].result()
 
-    def _open(self, sheet: Sheet) -> Table:
+    def _open(self, name: str, sheet: Sheet) -> Table:
         path = self._files.get(sheet.file.lower().removesuffix(".csv"))
         if path is None:
             raise refuse(Rule.FILE_REQUIRED, file=sheet.file)
-        table = read_table(path, file=sheet.file, columns=sheet.known, scratch=self._scratch)
+        table = read_table(
+            path,
+            file=sheet.file,
+            columns=sheet.known,
+            scratch=self._scratch,
+            before=self._lines.of(name) if name in REMEMBERED and sheet is SHEETS[name] else None,
+        )
         lacking = [name for name in sheet.required if name not in table.columns]
         if lacking:
             raise refusal(
@@ -328,7 +366,7 @@ class _Reading:
             usable, lost = self._judge_ids(odd, table, sheet)
             frame = pl.concat([frame, usable])
             frozen |= lost.height > 0
-        if frame.is_empty() and not frozen:
+        if frame.is_empty() and opened_table.same.is_empty() and not frozen:
             raise refuse(Rule.NO_ROWS, file=sheet.file)
         frame = frame.with_columns(id=identity, bad=pl.lit(value=False))
         return _Rows(file=sheet.file, frame=frame, findings=self._findings, frozen=frozen)
@@ -360,7 +398,7 @@ class _Reading:
 
     def _again(self, table: str, rows: pl.DataFrame, *columns: str) -> pl.DataFrame:
         """The given rows of a file (column row), as text: all columns, or row and the given ones."""
-        scan = self._table(table).scan
+        scan = self._table(table).whole
         scan = scan.select("row", *columns) if columns else scan
         return scan.join(rows.lazy().select("row"), on="row", how="semi").collect(engine="streaming").sort("row")
 
@@ -368,10 +406,15 @@ class _Reading:
         self, table: str, rows: _Rows, *, absent: Mapping[str, str] | None = None, also: Iterable[str] = ()
     ) -> None:
         """Hand the values over. `absent`: roster column by the file's column that fills it."""
-        columns = self._table(table).columns
+        columns, same = self._table(table).columns, self._table(table).same
+        frame = rows.frame.select(
+            *(pl.col(name).cast(INPUT[table][name]) for name in SCHEMAS[table]), "row", "bad", *also
+        )
+        if same.height:  # only of users, who refer to nothing
+            frame = pl.concat([_unchanged(self._previous.users, same), frame])
         self._acceptance.records(
             table,
-            rows.frame.select(*(pl.col(name).cast(INPUT[table][name]) for name in SCHEMAS[table]), "row", "bad", *also),
+            frame,
             file=rows.file,
             frozen=rows.frozen,
             absent={ours for theirs, ours in (absent or {}).items() if theirs not in columns},
@@ -427,7 +470,7 @@ class _Reading:
         rows.grades()
         rows.lists("subjects", to="subjects")
         if {"subjects", "subjectCodes"} <= self._table(table).columns:
-            counts = self._table(table).scan.select(
+            counts = self._table(table).whole.select(
                 "row",
                 *(
                     pl.col(name).str.count_matches(",", literal=True).alias(name)
@@ -467,6 +510,7 @@ class _Reading:
         if old_fashioned:
             self._link_roles_of_users(rows)
         passwords = rows.frame.select(user="id", password="password", bad="bad")  # noqa: S106 - the name of a column
+        self._secret = rows.frame.filter(pl.col("password").is_not_null())["row"]
         return passwords.filter(pl.col("password").is_not_null() & ~pl.col("bad")).drop("bad")
 
     # Version 1.1: one role per record of a person
@@ -506,7 +550,11 @@ class _Reading:
     def _read_links(self, table: str, *, words: type[StrEnum], primary: str, primary_words: tuple[str, ...]) -> None:
         sheet, opened_table = SHEETS[table], self._table(table)
         lacking = [name for name in sheet.read if name not in opened_table.columns]
-        scan = opened_table.scan.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in lacking)
+        same, again = self._same_links(table)
+        scan = opened_table.scan
+        if again.len():
+            scan = pl.concat([scan, opened_table.whole.join(again.to_frame().lazy(), on="row", how="semi")])
+        scan = scan.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in lacking)
         flaws = _flaws(primary, required=primary in sheet.required)
         # Most exports are written as the standard says, which costs least to read; only the others need good will.
         values = _values(words, primary, primary_words[:2], exact=True)
@@ -522,8 +570,11 @@ class _Reading:
                     self._judge_state(frame.filter(flag), name, file=sheet.file)
             self._set_odd_ids_aside(table, rows)
         self._judge_repeated_ids(table, rows)
-        if rows.frame.is_empty() and not opened_table.malformed:
+        if rows.frame.is_empty() and same.is_empty() and not opened_table.malformed:
             raise refuse(Rule.NO_ROWS, file=sheet.file)
+        self._ids[table] = pl.concat(
+            [opened_table.same.select("row", "id"), rows.frame.select("row", id=id_hash(pl.col("hash")))]
+        )
         if careful:
             for rule, flag, field in (
                 (Rule.VALUE_MISSING, "no_role", "role"),
@@ -539,10 +590,24 @@ class _Reading:
         rows.flag(Rule.SCHOOL_DIFFERS, pl.col("elsewhere"), field="schoolSourcedId")
         ours = {"beginDate": "begin", "endDate": "end", primary: "primary"}
         absent = {ours[theirs] for theirs in ours.keys() - opened_table.columns}
-        dangling = self._acceptance.links(table, rows.frame, frozen=opened_table.malformed, absent=absent)
+        frame = pl.concat([same, rows.frame.select(same.columns)])
+        dangling = self._acceptance.links(table, frame, frozen=opened_table.malformed, absent=absent)
         for (field,), loose in dangling.group_by("field"):
             rows.findings.append(Findings.of(Rule.DANGLING, loose, file=sheet.file, field=str(field)))
         self._findings.append(self._with_ids(table, Findings.join(rows.findings)))
+
+    def _same_links(self, table: str) -> tuple[pl.DataFrame, pl.Series]:
+        """The links that the same lines said last time, and the rows of those lines that are to be read nevertheless.
+
+        Columns: those of the roster with numbers of both ends, row and bad. In the order of the roster.
+        """
+        same = self._table(table).same
+        links = _unchanged(self._acceptance.links_before(table), same)
+        again = same["row"].clear()
+        if table == "enrollments" and same.height:
+            elsewhere = links["class"].is_in(self._acceptance.classes_elsewhere().implode())
+            links, again = links.filter(~elsewhere), links["row"].filter(elsewhere)
+        return links, again
 
     def _join_ends(self, table: str, scan: pl.LazyFrame, **flags: pl.Expr) -> pl.DataFrame:
         """The streaming query: row, hash of the source id, values, `flags`, numbers of both ends, elsewhere.
@@ -612,6 +677,13 @@ class _Reading:
         ids = self._again(table, findings.frame.select("row").unique(), "sourcedId")
         ids = ids.select("row", id=pl.when(~_impossible(pl.col("sourcedId"))).then("sourcedId"))
         return Findings(findings.frame.drop("id").join(ids, on="row", how="left").select(SCHEMA.names()))
+
+
+def _unchanged(before: pl.DataFrame, same: pl.DataFrame) -> pl.DataFrame:
+    """The records of the lines `same`, in the order and with the values that they had, and row and bad."""
+    row = pl.repeat(None, before.height, dtype=pl.UInt32, eager=True).scatter(same["at"], same["row"])
+    rows = before.with_columns(row=row, bad=pl.lit(value=False))
+    return rows if same.height == before.height else rows.filter(pl.col("row").is_not_null())
 
 
 def _values(words: type[StrEnum], primary: str, primary_words: tuple[str, ...], *, exact: bool) -> dict[str, pl.Expr]:

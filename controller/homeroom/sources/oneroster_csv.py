@@ -13,6 +13,7 @@ from homeroom.sources.download import Addresses, SessionFactory, new_session
 from homeroom.sources.location import Location
 from homeroom.sources.oneroster import read_export
 from homeroom.sources.package import Limits, holds_only_manifest
+from homeroom.sources.remembered import NO_LINES, Lines
 
 
 class OneRosterCSV:
@@ -61,12 +62,12 @@ class OneRosterCSV:
         unchanged = await asyncio.to_thread(holds_only_manifest, fetched.path)
         return Fetched(path=fetched.path, validator=fetched.validator, unchanged=unchanged)
 
-    def read(self, path: Path, *, previous: Roster | None) -> Snapshot:
-        """Read and validate; invalid records count as in `previous`. Blocking: call it in a thread.
+    def read(self, path: Path, *, previous: Roster | None, lines: Lines = NO_LINES) -> Snapshot:
+        """Read and validate; invalid records count as in `previous`, which `lines` made. Blocking: call it in a thread.
 
         Raises ExportInvalidError or ExportIncompleteError: then nothing changes, and the findings say why.
         """
-        return read_export(path, previous=previous, limits=self._limits, scratch=self._scratch)
+        return read_export(path, previous=previous, lines=lines, limits=self._limits, scratch=self._scratch)
 
     async def check(self) -> Sequence[Hop]:
         """Try each hop to the export, and stop at the first that fails."""

@@ -2,7 +2,8 @@
 
 The digest is that of the tables (`homeroom.roster.digest`), whose rows are in canonical order: the same records give
 the same one, whatever the files looked like. A folder appears by a single rename when it is complete. Findings and
-counts lie beside the tables; passwords of staff have a file of their own, which only the operator's user may read.
+counts lie beside the tables, and what became of each line; passwords of staff have a file of their own, which only the
+operator's user may read.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final, TypeVar
@@ -24,6 +25,7 @@ from homeroom.errors import TransientError
 from homeroom.roster.findings import SCHEMA, Findings
 from homeroom.roster.tables import SCHEMAS, Roster
 from homeroom.sources.base import CREDENTIALS, Snapshot
+from homeroom.sources.remembered import LINES, NO_LINES, REMEMBERED, Lines
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
 
@@ -31,18 +33,26 @@ _FINDINGS: Final = "findings"
 _CREDENTIALS: Final = "credentials"
 _COUNTS: Final = "counts.json"
 _CHECKSUMS: Final = "checksums.json"
+_LINES: Final = {table: f"lines-{table}" for table in sorted(REMEMBERED)}
+_LINES_CHECKSUMS: Final = "lines.json"
 
 
-def _checksums(place: Path, tables: Collection[str] = SCHEMAS.keys()) -> dict[str, str]:
-    """The sha256 of each table's file."""
-    return {name: sha256((place / f"{name}.parquet").read_bytes()).hexdigest() for name in tables}
+def _checksums(place: Path, names: Iterable[str]) -> dict[str, str]:
+    """The sha256 of files with tables."""
+
+    def one(name: str) -> tuple[str, str]:
+        with (place / f"{name}.parquet").open("rb") as file:
+            return name, file_digest(file, "sha256").hexdigest()
+
+    with ThreadPoolExecutor() as pool:
+        return dict(pool.map(one, names))
 
 
 def write(snapshot: Snapshot, directory: Path) -> Path:
     """Store a snapshot below `directory` and return its folder. One that is there already stays as it is.
 
-    Findings and credentials belong to a reading, not to the records: they are replaced when the same roster is read
-    again.
+    Findings, lines and credentials belong to a reading, not to the records: they are replaced when the same roster is
+    read again.
     """
     place = directory / snapshot.digest
     directory.mkdir(parents=True, exist_ok=True)
@@ -50,11 +60,12 @@ def write(snapshot: Snapshot, directory: Path) -> Path:
     try:
         for name, frame in snapshot.roster.tables():
             frame.write_parquet(unfinished / f"{name}.parquet")
-        (unfinished / _CHECKSUMS).write_text(json.dumps(_checksums(unfinished)), encoding="utf-8")
+        (unfinished / _CHECKSUMS).write_text(json.dumps(_checksums(unfinished, SCHEMAS)), encoding="utf-8")
         _write_reading(snapshot, unfinished)
         if place.is_dir():
-            for file in (f"{_FINDINGS}.parquet", f"{_CREDENTIALS}.parquet", _COUNTS):
-                (unfinished / file).replace(place / file)
+            for file in unfinished.iterdir():
+                if file.stem not in {*SCHEMAS, Path(_CHECKSUMS).stem}:
+                    file.replace(place / file.name)
         else:
             unfinished.replace(place)
     finally:
@@ -65,6 +76,10 @@ def write(snapshot: Snapshot, directory: Path) -> Path:
 def _write_reading(snapshot: Snapshot, place: Path) -> None:
     snapshot.findings.frame.write_parquet(place / f"{_FINDINGS}.parquet")
     (place / _COUNTS).write_text(json.dumps(snapshot.counts, sort_keys=True), encoding="utf-8")
+    known = snapshot.lines if snapshot.lines.digest == snapshot.digest else NO_LINES  # else they made another roster
+    for table, name in _LINES.items():
+        known.of(table).write_parquet(place / f"{name}.parquet", compression="uncompressed")  # hashes do not shrink
+    (place / _LINES_CHECKSUMS).write_text(json.dumps(_checksums(place, _LINES.values())), encoding="utf-8")
     secret = os.open(place / f"{_CREDENTIALS}.parquet", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(secret, "wb") as file:
         snapshot.credentials.write_parquet(file)
@@ -77,7 +92,7 @@ def load(directory: Path, digest: str) -> Snapshot:
     """
     place = directory / digest
     try:
-        if _checksums(place) != json.loads((place / _CHECKSUMS).read_text(encoding="utf-8")):
+        if _checksums(place, SCHEMAS) != json.loads((place / _CHECKSUMS).read_text(encoding="utf-8")):
             raise _broken(digest)
         with ThreadPoolExecutor() as pool:  # decoding one table keeps one core busy
             tables = pool.map(lambda name: _typed(pl.read_parquet(place / f"{name}.parquet"), name), SCHEMAS)
@@ -109,6 +124,18 @@ def _typed(frame: F, table: str) -> F:
     """A table as it was written, by an earlier release perhaps: what that one did not read is null."""
     lacking = SCHEMAS[table].keys() - set(frame.collect_schema().names())
     return frame.with_columns(pl.lit(None).alias(name) for name in lacking).select(*SCHEMAS[table]).cast(SCHEMAS[table])
+
+
+def load_lines(directory: Path, digest: str) -> Lines:
+    """Which lines made the snapshot with this digest. They only save time: where files are missing or damaged, none."""
+    place = directory / digest
+    try:
+        if _checksums(place, _LINES.values()) != json.loads((place / _LINES_CHECKSUMS).read_text(encoding="utf-8")):
+            return NO_LINES
+        tables = {table: pl.read_parquet(place / f"{name}.parquet") for table, name in _LINES.items()}
+    except (OSError, PolarsError, ValueError):
+        return NO_LINES
+    return Lines(digest=digest, tables={table: frame for table, frame in tables.items() if frame.schema == LINES})
 
 
 def _broken(digest: str) -> TransientError:

@@ -21,6 +21,7 @@ import polars as pl
 from polars.exceptions import ComputeError
 
 from homeroom.roster.findings import Findings, Rule
+from homeroom.sources import remembered
 from homeroom.sources.package import refuse
 
 _SEPARATORS: Final = ",;\t"
@@ -29,73 +30,141 @@ _CHUNK: Final = 1 << 20
 _LONGEST_LINE: Final = 16 << 20  # bytes or characters: one that is longer would be held in memory several times
 _LONE_CR: Final = re.compile(rb"\r[^\n]")
 _ROW: Final = "row"
+_NONE: Final = pl.DataFrame(schema={_ROW: pl.UInt32, "id": pl.UInt32, "at": pl.UInt32})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A file ready to be scanned: `scan` has the column row (line in the file, UInt32) and the known columns as text.
+    """A file ready to be scanned: `whole` has the column row (line in the file, UInt32) and the known columns as text.
 
-    Empty values are null. `columns`: the known ones that the header has. `rows`: how many `scan` gives. `malformed`:
-    True when rows could not be read, so that nobody can tell what is missing.
+    Empty values are null. `same`: the lines known from the last reading (columns row, id and at, see
+    `remembered.same`); `scan`: the rows of `whole` that are not among these. `columns`: the known ones that the header
+    has. `rows`: how many there are. `malformed`: True when rows could not be read, so that nobody can tell what is
+    missing. `hashes`: of the lines, where these are to be remembered and each of them is one row.
     """
 
     scan: pl.LazyFrame
+    whole: pl.LazyFrame
+    same: pl.DataFrame
     columns: frozenset[str]
     rows: int
     malformed: bool
+    hashes: pl.Series | None
     findings: Findings
 
 
-def read_table(path: Path, *, file: str, columns: frozenset[str], scratch: Path) -> Table:
+def read_table(
+    path: Path, *, file: str, columns: frozenset[str], scratch: Path, before: pl.DataFrame | None = None
+) -> Table:
     """Prove and open one file. `columns`: the names that OneRoster knows for it, in any version.
 
+    `before`: what is known of its lines (`remembered.LINES`, maybe nothing); None: they are not to be remembered.
     Raises ExportInvalidError or ExportIncompleteError for what spoils the file as a whole.
     """
     header, separator = _header(path, file=file)
     known = {name.lower(): name for name in columns}
     names = [known.get(cell.strip().lower()) for cell in header]
     findings = _check_header(header, names, separator=separator, file=file)
-    regular, quoted = _regular_lines(path, width=len(header), separator=separator, file=file)
+    read = {name: pl.col(str(number)) for number, name in enumerate(names) if name is not None}
+    form = _Form(width=len(header), separator=separator, file=file)
+    lines = _lines(path) if before is not None else None
+    same = remembered.same(lines["line"], before) if before is not None and lines is not None else None
+    part = None
+    if lines is not None and same is not None and "sourcedId" in read:
+        part = _others(path, lines, same, scratch / f"part-{file}", form=form, identity=read["sourcedId"])
     malformed = False
-    if regular is not None:
-        rows = regular - 1
-        scan = pl.scan_csv(
-            path,
-            has_header=False,
-            skip_lines=1,
-            separator=separator,
-            schema={str(number): pl.String for number in range(len(header))},
-            # To look for quotation marks takes a sixth of the time. With them, a quoted empty value is else a text.
-            quote_char='"' if quoted else None,
-            null_values="" if quoted else None,
-            missing_columns="insert",  # or a blank line below the header is an error
-            row_index_name=_ROW,
-            row_index_offset=2,
-        )
+    if lines is not None and part is not None:
+        rows, (same, scan), whole = lines.height - 1, part, _scan(path, form, quoted=True)
     else:
-        mended = scratch / f"mended-{file}"
-        rows, unreadable, broken = _mend(path, mended, width=len(header), separator=separator, file=file)
-        findings += [
-            Findings.of(Rule.ROW_MALFORMED, unreadable, file=file),
-            Findings.of(Rule.LINE_BREAK, broken, file=file),
-        ]
-        malformed = unreadable.height > 0
-        scan = pl.scan_csv(
-            mended,
-            has_header=False,
-            schema={_ROW: pl.UInt32, **{str(number): pl.String for number in range(len(header))}},
-            null_values="",
-        )
+        same = _NONE
+        regular, quoted = _regular_lines(path, width=form.width, separator=separator, file=file)
+        if regular is not None:
+            rows, scan = regular - 1, _scan(path, form, quoted=quoted)
+        else:
+            lines = None
+            mended = scratch / f"mended-{file}"
+            rows, unreadable, broken = _mend(path, mended, width=form.width, separator=separator, file=file)
+            findings += [
+                Findings.of(Rule.ROW_MALFORMED, unreadable, file=file),
+                Findings.of(Rule.LINE_BREAK, broken, file=file),
+            ]
+            malformed = unreadable.height > 0
+            scan = pl.scan_csv(mended, has_header=False, schema={_ROW: pl.UInt32, **form.schema}, null_values="")
+        whole = scan
     if rows == 0 and not malformed:
         raise refuse(Rule.NO_ROWS, file=file)
-    read = {name: str(number) for number, name in enumerate(names) if name is not None}
     return Table(
-        scan=scan.select(_ROW, **{name: pl.col(number) for name, number in read.items()}),
+        scan=scan.select(_ROW, **read),
+        whole=whole.select(_ROW, **read),
+        same=same,
         columns=frozenset(read),
         rows=rows,
         malformed=malformed,
+        hashes=lines["line"] if lines is not None else None,
         findings=Findings.join(findings),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form:
+    """How the rows of a file are written."""
+
+    width: int
+    separator: str
+    file: str
+
+    @property
+    def schema(self) -> dict[str, type[pl.DataType]]:
+        """The columns of a row, by their numbers."""
+        return {str(number): pl.String for number in range(self.width)}
+
+
+def _scan(path: Path, form: _Form, *, quoted: bool) -> pl.LazyFrame:
+    """The rows of a file in which each line is one."""
+    return pl.scan_csv(
+        path,
+        has_header=False,
+        skip_lines=1,
+        separator=form.separator,
+        schema=form.schema,
+        # To look for quotation marks takes a sixth of the time. With them, a quoted empty value is else a text.
+        quote_char='"' if quoted else None,
+        null_values="" if quoted else None,
+        missing_columns="insert",  # or a blank line below the header is an error
+        row_index_name=_ROW,
+        row_index_offset=2,
+    )
+
+
+def _lines(path: Path) -> pl.DataFrame | None:
+    """`remembered.lines_of`; None where the text is not UTF-8, which is found again where it is told."""
+    try:
+        return remembered.lines_of(path)
+    except ComputeError:
+        return None
+
+
+def _others(
+    path: Path, lines: pl.DataFrame, same: pl.DataFrame, to: Path, *, form: _Form, identity: pl.Expr
+) -> tuple[pl.DataFrame, pl.LazyFrame] | None:
+    """The `same` lines, and the rows of all others. None if not each of these is one row; copied to `to` on the way.
+
+    That each line is one row was proven of the same ones when they were read, so now it is of the whole file. A line
+    whose id another one has does not count as the same: who judges ids has to see all lines with one.
+    """
+    numbers = remembered.write_others(path, lines, same["row"], to)
+    if numbers is None:
+        return None
+    regular, quoted = _regular_lines(to, width=form.width, separator=form.separator, file=form.file)
+    if regular is None:
+        return None
+    if numbers.is_empty():
+        return same, pl.LazyFrame(schema={_ROW: pl.UInt32, **form.schema})
+    rows = _scan(to, form, quoted=quoted).collect(engine="streaming")
+    shared = same["id"].is_in(rows.select(remembered.id_hash(identity.hash())).to_series().implode())
+    if shared.any():
+        return _others(path, lines, same.filter(~shared), to, form=form, identity=identity)
+    return same, rows.with_columns(numbers.gather(rows[_ROW] - 2).alias(_ROW)).lazy()
 
 
 def header_of(path: Path, *, file: str) -> set[str]:
