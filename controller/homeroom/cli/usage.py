@@ -74,6 +74,7 @@ class _Usage:
     `teachers` [licence, teacher, name, known, login, students, active, unknown], sorted; `name` is null unless `named`.
     `totals`: the counts, every student once. `notes`: what a reader must know to read it right. `days`, `licence_days`:
     as `homeroom.store.use` has them, the latter of `licences` only. `ahead`: of the whole pool.
+    `noticed`: NOTICED_SCHEMA of the district's students. `reclaimed`: how many of them lost a seat for it.
     """
 
     head: dict[str, str]
@@ -85,6 +86,8 @@ class _Usage:
     days: pl.DataFrame
     licence_days: pl.DataFrame
     ahead: Forecast
+    noticed: pl.DataFrame
+    reclaimed: int
 
 
 def command(
@@ -271,6 +274,8 @@ def _usage(seen: _Seen, *, named: bool) -> _Usage:
         notes=list(_notes(seen, totals)),
         named=named,
         days=seen.days,
+        noticed=seen.seating.noticed.filter(pl.col("district") == seen.place),
+        reclaimed=seen.seating.reclaimed.filter(pl.col("district") == seen.place).height,
         licence_days=seen.licence_days.join(licences, on="licence", how="semi"),
         ahead=forecast(seen.days, capacity=seen.days["capacity"].item(-1) if seen.days.height else 0, today=seen.today),
     )
@@ -324,8 +329,18 @@ def _summary(found: _Usage) -> dict[str, str]:
         "active": f"{_active(total, share)} of {total['used']:,} students who hold a seat, since "
         f"{found.head['activeSince']}",
         "waiting": f"{total['waiting']:,} of {total['demand']:,} students who want a seat have none",
-        "runs out": f"{found.ahead.told} (all seats of the pool)",
-    }
+    } | _unused(found)
+
+
+def _unused(found: _Usage) -> dict[str, str]:
+    """What the pool's last run found of seats that nobody uses, and when it will have no other ones."""
+    told = {}
+    if found.noticed.height:
+        first = found.noticed.select(pl.col("noticed").min()).item()
+        told["idle"] = f"{found.noticed.height:,} seats by the pool's last run, the first since {first}"
+    if found.reclaimed:
+        told["reclaimed"] = f"{found.reclaimed:,} students have no seat, as they did not use theirs"
+    return told | {"pool full": found.ahead.told}
 
 
 def _active(counts: dict[str, Any], share: str) -> str:
@@ -369,6 +384,8 @@ def _document(found: _Usage) -> dict[str, Any]:
     return {
         **found.head,
         "totals": found.totals,
+        "idle": found.noticed.height,
+        "reclaimed": found.reclaimed,
         "notes": found.notes,
         "forecast": {**_plain(asdict(found.ahead)), "words": found.ahead.told},
         "days": found.days.with_columns(pl.col("day").cast(pl.String)).to_dicts(),

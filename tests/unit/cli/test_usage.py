@@ -23,6 +23,7 @@ from homeroom.roster.state import Actual
 from homeroom.seats.assignment import SEATS_SCHEMA
 from homeroom.seats.forecast import school_year
 from homeroom.seats.keys import Connected
+from homeroom.seats.usage import NOTICED_SCHEMA, RECLAIMED_SCHEMA
 from homeroom.sources import write
 from homeroom.store import GRANTS_SCHEMA, LICENCE_DAYS_SCHEMA, Accepted, Day, LicenceName, Seating, Store
 from homeroom.targets import ACTIVITY_SCHEMA
@@ -334,7 +335,7 @@ def test_the_picture_shows_who_uses_what_is_granted(
 
 def test_how_use_goes_on_is_told_and_drawn(homeroom: Homeroom, world: World, pupils: list[str], tmp_path: Path) -> None:
     world.seat(rowan=pupils[:2])
-    told = "runs out: not enough days yet: 0 are known, 14 over three weeks are needed"
+    told = "pool full: not enough days yet: 0 are known, 14 over three weeks are needed"
     assert told in homeroom("usage", *world.options()).out
     today = date.fromisoformat(document(homeroom, world)["today"])
     columns = {name: kind for name, kind in LICENCE_DAYS_SCHEMA.items() if name != "day"}
@@ -364,13 +365,30 @@ def test_how_use_goes_on_is_told_and_drawn(homeroom: Homeroom, world: World, pup
         "active": None,
     }
     assert found["forecast"]["outlook"] in {"NotThisYear", "TooEarly"}
-    assert f"runs out: {found['forecast']['words']}" in homeroom("usage", *world.options()).out
+    assert f"pool full: {found['forecast']['words']}" in homeroom("usage", *world.options()).out
     page = tmp_path / "usage.html"
     homeroom("usage", *world.options(), "--report", page)
     text = page.read_text()
     assert "<h2>Over the school year, the whole pool lakeside/seats</h2>" in text
     assert text.count(": use over the school year</title>") == 2, "the pool, and the licence of this district"
     assert "licence lakeside/rowan: use over the school year" in text
+
+
+def test_seats_that_nobody_uses_are_told(homeroom: Homeroom, world: World, pupils: list[str]) -> None:
+    world.seat(rowan=pupils[:3])
+    seating, day = world.store.seating(namespace="lakeside", pool="seats"), NOW.date()
+    noticed = [(PLACE, pupils[0], day), (PLACE, pupils[1], day - timedelta(days=3)), ("lakeside/other", "u-1", day)]
+    lost = [(PLACE, pupils[4], day), ("lakeside/other", "u-2", day)]
+    seating = replace(
+        seating,
+        noticed=pl.DataFrame(noticed, NOTICED_SCHEMA, orient="row"),
+        reclaimed=pl.DataFrame(lost, RECLAIMED_SCHEMA, orient="row"),
+    )
+    world.store.save_seating(seating, namespace="lakeside", pool="seats", epoch=1)
+    found, lines = document(homeroom, world), homeroom("usage", *world.options()).out.splitlines()
+    assert (found["idle"], found["reclaimed"]) == (2, 1)
+    assert f"idle: 2 seats by the pool's last run, the first since {day - timedelta(days=3)}" in lines
+    assert "reclaimed: 1 students have no seat, as they did not use theirs" in lines
 
 
 def test_what_counts_as_active_is_what_the_pool_says(homeroom: Homeroom, world: World, pupils: list[str]) -> None:
