@@ -66,7 +66,8 @@ class ConditionType(StrEnum):
     """Positive, SchoolLicense: every student who wants a seat by it has one."""
     UNITS_FRESH = "UnitsFresh"
     """Positive, LicensePool with Skolverket's register: the register answers, else its last list is used."""
-
+    ACTIVITY_FRESH = "ActivityFresh"
+    """Positive, LicensePool: it is known when accounts were last used, else nothing is reclaimed."""
     KEY_READY = "KeyReady"
     """Positive, SchoolLicense with `access: Key`: its key is in its Secret."""
     KEY_DELIVERED = "KeyDelivered"

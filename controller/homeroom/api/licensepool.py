@@ -20,7 +20,9 @@ from homeroom.api.common import (
     Count,
     Date,
     Duration,
+    DurationUnit,
     Model,
+    Percent,
     Proxy,
     Reference,
     Resource,
@@ -47,6 +49,41 @@ def _days(value: Duration) -> Duration:
 
 Days = Annotated[Duration, AfterValidator(_days), Field(json_schema_extra={"pattern": DAYS_PATTERN})]
 """So many days, or none (`0s`)."""
+
+
+NOTICE_PATTERN = r"^([7-9]|[1-9][0-9]{1,3})d$"
+
+
+def _notice(value: Duration) -> Duration:
+    if value.unit is not DurationUnit.DAYS or value.amount < 7:
+        raise ValueError(f"must be at least 7 days, like '30d', not '{value}'")
+    return value
+
+
+Notice = Annotated[Duration, AfterValidator(_notice), Field(json_schema_extra={"pattern": NOTICE_PATTERN})]
+"""So many days, a week at least: time in which a wrong clock, or a feed that is wrong, is seen."""
+
+INACTIVE_PATTERN = r"^[1-9][0-9]{0,3}(d|mo)$"
+
+
+def _inactive(value: Duration) -> Duration:
+    if value.unit not in {DurationUnit.DAYS, DurationUnit.MONTHS}:
+        raise ValueError(f"must be in days or months, like '30d' or '3mo', not '{value}'")
+    return value
+
+
+InactiveAfter = Annotated[Duration, AfterValidator(_inactive), Field(json_schema_extra={"pattern": INACTIVE_PATTERN})]
+"""So many days, or calendar months."""
+
+
+class Reclaim(StrEnum):
+    """What happens to seats that nobody uses.
+
+    `Report`: they are counted; `Reclaim`: after a notice they are given to students who wait.
+    """
+
+    REPORT = "Report"
+    RECLAIM = "Reclaim"
 
 
 class Queue(StrEnum):
@@ -246,6 +283,14 @@ class LicensePoolSpec(Model):
     """The register of school units."""
     grace: Days = Duration.parse("7d")
     """How long a student keeps a seat that no licence wants for them any more."""
+    inactive_after: InactiveAfter = Duration.parse("3mo")
+    """A student who has not used the product for so long is not active; in days, or calendar months."""
+    reclaim: Reclaim = Reclaim.REPORT
+    """Whether idle seats are only counted (`Report`), or given to students who wait for one (`Reclaim`)."""
+    reclaim_notice: Notice = Duration.parse("30d")
+    """How long a seat must have been counted as idle before it may be given to somebody else; use ends it."""
+    reclaim_at_most: Percent = "5%"
+    """Share of `seats`, rounded up, that may be given to others in this way on one day."""
     allowed_namespaces: LabelSelector | None = None
     """Which other namespaces may have licences of this pool, `{}` for all; without it only its own."""
     contact: Text | None = None
@@ -271,6 +316,10 @@ class LicensePoolStatus(RootStatus):
     """Students who want a seat, each counted once."""
     waiting_students: Count = 0
     """Students who want a seat and have none."""
+    active_students: Count | None = None
+    """Students who hold a seat and are active; as it was when that was known last."""
+    idle_seats: Count | None = None
+    """Seats whose holders are known not to have used them for `spec.inactiveAfter`; as above."""
     licenses: Count = 0
     """Licences of this pool."""
     waiting_licenses: Count = 0
@@ -289,6 +338,8 @@ class LicensePool(Resource):
         Column("Granted", ".status.granted", "integer", "Seats granted to licences"),
         Column("Used", ".status.used", "integer", "Students who hold a seat"),
         Column("Demand", ".status.demand", "integer", "Students who want a seat"),
+        Column("Active", ".status.activeStudents", "integer", "Students who hold a seat and are active", priority=1),
+        Column("Idle", ".status.idleSeats", "integer", "Seats that nobody has used for long", priority=1),
         Column("Capacity", ".status.capacity", "integer", "Seats that may be granted, with the overage", priority=1),
         Column("Licenses", ".status.licenses", "integer", "Licences of this pool", priority=1),
         Column("Waiting", ".status.waitingLicenses", "integer", "Licences that lack seats", priority=1),

@@ -306,6 +306,14 @@ class Reason(StrEnum):
         "request more seats",
     )
 
+    # Who uses the seats of a pool
+    ACTIVITY_FRESH = "ActivityFresh", "the apps of the pool tell when their accounts were last used"
+    ACTIVITY_STALE = (
+        "ActivityStale",
+        "it is not known now when accounts were last used: nothing is reclaimed, and counts stay as they were",
+        "`homeroom check learningapp/NAME` says in its last line what is missing",
+    )
+
     # The key of a licence
     KEY_READY = "KeyReady", "the licence has a key, and it is in its Secret"
     SECRET_TAKEN = (

@@ -140,6 +140,10 @@ class SchoolLicenseStatus(Status):
     """Students who want a seat by this licence."""
     waiting_students: Count = 0
     """Students of these who have no seat of the pool at all."""
+    active_students: Count | None = None
+    """Students who hold one of its seats and are active; as it was when that was known last."""
+    idle_seats: Count | None = None
+    """Its seats whose holders are known not to have used them for the pool's `inactiveAfter`; as above."""
     connected_teachers: Count | None = None
     """Teachers connected by the key, for `access: Key`."""
     key: KeyStatus | None = None
@@ -161,6 +165,8 @@ class SchoolLicense(Resource):
         Column("Granted", ".status.granted", "integer", "Seats granted"),
         Column("Used", ".status.used", "integer", "Students who hold a seat"),
         Column("Demand", ".status.demand", "integer", "Students who want a seat"),
+        Column("Active", ".status.activeStudents", "integer", "Students who hold a seat and are active", priority=1),
+        Column("Idle", ".status.idleSeats", "integer", "Seats that nobody has used for long", priority=1),
     )
 
     kind: Literal["SchoolLicense"] = "SchoolLicense"

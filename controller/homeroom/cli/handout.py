@@ -23,7 +23,9 @@ h1 { font-size: 1.5em } h2 { font-size: 1.2em; margin-top: 2em }
 table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; vertical-align: top; padding: .25em .6em .25em 0; border-bottom: 1px solid #ccc }
 td { overflow-wrap: break-word } section { overflow-x: auto } tr { break-inside: avoid }
-.facts th { width: 12em; font-weight: normal; color: #555 }
+.wide { overflow-x: auto } .wide .picture { min-width: 46em }
+summary { cursor: pointer; margin: .4em 0 }
+.facts th { width: 9em; font-weight: normal; color: #555 }
 .picture { width: 100%; height: auto; print-color-adjust: exact; -webkit-print-color-adjust: exact }
 .notice { border: 2px solid #a00; padding: .6em 1em; font-weight: bold }
 @page { size: A4 landscape; margin: 15mm }
@@ -50,6 +52,7 @@ def write_page(path: Path, title: str, parts: Iterable[str]) -> None:
     """Write a page of one heading and `parts`, which are HTML."""
     page = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{escape(title)}</h1>\n" + "\n".join(parts) + "\n</body>\n</html>\n"

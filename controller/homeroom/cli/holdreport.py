@@ -64,6 +64,7 @@ WHY: Final = {
     Cause.LEFT_SOURCE: "no longer in the records",
     Cause.MOVED: "moved to another class",
     Cause.SEATS_CHANGED: "was given a seat, or has none any more",
+    Cause.SEAT_RECLAIMED: "did not use the seat, which somebody else was given",
     Cause.LINKED: "has said which account is theirs",
     Cause.UNLINKED: "has taken back which account is theirs",
     Cause.ID_CHANGED: "perhaps the same person with another id",

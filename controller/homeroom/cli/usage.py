@@ -1,15 +1,17 @@
-"""`homeroom usage`: who uses the seats of an app, per licence and per teacher (R21 to R26).
+"""`homeroom usage`: who uses the seats of an app, per licence and per teacher, and over the school year (R21 to R26).
 
-Flow: `declared` and `records` gather, the store says who holds a seat, the app, read live, when accounts were used;
-`homeroom.seats.usage` counts, this module shows. It writes nothing but the files it is asked for. Neighbour: `handout`.
+Flow: `declared` and `records` gather, the store says who holds a seat and how many did on each day, the app, read live,
+when accounts were used; `homeroom.seats` counts and looks ahead, this module shows. It writes nothing but the files it
+is asked for. Neighbours: `handout`, `yearpicture`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -17,19 +19,21 @@ from typing import Annotated, Any, Final
 import polars as pl
 import typer
 
-from homeroom.api import Duration, SchoolLicense
+from homeroom.api import Duration, LicensePool, SchoolLicense
 from homeroom.api.common import DurationUnit
 from homeroom.cli import handout, options, records, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.handout import PERSONAL_DATA
 from homeroom.cli.records import Inputs
+from homeroom.cli.yearpicture import picture
 from homeroom.errors import InvalidSpecError, TerminalError
+from homeroom.reconcile.activity import logins_of
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.licences import Licence, Records, records_of
 from homeroom.roster.desired import FULL_NAME
-from homeroom.roster.state import Actual, Known
+from homeroom.seats.forecast import Forecast, forecast, school_year
 from homeroom.seats.settlement import licence_id
-from homeroom.seats.usage import LOGINS_SCHEMA, active_since, usage_of_licences, usage_of_teachers
+from homeroom.seats.usage import active_since, usage_of_licences, usage_of_teachers
 from homeroom.store import Seating, Store
 from homeroom.targets import ACTIVITY_SCHEMA
 
@@ -43,7 +47,10 @@ _WITHOUT_NAMES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """What there is. `place`: the district as `homeroom.seats` names it. `missing`: why the app tells of no use."""
+    """What there is. `place`: the district as `homeroom.seats` names it. `missing`: why the app tells of no use.
+
+    `days`, `licence_days`: the school year of the whole pool, as `homeroom.store.use` has it.
+    """
 
     inputs: Inputs
     place: str
@@ -55,6 +62,8 @@ class _Seen:
     logins: pl.DataFrame
     unread: list[str]
     missing: str
+    days: pl.DataFrame
+    licence_days: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +72,9 @@ class _Usage:
 
     `licences` [licence, unit, name of the unit, counts], sorted: those that seat students of the app's district.
     `teachers` [licence, teacher, name, known, login, students, active, unknown], sorted; `name` is null unless `named`.
-    `totals`: the counts, every student once. `notes`: what a reader must know to read it right.
+    `totals`: the counts, every student once. `notes`: what a reader must know to read it right. `days`, `licence_days`:
+    as `homeroom.store.use` has them, the latter of `licences` only. `ahead`: of the whole pool.
+    `noticed`: NOTICED_SCHEMA of the district's students. `reclaimed`: how many of them lost a seat for it.
     """
 
     head: dict[str, str]
@@ -72,6 +83,11 @@ class _Usage:
     teachers: pl.DataFrame
     notes: list[str]
     named: bool
+    days: pl.DataFrame
+    licence_days: pl.DataFrame
+    ahead: Forecast
+    noticed: pl.DataFrame
+    reclaimed: int
 
 
 def command(
@@ -80,8 +96,12 @@ def command(
     ] = None,
     *,
     inactive_after: Annotated[
-        str, typer.Option(metavar="TIME", help="Active is who has used the app since: days or months, like 30d or 3mo.")
-    ] = "3mo",
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Active is who has used the app since: days or months, like 30d or 3mo; else as the pool says.",
+        ),
+    ] = None,
     names: Annotated[
         bool, typer.Option("--names", help="With the names of teachers, beside their source ids.")
     ] = False,
@@ -106,6 +126,7 @@ def command(
     Per licence of the app's pool (`spec.seating`): seats granted and used, demand, how many students wait, and how many
     of those who hold a seat are active. Then per connected teacher: the last login, and how many of the own students
     are active. Of whom the app tells nothing it says `unknown`, which is not inactive. Nothing is reclaimed by it.
+    Last, when all seats of the pool will be in use if it goes on as in the last weeks.
 
     Example: homeroom usage kolibri -n lakeside --report usage.html
     """
@@ -116,7 +137,7 @@ def command(
     ):
         if wrong:
             raise typer.BadParameter(words)
-    after = _inactive_after(inactive_after)
+    after = _inactive_after(inactive_after) if inactive_after is not None else None
 
     async def look() -> _Seen:
         async with declared(files=files, namespace=namespace, context=context, secret_files=secret) as resources:
@@ -151,7 +172,7 @@ def _inactive_after(text: str) -> Duration:
 # Gather
 
 
-async def _look(resources: Declared, name: str | None, store: Store, *, owner_id: str, after: Duration) -> _Seen:
+async def _look(resources: Declared, name: str | None, store: Store, *, owner_id: str, after: Duration | None) -> _Seen:
     inputs = await asyncio.to_thread(records.gather, resources, name, store=store, export=None)
     app, district = inputs.app, inputs.district
     if app.pool is None:
@@ -165,7 +186,7 @@ async def _look(resources: Declared, name: str | None, store: Store, *, owner_id
     ]
     licences = [one for one in licences if one.district == place]
     today = options.day(None, zone=district.spec.time_zone)
-    since = active_since(today, after)
+    since = active_since(today, after or _of_pool(resources, app.pool))
     found = await asyncio.to_thread(
         records_of,
         inputs.snapshot.roster,
@@ -188,6 +209,9 @@ async def _look(resources: Declared, name: str | None, store: Store, *, owner_id
                 if error.reason != "CapabilityMissing":
                     raise
                 missing = error.message
+    year, _ = school_year(today)
+    place_of_pool = {"namespace": space, "pool": pool}
+    days, licence_days = await asyncio.to_thread(partial(store.use.days, **place_of_pool, since=year, until=today))
     return _Seen(
         inputs=inputs,
         place=place,
@@ -196,27 +220,19 @@ async def _look(resources: Declared, name: str | None, store: Store, *, owner_id
         licences=licences,
         seating=await asyncio.to_thread(store.seating, namespace=space, pool=pool),
         found=found,
-        logins=_logins(told, actual, known, place=place, zone=district.spec.time_zone, since=since),
+        logins=logins_of(told, actual, known, district=place, zone=district.spec.time_zone),
         unread=sorted(actual.unsure),
         missing=missing,
+        days=days,
+        licence_days=licence_days,
     )
 
 
-def _logins(told: pl.DataFrame, actual: Actual, known: Known, *, place: str, zone: str, since: date) -> pl.DataFrame:
-    """What the app tells, as LOGINS_SCHEMA, by the calendar of the district.
-
-    Who also has an account that could not be looked at is known only if some other one was used since that day.
-    """
-    accounts = known.usernames.select("school", "key")
-    hidden = accounts.filter(pl.col("school").is_in(list(actual.unsure))) if actual.complete else accounts
-    disputed = pl.DataFrame(list(actual.conflicts), schema=accounts.schema, orient="row")
-    hidden = pl.concat([hidden, disputed]).join(told, on=["school", "key"], how="anti")
-    login, interaction = (
-        pl.col(f"last_{what}").dt.convert_time_zone(zone).dt.date() for what in ("login", "interaction")
-    )
-    rows = told.select(district=pl.lit(place), person="key", login=login, used=pl.max_horizontal(login, interaction))
-    sure = ~pl.col("person").is_in(hidden["key"].implode()) | (pl.col("used") >= since)
-    return rows.filter(sure.fill_null(value=False)).match_to_schema(LOGINS_SCHEMA)
+def _of_pool(resources: Declared, name: str) -> Duration:
+    """What the pool says, if it is declared here; what it says without a word, where it is in another namespace."""
+    pools = (one for one in resources.every(LicensePool) if f"{one.metadata.namespace}/{one.metadata.name}" == name)
+    found = next(pools, None)
+    return found.spec.inactive_after if found is not None else Duration.parse("3mo")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -257,6 +273,11 @@ def _usage(seen: _Seen, *, named: bool) -> _Usage:
         ),
         notes=list(_notes(seen, totals)),
         named=named,
+        days=seen.days,
+        noticed=seen.seating.noticed.filter(pl.col("district") == seen.place),
+        reclaimed=seen.seating.reclaimed.filter(pl.col("district") == seen.place).height,
+        licence_days=seen.licence_days.join(licences, on="licence", how="semi"),
+        ahead=forecast(seen.days, capacity=seen.days["capacity"].item(-1) if seen.days.height else 0, today=seen.today),
     )
 
 
@@ -308,7 +329,18 @@ def _summary(found: _Usage) -> dict[str, str]:
         "active": f"{_active(total, share)} of {total['used']:,} students who hold a seat, since "
         f"{found.head['activeSince']}",
         "waiting": f"{total['waiting']:,} of {total['demand']:,} students who want a seat have none",
-    }
+    } | _unused(found)
+
+
+def _unused(found: _Usage) -> dict[str, str]:
+    """What the pool's last run found of seats that nobody uses, and when it will have no other ones."""
+    told = {}
+    if found.noticed.height:
+        first = found.noticed.select(pl.col("noticed").min()).item()
+        told["idle"] = f"{found.noticed.height:,} seats by the pool's last run, the first since {first}"
+    if found.reclaimed:
+        told["reclaimed"] = f"{found.reclaimed:,} students have no seat, as they did not use theirs"
+    return told | {"pool full": found.ahead.told}
 
 
 def _active(counts: dict[str, Any], share: str) -> str:
@@ -352,10 +384,19 @@ def _document(found: _Usage) -> dict[str, Any]:
     return {
         **found.head,
         "totals": found.totals,
+        "idle": found.noticed.height,
+        "reclaimed": found.reclaimed,
         "notes": found.notes,
+        "forecast": {**_plain(asdict(found.ahead)), "words": found.ahead.told},
+        "days": found.days.with_columns(pl.col("day").cast(pl.String)).to_dicts(),
         "licences": found.licences.rename({"name": "unitName"}).to_dicts(),
         "teachers": (teachers if found.named else teachers.drop("name")).to_dicts(),
     }
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """With days as text."""
+    return {name: value.isoformat() if isinstance(value, date) else value for name, value in values.items()}
 
 
 def _cells(found: _Usage) -> pl.DataFrame:
@@ -388,15 +429,22 @@ def _parts(found: _Usage) -> Iterator[str]:
     head = found.head
     facts = {"pool": head["pool"], "district": head["district"], "on": head["today"], **_summary(found)}
     yield handout.facts({**facts, "to know": "; ".join(found.notes)} if found.notes else facts)
-    yield _picture(found.licences)
+    pool, today = f"pool {head['pool']}", date.fromisoformat(head["today"])
+    yield f"<h2>Over the school year, the whole {escape(pool)}</h2>"
+    yield picture(found.days, name=pool, today=today, ahead=found.ahead)
+    yield "<h2>Now, each licence</h2>"
+    yield f'<div class="wide">\n{_picture(found.licences)}\n</div>'
     unbroken = pl.col(_SHARE).str.replace_all(" ", "\N{NO-BREAK SPACE}", literal=True)
     yield f"<section>\n{handout.table(_licences(found).with_columns(unbroken))}\n</section>"
     teachers = _teachers(found).with_columns(unbroken).partition_by("licence", as_dict=True, include_key=False)
+    days = found.licence_days.partition_by("licence", as_dict=True, include_key=False)
+    none = found.licence_days.clear()
     for row in _licences(found).iter_rows(named=True):
         heading = escape(", ".join(filter(None, (row["licence"], row["unit"], row["name"]))))
         words = f"{row['used']:,} of {row['granted']:,} seats used; active students: {_active(row, row[_SHARE])}"
+        year = picture(days.get((row["licence"],), none), name=f"licence {row['licence']}", today=today, high=200)
         table = handout.table(teachers[row["licence"],]) if (row["licence"],) in teachers else "<p>No teachers.</p>"
-        yield f'<section class="school">\n<h2>{heading}</h2>\n<p>{words}</p>\n{table}\n</section>'
+        yield f'<section class="school">\n<h2>{heading}</h2>\n<p>{words}</p>\n{year}\n{table}\n</section>'
 
 
 def _picture(licences: pl.DataFrame) -> str:

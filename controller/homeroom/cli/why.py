@@ -69,7 +69,7 @@ def command(
         done = history.entries(
             opened, JournalQuery(namespace=meta.namespace, app=meta.name, person=person, limit=_LAST)
         )
-        lacks_seat = opened is not None and _lacks_seat(opened, inputs, person)
+        lacks_seat = _lacks_seat(opened, inputs, person) if opened is not None else ""
     row = roster.users["id"].index_of(person)
     if row is None and not done:
         raise InvalidSpecError(f"neither the records nor the journal have a person '{person}': it must be a source id")
@@ -137,17 +137,19 @@ def _tell(past: dict[str, Any], *, output: str) -> None:
         history.show(past["journal"])
 
 
-def _lacks_seat(store: Store, inputs: Inputs, person: str) -> bool:
-    """Whether it is known that the person holds no seat of the pool that the app goes by."""
+def _lacks_seat(store: Store, inputs: Inputs, person: str) -> str:
+    """Words for it where it is known that the person holds no seat of the pool that the app goes by, else none."""
     if inputs.app.pool is None:
-        return False
+        return ""
     namespace, pool = inputs.app.pool.split("/")
     district = f"{inputs.app.metadata.namespace}/{inputs.district.metadata.name}"
     found = store.seated(namespace=namespace, pool=pool, district=district)
-    return found.digest == inputs.snapshot.digest and person not in found.students
+    if found.digest != inputs.snapshot.digest or person in found.students:
+        return ""
+    return "spec.seating: seat reclaimed, as it was not used" if person in found.reclaimed else "spec.seating: no seat"
 
 
-def _also_withheld(reasons: list[Reason], *, denied: bool, lacks_seat: bool) -> list[Reason]:
+def _also_withheld(reasons: list[Reason], *, denied: bool, lacks_seat: str) -> list[Reason]:
     """With what withholds apart from the rules. Who is more than a student in a school needs no seat there."""
     staffed = {reason.school for reason in reasons if reason.record != ClassRole.STUDENT}
 
@@ -155,7 +157,7 @@ def _also_withheld(reasons: list[Reason], *, denied: bool, lacks_seat: bool) -> 
         by = reason.withheld_by
         if denied:  # a run treats it as if the records barred them
             by = tuple("spec.deny" if one == DISABLED else one for one in by)
-        return (*by, "spec.seating: no seat") if lacks_seat and reason.school not in staffed else by
+        return (*by, lacks_seat) if lacks_seat and reason.school not in staffed else by
 
     return [replace(reason, withheld_by=also(reason)) for reason in reasons]
 

@@ -78,6 +78,7 @@ class Cause(StrEnum):
     SHARING_CHANGED = "SharingChanged"  # an edit of the rules in Git brought it in, or put it out
     SPEC_CHANGED = "SpecChanged"  # an edit of the app in Git asks for it
     SEATS_CHANGED = "SeatsChanged"  # the student was given a seat of the app's pool, or has none any more
+    SEAT_RECLAIMED = "SeatReclaimed"  # the student did not use the seat, and it was given to somebody who waited
     LINKED = "Linked"  # somebody with a reason to be in a chat has said which account is theirs
     UNLINKED = "Unlinked"  # and has taken that back: out at once
     DRIFT = "Drift"  # somebody changed in the target what we had applied: put back

@@ -85,7 +85,8 @@ class Memory:
     `made`: columns `homeroom.plan.CHANGE_SCHEMA`, what was applied under its approved holds. `noted`: what it says of
     time; nothing where a plan is for another day on purpose. `released`: columns `homeroom.roster.door.RELEASED`, what
     approvals let pass at the source. `rolled_over`: they let the school year end. `seats`: pool (namespace and name) ->
-    source ids of the students who hold a seat of it; a pool of which that is not known now is missing.
+    source ids of the students who hold a seat of it; a pool of which that is not known now is missing. `reclaimed`:
+    source ids of students who lost one of the app's pool, as they did not use it.
     """
 
     stored: StoredBaseline | None
@@ -98,6 +99,7 @@ class Memory:
     released: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RELEASED))
     rolled_over: bool = False
     seats: Mapping[str, pl.Series] = field(default_factory=dict)
+    reclaimed: Sequence[str] = ()
 
     @classmethod
     def nothing(cls, known: Known) -> Memory:
@@ -246,6 +248,7 @@ class _Look:
             else None,
             denied=self.district.spec.denied(),
             unseated=self.unseated if self.app.pool is not None else None,
+            reclaimed=self.memory.reclaimed,
         )
 
     def covered(self, plan: Plan, before: str | None, intermediate: Desired | None) -> pl.DataFrame:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import ClassVar, Final
 
 import polars as pl
+import structlog
 
 from homeroom.api import (
     MAX_RULES_IN_STATUS,
@@ -63,6 +64,7 @@ from homeroom.plan import (
     settled,
 )
 from homeroom.reconcile import approvals
+from homeroom.reconcile.activity import logins_of
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import (
     SALT,
@@ -87,9 +89,12 @@ from homeroom.roster.leaving import Kept, counted, unstaffed
 from homeroom.roster.owned import unrecorded
 from homeroom.roster.shared import Rule, Shared, barring, rules_of, share
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired
+from homeroom.seats.usage import LOGINS_SCHEMA
 from homeroom.sources import Snapshot, load
 from homeroom.store import Store, StoredBaseline
 from homeroom.targets import Target
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +144,9 @@ class LearningAppRoot:
         for raw in _rules_of_app(cluster, key):
             await _refuse_rule(self.clock.now(), cluster, raw, reason=Reason.DEPENDENCY_NOT_READY, message=message)
         await approvals.refuse(cluster, key, now=self.clock.now())
+        nothing = pl.DataFrame(schema=LOGINS_SCHEMA)
+        place = {"namespace": key.namespace, "app": key.name}
+        await asyncio.to_thread(self.store.use.save_activity, nothing, **place, epoch=cluster.epoch)
 
     async def reconcile(self, run: Run[LearningApp]) -> Report[LearningAppStatus]:
         """One run: gather, decide, apply, report."""
@@ -195,6 +203,7 @@ class LearningAppRoot:
             await self._save_holds(run, decision.reviewed.holds, before=inputs.memory.holds)
             applied, baseline = await self._apply(run, inputs, decision, target)
             await self._own(run, inputs, decision)  # not before the baseline: without one all is in review
+            told_at, pools = await self._tell_use(run, inputs, decision, target)
             lacking = gaps(app, target)
         done = changes(decision.waiting)  # let through, and remembered in the baseline
         if applied is not None:
@@ -205,7 +214,8 @@ class LearningAppRoot:
         await approvals.answer(run.cluster, run.key, holds, now=run.clock.now())
         kept = counted(baseline.kept, decision.waiting, now=decision.now)
         untaught = await asyncio.to_thread(unstaffed, decision.desired, baseline.kept)
-        return self._report(run, inputs, decision, applied, lacking=lacking, kept=kept, untaught=untaught.height)
+        report = self._report(run, inputs, decision, applied, lacking=lacking, kept=kept, untaught=untaught.height)
+        return replace(report, told_at=told_at, wakes=(*report.wakes, *pools))
 
     # -- gather -------------------------------------------------------------------------------------------------
 
@@ -319,6 +329,39 @@ class LearningAppRoot:
         rows = await asyncio.to_thread(unrecorded, decision.actual, inputs.memory.known, decision.plan)
         place = {"namespace": run.key.namespace, "app": run.key.name}
         await asyncio.to_thread(self.store.own, rows, **place, epoch=run.cluster.epoch)
+
+    async def _tell_use(
+        self, run: Run[LearningApp], inputs: _Inputs, decision: Decision, target: Target
+    ) -> tuple[datetime | None, Sequence[Key]]:
+        """Keep what the target tells of the use of its accounts, for the pool whose seats the app goes by.
+
+        When it told, and the pool if that is news for it. Rosters work without it: whatever goes wrong, it is as if the
+        target told nothing, and the pool says so.
+        """
+        app, district = run.resource, inputs.district
+        place = {"namespace": run.key.namespace, "app": run.key.name}
+        epoch = run.cluster.epoch
+        if app.pool is None:
+            nothing = pl.DataFrame(schema=LOGINS_SCHEMA)
+            await asyncio.to_thread(self.store.use.save_activity, nothing, **place, epoch=epoch)
+            return None, ()
+        pool = Key("LicensePool", *app.pool.split("/"))
+        has_told = run.last is not None and run.last.told_at is not None
+        try:
+            told = await target.activity(decision.actual)
+        except HomeroomError as error:
+            log.info("target tells of no use", key=str(run.key), reason=error.reason)
+            return None, (pool,) if has_told else ()
+        logins = await asyncio.to_thread(
+            logins_of,
+            told,
+            decision.actual,
+            inputs.memory.known,
+            district=f"{run.key.namespace}/{district.metadata.name}",
+            zone=district.spec.time_zone,
+        )
+        changed = await asyncio.to_thread(self.store.use.save_activity, logins, **place, epoch=epoch)
+        return run.clock.now(), (pool,) if changed or not has_told else ()
 
     async def _save_holds(self, run: Run[LearningApp], holds: Sequence[Hold], *, before: Sequence[Hold]) -> None:
         await asyncio.to_thread(
@@ -577,15 +620,17 @@ def remembered(
     made = store.released(namespace=namespace, app=app, holds=approved)
     if stored is not None:
         made = pl.concat([made, changes(passed_rows(stored.baseline).filter(pl.col("hold").is_in(approved)))])
-    seats = {}
+    seats, reclaimed = {}, pl.Series([], dtype=pl.String)
     for one in filter(None, {pool, pool_from(stored.rules) if stored is not None else None}):
         where, of = one.split("/")
         found = store.seated(namespace=where, pool=of, district=f"{namespace}/{district}")
         if found.digest == digest and exists(one):
             seats[one] = found.students
+            reclaimed = found.reclaimed if one == pool else reclaimed
     return Memory(
         stored=stored,
         seats=seats,
+        reclaimed=reclaimed.to_list(),
         known=store.known(namespace=namespace, app=app),
         recent=store.recent(namespace=namespace, app=app, since=since, closed_since=grace.after(since)),
         holds=holds,

@@ -33,6 +33,7 @@ from homeroom.api import (
     conditions,
 )
 from homeroom.api.conditions import ConditionType
+from homeroom.reconcile.activity import Activity, remembered, unused, use_of
 from homeroom.reconcile.keys import KeyState, with_key, without_key
 from homeroom.reconcile.ports import Cluster, Key, Object, key_of
 from homeroom.reconcile.run import Ending
@@ -43,10 +44,11 @@ from homeroom.seats.assignment import DEMAND_SCHEMA, SEATS_SCHEMA, pairs_of, stu
 from homeroom.seats.settlement import Settlement, licence_id, settle
 from homeroom.seats.units import UNIT_SCHEMA, SchoolUnit, resolve_all
 from homeroom.seats.usage import TAUGHT_SCHEMA
-from homeroom.store import CONNECTIONS_SCHEMA, GRANTS_SCHEMA, LICENCE_SCHEMA, Seating
+from homeroom.store import CONNECTIONS_SCHEMA, GRANTS_SCHEMA, LICENCE_DAYS_SCHEMA, LICENCE_SCHEMA, Day, Seating
 
 _NO_KEYS: Final[Mapping[str, KeyState]] = MappingProxyType({})
 _NOBODY: Final = pl.DataFrame(schema=CONNECTIONS_SCHEMA)
+_LICENCE_DAY: Final = pl.Schema({name: type_ for name, type_ in LICENCE_DAYS_SCHEMA.items() if name != "day"})
 _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -138,7 +140,8 @@ class Facts:
 
     `gone`: ids of licences that are being deleted: what they gave is taken back now. `admitted`: namespaces that may
     have licences. `units`: the register, UNIT_SCHEMA; None: not known. `register_problem`: why not, or why it is an old
-    list. `records`: by district. `grace` None: the clock is in doubt, and nothing ends because of time.
+    list. `records`: by district. `grace` None: the clock is in doubt, and nothing ends because of time. `activity`:
+    what is known of the use of seats.
     """
 
     pool: LicensePoolSpec | None
@@ -151,6 +154,7 @@ class Facts:
     units: pl.DataFrame | None = None
     register_problem: str = ""
     records: Mapping[str, Records] = field(default_factory=dict)
+    activity: Activity = field(default_factory=Activity)
 
 
 _NO_RECORDS: Final = Records()
@@ -277,13 +281,17 @@ def _by_key(roster: Roster, licences: pl.DataFrame, connections: pl.DataFrame, *
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came out. `units`: per licence, what the register says. `after`: what the store keeps."""
+    """What came out. `units`: per licence, what the register says. `after`: what the store keeps.
+
+    `use`: as `homeroom.reconcile.activity.use_of` has it; None: it is not known now.
+    """
 
     settlement: Settlement
     claims: Mapping[str, Claim]
     units: Mapping[str, SchoolUnit | Reason]
     counts: Mapping[str, tuple[int, int, int]]
     after: Seating
+    use: pl.DataFrame | None = None
 
     @property
     def holding(self) -> frozenset[str]:
@@ -305,31 +313,45 @@ def decide(facts: Facts) -> Outcome:
     claims += [_ghost(licence) for licence in missing if licence in held]
     unsure = [district for district, found in facts.records.items() if found.problem]
     if facts.pool is None:
-        unsure = seats["district"].unique().to_list()
+        unsure = [*seats["district"].unique(), *facts.before.reclaimed["district"].unique()]
+    demand = pl.concat([pl.DataFrame(schema=DEMAND_SCHEMA), *(found.demand for found in facts.records.values())])
+    doubtful = facts.pool is not None and facts.grace is None
+    idle = unused(facts.before, seats, facts.activity, pool=facts.pool, today=facts.today, doubtful=doubtful)
     settlement = settle(
         _pool(facts.pool),
         claims,
-        pl.concat([pl.DataFrame(schema=DEMAND_SCHEMA), *(found.demand for found in facts.records.values())]),
+        demand,
         seats,
         today=facts.today,
         grace=facts.grace,
         unsure=unsure,
         still=frozenset().union(*(found.schoolless for found in facts.records.values())),
+        idle=idle.yielding,
+    )
+    held_now = settlement.assignment.seats
+    noticed, reclaimed = remembered(
+        idle, facts.before.reclaimed, seats=held_now, demand=demand, unsure=unsure, today=facts.today
     )
     now = {licence_id(*claim.key): settlement.grant(claim).seats for claim in settlement.claims}
     rows: list[tuple[str, int, date | None]] = [(licence, now[licence], None) for licence in present]
     rows += [(licence, granted.get(licence, 0), day) for licence, day in missing.items()]
     after = Seating(
         grants=pl.DataFrame(rows, GRANTS_SCHEMA, orient="row").sort("licence"),
-        seats=settlement.assignment.seats if facts.grace is not None else _anew(settlement, facts.today),
+        seats=held_now if facts.grace is not None else _anew(settlement, facts.today),
         records=_digests(facts) if facts.pool is not None or rows else {},
+        noticed=noticed,
+        reclaimed=reclaimed,
     )
+    use = None
+    if facts.pool is not None and facts.grace is not None and not facts.activity.problem:
+        use = use_of(held_now, noticed, facts.activity, pool=facts.pool, today=facts.today)
     return Outcome(
         settlement=settlement,
         claims={licence_id(*claim.key): claim for claim in settlement.claims},
         units=units,
         counts={licence: (used, demand, waits) for licence, used, demand, waits in settlement.assignment.counts.rows()},
         after=after,
+        use=use,
     )
 
 
@@ -437,6 +459,7 @@ def said_of_licences(
     """The status of each licence. `keys`: of those with `access: Key`, by id."""
     shared = _pool(facts.pool)
     capacity = shared.capacity if shared is not None else 0
+    use = _use_of_each(facts, outcome)
     ask = f"; ask {facts.pool.contact}" if facts.pool is not None and facts.pool.contact else ""
     for licence in facts.licences:
         if licence.model is None:
@@ -458,7 +481,7 @@ def said_of_licences(
             message=words if granted else words + ask,
             generation=licence.model.metadata.generation,
             now=now,
-        ).model_copy(update={"granted": grant.seats, "used": claim.used})
+        ).model_copy(update={"granted": grant.seats, "used": claim.used, **use.get(licence.id, {})})
         if facts.pool is None:
             yield licence, _in_state(licence.model, status, grant.reason, words, now=now)
             continue
@@ -488,6 +511,15 @@ def said_of_licences(
             words = words if reason is Reason.SEATED else f"{words}; {seated}"
             reason = Reason.GRANTED
         yield licence, _in_state(licence.model, status, reason, words, now=now)
+
+
+def _use_of_each(facts: Facts, outcome: Outcome) -> Mapping[str, Mapping[str, int]]:
+    """What each licence says of who uses its seats; nothing, where that is not known now: what was known stays."""
+    if outcome.use is None:
+        return {}
+    found = {row[0]: row[1:] for row in outcome.use.select("licence", "active", "idle").iter_rows()}
+    each = ((licence.id, found.get(licence.id, (0, 0))) for licence in facts.licences)
+    return {licence: {"active_students": active, "idle_seats": idle} for licence, (active, idle) in each}
 
 
 def _invalid(licence: Licence, *, now: datetime) -> SchoolLicenseStatus:
@@ -584,7 +616,7 @@ def said_of_pool(
             "waiting_licenses": lacking,
         }
     )
-    status = _with_register(pool, status, facts, now=now)
+    status = _with_activity(pool, _with_register(pool, status, facts, now=now), facts, outcome, now=now)
     words = f"{shares.granted:,} of {shared.capacity:,} seats granted, {shares.used:,} used"
     if lacking:
         words += f"; licences that are not granted what they request: {lacking:,}"
@@ -615,6 +647,53 @@ def _with_register(pool: LicensePool, status: LicensePoolStatus, facts: Facts, *
         value=reason is Reason.REGISTER_READ,
         reason=reason,
         message=facts.register_problem or reason.means,
+        generation=pool.metadata.generation,
+        now=now,
+    )
+
+
+def day_of(facts: Facts, outcome: Outcome, status: LicensePoolStatus) -> Day:
+    """How the pool is used today; `status`: what it says of itself."""
+    grants = pl.DataFrame(
+        [(each.id, outcome.settlement.grant(outcome.claims[each.id]).seats) for each in facts.licences],
+        {"licence": pl.String, "granted": pl.Int64},
+        orient="row",
+    )
+    counts = outcome.settlement.assignment.counts.select("licence", "used", "demand")
+    active = pl.DataFrame(schema={"licence": pl.String, "active": pl.UInt32})
+    if outcome.use is not None:
+        active = outcome.use.select("licence", "active")
+    licences = grants.join(counts, on="licence", how="left").join(active, on="licence", how="left")
+    known = ["used", "demand"] if outcome.use is None else ["used", "demand", "active"]
+    return Day(
+        day=facts.today,
+        capacity=status.capacity,
+        granted=status.granted,
+        used=status.used,
+        demand=status.demand,
+        active=None if outcome.use is None else int(outcome.use["active"].sum()),
+        licences=licences.with_columns(pl.col(known).fill_null(0))
+        .match_to_schema(_LICENCE_DAY, integer_cast="upcast")
+        .sort("licence"),
+    )
+
+
+def _with_activity(
+    pool: LicensePool, status: LicensePoolStatus, facts: Facts, outcome: Outcome, *, now: datetime
+) -> LicensePoolStatus:
+    """With the condition `ActivityFresh`, and, where use is known, with how many are active; else these stay."""
+    use, problem = outcome.use, facts.activity.problem
+    words = f"{problem}: nothing is reclaimed" if problem else Reason.ACTIVITY_FRESH.means
+    if use is not None:
+        status = status.model_copy(update={"active_students": use["active"].sum(), "idle_seats": use["idle"].sum()})
+        if unknown := use["unknown"].sum():
+            words += f"; of {unknown:,} of the students who hold a seat they tell nothing"
+    return conditions.with_condition(
+        status,
+        type_=ConditionType.ACTIVITY_FRESH,
+        value=not problem,
+        reason=Reason.ACTIVITY_STALE if problem else Reason.ACTIVITY_FRESH,
+        message=words,
         generation=pool.metadata.generation,
         now=now,
     )

@@ -40,6 +40,7 @@ from homeroom.api import (
 )
 from homeroom.errors import HomeroomError
 from homeroom.plan import Noted, doubted_since
+from homeroom.reconcile.activity import FRESH, Activity
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.keys import KeySecrets, KeyState, at_once
 from homeroom.reconcile.licences import (
@@ -48,6 +49,7 @@ from homeroom.reconcile.licences import (
     Outcome,
     Records,
     apps_of_pool,
+    day_of,
     decide,
     pool_of,
     records_of,
@@ -82,7 +84,7 @@ class LicensePoolRoot:
     @property
     def reads(self) -> tuple[str, ...]:
         """A missing kind must never look like licences that were removed."""
-        return ("SchoolLicense", "District")
+        return ("SchoolLicense", "District", "LearningApp")
 
     def needs_cleanup(self, resource: LicensePool) -> bool:
         """Licences that outlive their pool keep what they have."""
@@ -137,9 +139,14 @@ class LicensePoolRoot:
             units=units,
             register_problem=problem,
             records=records,
+            activity=await asyncio.to_thread(_activity, self.store, run.cluster, run.key, before, now),
         )
         facts, outcome = await self._apply(run.key, run.cluster, facts, licences, now=now)
         status, reason, message, ending = said_of_pool(run.resource, facts, outcome, now=now)
+        if facts.grace is not None:  # else nobody knows which day it is
+            day = day_of(facts, outcome, status)
+            place = {"namespace": run.key.namespace, "pool": run.key.name}
+            await asyncio.to_thread(self.store.use.save_day, day, **place, epoch=run.cluster.epoch)
         self.metrics.seats(
             run.key, capacity=status.capacity, granted=status.granted, used=status.used, demand=status.demand
         )
@@ -150,7 +157,7 @@ class LicensePoolRoot:
             ending=ending,
             again=min(_CONNECTED if _by_key(facts) else AGAIN, _rest_of_day(spec, now)),
             summary=status.model_dump(include={"capacity", "granted", "used", "demand", "waiting_students"}),
-            wakes=() if outcome.after.equals(before) else tuple(apps_of_pool(run.cluster, run.key)),
+            wakes=() if outcome.after.gives_as(before) else tuple(apps_of_pool(run.cluster, run.key)),
         )
 
     # -- gather -------------------------------------------------------------------------------------------------
@@ -395,6 +402,32 @@ def _look(
         today=district.spec.day(now),
         connections=connections,
     )
+
+
+def _activity(store: Store, cluster: Cluster, pool: Key, before: Seating, now: datetime) -> Activity:
+    """What the apps of a pool told of the use of accounts; only those of districts whose students hold a seat. Blocks.
+
+    It is not enough when one of them did not tell in its last run, or too long ago, or there is none for a district.
+    """
+    districts = {*before.seats["district"].unique()}
+    apps: dict[Key, str] = {}
+    for key in apps_of_pool(cluster, pool):
+        obj = cluster.get(key) or {}
+        reference = (obj.get("spec") or {}).get("districtRef") or {}
+        district = licence_id(key.namespace, reference.get("name", ""))
+        if district in districts:
+            apps[key] = district
+    if not apps:
+        return Activity()
+    if missing := sorted(districts - {*apps.values()}):
+        return Activity(problem=f"no LearningApp goes by the seats of this pool for District '{missing[0]}'")
+    for key in sorted(apps):
+        last = store.run(kind=key.kind, namespace=key.namespace, name=key.name)
+        if last is None or last.told_at is None or abs(now - last.told_at) > FRESH:
+            named = f"LearningApp '{key.namespace}/{key.name}'"
+            return Activity(problem=f"{named} did not tell of late when its accounts were used")
+    told = [store.use.activity(namespace=key.namespace, app=key.name) for key in sorted(apps)]
+    return Activity(logins=pl.concat(told), problem="")
 
 
 async def _admitted(cluster: Cluster, spec: LicensePoolSpec, pool: Key, namespaces: Collection[str]) -> frozenset[str]:

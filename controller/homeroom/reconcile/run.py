@@ -51,8 +51,8 @@ class Ending(StrEnum):
 class Report(Generic[S]):
     """What a run found out. `status` has the root's own fields; the shell adds conditions and what was handled.
 
-    `again`: time until the next routine run. `wakes`: roots that read what this run leaves in the store; they are
-    enqueued when it is there.
+    `again`: time until the next routine run. `told_at`: when a target told of the use of its accounts. `wakes`: roots
+    that read what this run leaves in the store; they are enqueued when it is there.
     """
 
     status: S
@@ -61,6 +61,7 @@ class Report(Generic[S]):
     ending: Ending = Ending.DONE
     again: timedelta | None = None
     read_at: datetime | None = None
+    told_at: datetime | None = None
     summary: Mapping[str, int] = field(default_factory=dict)
     schools: Mapping[str, object] = field(default_factory=dict)
     wakes: Sequence[Key] = ()
@@ -315,6 +316,7 @@ class Shell(Generic[R, S]):
             ended_at=now,
             next_at=now + timedelta(seconds=verdict.again) if verdict.again is not None else None,
             read_at=report.read_at if report and report.read_at else (last.read_at if last else None),
+            told_at=report.told_at if report else None,
             reason=reason.value,
             message=message,
             summary=report.summary if report else (last.summary if last else {}),

@@ -165,6 +165,7 @@ def diff(
     removal_before: Removal | None = None,
     denied: Collection[str] = (),
     unseated: Desired | None = None,
+    reclaimed: Collection[str] = (),
 ) -> Plan:
     """Compare, and say why.
 
@@ -172,7 +173,8 @@ def diff(
     from a vanished one. `intermediate`: what the rules of the last applied plan make of the same records; given only
     when the rules have changed since; `edit`: the cause of what follows from that. `removal_before`: the
     removal of the last applied plan. `denied`: source ids of people who must be out whatever else holds. `unseated`:
-    what the rules share, seats or no seats; given when the app is for those only who hold a seat.
+    what the rules share, seats or no seats; given when the app is for those only who hold a seat. `reclaimed`: source
+    ids of students whose seat was given to others, as they did not use it.
 
     What has to wait for its day is in the plan with the moment when it is due, counted from the end of its last reason
     as the baseline has it, or else from `now`. Without `now` everything is due.
@@ -219,6 +221,7 @@ def diff(
         renumbered=_renumbered(rows, desired, actual),
         desired=desired,
         unseated=unseated,
+        reclaimed=reclaimed,
     )
     if baseline is None or now is None:
         return Plan.of(rows)
@@ -659,6 +662,7 @@ def _with_causes(
     renumbered: pl.DataFrame,
     desired: Desired,
     unseated: Desired | None,
+    reclaimed: Collection[str],
 ) -> pl.DataFrame:
     """Rows of a plan with the column `cause` (invariant 12), without those that are spared."""
     adoption = pl.lit(Cause.ADOPTION.value)
@@ -726,6 +730,8 @@ def _with_causes(
         .then("kept_cause")
         .when(leaving & pl.col("by_old_rules"))
         .then(pl.lit(edit.value))
+        .when(leaving & pl.col("shared") & kind.is_in(PERSONAL) & pl.col("key").is_in(list(reclaimed)))
+        .then(pl.lit(Cause.SEAT_RECLAIMED.value))
         .when(leaving & pl.col("shared"))
         .then(pl.lit(Cause.SEATS_CHANGED.value))
         .when(leaving & pl.col("over").is_not_null())

@@ -43,8 +43,9 @@ moved. `left`: first day on which that licence did not want it any more, else nu
 COUNTS_SCHEMA: Final = pl.Schema({"licence": pl.String, "used": pl.UInt32, "demand": pl.UInt32, "waiting": pl.UInt32})
 """Per licence: seats held, students who want one by it, and those of them who have none in the whole pool."""
 
-_HOLDER, _MOVER, _NEWCOMER, _IDLE = range(4)  # the order in which a licence takes students
-_NOBODY: Final = pl.DataFrame(schema=dict.fromkeys(STUDENT, pl.String))
+_HOLDER, _MOVER, _NEWCOMER, _IDLE, _FORMER = range(5)  # the order in which a licence takes students
+NOBODY: Final = pl.DataFrame(schema=dict.fromkeys(STUDENT, pl.String))
+"""No student."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,14 +128,15 @@ def assign(
     today: date,
     grace: timedelta | None,
     unsure: Collection[str] = (),
-    idle: pl.DataFrame = _NOBODY,
+    idle: pl.DataFrame = NOBODY,
 ) -> Assignment:
     """Give the seats of one pool to students.
 
     `licences`: LICENCES_SCHEMA; one that is missing there is not open. `demand`: DEMAND_SCHEMA. `seats`: SEATS_SCHEMA,
     what was held so far. `grace`: how long a seat is kept that nobody wants; None: for ever, as after a clock that
     jumped. `unsure`: districts whose demand is not known now. `idle`: STUDENT columns; whose seat may be reclaimed
-    (`homeroom.seats.usage`): they keep it as long as nobody else wants it.
+    (`homeroom.seats.usage`): they keep it as long as nobody else wants it. Those of them who hold none come last, so
+    that who lost one in this way takes it from nobody who is as idle.
     """
     places = _places(licences, demand, seats)
     people = pl.concat([demand.select(STUDENT), seats.select(STUDENT)]).unique().sort(STUDENT)
@@ -148,13 +150,13 @@ def assign(
     wanted_here = _marks(people.height, wants["person"].filter(own))
     wanted_elsewhere = _marks(people.height, wants["person"].filter(offered & ~own))
 
-    person = held["person"]
+    person, unused = held["person"], _numbers(idle, people)
     held = held.with_columns(
         sure=sure.gather(person),
         open=places["open"].gather(held["place"]),
         here=wanted_here.gather(person),
         elsewhere=wanted_elsewhere.gather(person),
-        idle=_marks(people.height, _numbers(idle, people)).gather(person),
+        idle=_marks(people.height, unused).gather(person),
     )
     stays = pl.col("open") & pl.col("here")
     judged = pl.col("sure") & pl.col("open")  # elsewhere nobody can tell who left, so no day is counted
@@ -175,6 +177,7 @@ def assign(
     settled = _marks(people.height, held["person"].filter(~asking))  # also whose seat has ended: nobody wants it
 
     rank = pl.repeat(_NEWCOMER, people.height, dtype=pl.UInt8, eager=True)
+    rank = rank.scatter(unused, _FORMER)
     rank = rank.scatter(held["person"].filter(held["moves"]), _MOVER)
     rank = rank.scatter(held["person"].filter(held["yields"]), _IDLE)
     who = wants["person"]

@@ -18,7 +18,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from homeroom.seats.arbiter import Claim, Grant, Pool, Shares, arbitrate
-from homeroom.seats.assignment import LICENCES_SCHEMA, Assignment, assign
+from homeroom.seats.assignment import LICENCES_SCHEMA, NOBODY, Assignment, assign
 
 
 def licence_id(namespace: str, name: str) -> str:
@@ -49,13 +49,15 @@ def settle(
     grace: timedelta | None,
     unsure: Collection[str] = (),
     still: Collection[str] = (),
+    idle: pl.DataFrame = NOBODY,
 ) -> Settlement:
     """Share the pool out, and seat students within the grants.
 
-    `claims`: what each was granted before; what is used is counted in `seats`. `demand`, `seats`, `grace`, `unsure`: as
-    `homeroom.seats.assignment.assign` takes them; licences are named by `licence_id`. `still`: those that keep their
-    holders and take nobody, as it is not known who should have a seat by them. It comes to an end, as each turn
-    but the last has ended a seat or brought a student to where one is wanted, and nobody is moved from there.
+    `claims`: what each was granted before; what is used is counted in `seats`. `demand`, `seats`, `grace`, `unsure`,
+    `idle`: as `homeroom.seats.assignment.assign` takes them; licences are named by `licence_id`. `still`: those that
+    keep their holders and take nobody, as it is not known who should have a seat by them. It comes to an end, as each
+    turn but the last has ended a seat or brought a student to where one is wanted, and nobody is moved from there but
+    who is idle, and that once.
     """
     claims = _using(claims, dict(seats.group_by("licence").len().iter_rows()))
     shares = arbitrate(pool, claims, today=today)
@@ -72,6 +74,7 @@ def settle(
             today=today,
             grace=grace,
             unsure=unsure,
+            idle=idle,
         )
         granted = [replace(claim, previous=shares.grants[claim.key].seats) for claim in claims]
         claims = _using(granted, dict(found.counts.select("licence", "used").iter_rows()))

@@ -1,16 +1,15 @@
 """Who uses the seats: active students per licence and per teacher, and which seats are idle and may be reclaimed.
 
 Active is who has used an account since a day (`active_since`). When accounts were used, the target says. Whom it does
-not know is unknown, which is neither active nor inactive. For `idle` no known use is none; but a seat is idle only when
-it was held since before that day, so that nobody is idle on the first one.
+not know is unknown, which is neither active nor inactive nor idle. A seat is idle only when it was held since before
+that day, so that nobody is idle on the first one.
 
 ::
 
     seats, activity --> `idle` --> noticed, and after the notice due --> `homeroom.seats.assignment.assign(idle=...)`
 
 An idle seat is only ever given to somebody who waits for it: `assign` leaves it where nobody does. Without fresh
-activity, or after the clock jumped, nothing is idle: callers do not ask then, and keep `noticed` as it is. In words for
-people: docs/seats.md.
+activity, or after the clock jumped, nothing is idle: callers do not ask then. In words for people: docs/seats.md.
 """
 
 from __future__ import annotations
@@ -25,9 +24,12 @@ import polars as pl
 from homeroom.api.common import Duration, DurationUnit
 from homeroom.seats.assignment import STUDENT
 
-LOGINS_SCHEMA: Final = pl.Schema({"district": pl.String, "person": pl.String, "login": pl.Date, "used": pl.Date})
-"""Accounts, students' and teachers', of any target; a person may come several times. `login`: the last one. `used`: the
-later of that and the last interaction. Null is never. Who is not here is not known about."""
+LOGINS_SCHEMA: Final = pl.Schema(
+    {"district": pl.String, "person": pl.String, "login": pl.Date, "used": pl.Date, "sure": pl.Boolean}
+)
+"""Students and teachers, of any target; a person may come several times. `login`: the last one. `used`: the later of
+that and the last interaction. Null is never. `sure`: all accounts of the person there could be looked at; otherwise use
+is known, and that there was none is not. Who is not here is not known about."""
 TAUGHT_SCHEMA: Final = pl.Schema(
     {"licence": pl.String, "district": pl.String, "teacher": pl.String, "student": pl.String}
 )
@@ -36,11 +38,15 @@ NOTICED_SCHEMA: Final = pl.Schema({"district": pl.String, "student": pl.String, 
 """Students whose seat is idle, and the first day on which that was told."""
 
 
+RECLAIMED_SCHEMA: Final = pl.Schema({"district": pl.String, "student": pl.String, "reclaimed": pl.Date})
+"""Students who have no seat because they did not use theirs, and the day on which somebody else got it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idle:
-    """Seats that nobody uses. `noticed`: NOTICED_SCHEMA, all of them, sorted. `due`: STUDENT columns, who may lose one.
+    """Seats that nobody uses. `noticed`: NOTICED_SCHEMA, sorted. `due`: STUDENT columns, sorted: who may lose one.
 
-    The longest unused are due first.
+    The longest unused are due first. Who was `noticed` and is not known about now stays so, and is not due.
     """
 
     noticed: pl.DataFrame
@@ -63,7 +69,7 @@ def usage_of_licences(seats: pl.DataFrame, logins: pl.DataFrame, *, since: date)
     LOGINS_SCHEMA. `since`: see `active_since`.
     """
     return (
-        seats.join(_last(logins, "student"), on=STUDENT, how="left")
+        seats.join(_last(logins, "student", since=since), on=STUDENT, how="left")
         .group_by("licence")
         .agg(used=pl.len(), active=(pl.col("used") >= since).sum(), unknown=pl.col("known").is_null().sum())
         .sort("licence")
@@ -79,7 +85,8 @@ def usage_of_teachers(taught: pl.DataFrame, seats: pl.DataFrame, logins: pl.Data
     `taught`: TAUGHT_SCHEMA; a null `student` is none. The others: as in `usage_of_licences`. Personal data: never into
     the Kubernetes API.
     """
-    held = seats.select(*STUDENT, seated=pl.lit(value=True)).join(_last(logins, "student"), on=STUDENT, how="left")
+    students, teachers = (_last(logins, person, since=since) for person in ("student", "teacher"))
+    held = seats.select(*STUDENT, seated=pl.lit(value=True)).join(students, on=STUDENT, how="left")
     return (
         taught.join(held, on=STUDENT, how="left")
         .group_by("licence", "district", "teacher")
@@ -88,7 +95,7 @@ def usage_of_teachers(taught: pl.DataFrame, seats: pl.DataFrame, logins: pl.Data
             active=(pl.col("used") >= since).sum(),
             unknown=(pl.col("seated") & pl.col("known").is_null()).sum(),
         )
-        .join(_last(logins, "teacher"), on=["district", "teacher"], how="left")
+        .join(teachers, on=["district", "teacher"], how="left")
         .with_columns(pl.col("known").is_not_null())
         .select("licence", "district", "teacher", "known", "login", "students", "active", "unknown")
         .sort("licence", "district", "teacher")
@@ -108,22 +115,30 @@ def idle(
     """Seats held and not used since before `since`; those noticed for `notice` are due, at most `most` of them.
 
     `noticed`: NOTICED_SCHEMA of last time; who comes back is struck from it, and has the whole notice again next time.
-    A seat that nobody wants any more (`left`) is not idle: it ends by itself.
+    A seat that nobody wants any more (`left`) is not idle: it ends by itself. Nor is that of somebody unknown.
     """
-    unused = (
+    held = (
         seats.filter(pl.col("left").is_null())
-        .join(_last(logins, "student"), on=STUDENT, how="left")
-        .select(*STUDENT, last=pl.max_horizontal("since", "used"))
-        .filter(pl.col("last") < since)
+        .join(_last(logins, "student", since=since), on=STUDENT, how="left")
         .join(noticed, on=STUDENT, how="left")
-        .with_columns(pl.col("noticed").fill_null(today))
+        .select(*STUDENT, "noticed", "known", last=pl.max_horizontal("since", "used"))
     )
+    unused = held.filter(pl.col("known") & (pl.col("last") < since)).with_columns(pl.col("noticed").fill_null(today))
+    unknown = held.filter(pl.col("known").is_null() & pl.col("noticed").is_not_null())
     due = unused.filter(pl.col("noticed") + notice <= today).sort("last", *STUDENT).head(most)
-    return Idle(noticed=unused.select(NOTICED_SCHEMA.names()).sort(STUDENT), due=due.select(STUDENT).sort(STUDENT))
+    told = pl.concat([frame.select(NOTICED_SCHEMA.names()) for frame in (unused, unknown)])
+    return Idle(noticed=told.sort(STUDENT), due=due.select(STUDENT).sort(STUDENT))
 
 
-def _last(logins: pl.DataFrame, person: str) -> pl.DataFrame:
-    """[district, `person`, login, used, known]: the latest of each; `known` is true."""
-    return logins.group_by("district", pl.col("person").alias(person)).agg(
-        pl.col("login", "used").max(), known=pl.lit(value=True)
+def unused_since(who: pl.DataFrame, logins: pl.DataFrame, *, since: date) -> pl.DataFrame:
+    """Those of `who` (STUDENT columns) who have not been active since, as far as is known."""
+    active = _last(logins, "student", since=since).filter(pl.col("used") >= since)
+    return who.join(active, on=STUDENT, how="anti").select(STUDENT)
+
+
+def _last(logins: pl.DataFrame, person: str, *, since: date) -> pl.DataFrame:
+    """[district, `person`, login, used, known]: the latest of each who is known about; `known` is true."""
+    people = logins.group_by("district", pl.col("person").alias(person)).agg(
+        pl.col("login", "used").max(), pl.col("sure").all(), known=pl.lit(value=True)
     )
+    return people.filter(pl.col("sure") | (pl.col("used") >= since)).drop("sure")

@@ -2,7 +2,8 @@
 
 `schema` has the tables, `revision` makes them or lets `migrations` (Alembic) bring older ones up to date, `store` is
 the door for everybody else, `forgetting` what it does when somebody is to be forgotten, `backup` its records as one
-file; `licences` has keys and connections, `web` what the web service tells and keeps. What can be read again from the
+file; `licences` has keys and connections, `web` what the web service tells and keeps,
+`use` how seats are used. What can be read again from the
 targets' marks is derived (ledger, baseline), the journal is a record. All calls block: the loop hands them to a thread.
 Nothing is decided here.
 """
@@ -26,16 +27,20 @@ from homeroom.store.store import (
     Store,
     StoredBaseline,
 )
+from homeroom.store.use import DAYS_SCHEMA, LICENCE_DAYS_SCHEMA, Day, Use
 from homeroom.store.web import LICENCE_SCHEMA, Purpose, Ticket, Web
 
 __all__ = [
     "CONNECTIONS_SCHEMA",
+    "DAYS_SCHEMA",
     "DELIVERIES_SCHEMA",
     "GRANTS_SCHEMA",
     "KEYS_SCHEMA",
+    "LICENCE_DAYS_SCHEMA",
     "LICENCE_SCHEMA",
     "Accepted",
     "BackupError",
+    "Day",
     "Door",
     "Forgotten",
     "JournalQuery",
@@ -54,5 +59,6 @@ __all__ = [
     "Store",
     "StoredBaseline",
     "Ticket",
+    "Use",
     "Web",
 ]

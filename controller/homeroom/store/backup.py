@@ -34,6 +34,7 @@ from homeroom.store import revision, schema
 RECORDS: Final = (
     schema.hold,
     schema.pool,
+    schema.pool_day,
     schema.section,
     schema.licence_key,
     schema.connection,
@@ -53,6 +54,7 @@ DERIVED: Final = (
     schema.door,
     schema.baseline,
     schema.run,
+    schema.activity,
     schema.licence,
     schema.ticket,
 )
@@ -190,6 +192,7 @@ def _frames(connection: sa.Connection, table: sa.Table) -> Iterator[pl.DataFrame
 
 
 _DTYPES: Final[Mapping[type[sa.types.TypeEngine[Any]], pl.DataType]] = {
+    sa.Date: pl.Date(),
     sa.DateTime: pl.Datetime("us"),
     sa.Boolean: pl.Boolean(),
     sa.Integer: pl.Int64(),

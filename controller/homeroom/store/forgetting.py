@@ -143,18 +143,29 @@ def _let_go(connection: sa.Connection, owners: Owners, person: str) -> None:
 
 
 def unseat(connection: sa.Connection, owners: Owners, person: str) -> bool:
-    """Take the person's seats away; whether there was any. A pool may be in another namespace than its students."""
-    table = schema.pool
-    held = (pl.col("district") == f"{owners.namespace}/{owners.district}") & (pl.col("student") == person)
-    found = False
-    for row in connection.execute(sa.select(table.c.namespace, table.c.name, table.c.seats)).all():
-        seats = pl.read_parquet(io.BytesIO(row.seats))
-        left = seats.filter(~held)
-        if left.height < seats.height:
-            buffer, found = io.BytesIO(), True
-            left.write_parquet(buffer)
-            of_pool = (table.c.namespace == row.namespace, table.c.name == row.name)
-            connection.execute(sa.update(table).where(*of_pool).values(seats=buffer.getvalue()))
+    """Take the person's seats away, and what is known of their use; whether there was any.
+
+    A pool may be in another namespace than its students.
+    """
+    district, found = f"{owners.namespace}/{owners.district}", False
+    for table, person_in, columns in (
+        (schema.pool, "student", ("seats", "noticed", "reclaimed")),
+        (schema.activity, "person", ("logins",)),
+    ):
+        for row in connection.execute(sa.select(table)).mappings().all():
+            left = {}
+            for column in columns:
+                rows = pl.read_parquet(io.BytesIO(row[column])) if row[column] is not None else pl.DataFrame()
+                of_person = rows.filter(district=district, **{person_in: person}) if rows.height else rows
+                if of_person.height:
+                    buffer = io.BytesIO()
+                    rows.join(of_person, on=["district", person_in], how="anti").write_parquet(buffer)
+                    left[column] = buffer.getvalue()
+            if left:
+                found = True
+                connection.execute(
+                    sa.update(table).where(*(key == row[key.name] for key in table.primary_key)).values(left)
+                )
     return found
 
 

@@ -164,6 +164,7 @@ run = sa.Table(
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("summary", sa.Text, nullable=False),
     sa.Column("schools", sa.Text, nullable=False),
+    sa.Column("told_at", sa.DateTime),
     comment="one row per root, overwritten by each run: the moving times that `homeroom status` shows",
 )
 
@@ -175,7 +176,33 @@ pool = sa.Table(
     sa.Column("grants", sa.LargeBinary, nullable=False),
     sa.Column("seats", sa.LargeBinary, nullable=False),
     sa.Column("records", sa.Text, nullable=False),
+    sa.Column("noticed", sa.LargeBinary),
+    sa.Column("reclaimed", sa.LargeBinary),
     comment="what a pool granted to its licences, and who holds its seats (homeroom.store.Seating), as Parquet",
+)
+
+activity = sa.Table(
+    "activity",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("app", NAME, primary_key=True),
+    sa.Column("logins", sa.LargeBinary, nullable=False),
+    comment="the days on which people last used an app (homeroom.seats.usage.LOGINS_SCHEMA), as Parquet",
+)
+
+pool_day = sa.Table(
+    "pool_day",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("pool", NAME, primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("capacity", sa.Integer, nullable=False),
+    sa.Column("granted", sa.Integer, nullable=False),
+    sa.Column("used", sa.Integer, nullable=False),
+    sa.Column("demand", sa.Integer, nullable=False),
+    sa.Column("active", sa.Integer),
+    sa.Column("licences", sa.LargeBinary, nullable=False),
+    comment="how a pool was used on each day (homeroom.store.use); `licences`: the same of each, as Parquet",
 )
 
 licence_key = sa.Table(

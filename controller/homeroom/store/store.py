@@ -48,6 +48,7 @@ from homeroom.roster.person import in_baseline, without
 from homeroom.roster.state import Desired, Known
 from homeroom.roster.years import MARK
 from homeroom.seats.assignment import SEATS_SCHEMA
+from homeroom.seats.usage import NOTICED_SCHEMA, RECLAIMED_SCHEMA
 from homeroom.store import backup, revision, schema
 from homeroom.store.backup import Manifest
 from homeroom.store.forgetting import (
@@ -62,6 +63,7 @@ from homeroom.store.forgetting import (
     withdrawn_names,
 )
 from homeroom.store.licences import Licences, alone
+from homeroom.store.use import Use
 from homeroom.store.web import Web
 
 _TOLD: Final = ("app", "op", "kind", "school", "key", "class_key", "role", "cause", "hold", "result", "error")
@@ -148,7 +150,8 @@ class StoredBaseline:
 class RunRow:
     """How the last run of a root went.
 
-    `read_at`: when its source or target was last read completely. `summary`: counts for `homeroom status`. `schools`:
+    `read_at`: when its source or target was last read completely. `told_at`: when the target told of the use of its
+    accounts, if it did in this very run. `summary`: counts for `homeroom status`. `schools`:
     of a LearningApp, how each school stands in it, as JSON for the School resources. No personal data.
     """
 
@@ -158,6 +161,7 @@ class RunRow:
     message: str
     next_at: datetime | None = None
     read_at: datetime | None = None
+    told_at: datetime | None = None
     summary: Mapping[str, int] = field(default_factory=dict)
     schools: Mapping[str, object] = field(default_factory=dict)
 
@@ -190,16 +194,24 @@ GRANTS_SCHEMA: Final = pl.Schema({"licence": pl.String, "granted": pl.Int64, "mi
 class Seating:
     """What a pool has given. `grants`: GRANTS_SCHEMA, sorted by licence. `seats`: `homeroom.seats` SEATS_SCHEMA.
 
-    `records`: district (namespace and name) -> digest of the records by which its students were seated.
+    `records`: district (namespace and name) -> digest of the records by which its students were seated. `noticed`,
+    `reclaimed`: who does not use a seat, and who lost one for it: `homeroom.seats` NOTICED_SCHEMA, RECLAIMED_SCHEMA.
     """
 
     grants: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=GRANTS_SCHEMA))
     seats: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SEATS_SCHEMA))
     records: Mapping[str, str] = field(default_factory=dict)
+    noticed: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=NOTICED_SCHEMA))
+    reclaimed: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RECLAIMED_SCHEMA))
 
     def equals(self, other: Seating) -> bool:
         """Nothing would be written anew by storing the one instead of the other."""
-        same = self.grants.equals(other.grants) and self.seats.equals(other.seats)
+        parts = ("grants", "seats", "noticed", "reclaimed")
+        return self.records == other.records and all(getattr(self, one).equals(getattr(other, one)) for one in parts)
+
+    def gives_as(self, other: Seating) -> bool:
+        """Whether the same students hold a seat, by the same records."""
+        same = self.seats.equals(other.seats) and self.reclaimed.equals(other.reclaimed)
         return same and self.records == other.records
 
 
@@ -208,10 +220,12 @@ class Seated:
     """Who of one district holds a seat of a pool: source ids, sorted.
 
     `digest`: of the records by which that was decided; None: they were never known, so nobody can say who should.
+    `reclaimed`: who holds none any more, as they did not use it.
     """
 
     students: pl.Series
     digest: str | None
+    reclaimed: pl.Series
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +260,7 @@ class Store:
         self._directory = directory
         self.licences = Licences(engine, self._writing)
         self.web = Web(engine, self._writing)
+        self.use = Use(engine, self._writing)
 
     @classmethod
     def open(cls, url: str, directory: Path, *, read_only: bool = False, as_it_is: bool = False) -> Self:
@@ -826,6 +841,8 @@ class Store:
             grants=pl.read_parquet(io.BytesIO(row.grants)),
             seats=pl.read_parquet(io.BytesIO(row.seats)),
             records=json.loads(row.records),
+            noticed=_read_or_none(row.noticed, NOTICED_SCHEMA),
+            reclaimed=_read_or_none(row.reclaimed, RECLAIMED_SCHEMA),
         )
 
     def save_seating(self, seating: Seating, *, namespace: str, pool: str, epoch: int) -> None:
@@ -841,30 +858,40 @@ class Store:
                 "grants": _parquet(seating.grants),
                 "seats": _parquet(seating.seats),
                 "records": json.dumps(seating.records, sort_keys=True),
+                "noticed": _parquet(seating.noticed),
+                "reclaimed": _parquet(seating.reclaimed),
             }
             _upsert(connection, table, [row])
 
     def seats_in_use(self) -> dict[str, int]:
         """How many seats are in use by each licence (namespace and name) of all pools; those of which some are."""
-        return dict(self._seats().group_by("licence").len().iter_rows())
+        return dict(self._of_pools("seats", SEATS_SCHEMA).group_by("licence").len().iter_rows())
 
     def seats_of(self, person: str, *, namespace: str, district: str) -> pl.DataFrame:
-        """The seats of one person, in all pools: [pool (namespace and name), licence, since, left]."""
-        held = self._seats().filter(district=f"{namespace}/{district}", student=person)
-        return held.select("pool", "licence", "since", "left").sort("pool")
+        """The seats of one person, in all pools: [pool (namespace and name), licence, since, left, noticed, reclaimed].
 
-    def _seats(self) -> pl.DataFrame:
-        """The seats of all pools: SEATS_SCHEMA, with the `pool`."""
+        `noticed`: told to be idle since. Of a seat that was `reclaimed` nothing but that day is known.
+        """
+        mine = {"district": f"{namespace}/{district}", "student": person}
+        held, noticed, reclaimed = (
+            self._of_pools(part, columns).filter(**mine)
+            for part, columns in (("seats", SEATS_SCHEMA), ("noticed", NOTICED_SCHEMA), ("reclaimed", RECLAIMED_SCHEMA))
+        )
+        found = held.join(noticed.select("pool", "noticed"), on="pool", how="left")
+        found = found.join(reclaimed.select("pool", "reclaimed"), on="pool", how="full", coalesce=True)
+        return found.select("pool", "licence", "since", "left", "noticed", "reclaimed").sort("pool")
+
+    def _of_pools(self, part: str, columns: pl.Schema) -> pl.DataFrame:
+        """One part of the `Seating` of all pools, with the `pool`."""
         table = schema.pool
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(table.c.namespace, table.c.name, table.c.seats)).all()
-        none = pl.DataFrame(schema=SEATS_SCHEMA)
-        seats = [pl.read_parquet(io.BytesIO(row.seats)) for row in rows]
-        names = [f"{row.namespace}/{row.name}" for row in rows]
-        return pl.concat(
-            frame.with_columns(pool=pl.lit(name, pl.String))
-            for frame, name in zip((none, *seats), ("", *names), strict=True)
+            rows = connection.execute(sa.select(table.c.namespace, table.c.name, table.c[part])).all()
+        none = pl.DataFrame(schema={**columns, "pool": pl.String()})
+        frames = (
+            _read_or_none(row[2], columns).with_columns(pool=pl.lit(f"{row.namespace}/{row.name}", pl.String))
+            for row in rows
         )
+        return pl.concat([none, *frames])
 
     def seated(self, *, namespace: str, pool: str, district: str) -> Seated:
         """Who of a district holds a seat of a pool. `district`: namespace and name, as in `homeroom.seats`.
@@ -874,7 +901,8 @@ class Store:
         """
         found = self.seating(namespace=namespace, pool=pool)
         students = found.seats.filter(pl.col("district") == district)["student"]
-        return Seated(students=students.sort(), digest=found.records.get(district))
+        reclaimed = found.reclaimed.filter(pl.col("district") == district)["student"]
+        return Seated(students=students.sort(), digest=found.records.get(district), reclaimed=reclaimed.sort())
 
     # -- all roots ----------------------------------------------------------------------------------------------
 
@@ -888,6 +916,7 @@ class Store:
             "ended_at": _naive(row.ended_at),
             "next_at": _naive(row.next_at) if row.next_at else None,
             "read_at": _naive(row.read_at) if row.read_at else None,
+            "told_at": _naive(row.told_at) if row.told_at else None,
             "reason": row.reason,
             "message": row.message,
             "summary": json.dumps(row.summary, sort_keys=True),
@@ -909,6 +938,7 @@ class Store:
             ended_at=row.ended_at.replace(tzinfo=UTC),
             next_at=row.next_at.replace(tzinfo=UTC) if row.next_at else None,
             read_at=row.read_at.replace(tzinfo=UTC) if row.read_at else None,
+            told_at=row.told_at.replace(tzinfo=UTC) if row.told_at else None,
             reason=row.reason,
             message=row.message,
             summary=json.loads(row.summary),
@@ -924,7 +954,7 @@ class Store:
             result = connection.execute(statement)
             names = list(result.keys())
             rows = [tuple(row) for row in result]
-        moments = dict.fromkeys(("started_at", "ended_at", "next_at", "read_at"), pl.Datetime("us"))
+        moments = dict.fromkeys(("started_at", "ended_at", "next_at", "read_at", "told_at"), pl.Datetime("us"))
         return pl.DataFrame(rows, schema={**dict.fromkeys(names, pl.String()), **moments}, orient="row")
 
 
@@ -1016,6 +1046,11 @@ def _parquet(rows: pl.DataFrame) -> bytes:
     buffer = io.BytesIO()
     rows.write_parquet(buffer)
     return buffer.getvalue()
+
+
+def _read_or_none(blob: bytes | None, columns: pl.Schema) -> pl.DataFrame:
+    """Rows of a column that older releases did not have."""
+    return pl.DataFrame(schema=columns) if blob is None else pl.read_parquet(io.BytesIO(blob))
 
 
 def _naive(moment: datetime) -> datetime:

@@ -276,7 +276,9 @@ def test_names_are_text_on_the_page_whatever_they_are(homeroom: Homeroom, hold: 
     page = Page((tmp_path / "hold.html").read_text(encoding="utf-8"))
     assert HOSTILE in page.words
     assert not page.tags & {"script", "img", "link", "iframe", "a"}
-    assert page.attributes <= {"lang", "charset", "http-equiv", "content", "class"}, "nothing outside is asked for"
+    assert page.attributes <= {"lang", "charset", "http-equiv", "content", "name", "class"}, (
+        "nothing outside is asked for"
+    )
 
 
 def test_a_table_for_spreadsheets_has_one_row_per_change(homeroom: Homeroom, hold: Hold, tmp_path: Path) -> None:

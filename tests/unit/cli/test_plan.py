@@ -19,6 +19,7 @@ from homeroom.errors import TransientError
 from homeroom.operator.runtime import Build, Settings
 from homeroom.reconcile.connect import Outside
 from homeroom.seats.assignment import SEATS_SCHEMA
+from homeroom.seats.usage import RECLAIMED_SCHEMA
 from homeroom.sources import write
 from homeroom.store import Accepted, Seating, Store
 
@@ -275,5 +276,8 @@ def test_why_names_the_seat_that_a_student_lacks(homeroom: Homeroom, tmp_path: P
     seats = pl.DataFrame([("lakeside/lakeside", one, "lakeside/l", NOW.date(), None)], SEATS_SCHEMA, orient="row")
     seating = Seating(seats=seats, records={"lakeside/lakeside": digest})
     store.save_seating(seating, namespace="lakeside", pool="seats", epoch=1)
-    store.close()
     assert [withheld(person) for person in (one, other, teacher)] == [set(), {"spec.seating: no seat"}, set()]
+    lost = pl.DataFrame([("lakeside/lakeside", other, NOW.date())], RECLAIMED_SCHEMA, orient="row")
+    store.save_seating(replace(seating, reclaimed=lost), namespace="lakeside", pool="seats", epoch=1)
+    store.close()
+    assert withheld(other) == {"spec.seating: seat reclaimed, as it was not used"}

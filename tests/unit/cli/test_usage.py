@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,9 +21,11 @@ from homeroom.roster.desired import FULL_NAME
 from homeroom.roster.owned import LEDGER_SCHEMA
 from homeroom.roster.state import Actual
 from homeroom.seats.assignment import SEATS_SCHEMA
+from homeroom.seats.forecast import school_year
 from homeroom.seats.keys import Connected
+from homeroom.seats.usage import NOTICED_SCHEMA, RECLAIMED_SCHEMA
 from homeroom.sources import write
-from homeroom.store import GRANTS_SCHEMA, Accepted, LicenceName, Seating, Store
+from homeroom.store import GRANTS_SCHEMA, LICENCE_DAYS_SCHEMA, Accepted, Day, LicenceName, Seating, Store
 from homeroom.targets import ACTIVITY_SCHEMA
 
 from .conftest import RECORDS, TREE, Homeroom, Said, Shelf
@@ -38,6 +40,18 @@ apiVersion: homeroom.dev/v1alpha1
 kind: SchoolLicense
 metadata: {{name: {name}, namespace: lakeside}}
 spec: {{poolRef: {{name: {pool}}}, schoolUnit: {unit}, seats: 40, access: Automatic, districtRef: {{name: lakeside}}}}
+"""
+
+
+POOL: Final = """
+apiVersion: homeroom.dev/v1alpha1
+kind: LicensePool
+metadata: {name: seats, namespace: lakeside}
+spec:
+  seats: 100
+  timeZone: Europe/Amsterdam
+  inactiveAfter: 10d
+  unitRegistry: {type: Source, districtRef: {name: lakeside}}
 """
 
 
@@ -317,6 +331,72 @@ def test_the_picture_shows_who_uses_what_is_granted(
     rowan = next(line for line in page.read_text().splitlines() if ">lakeside/rowan<" in line and "<rect" in line)
     assert ">1 active, 1 inactive, 1 unknown, 37 free<" in rowan
     assert re.findall(r'width="([0-9.]+)"', rowan) == ["21.5", "21.5", "21.5", "795.5"]
+
+
+def test_how_use_goes_on_is_told_and_drawn(homeroom: Homeroom, world: World, pupils: list[str], tmp_path: Path) -> None:
+    world.seat(rowan=pupils[:2])
+    told = "pool full: not enough days yet: 0 are known, 14 over three weeks are needed"
+    assert told in homeroom("usage", *world.options()).out
+    today = date.fromisoformat(document(homeroom, world)["today"])
+    columns = {name: kind for name, kind in LICENCE_DAYS_SCHEMA.items() if name != "day"}
+    rows = [("lakeside/other", 9, 9, 9, 9), ("lakeside/rowan", 40, 5, 5, 5)]
+    licences = pl.DataFrame(rows, columns, orient="row")
+    for number in range(40):
+        day = Day(
+            day=today - timedelta(days=number),
+            capacity=100,
+            granted=80,
+            used=99,
+            demand=60,
+            active=None,
+            licences=licences,
+        )
+        world.store.use.save_day(day, namespace="lakeside", pool="seats", epoch=1)
+    found = document(homeroom, world)
+    began, _ = school_year(today)
+    known = min(40, (today - began).days + 1)
+    assert len(found["days"]) == known
+    assert found["days"][-1] == {
+        "day": today.isoformat(),
+        "capacity": 100,
+        "granted": 80,
+        "used": 99,
+        "demand": 60,
+        "active": None,
+    }
+    assert found["forecast"]["outlook"] in {"NotThisYear", "TooEarly"}
+    assert f"pool full: {found['forecast']['words']}" in homeroom("usage", *world.options()).out
+    page = tmp_path / "usage.html"
+    homeroom("usage", *world.options(), "--report", page)
+    text = page.read_text()
+    assert "<h2>Over the school year, the whole pool lakeside/seats</h2>" in text
+    assert text.count(": use over the school year</title>") == 2, "the pool, and the licence of this district"
+    assert "licence lakeside/rowan: use over the school year" in text
+
+
+def test_seats_that_nobody_uses_are_told(homeroom: Homeroom, world: World, pupils: list[str]) -> None:
+    world.seat(rowan=pupils[:3])
+    seating, day = world.store.seating(namespace="lakeside", pool="seats"), NOW.date()
+    noticed = [(PLACE, pupils[0], day), (PLACE, pupils[1], day - timedelta(days=3)), ("lakeside/other", "u-1", day)]
+    lost = [(PLACE, pupils[4], day), ("lakeside/other", "u-2", day)]
+    seating = replace(
+        seating,
+        noticed=pl.DataFrame(noticed, NOTICED_SCHEMA, orient="row"),
+        reclaimed=pl.DataFrame(lost, RECLAIMED_SCHEMA, orient="row"),
+    )
+    world.store.save_seating(seating, namespace="lakeside", pool="seats", epoch=1)
+    found, lines = document(homeroom, world), homeroom("usage", *world.options()).out.splitlines()
+    assert (found["idle"], found["reclaimed"]) == (2, 1)
+    assert f"idle: 2 seats by the pool's last run, the first since {day - timedelta(days=3)}" in lines
+    assert "reclaimed: 1 students have no seat, as they did not use theirs" in lines
+
+
+def test_what_counts_as_active_is_what_the_pool_says(homeroom: Homeroom, world: World, pupils: list[str]) -> None:
+    (world.files / "pool.yaml").write_text(POOL)
+    world.seat(rowan=pupils[:1])
+    world.told(**{pupils[0].replace("-", "_"): (NOW - timedelta(days=20), None)})
+    assert document(homeroom, world)["totals"]["active"] == 0
+    assert document(homeroom, world, "--inactive-after", "30d")["totals"]["active"] == 1
 
 
 def test_a_spreadsheet_has_a_row_for_each_licence_and_its_teachers_below(

@@ -14,12 +14,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Self
 
+import polars as pl
 from tests.unit.roster.states import Target as Product
 
 from homeroom.api import FINALIZER, KINDS
 from homeroom.api.yaml import load_all
 from homeroom.demo.stage import RECORDS, Records
-from homeroom.errors import HomeroomError
+from homeroom.errors import HomeroomError, TerminalError
 from homeroom.mail import Post
 from homeroom.plan import Change, Outcome, Result
 from homeroom.reconcile.connect import Outside
@@ -28,7 +29,7 @@ from homeroom.reconcile.roots import handlers
 from homeroom.reconcile.routes import routes
 from homeroom.roster.state import Actual, Known
 from homeroom.store import Store
-from homeroom.targets import Capabilities
+from homeroom.targets import ACTIVITY_SCHEMA, Capabilities
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 DISTRICT, APP = Key("District", "lakeside", "lakeside"), Key("LearningApp", "lakeside", "kolibri")
@@ -44,13 +45,19 @@ class Killed(BaseException):
 
 
 class Opened:
-    """The product as a run sees it. `until`: it takes so many changes more, then the operator dies."""
+    """The product as a run sees it. `until`: it takes so many changes more, then the operator dies.
+
+    `logins`: when people last logged in, of all who have an account; None: it tells of nobody. `unsure`: schools that
+    cannot be read.
+    """
 
     capabilities = Capabilities()
 
     def __init__(self, product: Product) -> None:
         self.product = product
         self.until: int | None = None
+        self.logins: dict[str, datetime] | None = None
+        self.unsure: tuple[str, ...] = ()
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,7 +66,16 @@ class Opened:
         pass
 
     async def read(self, _known: Known) -> Actual:
-        return self.product.actual()
+        return self.product.actual(unsure=self.unsure)
+
+    async def activity(self, actual: Actual) -> pl.DataFrame:
+        if self.logins is None:
+            raise TerminalError("install a plugin", reason="CapabilityMissing")
+        people = actual.people.filter(pl.col("key").is_not_null())
+        schools = actual.schools["key"].gather(people["school"])
+        last = [self.logins.get(key) for key in people["key"]]
+        columns = {"school": schools, "key": people["key"], "account": people["external_id"], "last_login": last}
+        return pl.DataFrame({**columns, "last_interaction": None}, ACTIVITY_SCHEMA).sort("school", "key")
 
     async def apply(self, batch: Sequence[Change]) -> Sequence[Outcome]:
         for change in batch:

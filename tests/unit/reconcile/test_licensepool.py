@@ -32,16 +32,20 @@ class World(Nights):
     @classmethod
     async def with_pool(cls, directory: Path, **pool: Any) -> World:
         here = cls(directory)
-        here.publish()
+        await here.open_pool(**pool)
+        return here
+
+    async def open_pool(self, **pool: Any) -> None:
+        """Somebody buys seats, where the records were read."""
+        self.publish()
         spec = {
             "seats": 1000,
             "timeZone": "Europe/Stockholm",
             "unitRegistry": {"type": "Inline", "units": [*UNITS, CLOSED]},
             "contact": "https://intranet.example",
         }
-        here._put(POOL, {**spec, **pool})
-        await here.run(DISTRICT, POOL)
-        return here
+        self._put(POOL, {**spec, **pool})
+        await self.run(DISTRICT, POOL)
 
     def _put(self, key: Key, spec: Mapping[str, Any]) -> None:
         self.now += timedelta(seconds=1)

@@ -115,7 +115,7 @@ def slowly(case: Case) -> dict[Student, Seat]:
                 offers = [seat.licence] if stays else [*offers, *([] if over else [seat.licence])]
                 ranks |= {(who, licence): 1 for licence in offers} | {(who, seat.licence): 0}
         else:
-            ranks |= {(who, licence): 2 for licence in offers}
+            ranks |= {(who, licence): 4 if who in case.idle else 2 for licence in offers}
         lists[who] = offers
     members: dict[str, list[Student]] = {}
     asking = sorted(lists)
@@ -371,6 +371,14 @@ def test_an_idle_seat_goes_to_somebody_who_waits_and_to_nobody_else() -> None:
     assert seated(replace(one, demand=one.demand | {(("d", "z"), "a")})) == "x:a z:a"
     both = replace(one, demand=one.demand | {(("d", "x"), "b"), (("d", "z"), "a")})
     assert seated(replace(both, licences={"a": Licence(1), "b": Licence(1)})) == "x:b z:a"
+
+
+def test_who_lost_a_seat_for_not_using_it_takes_none_from_who_is_as_idle() -> None:
+    both = replace(case({"a": 1}, "x:a y:a z:a", "y:a"), idle=[("d", "x"), ("d", "y")])
+    assert set(both.seated()) == {("d", "z")}
+    after = replace(case({"a": 1}, "x:a y:a", "y:a"), idle=[("d", "x"), ("d", "y")])
+    assert set(after.seated()) == {("d", "y")}
+    assert set(replace(after, seats={}).seated()) == {("d", "x")}, "a free seat is theirs, where nobody else wants it"
 
 
 @given(cases, st.sets(_students, max_size=6))

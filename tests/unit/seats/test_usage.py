@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeroom.api.common import Duration
-from homeroom.seats.assignment import SEATS_SCHEMA
+from homeroom.seats.assignment import SEATS_SCHEMA, STUDENT
 from homeroom.seats.usage import (
     LOGINS_SCHEMA,
     NOTICED_SCHEMA,
@@ -18,6 +18,7 @@ from homeroom.seats.usage import (
     Idle,
     active_since,
     idle,
+    unused_since,
     usage_of_licences,
     usage_of_teachers,
 )
@@ -39,7 +40,12 @@ def seats(**held: str) -> pl.DataFrame:
 
 def logins(**last: date) -> pl.DataFrame:
     """Accounts with their last login, which is their last use, too."""
-    return pl.DataFrame([("d", person, day, day) for person, day in last.items()], LOGINS_SCHEMA, orient="row")
+    return pl.DataFrame([("d", person, day, day, True) for person, day in last.items()], LOGINS_SCHEMA, orient="row")
+
+
+def never(*people: str, sure: bool = True) -> pl.DataFrame:
+    """People with an account that was never used; not `sure`: and with one that could not be looked at."""
+    return pl.DataFrame([("d", person, None, None, sure) for person in people], LOGINS_SCHEMA, orient="row")
 
 
 def noticed(**first: date) -> pl.DataFrame:
@@ -85,11 +91,30 @@ def test_the_last_of_several_accounts_counts() -> None:
 
 
 def test_work_without_a_new_login_is_use_and_never_is_not_unknown() -> None:
-    rows = [("d", "x", LONG_AGO, TODAY), ("d", "y", None, None)]
-    known = pl.DataFrame(rows, LOGINS_SCHEMA, orient="row")
+    known = logins(x=LONG_AGO).with_columns(used=TODAY)
+    known = pl.concat([known, never("y")])
     held = seats(x="a", y="a", z="a")
     assert usage_of_licences(held, known, since=SINCE).rows() == [("a", 3, 1, 1)]
-    assert found(held, known, noticed()).noticed["student"].to_list() == ["y", "z"]
+    assert found(held, known, noticed()).noticed["student"].to_list() == ["y"]
+
+
+def test_who_is_not_known_about_is_neither_idle_nor_due_and_is_told_no_news() -> None:
+    held = seats(x="a", y="a", z="a")
+    before = noticed(x=LONG_AGO)
+    assert found(held, logins(), before).noticed.equals(before)
+    assert found(held, logins(), before).due.is_empty()
+    partly = pl.concat([logins(x=LONG_AGO), never("x", sure=False), logins(y=TODAY), never("y", sure=False)])
+    one = found(held, partly, before)
+    assert (one.noticed.rows(), one.due.rows()) == (before.rows(), [])
+    assert usage_of_licences(held, partly, since=SINCE).rows() == [("a", 3, 1, 2)]
+    used = pl.concat([logins(x=TODAY), never("x", sure=False)])
+    assert found(held, used, before).noticed.is_empty(), "use is use, whatever else could not be looked at"
+
+
+def test_who_has_used_an_account_since_is_served_as_anybody_else() -> None:
+    who = pl.DataFrame([("d", name) for name in "xyz"], dict.fromkeys(STUDENT, pl.String), orient="row")
+    last = pl.concat([logins(x=SINCE, y=LONG_AGO)])
+    assert unused_since(who, last, since=SINCE)["student"].sort().to_list() == ["y", "z"]
 
 
 def test_r22_r23_last_login_of_a_teacher_and_the_share_of_active_students() -> None:
@@ -102,8 +127,7 @@ def test_r22_r23_last_login_of_a_teacher_and_the_share_of_active_students() -> N
         TAUGHT_SCHEMA,
         orient="row",
     )
-    never = pl.DataFrame([("d", "v", None, None)], LOGINS_SCHEMA, orient="row")
-    last = pl.concat([logins(t=TODAY, x=TODAY, y=LONG_AGO, waits=TODAY), never])
+    last = pl.concat([logins(t=TODAY, x=TODAY, y=LONG_AGO, waits=TODAY), never("v")])
     assert usage_of_teachers(taught, seats(x="a", y="a", z="a"), last, since=SINCE).rows() == [
         ("a", "d", "t", True, TODAY, 3, 1, 1),
         ("a", "d", "u", False, None, 1, 1, 0),
@@ -113,16 +137,16 @@ def test_r22_r23_last_login_of_a_teacher_and_the_share_of_active_students() -> N
 
 def test_who_never_logged_in_is_idle_once_the_seat_was_held_for_as_long() -> None:
     held = seats(x="a", y="a", z="a").with_columns(since=pl.Series([SINCE, SINCE - DAY, LONG_AGO]))
-    last = logins(z=SINCE)
+    last = pl.concat([logins(z=SINCE), never("x", "y")])
     assert found(held, last, noticed()).noticed.rows() == [("d", "y", TODAY)]
 
 
 def test_a_seat_is_due_after_the_notice() -> None:
-    held = seats(x="a", y="a")
+    held, last = seats(x="a", y="a"), never("x", "y")
     before = noticed(x=TODAY - NOTICE, y=TODAY - NOTICE + DAY)
-    assert found(held, logins(), before).due.rows() == [("d", "x")]
-    assert found(held, logins(), noticed()).due.rows() == []
-    assert found(held, logins(), before).noticed.rows() == before.rows()
+    assert found(held, last, before).due.rows() == [("d", "x")]
+    assert found(held, last, noticed()).due.rows() == []
+    assert found(held, last, before).noticed.rows() == before.rows()
 
 
 def test_a_login_ends_the_notice() -> None:
@@ -132,13 +156,13 @@ def test_a_login_ends_the_notice() -> None:
 
 def test_who_is_missed_anyway_is_not_idle() -> None:
     held = seats(x="a").with_columns(left=pl.lit(TODAY))
-    assert found(held, logins(), noticed(x=LONG_AGO)).noticed.rows() == []
+    assert found(held, never("x"), noticed(x=LONG_AGO)).noticed.rows() == []
 
 
 def test_the_cap_takes_the_longest_unused() -> None:
     held = seats(x="a", y="a", z="a")
     before = noticed(x=LONG_AGO, y=LONG_AGO, z=LONG_AGO)
-    last = logins(x=LONG_AGO + 2 * DAY, z=LONG_AGO + DAY)
+    last = pl.concat([logins(x=LONG_AGO + 2 * DAY, z=LONG_AGO + DAY), never("y")])
     assert found(held, last, before, most=2).due.rows() == [("d", "y"), ("d", "z")]
     assert found(held, last, before, most=0).due.rows() == []
 
@@ -154,11 +178,13 @@ def test_due_is_who_had_the_whole_notice_and_never_who_logged_in(
 ) -> None:
     held = seats(**dict.fromkeys(held_since, "a")).with_columns(since=pl.Series(held_since.values(), dtype=pl.Date))
     one = found(held, logins(**last), noticed(**before), most=most)
-    unused = {student for student, day in held_since.items() if max(day, last.get(student, day)) < SINCE}
+    unused = {student for student, day in held_since.items() if student in last and max(day, last[student]) < SINCE}
     told = {student: day for _, student, day in one.noticed.iter_rows()}
-    assert told == {student: before.get(student, TODAY) for student in unused}
+    unknown = held_since.keys() & before.keys() - last.keys()
+    assert told == {student: before.get(student, TODAY) for student in unused | unknown}
     due = [student for _, student in one.due.iter_rows()]
-    assert len(due) == min(most, sum(day + NOTICE <= TODAY for day in told.values()))
+    assert set(due) <= unused
+    assert len(due) == min(most, sum(told[student] + NOTICE <= TODAY for student in unused))
     assert all(told[student] + NOTICE <= TODAY for student in due)
     later = found(held, logins(**last), one.noticed, most=most)
     assert later.noticed.equals(one.noticed)

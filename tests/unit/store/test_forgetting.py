@@ -18,6 +18,7 @@ from homeroom.plan import HELD_SCHEMA, Cause, Change, Guard, Hold, Kind, Op, Out
 from homeroom.roster.diff import KEPT_SCHEMA, UNAPPLIED_SCHEMA, Baseline
 from homeroom.roster.person import in_baseline
 from homeroom.seats.assignment import SEATS_SCHEMA
+from homeroom.seats.usage import LOGINS_SCHEMA, NOTICED_SCHEMA, RECLAIMED_SCHEMA
 from homeroom.store import (
     GRANTS_SCHEMA,
     Accepted,
@@ -231,13 +232,30 @@ def test_a_seat_goes_and_those_of_others_stay(store: Store) -> None:
     people = [("n/d", "gone"), ("n/d", "stays"), ("n/e", "gone")]
     seats = pl.DataFrame([(*who, "n/l", day, None) for who in people], SEATS_SCHEMA, orient="row")
     grants = pl.DataFrame([("n/l", 5, None)], GRANTS_SCHEMA, orient="row")
-    before = Seating(grants=grants, seats=seats, records={"n/d": "0"})
+    noticed, reclaimed = (
+        pl.DataFrame([(*who, day) for who in people], schema, orient="row")
+        for schema in (NOTICED_SCHEMA, RECLAIMED_SCHEMA)
+    )
+    before = Seating(grants=grants, seats=seats, records={"n/d": "0"}, noticed=noticed, reclaimed=reclaimed)
     store.save_seating(before, namespace="m", pool="p", epoch=7)
-    assert store.seats_of("gone", namespace="n", district="d").rows() == [("m/p", "n/l", day, None)]
+    logins = pl.DataFrame([(*who, day, day, True) for who in people], LOGINS_SCHEMA, orient="row")
+    store.use.save_activity(logins, namespace="n", app="x", epoch=7)
+    assert store.seats_of("gone", namespace="n", district="d").rows() == [("m/p", "n/l", day, None, day, day)]
     assert forget(store) == Forgotten(changes=0, accounts=0, baselines=0, snapshots=0)
     after = store.seating(namespace="m", pool="p")
     assert after.seats.select("district", "student").rows() == people[1:]
-    assert replace(after, seats=seats).equals(before)
+    assert after.noticed.select("district", "student").rows() == people[1:]
+    assert after.reclaimed.select("district", "student").rows() == people[1:]
+    assert replace(after, seats=seats, noticed=noticed, reclaimed=reclaimed).equals(before)
+    left = store.use.activity(namespace="n", app="x")
+    assert left.select("district", "person").rows() == people[1:]
+
+
+def test_of_who_has_no_seat_the_use_is_forgotten_all_the_same(store: Store) -> None:
+    logins = pl.DataFrame([("n/d", "gone", None, None, True)], LOGINS_SCHEMA, orient="row")
+    store.use.save_activity(logins, namespace="n", app="x", epoch=7)
+    forget(store)
+    assert store.use.activity(namespace="n", app="x").is_empty()
 
 
 def test_nobody_is_not_forgotten_nor_anybody_of_records_that_have_changed(store: Store) -> None:

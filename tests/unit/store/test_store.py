@@ -20,6 +20,7 @@ from homeroom.roster.diff import Baseline
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired
 from homeroom.roster.years import PINS
 from homeroom.seats.assignment import SEATS_SCHEMA
+from homeroom.seats.usage import NOTICED_SCHEMA, RECLAIMED_SCHEMA
 from homeroom.store import (
     GRANTS_SCHEMA,
     Accepted,
@@ -238,12 +239,16 @@ def test_a_pool_is_replaced_whole_and_leaves_no_trace_when_it_gave_nothing(store
     assert store.seating(**place).equals(Seating())
     seats = pl.DataFrame([("n/d", "u", "n/l", date(2026, 9, 1), None)], SEATS_SCHEMA, orient="row")
     given = Seating(
-        grants=pl.DataFrame([("n/l", 5, None)], GRANTS_SCHEMA, orient="row"), seats=seats, records={"n/d": "a"}
+        grants=pl.DataFrame([("n/l", 5, None)], GRANTS_SCHEMA, orient="row"),
+        seats=seats,
+        records={"n/d": "a"},
+        noticed=pl.DataFrame([("n/d", "u", date(2026, 9, 1))], NOTICED_SCHEMA, orient="row"),
+        reclaimed=pl.DataFrame([("n/d", "v", date(2026, 9, 1))], RECLAIMED_SCHEMA, orient="row"),
     )
     store.save_seating(given, **place, epoch=1)
     assert store.seating(**place).equals(given)
     found = store.seated(**place, district="n/d")
-    assert (found.students.to_list(), found.digest) == (["u"], "a")
+    assert (found.students.to_list(), found.digest, found.reclaimed.to_list()) == (["u"], "a", ["v"])
     other = store.seated(**place, district="n/e")
     assert (other.students.to_list(), other.digest) == ([], None)
     assert store.seats_in_use() == {"n/l": 1}
