@@ -20,11 +20,11 @@ from homeroom.api.common import (
     Count,
     Date,
     Duration,
+    HoldingStatus,
     Model,
     Proxy,
     Reference,
     Resource,
-    RootStatus,
     Rule,
     Text,
     Time,
@@ -258,7 +258,7 @@ class LicensePoolSpec(Model):
         return moment.astimezone(ZoneInfo(self.time_zone)).date()
 
 
-class LicensePoolStatus(RootStatus):
+class LicensePoolStatus(HoldingStatus):
     """How the seats are shared out."""
 
     capacity: Count = 0

@@ -143,18 +143,23 @@ def _let_go(connection: sa.Connection, owners: Owners, person: str) -> None:
 
 
 def unseat(connection: sa.Connection, owners: Owners, person: str) -> bool:
-    """Take the person's seats away; whether there was any. A pool may be in another namespace than its students."""
+    """Take the person's seats away, and that a licence connected them; whether there was any of it.
+
+    A pool may be in another namespace than its people.
+    """
     table = schema.pool
-    held = (pl.col("district") == f"{owners.namespace}/{owners.district}") & (pl.col("student") == person)
+    here = pl.col("district") == f"{owners.namespace}/{owners.district}"
     found = False
-    for row in connection.execute(sa.select(table.c.namespace, table.c.name, table.c.seats)).all():
-        seats = pl.read_parquet(io.BytesIO(row.seats))
-        left = seats.filter(~held)
-        if left.height < seats.height:
-            buffer, found = io.BytesIO(), True
-            left.write_parquet(buffer)
-            of_pool = (table.c.namespace == row.namespace, table.c.name == row.name)
-            connection.execute(sa.update(table).where(*of_pool).values(seats=buffer.getvalue()))
+    for row in connection.execute(sa.select(table)).all():
+        of_pool = (table.c.namespace == row.namespace, table.c.name == row.name)
+        for column, whose in (("seats", "student"), ("teachers", "teacher")):
+            blob = getattr(row, column)
+            frame = pl.read_parquet(io.BytesIO(blob)) if blob is not None else pl.DataFrame()
+            left = frame.filter(~(here & (pl.col(whose) == person))) if frame.height else frame
+            if left.height < frame.height:
+                buffer, found = io.BytesIO(), True
+                left.write_parquet(buffer)
+                connection.execute(sa.update(table).where(*of_pool).values({column: buffer.getvalue()}))
     return found
 
 

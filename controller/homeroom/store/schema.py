@@ -175,6 +175,8 @@ pool = sa.Table(
     sa.Column("grants", sa.LargeBinary, nullable=False),
     sa.Column("seats", sa.LargeBinary, nullable=False),
     sa.Column("records", sa.Text, nullable=False),
+    sa.Column("teachers", sa.LargeBinary),
+    sa.Column("revoked", sa.LargeBinary),
     comment="what a pool granted to its licences, and who holds its seats (homeroom.store.Seating), as Parquet",
 )
 

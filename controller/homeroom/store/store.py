@@ -47,7 +47,9 @@ from homeroom.roster.diff import Baseline
 from homeroom.roster.person import in_baseline, without
 from homeroom.roster.state import Desired, Known
 from homeroom.roster.years import MARK
+from homeroom.seats.access import NO_TEACHERS, connected_in, withdrawn_in
 from homeroom.seats.assignment import SEATS_SCHEMA
+from homeroom.seats.revocation import NONE_REVOKED
 from homeroom.store import backup, revision, schema
 from homeroom.store.backup import Manifest
 from homeroom.store.forgetting import (
@@ -190,27 +192,38 @@ GRANTS_SCHEMA: Final = pl.Schema({"licence": pl.String, "granted": pl.Int64, "mi
 class Seating:
     """What a pool has given. `grants`: GRANTS_SCHEMA, sorted by licence. `seats`: `homeroom.seats` SEATS_SCHEMA.
 
-    `records`: district (namespace and name) -> digest of the records by which its students were seated.
+    `records`: district (namespace and name) -> digest of the records by which its students were seated. `teachers`:
+    `homeroom.seats.access` TEACHERS_SCHEMA; None: an older release did not write that down. `revoked`:
+    `homeroom.seats.revocation` REVOKED_SCHEMA.
     """
 
     grants: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=GRANTS_SCHEMA))
     seats: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SEATS_SCHEMA))
     records: Mapping[str, str] = field(default_factory=dict)
+    teachers: pl.DataFrame | None = field(default_factory=NO_TEACHERS.clear)
+    revoked: pl.DataFrame = field(default_factory=NONE_REVOKED.clear)
 
     def equals(self, other: Seating) -> bool:
         """Nothing would be written anew by storing the one instead of the other."""
-        same = self.grants.equals(other.grants) and self.seats.equals(other.seats)
-        return same and self.records == other.records
+        if self.teachers is None or other.teachers is None:
+            same = self.teachers is other.teachers
+        else:
+            same = self.teachers.equals(other.teachers)
+        same = same and self.grants.equals(other.grants) and self.seats.equals(other.seats)
+        return same and self.revoked.equals(other.revoked) and self.records == other.records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seated:
-    """Who of one district holds a seat of a pool: source ids, sorted.
+    """Who of one district holds a seat of a pool, and whom its licences connect: source ids, sorted.
 
+    `withdrawn`: teachers whom no licence connects any more since one was revoked, or somebody ended the connection.
     `digest`: of the records by which that was decided; None: they were never known, so nobody can say who should.
     """
 
     students: pl.Series
+    teachers: pl.Series
+    withdrawn: pl.Series
     digest: str | None
 
 
@@ -826,13 +839,15 @@ class Store:
             grants=pl.read_parquet(io.BytesIO(row.grants)),
             seats=pl.read_parquet(io.BytesIO(row.seats)),
             records=json.loads(row.records),
+            teachers=pl.read_parquet(io.BytesIO(row.teachers)) if row.teachers is not None else None,
+            revoked=pl.read_parquet(io.BytesIO(row.revoked)) if row.revoked is not None else NONE_REVOKED,
         )
 
     def save_seating(self, seating: Seating, *, namespace: str, pool: str, epoch: int) -> None:
         """Replace it, grants and seats at once; a pool that has never given anything leaves no trace."""
         table = schema.pool
         with self._writing(epoch) as connection:
-            if seating.grants.is_empty() and seating.seats.is_empty() and not seating.records:
+            if seating.equals(Seating()):
                 connection.execute(sa.delete(table).where(table.c.namespace == namespace, table.c.name == pool))
                 return
             row = {
@@ -841,6 +856,8 @@ class Store:
                 "grants": _parquet(seating.grants),
                 "seats": _parquet(seating.seats),
                 "records": json.dumps(seating.records, sort_keys=True),
+                "teachers": _parquet(seating.teachers) if seating.teachers is not None else None,
+                "revoked": _parquet(seating.revoked),
             }
             _upsert(connection, table, [row])
 
@@ -852,6 +869,19 @@ class Store:
         """The seats of one person, in all pools: [pool (namespace and name), licence, since, left]."""
         held = self._seats().filter(district=f"{namespace}/{district}", student=person)
         return held.select("pool", "licence", "since", "left").sort("pool")
+
+    def taught_by(self, person: str, *, namespace: str, district: str) -> pl.DataFrame:
+        """What all pools know of one teacher: [pool (namespace and name), licence, by_key, connected, revoked]."""
+        table = schema.pool
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(table.c.namespace, table.c.name, table.c.teachers)).all()
+        parts = [NO_TEACHERS.with_columns(pool=pl.lit("", pl.String))] + [
+            pl.read_parquet(io.BytesIO(row.teachers)).with_columns(pool=pl.lit(f"{row.namespace}/{row.name}"))
+            for row in rows
+            if row.teachers is not None
+        ]
+        found = pl.concat(parts).filter(district=f"{namespace}/{district}", teacher=person)
+        return found.select("pool", "licence", "by_key", "connected", "revoked").sort("pool", "licence")
 
     def _seats(self) -> pl.DataFrame:
         """The seats of all pools: SEATS_SCHEMA, with the `pool`."""
@@ -866,15 +896,22 @@ class Store:
             for frame, name in zip((none, *seats), ("", *names), strict=True)
         )
 
-    def seated(self, *, namespace: str, pool: str, district: str) -> Seated:
-        """Who of a district holds a seat of a pool. `district`: namespace and name, as in `homeroom.seats`.
+    def seated(self, pool: str, *, district: str) -> Seated:
+        """Who of a district holds a seat of a pool, or teaches by it. Both by namespace and name.
 
-        Where the digest is not that of the records at hand, the answer is about others: who holds a seat keeps it, and
-        of nobody else is anything known (invariant 9).
+        Where the digest is not that of the records at hand, the answer is about others: who holds a seat or has classes
+        keeps them, and of nobody else is anything known (invariant 9).
         """
-        found = self.seating(namespace=namespace, pool=pool)
+        namespace, name = pool.split("/")
+        found = self.seating(namespace=namespace, pool=name)
         students = found.seats.filter(pl.col("district") == district)["student"]
-        return Seated(students=students.sort(), digest=found.records.get(district))
+        teachers = NO_TEACHERS if found.teachers is None else found.teachers
+        return Seated(
+            students=students.sort(),
+            teachers=connected_in(teachers, district),
+            withdrawn=withdrawn_in(teachers, district),
+            digest=found.records.get(district) if found.teachers is not None else None,
+        )
 
     # -- all roots ----------------------------------------------------------------------------------------------
 

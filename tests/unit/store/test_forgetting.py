@@ -17,6 +17,7 @@ from tests.unit.roster.states import desired, world
 from homeroom.plan import HELD_SCHEMA, Cause, Change, Guard, Hold, Kind, Op, Outcome, Result, Role, Scope, State
 from homeroom.roster.diff import KEPT_SCHEMA, UNAPPLIED_SCHEMA, Baseline
 from homeroom.roster.person import in_baseline
+from homeroom.seats.access import TEACHERS_SCHEMA
 from homeroom.seats.assignment import SEATS_SCHEMA
 from homeroom.store import (
     GRANTS_SCHEMA,
@@ -231,13 +232,17 @@ def test_a_seat_goes_and_those_of_others_stay(store: Store) -> None:
     people = [("n/d", "gone"), ("n/d", "stays"), ("n/e", "gone")]
     seats = pl.DataFrame([(*who, "n/l", day, None) for who in people], SEATS_SCHEMA, orient="row")
     grants = pl.DataFrame([("n/l", 5, None)], GRANTS_SCHEMA, orient="row")
-    before = Seating(grants=grants, seats=seats, records={"n/d": "0"})
+    connected = [(*who, "n/l", True, True, False) for who in people]
+    teachers = pl.DataFrame(connected, TEACHERS_SCHEMA, orient="row")
+    before = Seating(grants=grants, seats=seats, records={"n/d": "0"}, teachers=teachers)
     store.save_seating(before, namespace="m", pool="p", epoch=7)
     assert store.seats_of("gone", namespace="n", district="d").rows() == [("m/p", "n/l", day, None)]
     assert forget(store) == Forgotten(changes=0, accounts=0, baselines=0, snapshots=0)
     after = store.seating(namespace="m", pool="p")
     assert after.seats.select("district", "student").rows() == people[1:]
-    assert replace(after, seats=seats).equals(before)
+    assert after.teachers is not None
+    assert after.teachers.select("district", "teacher").rows() == people[1:]
+    assert replace(after, seats=seats, teachers=teachers).equals(before)
 
 
 def test_nobody_is_not_forgotten_nor_anybody_of_records_that_have_changed(store: Store) -> None:
