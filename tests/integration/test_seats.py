@@ -228,6 +228,38 @@ async def test_seats_are_granted_wait_and_return(town: Town) -> None:
         await town.kubectl("delete", "schoollicense", "rowan", here, "--timeout=30s")
 
 
+async def test_many_licences_that_go_at_once_wait_for_an_approval(town: Town) -> None:
+    """R18, R19: a folder in Git was emptied while nobody looked; what is held stays, with its finalizer and seats."""
+    here = f"--namespace={town.namespace}"
+    names = [f"licence-{number}" for number in range(4)]
+    async with town.running():
+        await town.apply(town.district(), town.pool(), *(town.licence(name, 10) for name in names))
+        await town.until(lambda status: status.get("granted") == 40, "seats", "licensepool")
+        for name in names:
+            await town.until(lambda status: status.get("granted") == 10, name)
+    assert all([FINALIZER in (await town.read(name))["metadata"]["finalizers"] for name in names])
+    await town.kubectl("delete", "schoollicense", *names[:3], here, "--wait=false")
+    async with town.running():
+        status = await town.until(lambda status: bool(status.get("holds")), "seats", "licensepool")
+        (hold,) = status["holds"]
+        assert (hold["guard"], hold["remove"], status["granted"]) == ("Licences", 3, 40)
+        assert message({"status": status}).startswith(f"HeldForApproval: held for approval: {hold['id']}: 3 licences")
+        for name in names[:3]:
+            waits = await town.until(lambda status: hold["id"] in message({"status": status}), name)
+            assert message({"status": waits}).startswith("HeldForApproval: ")
+        assert await town.rest() == [f"/registry/{GROUP}/licensepools/{town.namespace}/seats"], "but for the request"
+        reference = {"kind": "LicensePool", "name": "seats"}
+        spec = {"targetRef": reference, "hold": hold["id"], "reason": "three schools left"}
+        await town.apply(town._object("Approval", "left", spec))
+        await town.kubectl(
+            "wait", "--for=delete", *(f"schoollicense/{name}" for name in names[:3]), here, "--timeout=30s"
+        )
+        status = await town.until(lambda status: status.get("granted") == 10, "seats", "licensepool")
+        assert status.get("holds", []) == []
+        released = await town.until(lambda status: status.get("released") == 3, "left", "approval")
+        assert message({"status": released}).startswith("Released: ")
+
+
 async def test_a_restart_writes_nothing(town: Town) -> None:
     names = [f"licence-{number}" for number in range(20)]
     async with town.running():

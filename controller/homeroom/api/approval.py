@@ -18,6 +18,7 @@ class HoldingKind(StrEnum):
 
     DISTRICT = "District"
     LEARNING_APP = "LearningApp"
+    LICENSE_POOL = "LicensePool"
 
 
 class HoldingReference(Model):

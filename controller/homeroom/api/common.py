@@ -435,9 +435,9 @@ class HoldStatus(Model):
     guard: Annotated[str, Field(min_length=1, max_length=32)]
     """Which guard stopped them, as in `docs/holds.md`."""
     scope: Annotated[str, Field(min_length=1, max_length=16)]
-    """How far they reach: `Person`, `Class`, `School` or `District`."""
+    """How far they reach: `Person`, `Class`, `School`, `District` or `Pool`."""
     place: SourceId | None = None
-    """Source id of the person, class or school; none for a district."""
+    """Source id of the person, class or school; none for a district or pool."""
     create: Count = 0
     """Things to make."""
     adopt: Count = 0

@@ -45,7 +45,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     """Negative, all kinds: it will not get further by itself."""
     HELD = "Held"
-    """Negative, District and LearningApp: changes wait for an Approval."""
+    """Negative, District, LearningApp and LicensePool: changes wait for an Approval."""
     RECORDS_VALID = "RecordsValid"
     """Positive, District: no record is quarantined."""
     IDENTITY_CLEAR = "IdentityClear"

@@ -21,12 +21,12 @@ from homeroom.api.common import (
     Date,
     Duration,
     DurationUnit,
+    HoldingStatus,
     Model,
     Percent,
     Proxy,
     Reference,
     Resource,
-    RootStatus,
     Rule,
     Text,
     Time,
@@ -303,7 +303,7 @@ class LicensePoolSpec(Model):
         return moment.astimezone(ZoneInfo(self.time_zone)).date()
 
 
-class LicensePoolStatus(RootStatus):
+class LicensePoolStatus(HoldingStatus):
     """How the seats are shared out."""
 
     capacity: Count = 0

@@ -17,7 +17,7 @@ from typing import Final
 
 import polars as pl
 
-from homeroom.api import District
+from homeroom.api import District, LicensePool
 from homeroom.cli import handout, records, terminal
 from homeroom.cli.handout import PERSONAL_DATA
 from homeroom.cli.holds import COUNTED, Found, counted, facts, listed
@@ -55,6 +55,7 @@ WHAT: Final = {
     "Right Create": "gets rights",
     "Right Adopt": "keeps the rights of the account that is taken over",
     "Right Remove": "loses rights",
+    "SchoolLicense Remove": "licence is revoked",
 }
 """Kind and operation, as people in a school say it."""
 
@@ -63,8 +64,9 @@ WHY: Final = {
     Cause.SOURCE_CHANGED: "changed in the records",
     Cause.LEFT_SOURCE: "no longer in the records",
     Cause.MOVED: "moved to another class",
-    Cause.SEATS_CHANGED: "was given a seat, or has none any more",
+    Cause.SEATS_CHANGED: "was given a seat or a licence, or has none any more",
     Cause.SEAT_RECLAIMED: "did not use the seat, which somebody else was given",
+    Cause.LICENCE_REVOKED: "the licence was revoked",
     Cause.LINKED: "has said which account is theirs",
     Cause.UNLINKED: "has taken back which account is theirs",
     Cause.ID_CHANGED: "perhaps the same person with another id",
@@ -98,7 +100,9 @@ def names(store: Store, found: Found, *, files: Sequence[Path] | None, context: 
 
     `files`, `context`: where the app is declared, looked into only where its namespace has several districts.
     """
-    rosters = list(_rosters(store, found, _district(store, found, files=files, context=context)))
+    rosters = [Roster.empty()]  # of licences nobody is named
+    if found.kind != LicensePool.__name__:
+        rosters = list(_rosters(store, found, _district(store, found, files=files, context=context)))
     frames = {
         "schools": [roster.orgs.select("id", "name") for roster in rosters],
         "classes": [roster.classes.select("id", name="title") for roster in rosters],
@@ -154,7 +158,9 @@ def _named(changes: pl.DataFrame, names: Names) -> pl.DataFrame:
         titled = frame.select(pl.col("id").alias(column), pl.col("name").alias(f"{column} name"))
         changes = changes.join(titled, on=column, how="left")
     order = ("school name", "school", "class name", "class", "person name", "person")
-    return changes.select(*order, "role", "kind", "op", "cause").sort(*order, "kind", "op", "role", nulls_last=True)
+    rows = changes.select(*order, "licence", "role", "kind", "op", "cause")
+    rows = rows.sort(*order, "licence", "kind", "op", "role", nulls_last=True)
+    return rows if rows["licence"].count() else rows.drop("licence")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from homeroom.cli import terminal
 from homeroom.errors import RefusedError
 from homeroom.plan import PERSONAL, Guard, Hold, Kind, Op, State
 from homeroom.reconcile.approvals import people_in
+from homeroom.seats.revocation import KIND
 from homeroom.store import Store
 
 COUNTED: Final = ("school", "class", "kind", "op", "cause")
@@ -43,6 +44,9 @@ TO_CHECK: Final = {
     Guard.CLOCK: "Is the clock of the operator's machine right, and was the operator away for so long? If the clock is "
     "wrong, have it mended, and approve nothing.",
     Guard.ROLL_OVER: "Is the school year over, so that its classes may be put away in the app?",
+    Guard.LICENCES: "Are so many schools meant to lose the app? Their keys die, their teachers lose their classes in "
+    "it, and their students their seats. If a folder in Git was emptied by mistake, put the files back, and see "
+    "docs/seats.md how the licences come back with all that they had; until somebody approves, nobody loses anything.",
     Guard.FIRST_SYNC: "This school comes to the app for the first time. Does it want that now, and are these its "
     "classes and people?",
 }
@@ -101,7 +105,7 @@ def show(found: Found, *, details: bool, output: Literal["text", "json"]) -> Non
     if details:
         terminal.say()
         for row in changes.iter_rows(named=True):
-            what = (row[name] for name in ("op", "kind", "school", "class", "person", "role"))
+            what = (row[name] for name in ("op", "kind", "school", "class", "licence", "person", "role"))
             terminal.say(f"{Op(row['op']).symbol} {' '.join(filter(None, what))}  ({row['cause']})")
 
 
@@ -141,13 +145,17 @@ def is_late(hold: Hold, *, now: datetime) -> bool:
 
 
 def listed(hold: Hold) -> pl.DataFrame:
-    """Each change that is left, by source ids: [*COUNTED, person, role], sorted."""
+    """Each change that is left, by source ids: [*COUNTED, licence, person, role], sorted."""
     section = pl.when(pl.col("kind") == Kind.CLASS.value).then("key").otherwise("class_key")
     person = pl.when(pl.col("kind").is_in(PERSONAL)).then("key")
-    names = {"school": pl.col("school"), "class": section}
+    names = {"school": pl.when(pl.col("school") != "").then("school"), "class": section}
+    licence = pl.when(pl.col("kind") == KIND).then("key")
     return hold.rows.select(
-        *(names.get(name, pl.col(name)).alias(name) for name in COUNTED), person.alias("person"), "role"
-    ).sort(*COUNTED, "person", "role", nulls_last=True)
+        *(names.get(name, pl.col(name)).alias(name) for name in COUNTED),
+        licence.alias("licence"),
+        person.alias("person"),
+        "role",
+    ).sort(*COUNTED, "licence", "person", "role", nulls_last=True)
 
 
 def counted(changes: pl.DataFrame, *by: str) -> pl.DataFrame:

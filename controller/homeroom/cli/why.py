@@ -14,6 +14,7 @@ from homeroom.api import LearningApp
 from homeroom.cli import history, options, records, terminal
 from homeroom.cli.records import Inputs
 from homeroom.errors import InvalidSpecError
+from homeroom.plan import Role
 from homeroom.roster.desired import FULL_NAME
 from homeroom.roster.explain import DISABLED, Reason, why
 from homeroom.roster.past import access
@@ -69,14 +70,15 @@ def command(
         done = history.entries(
             opened, JournalQuery(namespace=meta.namespace, app=meta.name, person=person, limit=_LAST)
         )
-        lacks_seat = _lacks_seat(opened, inputs, person) if opened is not None else ""
+        lacks_seat, lacks_licence = _lacking(opened, inputs, person) if opened is not None else ("", False)
     row = roster.users["id"].index_of(person)
     if row is None and not done:
         raise InvalidSpecError(f"neither the records nor the journal have a person '{person}': it must be a source id")
     name = None if row is None else roster.users[row].select(FULL_NAME).item()
     day = options.day(today, zone=inputs.district.spec.time_zone)
     reasons = why(roster, inputs.rules, person=person, homeroom=inputs.district.spec.homeroom, today=day)
-    reasons = _also_withheld(reasons, denied=person in inputs.district.spec.denied(), lacks_seat=lacks_seat)
+    denied = person in inputs.district.spec.denied()
+    reasons = _also_withheld(reasons, denied=denied, lacks_seat=lacks_seat, lacks_licence=lacks_licence)
     if output == "json":
         document = {"namespace": meta.namespace, "app": meta.name, "person": person, "name": name}
         terminal.document({**document, "reasons": [asdict(reason) for reason in reasons], "journal": done})
@@ -137,26 +139,39 @@ def _tell(past: dict[str, Any], *, output: str) -> None:
         history.show(past["journal"])
 
 
-def _lacks_seat(store: Store, inputs: Inputs, person: str) -> str:
-    """Words for it where it is known that the person holds no seat of the pool that the app goes by, else none."""
+def _lacking(store: Store, inputs: Inputs, person: str) -> tuple[str, bool]:
+    """What is known of the pool that the app goes by: words where the person holds no seat, whether none connects them.
+
+    Neither where nothing is known.
+    """
     if inputs.app.pool is None:
-        return ""
-    namespace, pool = inputs.app.pool.split("/")
+        return "", False
     district = f"{inputs.app.metadata.namespace}/{inputs.district.metadata.name}"
-    found = store.seated(namespace=namespace, pool=pool, district=district)
-    if found.digest != inputs.snapshot.digest or person in found.students:
-        return ""
-    return "spec.seating: seat reclaimed, as it was not used" if person in found.reclaimed else "spec.seating: no seat"
+    found = store.seated(inputs.app.pool, district=district)
+    if found.digest != inputs.snapshot.digest:
+        return "", False
+    seat = "" if person in found.students else "spec.seating: no seat"
+    if seat and person in found.reclaimed:
+        seat = "spec.seating: seat reclaimed, as it was not used"
+    return seat, person not in found.teachers
 
 
-def _also_withheld(reasons: list[Reason], *, denied: bool, lacks_seat: str) -> list[Reason]:
-    """With what withholds apart from the rules. Who is more than a student in a school needs no seat there."""
+def _also_withheld(reasons: list[Reason], *, denied: bool, lacks_seat: str, lacks_licence: bool) -> list[Reason]:
+    """With what withholds apart from the rules. Who is more than a student in a school needs no seat there.
+
+    Who teaches needs a licence that connects them, but for who administers the school.
+    """
     staffed = {reason.school for reason in reasons if reason.record != ClassRole.STUDENT}
+    administered = {
+        reason.school for reason in reasons if reason.gives is Role.ADMINISTRATOR and not reason.withheld_by
+    }
 
     def also(reason: Reason) -> tuple[str, ...]:
         by = reason.withheld_by
         if denied:  # a run treats it as if the records barred them
             by = tuple("spec.deny" if one == DISABLED else one for one in by)
+        if lacks_licence and reason.gives is Role.COACH and reason.school not in administered:
+            by = (*by, "spec.seating: no licence")
         return (*by, lacks_seat) if lacks_seat and reason.school not in staffed else by
 
     return [replace(reason, withheld_by=also(reason)) for reason in reasons]

@@ -85,6 +85,14 @@ class KubeCluster:
         labels: Mapping[str, str] = found["metadata"].get("labels") or {}
         return labels
 
+    async def is_terminating(self, namespace: str) -> bool:
+        """Ask live whether a namespace is being deleted, or is gone. Raises TransientError."""
+        try:
+            found = await self._api.get(f"/api/v1/namespaces/{namespace}")
+        except NotFoundError:
+            return True
+        return found["metadata"].get("deletionTimestamp") is not None
+
     async def secret(self, *, namespace: str, name: str) -> Mapping[str, str]:
         """Read a Secret live, decoded; only one that is labelled for it. Raises TransientError, see the port."""
         return await read_secret(self._api, namespace=namespace, name=name)

@@ -77,8 +77,9 @@ class Cause(StrEnum):
     DENIED = "Denied"  # `spec.deny` of the district puts this person out at once
     SHARING_CHANGED = "SharingChanged"  # an edit of the rules in Git brought it in, or put it out
     SPEC_CHANGED = "SpecChanged"  # an edit of the app in Git asks for it
-    SEATS_CHANGED = "SeatsChanged"  # the student was given a seat of the app's pool, or has none any more
+    SEATS_CHANGED = "SeatsChanged"  # whoever was given a seat of the app's pool, or connected to it, or is so no more
     SEAT_RECLAIMED = "SeatReclaimed"  # the student did not use the seat, and it was given to somebody who waited
+    LICENCE_REVOKED = "LicenceRevoked"  # no licence of the app's pool connects the teacher since one was revoked
     LINKED = "Linked"  # somebody with a reason to be in a chat has said which account is theirs
     UNLINKED = "Unlinked"  # and has taken that back: out at once
     DRIFT = "Drift"  # somebody changed in the target what we had applied: put back

@@ -29,6 +29,7 @@ guard              what it judges, and against what
 `Clock`            what only the day takes away, while the clock is in doubt (`homeroom.plan.clock`)
 `RollOver`         what ends with its school year, once for the whole district
 `FirstSync`        everything that comes to a school for the first time
+`Licences`         licences of a pool that go: `homeroom.seats.revocation`
 =================  ==========================================================================================
 """
 
@@ -61,6 +62,7 @@ class Guard(StrEnum):
     CLOCK = "Clock"
     ROLL_OVER = "RollOver"
     FIRST_SYNC = "FirstSync"
+    LICENCES = "Licences"
 
 
 class Scope(StrEnum):
@@ -70,6 +72,7 @@ class Scope(StrEnum):
     SCHOOL = "School"
     CLASS = "Class"  # or one chat
     PERSON = "Person"  # a question about who somebody is
+    POOL = "Pool"  # of licences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +115,13 @@ WINDOW_DAYS: Final = 7
 
 EDITS: Final = [Cause.SHARING_CHANGED.value, Cause.SPEC_CHANGED.value]
 """Causes that lie in Git."""
-_AT_ONCE: Final = [Cause.INTRUDER.value, Cause.DENIED.value, Cause.UNLINKED.value]
+_AT_ONCE: Final = [
+    Cause.INTRUDER.value,
+    Cause.DENIED.value,
+    Cause.UNLINKED.value,
+    Cause.LICENCE_REVOKED.value,
+]
+"""Nobody is asked: who has no reason, whom a court puts out, who has taken a link back, what was asked at the pool."""
 _ENDING: Final = pl.col("op").is_in(LEAVING) & pl.col("kind").is_in([*PLACES, Kind.PERSON.value])
 """A class, a chat or an account comes to its end."""
 _LEVELS: Final = {

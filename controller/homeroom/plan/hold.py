@@ -68,7 +68,9 @@ class Hold:
     approved_at: datetime | None = None
     struck: int = 0
     successor: str | None = None  # the id that what was left of an expired hold has now
-    context: str = ""  # for its guard: `Exposure`: what was declared then; `Clock`: the last moment that was sure
+    context: str = ""
+    """For its guard. `Exposure`: what was declared then; `Clock`: the last moment that was sure; `Licences`: who uses
+    them, in words."""
 
     @property
     def active(self) -> bool:

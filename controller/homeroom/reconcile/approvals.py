@@ -1,6 +1,6 @@
 """Approvals and holds as resources show them: commits in, statuses out.
 
-Neighbours: `homeroom.plan.hold` (what they mean), `district` and `learningapp` (whose holds they are).
+Neighbours: `homeroom.plan.hold` (what they mean), `district`, `learningapp` and `licensepool` (whose holds they are).
 """
 
 from __future__ import annotations
@@ -140,7 +140,9 @@ def in_words(hold: Hold) -> str:
     changes, people = _counted(hold.rows.height, "change"), _counted(people_in(hold), "person", "people")
     place = f"{hold.scope.value.lower()} '{hold.place}'" if hold.place else "the district"
     clock = f"{hold.context[:16]} to {hold.since.astimezone(UTC).isoformat()[:16]}".replace("T", " ")
-    return _WORDS[hold.guard].format(place=place, changes=changes, people=people, clock=clock)
+    licences = _counted(hold.rows.height, "licence")
+    words = {"changes": changes, "people": people, "clock": clock, "licences": licences, "used": hold.context}
+    return _WORDS[hold.guard].format(place=place, **words)
 
 
 def _counted(number: int, one: str, several: str | None = None) -> str:
@@ -170,4 +172,5 @@ _WORDS: Final = {
     Guard.CLOCK: "the clock went from {clock} (UTC), which alone would take away {people} ({changes})",
     Guard.ROLL_OVER: "the school year is over for {people} ({changes})",
     Guard.FIRST_SYNC: "{place} is shared for the first time: {people} ({changes})",
+    Guard.LICENCES: "{licences} would be revoked ({used})",
 }

@@ -64,17 +64,18 @@ from homeroom.roster.adoption import adoptable
 from homeroom.roster.desired import desired as desired_of
 from homeroom.roster.diff import KEPT_SCHEMA, diff, identity, in_state, sizes, unseen
 from homeroom.roster.door import RELEASED, following
-from homeroom.roster.seated import seated, students_in
+from homeroom.roster.seated import administrators_in, seated, students_in, teachers_in
 from homeroom.roster.shared import Match, Rule, Shared, share
 from homeroom.roster.state import Actual, Desired, Known
 from homeroom.roster.tables import Roster
-from homeroom.store import StoredBaseline
+from homeroom.store import Seated, StoredBaseline
 from homeroom.targets import Target
 
 Salt = Callable[[], bytes]
 """16 fresh random bytes, for the ids of holds."""
 
 SALT: Salt = partial(secrets.token_bytes, 16)
+NOBODY = pl.Series(dtype=pl.String)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +86,8 @@ class Memory:
     `made`: columns `homeroom.plan.CHANGE_SCHEMA`, what was applied under its approved holds. `noted`: what it says of
     time; nothing where a plan is for another day on purpose. `released`: columns `homeroom.roster.door.RELEASED`, what
     approvals let pass at the source. `rolled_over`: they let the school year end. `seats`: pool (namespace and name) ->
-    source ids of the students who hold a seat of it; a pool of which that is not known now is missing. `reclaimed`:
-    source ids of students who lost one of the app's pool, as they did not use it.
+    who holds a seat of it, and whom its licences connect; a pool of which that is not known now is missing.
+    `reclaimed`: source ids of students who lost one of the app's pool, as they did not use it.
     """
 
     stored: StoredBaseline | None
@@ -98,7 +99,7 @@ class Memory:
     noted: Noted = field(default_factory=Noted)
     released: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RELEASED))
     rolled_over: bool = False
-    seats: Mapping[str, pl.Series] = field(default_factory=dict)
+    seats: Mapping[str, Seated] = field(default_factory=dict)
     reclaimed: Sequence[str] = ()
 
     @classmethod
@@ -108,13 +109,29 @@ class Memory:
         return cls(stored=None, known=known, recent=recent, holds=(), made=pl.DataFrame(schema=CHANGE_SCHEMA), words=())
 
     def seated(self, state: Desired, pool: str | None) -> Desired:
-        """`state` for those who hold a seat of `pool`; if nobody can say who does, for those who were there before."""
+        """`state` for those who hold a seat of `pool`, or teach by it.
+
+        If nobody can say who does, for those who were there before, or had classes.
+        """
         if pool is None:
             return state
-        holders = self.seats.get(pool)
-        if holders is None:
-            holders = students_in(self.stored.baseline.desired) if self.stored else pl.Series([], dtype=pl.String)
-        return seated(state, holders)
+        known = self.seats.get(pool)
+        if known is not None:
+            return seated(state, known.students, known.teachers)
+        if self.stored is None:
+            return seated(state, NOBODY, NOBODY)
+        before = self.stored.baseline.desired
+        return seated(state, students_in(before), teachers_in(before))
+
+    def withdrawn(self, state: Desired, pool: str | None) -> pl.Series:
+        """Source ids of teachers whom no licence of `pool` connects any more since one was revoked.
+
+        Not those who administer a school of `state`.
+        """
+        known = self.seats.get(pool) if pool is not None else None
+        if known is None:
+            return NOBODY
+        return known.withdrawn.filter(~known.withdrawn.is_in(administrators_in(state).implode()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +163,11 @@ class Decision:
     def without_seat(self) -> int:
         """Students whom the rules share and who hold no seat, each counted once."""
         return students_in(self.unseated).len() - students_in(self.desired).len()
+
+    @property
+    def unconnected(self) -> int:
+        """Teachers who have no class for want of a licence, each counted once."""
+        return teachers_in(self.unseated).len() - teachers_in(self.desired).len()
 
     @property
     def allowed(self) -> Plan:
@@ -249,6 +271,7 @@ class _Look:
             denied=self.district.spec.denied(),
             unseated=self.unseated if self.app.pool is not None else None,
             reclaimed=self.memory.reclaimed,
+            withdrawn=self.memory.withdrawn(self.unseated, self.app.pool),
         )
 
     def covered(self, plan: Plan, before: str | None, intermediate: Desired | None) -> pl.DataFrame:

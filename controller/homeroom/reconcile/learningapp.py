@@ -576,12 +576,15 @@ def _with_seats(
     if app.pool is None:
         return _without_seats(status)
     known = app.pool in memory.seats
+    words = f"{decision.without_seat} students who are shared hold no seat of pool '{app.pool}', and are left out"
+    if decision.unconnected:
+        words += f"; {decision.unconnected} teachers are connected to none of its licences, and have no classes"
     return conditions.with_condition(
         status.model_copy(update={"unseated": decision.without_seat}),
         type_=conditions.ConditionType.SEATS_KNOWN,
         value=known,
         reason=Reason.SEATS_KNOWN if known else Reason.SEATS_UNKNOWN,
-        message=f"{decision.without_seat} students who are shared hold no seat of pool '{app.pool}', and are left out"
+        message=words
         if known
         else f"pool '{app.pool}' does not say who holds a seat by these records: nobody new comes until it does",
         generation=app.metadata.generation,
@@ -622,10 +625,9 @@ def remembered(
         made = pl.concat([made, changes(passed_rows(stored.baseline).filter(pl.col("hold").is_in(approved)))])
     seats, reclaimed = {}, pl.Series([], dtype=pl.String)
     for one in filter(None, {pool, pool_from(stored.rules) if stored is not None else None}):
-        where, of = one.split("/")
-        found = store.seated(namespace=where, pool=of, district=f"{namespace}/{district}")
+        found = store.seated(one, district=f"{namespace}/{district}")
         if found.digest == digest and exists(one):
-            seats[one] = found.students
+            seats[one] = found
             reclaimed = found.reclaimed if one == pool else reclaimed
     return Memory(
         stored=stored,

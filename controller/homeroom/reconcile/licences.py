@@ -33,14 +33,18 @@ from homeroom.api import (
     conditions,
 )
 from homeroom.api.conditions import ConditionType
+from homeroom.plan import Hold
 from homeroom.reconcile.activity import Activity, remembered, unused, use_of
+from homeroom.reconcile.approvals import held_message, hold_statuses
 from homeroom.reconcile.keys import KeyState, with_key, without_key
 from homeroom.reconcile.ports import Cluster, Key, Object, key_of
 from homeroom.reconcile.run import Ending
 from homeroom.roster.shared import View, barring
 from homeroom.roster.tables import Roster
+from homeroom.seats.access import CONNECTED_SCHEMA, NO_TEACHERS, settle_access
 from homeroom.seats.arbiter import Claim, Grant, Pool, Unit, told
 from homeroom.seats.assignment import DEMAND_SCHEMA, SEATS_SCHEMA, pairs_of, students_of, teachers_of
+from homeroom.seats.revocation import NONE_REVOKED
 from homeroom.seats.settlement import Settlement, licence_id, settle
 from homeroom.seats.units import UNIT_SCHEMA, SchoolUnit, resolve_all
 from homeroom.seats.usage import TAUGHT_SCHEMA
@@ -94,12 +98,13 @@ def _names(part: Mapping[str, object] | None, district: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Licence:
-    """One SchoolLicense of a pool. Without a `model` it is `invalid` by an `error`, and stands still."""
+    """One SchoolLicense of a pool. Without a `model` it stands still, for a `reason`: what it is is in `raw`."""
 
     namespace: str
     name: str
     model: SchoolLicense | None = None
-    invalid: Object = field(default_factory=dict)
+    raw: Object = field(default_factory=dict)
+    reason: Reason = Reason.INVALID_SPEC
     error: str = ""
 
     @property
@@ -121,6 +126,7 @@ class Records:
     `digest`: of the records. `schools`: columns UNIT_SCHEMA, each under its identifier and its source id. `demand`:
     DEMAND_SCHEMA. `school_of`: source id of the school of each licence; None: several have the identifier.
     `schoolless`: ids of licences whose school is not known by that. `denied`: source ids of people who get nothing.
+    `connected`: CONNECTED_SCHEMA, teachers.
     `taught`: columns TAUGHT_SCHEMA, only where it was asked for; a teacher without students has a null.
     """
 
@@ -131,6 +137,7 @@ class Records:
     school_of: Mapping[str, str | None] = field(default_factory=dict)
     schoolless: frozenset[str] = frozenset()
     denied: Sequence[str] = ()
+    connected: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=CONNECTED_SCHEMA))
     taught: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=TAUGHT_SCHEMA))
 
 
@@ -138,10 +145,12 @@ class Records:
 class Facts:
     """All that a pool is decided by. `pool` None: there is none; then of registers and records nothing is known.
 
-    `gone`: ids of licences that are being deleted: what they gave is taken back now. `admitted`: namespaces that may
-    have licences. `units`: the register, UNIT_SCHEMA; None: not known. `register_problem`: why not, or why it is an old
-    list. `records`: by district. `grace` None: the clock is in doubt, and nothing ends because of time. `activity`:
-    what is known of the use of seats.
+    `gone`: ids of licences that are revoked: what they gave is taken back now. `missing`: ids of those that are not
+    there, though nobody saw them deleted, and since when. `revoked`: REVOKED_SCHEMA, what the store keeps of those that
+    went. `connections`: CONNECTIONS_SCHEMA, of all that the pool knows. `admitted`: namespaces that may have licences.
+    `units`: the register, UNIT_SCHEMA; None: not known. `register_problem`: why not, or why it is an old list.
+    `records`: by district. `grace` None: the clock is in doubt, and nothing ends because of time. `activity`: what is
+    known of the use of seats.
     """
 
     pool: LicensePoolSpec | None
@@ -150,6 +159,9 @@ class Facts:
     before: Seating
     today: date
     grace: timedelta | None
+    missing: Mapping[str, date] = field(default_factory=dict)
+    revoked: pl.DataFrame = field(default_factory=NONE_REVOKED.clear)
+    connections: pl.DataFrame = field(default_factory=_NOBODY.clear)
     admitted: Collection[str] = ()
     units: pl.DataFrame | None = None
     register_problem: str = ""
@@ -202,12 +214,12 @@ def records_of(
     enrolled = view.enrolled.filter(~view.disabled.gather(view.enrolled["user"]))
     school, rows = roster.classes["school"], wanted["row"]
     automatic = wanted.select(pl.when(~pl.col("by_key")).then("row")).to_series()
-    by_key = wanted.with_row_index("number").filter("by_key")
+    by_key = wanted.with_row_index("number").filter("by_key", pl.col("row").is_not_null())
+    of_school = teachers_of(enrolled, school=school, licences=automatic)
+    with_key = _by_key(by_key, connections, district=district.metadata.name)
+    users = roster.users.select(teacher="id").with_row_index("user")
     connected = pl.concat(
-        [
-            teachers_of(enrolled, school=school, licences=automatic),
-            _by_key(roster, by_key, connections, district=district.metadata.name),
-        ]
+        [of_school, with_key.join(users, on="teacher").select(pl.col("number").alias("licence"), "user")]
     )
     students = students_of(enrolled, connected, school=school, licences=rows)
     taught = pl.DataFrame(schema=TAUGHT_SCHEMA)
@@ -232,6 +244,18 @@ def records_of(
         school_of=dict(wanted.filter(pl.col("schools").is_not_null()).select("licence", "id").iter_rows()),
         schoolless=frozenset(wanted.filter(pl.col("row").is_null())["licence"]),
         denied=denied,
+        connected=pl.concat(
+            [
+                of_school.select(
+                    teacher=users["teacher"].gather(of_school["user"]),
+                    licence=wanted["licence"].gather(of_school["licence"]),
+                    by_key=pl.lit(value=False),
+                ),
+                with_key.select("teacher", "licence", by_key=pl.lit(value=True)),
+            ]
+        )
+        .filter(~pl.col("teacher").is_in(list(denied)))
+        .select(pl.lit(place).alias("district"), pl.all()),
         taught=taught,
     )
 
@@ -260,18 +284,24 @@ def _found(coded: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([found, rest])
 
 
-def _by_key(roster: Roster, licences: pl.DataFrame, connections: pl.DataFrame, *, district: str) -> pl.DataFrame:
-    """[licence, user]: teachers of the district whom a key connected to a licence whose school the records have.
+def _by_key(licences: pl.DataFrame, connections: pl.DataFrame, *, district: str) -> pl.DataFrame:
+    """[teacher, licence, number]: whom a key connected to these, by ids; the records may not have them any more.
 
-    `licences` [number, licence, row]: row numbers of `Records`' licences, their ids, and the rows of their schools.
+    `licences` [number, licence, ...]: row numbers of `Records`' licences, and their ids.
     """
-    users = roster.users.select(pl.col("id").alias("teacher")).with_row_index("user")
     return (
-        connections.filter(pl.col("district") == district)
-        .select("teacher", licence=pl.concat_str("namespace", pl.lit("/"), "licence"))
-        .join(licences.filter(pl.col("row").is_not_null()).select("licence", "number"), on="licence")
-        .join(users, on="teacher")
-        .select(pl.col("number").alias("licence"), "user")
+        keyed_in(connections.filter(pl.col("district") == district))
+        .select("teacher", "licence")
+        .join(licences.select("licence", "number"), on="licence")
+    )
+
+
+def keyed_in(connections: pl.DataFrame) -> pl.DataFrame:
+    """[district, teacher, licence] of CONNECTIONS_SCHEMA: district and licence by namespace and name."""
+    return connections.select(
+        pl.concat_str("namespace", pl.lit("/"), "district").alias("district"),
+        "teacher",
+        pl.concat_str("namespace", pl.lit("/"), "licence").alias("licence"),
     )
 
 
@@ -295,8 +325,26 @@ class Outcome:
 
     @property
     def holding(self) -> frozenset[str]:
-        """Ids of the licences by which somebody has a seat."""
-        return frozenset(self.after.seats["licence"].unique())
+        """Ids of the licences by which somebody has a seat, or classes."""
+        return in_use(self.after)
+
+
+def in_use(seating: Seating) -> frozenset[str]:
+    """Ids of the licences by which somebody has a seat, or is connected."""
+    teachers = NO_TEACHERS if seating.teachers is None else seating.teachers.filter("connected")
+    return frozenset(seating.seats["licence"].unique()) | frozenset(teachers["licence"].unique())
+
+
+def missing_since(before: Seating, present: Collection[str], *, today: date, in_doubt: bool) -> dict[str, date]:
+    """Licences that are not `present`, though nobody saw them deleted, and since when; sorted.
+
+    `in_doubt`: the clock may have jumped, and every time of grace begins anew.
+    """
+    since: dict[str, date | None] = dict.fromkeys(in_use(before))
+    since |= dict(before.grants.select("licence", "missing").iter_rows())
+    return {
+        licence: today if in_doubt else day or today for licence, day in sorted(since.items()) if licence not in present
+    }
 
 
 def decide(facts: Facts) -> Outcome:
@@ -304,7 +352,7 @@ def decide(facts: Facts) -> Outcome:
     present = {each.id for each in facts.licences}
     granted = dict(facts.before.grants.select("licence", "granted").iter_rows())
     seats = _without_denied(facts.before.seats, facts.records).filter(~pl.col("licence").is_in(list(facts.gone)))
-    missing = _missing(facts, present, seats)
+    missing = {licence: day for licence, day in facts.missing.items() if licence not in facts.gone}
     seats = seats.filter(pl.col("licence").is_in([*present, *missing]))
     units = _units(facts)
     claims = [_claim(each, facts, granted.get(each.id, 0), units[each.id]) for each in facts.licences]
@@ -338,10 +386,14 @@ def decide(facts: Facts) -> Outcome:
     after = Seating(
         grants=pl.DataFrame(rows, GRANTS_SCHEMA, orient="row").sort("licence"),
         seats=held_now if facts.grace is not None else _anew(settlement, facts.today),
-        records=_digests(facts) if facts.pool is not None or rows else {},
+        records=_digests(facts),
         noticed=noticed,
         reclaimed=reclaimed,
+        teachers=_teachers(facts, settlement, missing),
+        revoked=facts.revoked,
     )
+    if facts.pool is None and not rows:  # neither pool nor licence
+        after = Seating()
     use = None
     if facts.pool is not None and facts.grace is not None and not facts.activity.problem:
         use = use_of(held_now, noticed, facts.activity, pool=facts.pool, today=facts.today)
@@ -362,15 +414,33 @@ def _without_denied(seats: pl.DataFrame, records: Mapping[str, Records]) -> pl.D
     return seats
 
 
-def _missing(facts: Facts, present: Collection[str], seats: pl.DataFrame) -> dict[str, date]:
-    """Licences that are not there, though nobody saw them deleted, and since when; not those that stay away."""
-    since: dict[str, date | None] = dict.fromkeys(seats["licence"].unique())
-    since |= dict(facts.before.grants.select("licence", "missing").iter_rows())
-    known = ((licence, day or facts.today) for licence, day in since.items())
-    known = ((licence, day) for licence, day in known if licence not in present and licence not in facts.gone)
-    if facts.grace is None:
-        return {licence: facts.today for licence, _ in sorted(known)}
-    return {licence: day for licence, day in sorted(known) if day + facts.grace > facts.today}
+def _teachers(facts: Facts, settlement: Settlement, missing: Collection[str]) -> pl.DataFrame | None:
+    """Whom the licences connect. None stays None until it can be known of all: nobody may lose classes before."""
+    open_, still = set[str](), {*missing}
+    grants = {licence_id(*claim.key): settlement.grant(claim) for claim in settlement.claims}
+    unknown = facts.before.teachers is None
+    if unknown and facts.pool is None:
+        return None
+    for each in facts.licences:
+        if unknown and each.namespace not in facts.admitted:
+            continue  # a stranger's
+        records = facts.records.get(each.district or "", Records(problem="none"))
+        known = each.namespace in facts.admitted and not records.problem and each.id not in records.schoolless
+        is_open = known and (unknown or grants[each.id].open)
+        (open_ if is_open else still).add(each.id)
+    if unknown and still:
+        return None
+    before = NO_TEACHERS if facts.before.teachers is None else facts.before.teachers
+    for district, found in facts.records.items():
+        if found.denied:
+            before = before.filter((pl.col("district") != district) | ~pl.col("teacher").is_in(list(found.denied)))
+    return settle_access(
+        before,
+        pl.concat([pl.DataFrame(schema=CONNECTED_SCHEMA), *(found.connected for found in facts.records.values())]),
+        keyed=keyed_in(facts.connections),
+        open_=open_,
+        still=still,
+    )
 
 
 def _anew(settlement: Settlement, today: date) -> pl.DataFrame:
@@ -394,7 +464,7 @@ def _units(facts: Facts) -> dict[str, SchoolUnit | Reason]:
 
 def _claim(licence: Licence, facts: Facts, previous: int, unit: SchoolUnit | Reason) -> Claim:
     model = licence.model
-    if model is None:  # invalid is not absent: it keeps what it has
+    if model is None:  # invalid is not absent, nor is what may not go yet: it keeps what it has
         return Claim(
             namespace=licence.namespace,
             name=licence.name,
@@ -463,7 +533,7 @@ def said_of_licences(
     ask = f"; ask {facts.pool.contact}" if facts.pool is not None and facts.pool.contact else ""
     for licence in facts.licences:
         if licence.model is None:
-            yield licence, _invalid(licence, now=now)
+            yield licence, _still(licence, now=now)
             continue
         claim = outcome.claims[licence.id]
         grant = outcome.settlement.grant(claim)
@@ -522,13 +592,13 @@ def _use_of_each(facts: Facts, outcome: Outcome) -> Mapping[str, Mapping[str, in
     return {licence: {"active_students": active, "idle_seats": idle} for licence, (active, idle) in each}
 
 
-def _invalid(licence: Licence, *, now: datetime) -> SchoolLicenseStatus:
+def _still(licence: Licence, *, now: datetime) -> SchoolLicenseStatus:
     try:
-        status = SchoolLicenseStatus.model_validate(licence.invalid.get("status") or {})
+        status = SchoolLicenseStatus.model_validate(licence.raw.get("status") or {})
     except ValidationError:  # of another release
         status = SchoolLicenseStatus()
-    generation = licence.invalid["metadata"].get("generation", 0)
-    return conditions.failed(status, generation=generation, reason=Reason.INVALID_SPEC, message=licence.error, now=now)
+    generation = licence.raw["metadata"].get("generation", 0)
+    return conditions.failed(status, generation=generation, reason=licence.reason, message=licence.error, now=now)
 
 
 def _in_state(
@@ -596,9 +666,9 @@ def _seated(licence: Licence, facts: Facts, outcome: Outcome, grant: Grant) -> t
 
 
 def said_of_pool(
-    pool: LicensePool, facts: Facts, outcome: Outcome, *, now: datetime
+    pool: LicensePool, facts: Facts, outcome: Outcome, holds: Sequence[Hold], *, now: datetime
 ) -> tuple[LicensePoolStatus, Reason, str, Ending]:
-    """The pool's status without its state, and the reason, the words and the ending of the run."""
+    """The pool's status without its state, and the reason, the words and the ending of the run. `holds`: open ones."""
     shares, found = outcome.settlement.shares, outcome.settlement.assignment
     shared = _pool(facts.pool)
     assert shared is not None
@@ -614,13 +684,18 @@ def said_of_pool(
             "waiting_students": found.waiting.select("district", "student").n_unique() if found.waiting.height else 0,
             "licenses": len(facts.licences),
             "waiting_licenses": lacking,
+            "holds": hold_statuses(holds),
         }
     )
+    told_of_holds = held_message(holds, contact=pool.spec.contact) if holds else None
+    status = conditions.held(status, message=told_of_holds, generation=pool.metadata.generation, now=now)
     status = _with_activity(pool, _with_register(pool, status, facts, now=now), facts, outcome, now=now)
     words = f"{shares.granted:,} of {shared.capacity:,} seats granted, {shares.used:,} used"
     if lacking:
         words += f"; licences that are not granted what they request: {lacking:,}"
     ask = f"; ask {pool.spec.contact}" if pool.spec.contact else ""
+    if told_of_holds is not None:
+        return status, Reason.HELD_FOR_APPROVAL, f"{told_of_holds}; {words}", Ending.STALLED
     if shares.over_allocated:
         return status, Reason.OVER_ALLOCATED, f"{words}; {Reason.OVER_ALLOCATED.means}{ask}", Ending.STALLED
     if pool.spec.suspend:

@@ -2,15 +2,17 @@
 
 ::
 
-    SchoolLicenses of all namespaces --+
-    Districts --> served records ------+--> `licences.decide` --> finalizers --> store --> statuses
-    register of school units ----------+                                                     |
-    store --> grants, who holds a seat +         one status per licence, the pool's by the shell
+    SchoolLicenses of all namespaces --+--> those that go --> guard --> holds, Approvals --> revoked, or still there
+    Districts --> served records ------+                                                        |
+    register of school units ----------+--> `licences.decide` --> finalizers --> store --> statuses
+    store --> grants, who holds a seat +                                                     |
+                                                 one status per licence, the pool's by the shell
 
-All under the pool's key, so no two runs share out the same seats. A licence by which somebody holds a seat carries our
-finalizer before that is stored: its deletion is seen, and what it gave is taken back before it goes. Neighbours:
-`licences` (decides, and finds the words), `district` (wakes pools when records change), `learningapp` (has in an app
-who holds a seat, and is woken when that changes).
+All under the pool's key, so no two runs share out the same seats. A licence by which somebody holds a seat or has
+classes, or that has a key, carries our finalizer before that is stored: its deletion is seen, and what it gave is taken
+back before it goes. Many at a time wait for a person's word, and are as they were until then. Neighbours: `licences`
+(decides, and finds the words), `homeroom.seats.revocation` (the guard), `district` (wakes pools when records change),
+`learningapp` (has in an app who holds a seat or is connected, and is woken when that changes).
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
 import polars as pl
+import structlog
 
 from homeroom.api import (
     FINALIZER,
@@ -32,6 +35,7 @@ from homeroom.api import (
     LicensePool,
     LicensePoolSpec,
     LicensePoolStatus,
+    Reason,
     RegistryType,
     SchoolLicense,
     SchoolLicenseStatus,
@@ -39,9 +43,11 @@ from homeroom.api import (
     parse,
 )
 from homeroom.errors import HomeroomError
-from homeroom.plan import Noted, doubted_since
+from homeroom.plan import Hold, Judged, Noted, Plan, State, Unseen, Word, changes, doubted_since, review, settled
+from homeroom.reconcile import approvals
 from homeroom.reconcile.activity import FRESH, Activity
 from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.decide import SALT, Salt
 from homeroom.reconcile.keys import KeySecrets, KeyState, at_once
 from homeroom.reconcile.licences import (
     Facts,
@@ -51,6 +57,8 @@ from homeroom.reconcile.licences import (
     apps_of_pool,
     day_of,
     decide,
+    in_use,
+    missing_since,
     pool_of,
     records_of,
     said_of_licences,
@@ -59,10 +67,14 @@ from homeroom.reconcile.licences import (
 )
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object, key_of
 from homeroom.reconcile.run import Report, Run
+from homeroom.seats import revocation
+from homeroom.seats.access import NO_TEACHERS
 from homeroom.seats.settlement import licence_id
 from homeroom.seats.units import UNIT_SCHEMA
 from homeroom.sources import load
 from homeroom.store import LicenceName, RunRow, Seating, Store
+
+log = structlog.get_logger()
 
 AGAIN: Final = timedelta(hours=1)
 """Nobody tells us of a namespace that gets other labels, so each pool looks by itself; and when its day ends."""
@@ -79,12 +91,13 @@ class LicensePoolRoot:
     metrics: Metrics
     clock: Clock
     keys: KeySecrets
+    salt: Salt = SALT
     rests: ClassVar[bool] = False
 
     @property
     def reads(self) -> tuple[str, ...]:
         """A missing kind must never look like licences that were removed."""
-        return ("SchoolLicense", "District", "LearningApp")
+        return ("SchoolLicense", "District", "LearningApp", "Approval")
 
     def needs_cleanup(self, resource: LicensePool) -> bool:
         """Licences that outlive their pool keep what they have."""
@@ -95,54 +108,74 @@ class LicensePoolRoot:
         """Nothing to do."""
 
     async def absent(self, key: Key, cluster: Cluster) -> None:
-        """There is no such pool: its licences keep what they have, and learn why they get nothing."""
-        licences = _licences(cluster, key)
+        """There is no such pool: its licences keep what they have, and learn why they get nothing.
+
+        Without any licence nothing of it is remembered, unless an Approval says that there is to be one again.
+        """
+        licences, words = _licences(cluster, key), approvals.words_of(cluster, key)
         before = await asyncio.to_thread(self.store.seating, namespace=key.namespace, pool=key.name)
         now = self.clock.now()
-        if not licences:  # nor anything of it
-            if not before.equals(Seating()):
-                gone = [LicenceName(*name.split("/", 1)) for name in before.grants["licence"]]
-                await asyncio.to_thread(self.store.licences.revoke, gone, at=now, epoch=cluster.epoch)
-                await self._save(key, cluster, Seating())
+        today = now.astimezone(UTC).date()
+        if not licences and before.equals(Seating()):
+            await approvals.refuse(cluster, key, now=now)
             return
+        going = await self._guard(
+            key,
+            cluster,
+            licences,
+            before,
+            words,
+            today=today,
+            grace=None,
+            abandoned=not licences and not words,
+            now=now,
+        )
         facts = Facts(
             pool=None,
-            licences=await asyncio.to_thread(_parsed, licences),
-            gone=_gone(licences),
+            licences=await asyncio.to_thread(_parsed, licences, going.held),
+            gone=going.gone,
             before=before,
-            today=now.astimezone(UTC).date(),
+            today=today,
             grace=None,
+            missing=going.missing,
+            revoked=going.revoked,
+            connections=await self._connections(before, ()),
         )
-        await self._apply(key, cluster, facts, licences, now=now)
+        await self._apply(key, cluster, facts, going, licences, now=now)
 
     async def reconcile(self, run: Run[LicensePool]) -> Report[LicensePoolStatus]:
         """One run: gather, decide, apply, report."""
         spec, now = run.resource.spec, run.clock.now()
         licences = _licences(run.cluster, run.key)
-        parsed = await asyncio.to_thread(_parsed, licences)
         before = await asyncio.to_thread(self.store.seating, namespace=run.key.namespace, pool=run.key.name)
+        today, grace = spec.day(now), None if _in_doubt(run.last, now) else spec.grace.timedelta
+        words = approvals.words_of(run.cluster, run.key)
+        going = await self._guard(run.key, run.cluster, licences, before, words, today=today, grace=grace, now=now)
+        parsed = await asyncio.to_thread(_parsed, licences, going.held)
         admitted = await _admitted(run.cluster, spec, run.key, {each.namespace for each in parsed})
         # Of a namespace that is not admitted nothing is looked at: it could be made to take as long as it likes.
         looked = [each for each in parsed if each.namespace in admitted]
-        connections = await asyncio.to_thread(
-            self.store.licences.connections, sorted({each.namespace for each in looked})
-        )
+        connections = await self._connections(before, looked)
         units, problem, records = await self._records(run, looked, before, connections=connections)
         facts = Facts(
             pool=spec,
             licences=parsed,
-            gone=_gone(licences),
+            gone=going.gone,
             before=before,
-            today=spec.day(now),
-            grace=None if _in_doubt(run.last, now) else spec.grace.timedelta,
+            today=today,
+            grace=grace,
+            missing=going.missing,
+            revoked=going.revoked,
+            connections=connections,
             admitted=admitted,
             units=units,
             register_problem=problem,
             records=records,
             activity=await asyncio.to_thread(_activity, self.store, run.cluster, run.key, before, now),
         )
-        facts, outcome = await self._apply(run.key, run.cluster, facts, licences, now=now)
-        status, reason, message, ending = said_of_pool(run.resource, facts, outcome, now=now)
+        facts, outcome, holds = await self._apply(run.key, run.cluster, facts, going, licences, now=now)
+        waiting = [hold for hold in holds if hold.state is State.OPEN]
+        status, reason, message, ending = said_of_pool(run.resource, facts, outcome, waiting, now=now)
         if facts.grace is not None:  # else nobody knows which day it is
             day = day_of(facts, outcome, status)
             place = {"namespace": run.key.namespace, "pool": run.key.name}
@@ -160,7 +193,83 @@ class LicensePoolRoot:
             wakes=() if outcome.after.gives_as(before) else tuple(apps_of_pool(run.cluster, run.key)),
         )
 
+    # -- what goes ----------------------------------------------------------------------------------------------
+
+    async def _guard(
+        self,
+        key: Key,
+        cluster: Cluster,
+        licences: Sequence[Object],
+        before: Seating,
+        words: Sequence[Word],
+        *,
+        today: date,
+        grace: timedelta | None,
+        abandoned: bool = False,
+        now: datetime,
+    ) -> _Going:
+        """Which licences are revoked now: deleted ones, and those that stay away; and which have to wait for a word.
+
+        What is held is stored here. `abandoned`: there is neither pool nor licence, so all that are known go.
+        """
+        objects = {licence_id(*key_of(obj)[1:]): obj for obj in licences}
+        missing = missing_since(before, objects, today=today, in_doubt=grace is None)
+        stored = await asyncio.to_thread(self.store.holds, namespace=key.namespace, kind=key.kind, name=key.name)
+        waiting = {licence for hold in stored if hold.active for licence in hold.rows["key"]}
+        goes = {name for name, obj in objects.items() if obj["metadata"].get("deletionTimestamp")}
+        goes |= {name for name, day in missing.items() if abandoned or (grace is not None and day + grace <= today)}
+        goes |= missing.keys() & waiting
+        keyed = await asyncio.to_thread(self._keyed, {*objects, *missing})
+        used = in_use(before) | keyed
+        made = {name: _made(objects[name]) if name in objects else None for name in used}
+        asked = revocation.asked(goes & used)
+        standing = revocation.Standing.of(made, before.revoked, now=now)
+        approved = [hold.id for hold in stored if hold.state is State.APPROVED]
+
+        def judged(_: Sequence[Hold], released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
+            return revocation.judge(asked, standing, released=released, sticky=sticky)
+
+        reviewed = review(
+            Plan(asked),
+            stored,
+            words,
+            judged,
+            made=revocation.asked(before.revoked.filter(pl.col("hold").is_in(approved))["licence"].to_list()),
+            unseen=Unseen(),
+            now=now,
+            salt=self.salt,
+        )
+        holds = [hold if hold.context else replace(hold, context=_used_by(hold, before)) for hold in reviewed.holds]
+        await self._save_holds(key, cluster, holds, before=stored)
+        passing = reviewed.plan.changes
+        held = {name: hold.id for hold in reviewed.open for name in hold.rows["key"]}
+        gone = goes - held.keys()
+        return _Going(
+            gone=frozenset(gone),
+            held=held,
+            missing={name: day for name, day in missing.items() if name not in gone},
+            revoked=revocation.written_down(before.revoked, passing, made=made, now=now),
+            passing=changes(passing),
+            holds=holds,
+            keyed=keyed,
+        )
+
+    def _keyed(self, licences: Collection[str]) -> frozenset[str]:
+        """Those of these that have a key that is alive. Blocks."""
+        live = self.store.licences.keys(sorted({name.split("/", 1)[0] for name in licences}))
+        return frozenset(licence_id(*row) for row in live.select("namespace", "licence").iter_rows()) & {*licences}
+
+    async def _save_holds(self, key: Key, cluster: Cluster, holds: Sequence[Hold], *, before: Sequence[Hold]) -> None:
+        place = {"namespace": key.namespace, "kind": key.kind, "name": key.name}
+        await asyncio.to_thread(self.store.save_holds, holds, before=before, **place, epoch=cluster.epoch)
+
     # -- gather -------------------------------------------------------------------------------------------------
+
+    async def _connections(self, before: Seating, licences: Sequence[Licence]) -> pl.DataFrame:
+        """Who is connected by a key: CONNECTIONS_SCHEMA, where there are licences, or were any."""
+        namespaces = {name.split("/", 1)[0] for name in before.grants["licence"]}
+        namespaces |= {each.namespace for each in licences}
+        return await asyncio.to_thread(self.store.licences.connections, sorted(namespaces))
 
     async def _records(
         self, run: Run[LicensePool], licences: Sequence[Licence], before: Seating, *, connections: pl.DataFrame
@@ -218,21 +327,25 @@ class LicensePoolRoot:
     # -- apply --------------------------------------------------------------------------------------------------
 
     async def _apply(
-        self, key: Key, cluster: Cluster, facts: Facts, licences: Sequence[Object], *, now: datetime
-    ) -> tuple[Facts, Outcome]:
+        self, key: Key, cluster: Cluster, facts: Facts, going: _Going, licences: Sequence[Object], *, now: datetime
+    ) -> tuple[Facts, Outcome, Sequence[Hold]]:
         """Decide; mark whom deletion takes something from; store; let go of who is deleted; tell them all.
 
-        The facts, without licences that were deleted meanwhile, and what came of them.
+        The facts, without licences that were deleted meanwhile, what came of them, and the holds as they are then.
         """
         objects = {licence_id(*key_of(obj)[1:]): obj for obj in licences}
         while True:
             outcome = await asyncio.to_thread(decide, facts)
             by_key = [] if facts.pool is None else _by_key(facts)
-            keyed = await self._revoke(facts, outcome, now=now, epoch=cluster.epoch)
-            holding = (
-                outcome.holding | keyed | {licence_id(each.metadata.namespace, each.metadata.name) for each in by_key}
-            )
-            unmarked = {name: objects[name] for name in sorted(holding & objects.keys()) if not _carries(objects[name])}
+            if over := [LicenceName(*name.split("/", 1)) for name in sorted(going.keyed.intersection(facts.gone))]:
+                await asyncio.to_thread(self.store.licences.revoke, over, at=now, epoch=cluster.epoch)
+            holding = outcome.holding | going.keyed.difference(facts.gone)
+            holding |= {licence_id(each.metadata.namespace, each.metadata.name) for each in by_key}
+            unmarked = {
+                name: objects[name]
+                for name in sorted(holding & objects.keys() - going.held.keys())
+                if not _carries(objects[name])
+            }
             await at_once(cluster.set_finalizer(obj, present=True) for obj in unmarked.values())
             went = {name for name, obj in unmarked.items() if not _carries(cluster.get(key_of(obj)))}
             if not went:
@@ -240,6 +353,8 @@ class LicensePoolRoot:
             # Deleted before it was marked: nobody tells us again, and its students would keep seats of no licence.
             left = [each for each in facts.licences if each.id not in went]
             facts = replace(facts, licences=left, gone={*facts.gone, *went})
+        orphaned = await self._orphaned(key, cluster, [objects[name] for name in going.held if name in objects])
+        holding = (holding | going.held.keys()) - orphaned
         if not outcome.after.equals(facts.before):
             await self._save(key, cluster, outcome.after)
         await at_once(
@@ -251,31 +366,76 @@ class LicensePoolRoot:
         news, said_by_key = await asyncio.to_thread(_said, facts, outcome, objects, pool=key, keys=keys, now=now)
         if facts.pool is not None:
             told = told_to_teachers(by_key, said_by_key, facts.records.values())
+            if going.held:  # as it was
+                known = await asyncio.to_thread(self.store.web.licences)
+                licence = pl.concat_str("namespace", pl.lit("/"), "licence")
+                told = pl.concat([told, known.filter(licence.is_in(list(going.held)))])
             place = {"namespace": key.namespace, "pool": key.name}
             await asyncio.to_thread(self.store.web.tell, told, **place, epoch=cluster.epoch)
-        await _tell(cluster, [*_emptied(cluster, [objects[name] for name in facts.gone & objects.keys()]), *news])
+        revoked = _emptied(cluster, [objects[name] for name in facts.gone & objects.keys()])
+        there = [(obj, status) for obj, status in news if licence_id(*key_of(obj)[1:]) not in orphaned]
+        await _tell(cluster, [*revoked, *there])
         for name, state in keys.items():
             if state.fresh:
                 cluster.enqueue(Key("SchoolLicense", *name.split("/", 1)))  # to be mailed
-        return facts, outcome
+        holds = settled(going.holds, going.passing)
+        await self._save_holds(key, cluster, holds, before=going.holds)
+        await approvals.answer(cluster, key, holds, now=now)
+        return facts, outcome, holds
+
+    async def _orphaned(self, key: Key, cluster: Cluster, held: Sequence[Object]) -> frozenset[str]:
+        """Ids of those licences that are `held` in namespaces that are being deleted, which nothing may stop.
+
+        They go, and keep what they had as licences that vanished without a word.
+        """
+        found = frozenset[str]()
+        for namespace in sorted({obj["metadata"]["namespace"] for obj in held if _carries(obj)}):
+            if not await cluster.is_terminating(namespace):
+                continue
+            names = {licence_id(*key_of(obj)[1:]) for obj in held if obj["metadata"]["namespace"] == namespace}
+            words = f"namespace '{namespace}' is being deleted: {len(names)} licences go that are held for approval; "
+            words += "who has a seat or classes by them keeps these"
+            log.warning("licences go with their namespace", key=str(key), namespace=namespace, licences=len(names))
+            if (pool := cluster.get(key)) is not None:
+                cluster.event(pool, warning=True, reason="Orphaned", message=words)
+            found |= names
+        return found
 
     async def _save(self, key: Key, cluster: Cluster, seating: Seating) -> None:
         await asyncio.to_thread(
             self.store.save_seating, seating, namespace=key.namespace, pool=key.name, epoch=cluster.epoch
         )
 
-    async def _revoke(self, facts: Facts, outcome: Outcome, *, now: datetime, epoch: int) -> frozenset[str]:
-        """Revoke the keys of who is deleted, or has been missing for too long; ids of all others that have one."""
-        granted = {*facts.before.grants["licence"]}
-        names = {each.id for each in facts.licences} | granted | {*facts.gone}
-        namespaces = sorted({name.split("/", 1)[0] for name in names})
-        live = await asyncio.to_thread(self.store.licences.keys, namespaces)
-        keyed = {licence_id(*row) for row in live.select("namespace", "licence").iter_rows()} & names
-        over = keyed & ({*facts.gone} | (granted - {*outcome.after.grants["licence"]}))
-        if over:
-            licences = [LicenceName(*name.split("/", 1)) for name in sorted(over)]
-            await asyncio.to_thread(self.store.licences.revoke, licences, at=now, epoch=epoch)
-        return frozenset(keyed - over)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Going:
+    """What becomes of licences that go. `gone`: ids of those that are revoked now; `held`: others, by which hold.
+
+    `missing`: as in `Facts`. `revoked`: REVOKED_SCHEMA, what is to be kept of it. `passing`: CHANGE_SCHEMA, what the
+    guard let through. `holds`: as they are stored now. `keyed`: ids of all licences that have had a key until now.
+    """
+
+    gone: frozenset[str]
+    held: Mapping[str, str]
+    missing: Mapping[str, date]
+    revoked: pl.DataFrame
+    passing: pl.DataFrame
+    holds: Sequence[Hold]
+    keyed: frozenset[str]
+
+
+def _used_by(hold: Hold, before: Seating) -> str:
+    """Who uses the licences of a hold, in words and counts."""
+    licences = hold.rows["key"].implode()
+    students = before.seats.filter(pl.col("licence").is_in(licences)).height
+    teachers = NO_TEACHERS if before.teachers is None else before.teachers.filter("connected")
+    connected = teachers.filter(pl.col("licence").is_in(licences)).select("district", "teacher").n_unique()
+    return f"by them {students:,} students hold a seat, and {connected:,} teachers are connected"
+
+
+def _made(obj: Object) -> datetime | None:
+    made = obj["metadata"].get("creationTimestamp")
+    return None if made is None else datetime.fromisoformat(made)
 
 
 async def _tell(cluster: Cluster, news: Sequence[tuple[Object, Mapping[str, Any]]]) -> None:
@@ -340,25 +500,25 @@ def _licences(cluster: Cluster, pool: Key) -> list[Object]:
     return [obj for obj in cluster.every("SchoolLicense") if pool_of(obj) == pool]
 
 
-def _parsed(objects: Iterable[Object]) -> list[Licence]:
-    """Those that are not being deleted, by namespace and name."""
+def _parsed(objects: Iterable[Object], held: Mapping[str, str]) -> list[Licence]:
+    """Those that are not being deleted, by namespace and name, and those whose deletion is `held`: by which hold."""
     found = []
     for obj in sorted(objects, key=key_of):
         _, namespace, name = key_of(obj)
         if obj["metadata"].get("deletionTimestamp"):
+            if hold := held.get(licence_id(namespace, name)):
+                words = f"held for approval: its removal waits for hold {hold} of the pool; all is as it was until then"
+                reason = Reason.HELD_FOR_APPROVAL
+                found.append(Licence(namespace=namespace, name=name, raw=obj, reason=reason, error=words))
             continue
         try:
             model = parse(obj)
         except InvalidSpecError as error:  # stored under an older CRD
-            found.append(Licence(namespace=namespace, name=name, invalid=obj, error=error.message))
+            found.append(Licence(namespace=namespace, name=name, raw=obj, error=error.message))
             continue
         assert isinstance(model, SchoolLicense)
         found.append(Licence(namespace=namespace, name=name, model=model))
     return found
-
-
-def _gone(objects: Iterable[Object]) -> frozenset[str]:
-    return frozenset(licence_id(*key_of(obj)[1:]) for obj in objects if obj["metadata"].get("deletionTimestamp"))
 
 
 def _carries(obj: Object | None) -> bool:

@@ -81,6 +81,9 @@ class Cluster(Protocol):
     async def labels_of(self, namespace: str) -> Mapping[str, str]:
         """Ask live for the labels of a namespace; none where there is no such namespace. Raises TransientError."""
 
+    async def is_terminating(self, namespace: str) -> bool:
+        """Ask live whether a namespace is being deleted, or is gone. Raises TransientError."""
+
     async def secret(self, *, namespace: str, name: str) -> Mapping[str, str]:
         """Read a Secret live, decoded. Only one labelled `homeroom.dev/use: credentials` (invariant 14).
 

@@ -32,6 +32,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Final
 
@@ -166,6 +167,7 @@ def diff(
     denied: Collection[str] = (),
     unseated: Desired | None = None,
     reclaimed: Collection[str] = (),
+    withdrawn: Collection[str] = (),
 ) -> Plan:
     """Compare, and say why.
 
@@ -174,7 +176,8 @@ def diff(
     when the rules have changed since; `edit`: the cause of what follows from that. `removal_before`: the
     removal of the last applied plan. `denied`: source ids of people who must be out whatever else holds. `unseated`:
     what the rules share, seats or no seats; given when the app is for those only who hold a seat. `reclaimed`: source
-    ids of students whose seat was given to others, as they did not use it.
+    ids of students whose seat was given to others, as they did not use it. `withdrawn`: source ids of teachers who had
+    their classes by a licence that was revoked: these go whatever policy says (R20).
 
     What has to wait for its day is in the plan with the moment when it is due, counted from the end of its last reason
     as the baseline has it, or else from `now`. Without `now` everything is due.
@@ -199,11 +202,11 @@ def diff(
     edited = pl.DataFrame(schema=IDENTITY_SCHEMA)
     if baseline is not None and actual.complete:
         known = _known_schools(baseline)
-        leaving = _leaving(actual, compared, still, removal=removal, baseline=baseline, denied=denied)
+        under = partial(_leaving, actual, compared, still, baseline=baseline, denied=denied, withdrawn=withdrawn)
+        leaving = under(removal=removal)
         parts += [part.filter(pl.col("school").is_in(known.implode())) for part in leaving]
         if removal_before is not None and removal_before != removal:
-            before = _leaving(actual, compared, still, removal=removal_before, baseline=baseline, denied=denied)
-            edited = _lacking(_going(leaving), _going(before))
+            edited = _lacking(_going(leaving), _going(under(removal=removal_before)))
     rows = pl.concat(parts, how="diagonal_relaxed").pipe(_moving, still).pipe(_marked_adopted)
     if rows.is_empty():
         return Plan.of(rows.select("kind", "op", "school", "key"))
@@ -222,6 +225,7 @@ def diff(
         desired=desired,
         unseated=unseated,
         reclaimed=reclaimed,
+        withdrawn=withdrawn,
     )
     if baseline is None or now is None:
         return Plan.of(rows)
@@ -511,6 +515,7 @@ def _leaving(
     removal: Removal,
     baseline: Baseline,
     denied: Collection[str],
+    withdrawn: Collection[str],
 ) -> list[pl.DataFrame]:
     """Everything that is there in managed classes and schools, and not desired.
 
@@ -530,13 +535,16 @@ def _leaving(
     wanted_classes = classes.filter(pl.col("row").is_not_null())["row_now"].drop_nulls().implode()
     going_on = extra["class"].is_in(wanted_classes)
     spared = extra["person"].is_in(keep.implode()) & going_on  # archiving empties a class, and says so in the plan
+    revoked = actual.people["key"].is_in(list(withdrawn)).gather(extra["person"]).fill_null(value=False)
+    revoked &= extra["role"] == Role.COACH.value
     if removal.classes is ClassRemoval.KEEP:
         # The class stays as it is, but for the people who left: their treatment is about them, not about the class.
         wanted_people = people.filter(pl.col("row").is_not_null())["row_now"].drop_nulls().implode()
         left = ours.gather(extra["person"]) & ~extra["person"].is_in(wanted_people)
         spared |= extra["person"].is_in(keep.implode())
-        extra, spared = extra.filter(left | going_on), spared.filter(left | going_on)
-    memberships = _membership_rows(extra, actual, Op.REMOVE).with_columns(spared.alias("spared"))
+        going = left | going_on | revoked
+        extra, spared, revoked = extra.filter(going), spared.filter(going), revoked.filter(going)
+    memberships = _membership_rows(extra, actual, Op.REMOVE).with_columns((spared & ~revoked).alias("spared"))
 
     # Rights only of people with our mark: somebody's own administrator account is not ours.
     held = compared.extra_rights.filter(ours.gather(compared.extra_rights["person"]))
@@ -663,6 +671,7 @@ def _with_causes(
     desired: Desired,
     unseated: Desired | None,
     reclaimed: Collection[str],
+    withdrawn: Collection[str],
 ) -> pl.DataFrame:
     """Rows of a plan with the column `cause` (invariant 12), without those that are spared."""
     adoption = pl.lit(Cause.ADOPTION.value)
@@ -705,11 +714,18 @@ def _with_causes(
             how="left",
             maintain_order="left",
         )["newly_seated"].fill_null(value=False),
+        updates.join(
+            _without_class(unseated, baseline).with_columns(newly_connected=pl.lit(value=True)),
+            on=["school", "key"],
+            how="left",
+            maintain_order="left",
+        )["newly_connected"].fill_null(value=False),
         updates.join(names, on=["school", "key"], how="left", maintain_order="left")["name_before"],
         (~pl.col("school").is_in(_known_schools(baseline).implode())).alias("new"),
     )
     op, kind = pl.col("op"), pl.col("kind")
     leaving, update = op.is_in(LEAVING), op == Op.UPDATE.value
+    coaches = (kind == Kind.MEMBERSHIP.value) & (pl.col("role") == Role.COACH.value)
     reason = pl.col("before") | pl.col("kept")
     said = pl.when(pl.col("unapplied_cause") != adoption).then("unapplied_cause")  # nobody adopts it any more
     renamed = [Cause.SOURCE_CHANGED.value, Cause.DRIFT.value]
@@ -721,6 +737,8 @@ def _with_causes(
         .then(pl.lit(Cause.DENIED.value))
         .when(leaving & kind.is_in([Kind.MEMBERSHIP.value, Kind.RIGHT.value]) & ~reason)
         .then(pl.lit(Cause.INTRUDER.value))
+        .when(leaving & coaches & pl.col("key").is_in(list(withdrawn)))
+        .then(pl.lit(Cause.LICENCE_REVOKED.value))
         .when(pl.col("renumbered") & kind.is_in(PERSONAL) & ~update)
         .then(pl.lit(Cause.ID_CHANGED.value))
         .when(leaving & pl.col("edited"))
@@ -754,7 +772,7 @@ def _with_causes(
         .then(pl.lit(Cause.DRIFT.value))
         .when(pl.lit(value=intermediate is not None) & ~pl.col("by_old_rules"))
         .then(pl.lit(Cause.SHARING_CHANGED.value))
-        .when("newly_seated")
+        .when(pl.col("newly_seated") | (coaches & pl.col("newly_connected")))
         .then(pl.lit(Cause.SEATS_CHANGED.value))
         .otherwise(pl.lit(Cause.SOURCE_ADDED.value))
     )
@@ -797,6 +815,19 @@ def _newly_seated(unseated: Desired | None, baseline: Baseline) -> pl.DataFrame:
     students = _named(unseated.people, unseated.schools).filter(~pl.col("staff")).select("school", "key")
     before = _named(baseline.desired.people, baseline.desired.schools).select("school", "key")
     return students.join(before, on=["school", "key"], how="anti")
+
+
+def _without_class(unseated: Desired | None, baseline: Baseline) -> pl.DataFrame:
+    """[school, key] of people whom the app had, and who taught no class of it: whoever of them does has been connected.
+
+    Only of an app that goes by seats.
+    """
+    if unseated is None:
+        return pl.DataFrame(schema={"school": pl.String, "key": pl.String})
+    before = baseline.desired
+    people = _named(before.people, before.schools).filter("staff")
+    coaches = before.memberships.filter(pl.col("role") == Role.COACH.value)["person"]
+    return people.filter(~pl.col("row").is_in(coaches.implode())).select("school", "key")
 
 
 def _renumbered(rows: pl.DataFrame, desired: Desired, actual: Actual) -> pl.DataFrame:

@@ -23,7 +23,13 @@ LONG: Final = timedelta(days=14)
 """Who is kept for longer without a reason is worth a word."""
 
 _AT_ONCE: Final = [Cause.DENIED.value, Cause.INTRUDER.value]
-_NO_DEPARTURE: Final = [*_AT_ONCE, Cause.SHARING_CHANGED.value, Cause.SPEC_CHANGED.value, Cause.ADOPTION.value]
+_NO_DEPARTURE: Final = [
+    *_AT_ONCE,
+    Cause.LICENCE_REVOKED.value,
+    Cause.SHARING_CHANGED.value,
+    Cause.SPEC_CHANGED.value,
+    Cause.ADOPTION.value,
+]
 
 
 def dated(

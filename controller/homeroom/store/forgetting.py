@@ -143,18 +143,18 @@ def _let_go(connection: sa.Connection, owners: Owners, person: str) -> None:
 
 
 def unseat(connection: sa.Connection, owners: Owners, person: str) -> bool:
-    """Take the person's seats away, and what is known of their use; whether there was any.
+    """Take the person's seats away, what is known of their use, and that a licence connected them; whether any was.
 
-    A pool may be in another namespace than its students.
+    A pool may be in another namespace than its people.
     """
     district, found = f"{owners.namespace}/{owners.district}", False
-    for table, person_in, columns in (
-        (schema.pool, "student", ("seats", "noticed", "reclaimed")),
-        (schema.activity, "person", ("logins",)),
+    for table, whose in (
+        (schema.pool, {"seats": "student", "noticed": "student", "reclaimed": "student", "teachers": "teacher"}),
+        (schema.activity, {"logins": "person"}),
     ):
         for row in connection.execute(sa.select(table)).mappings().all():
             left = {}
-            for column in columns:
+            for column, person_in in whose.items():
                 rows = pl.read_parquet(io.BytesIO(row[column])) if row[column] is not None else pl.DataFrame()
                 of_person = rows.filter(district=district, **{person_in: person}) if rows.height else rows
                 if of_person.height:

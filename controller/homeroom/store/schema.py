@@ -178,6 +178,8 @@ pool = sa.Table(
     sa.Column("records", sa.Text, nullable=False),
     sa.Column("noticed", sa.LargeBinary),
     sa.Column("reclaimed", sa.LargeBinary),
+    sa.Column("teachers", sa.LargeBinary),
+    sa.Column("revoked", sa.LargeBinary),
     comment="what a pool granted to its licences, and who holds its seats (homeroom.store.Seating), as Parquet",
 )
 

@@ -47,7 +47,9 @@ from homeroom.roster.diff import Baseline
 from homeroom.roster.person import in_baseline, without
 from homeroom.roster.state import Desired, Known
 from homeroom.roster.years import MARK
+from homeroom.seats.access import NO_TEACHERS, TEACHERS_SCHEMA, connected_in, withdrawn_in
 from homeroom.seats.assignment import SEATS_SCHEMA
+from homeroom.seats.revocation import NONE_REVOKED, REVOKED_SCHEMA
 from homeroom.seats.usage import NOTICED_SCHEMA, RECLAIMED_SCHEMA
 from homeroom.store import backup, revision, schema
 from homeroom.store.backup import Manifest
@@ -196,6 +198,8 @@ class Seating:
 
     `records`: district (namespace and name) -> digest of the records by which its students were seated. `noticed`,
     `reclaimed`: who does not use a seat, and who lost one for it: `homeroom.seats` NOTICED_SCHEMA, RECLAIMED_SCHEMA.
+    `teachers`: `homeroom.seats.access` TEACHERS_SCHEMA; None: an older release did not write that down. `revoked`:
+    `homeroom.seats.revocation` REVOKED_SCHEMA.
     """
 
     grants: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=GRANTS_SCHEMA))
@@ -203,27 +207,38 @@ class Seating:
     records: Mapping[str, str] = field(default_factory=dict)
     noticed: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=NOTICED_SCHEMA))
     reclaimed: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RECLAIMED_SCHEMA))
+    teachers: pl.DataFrame | None = field(default_factory=NO_TEACHERS.clear)
+    revoked: pl.DataFrame = field(default_factory=NONE_REVOKED.clear)
 
     def equals(self, other: Seating) -> bool:
         """Nothing would be written anew by storing the one instead of the other."""
-        parts = ("grants", "seats", "noticed", "reclaimed")
-        return self.records == other.records and all(getattr(self, one).equals(getattr(other, one)) for one in parts)
+        parts = ("grants", "seats", "noticed", "reclaimed", "revoked")
+        same = self._teaches_as(other) and self.records == other.records
+        return same and all(getattr(self, one).equals(getattr(other, one)) for one in parts)
 
     def gives_as(self, other: Seating) -> bool:
-        """Whether the same students hold a seat, by the same records."""
+        """Whether the same students hold a seat, and the same teachers are connected, by the same records."""
         same = self.seats.equals(other.seats) and self.reclaimed.equals(other.reclaimed)
-        return same and self.records == other.records
+        return same and self._teaches_as(other) and self.records == other.records
+
+    def _teaches_as(self, other: Seating) -> bool:
+        if self.teachers is None or other.teachers is None:
+            return self.teachers is other.teachers
+        return self.teachers.equals(other.teachers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seated:
-    """Who of one district holds a seat of a pool: source ids, sorted.
+    """Who of one district holds a seat of a pool, and whom its licences connect: source ids, sorted.
 
+    `withdrawn`: teachers whom no licence connects any more since one was revoked, or somebody ended the connection.
     `digest`: of the records by which that was decided; None: they were never known, so nobody can say who should.
     `reclaimed`: who holds none any more, as they did not use it.
     """
 
     students: pl.Series
+    teachers: pl.Series
+    withdrawn: pl.Series
     digest: str | None
     reclaimed: pl.Series
 
@@ -843,13 +858,15 @@ class Store:
             records=json.loads(row.records),
             noticed=_read_or_none(row.noticed, NOTICED_SCHEMA),
             reclaimed=_read_or_none(row.reclaimed, RECLAIMED_SCHEMA),
+            teachers=_read_or_none(row.teachers, TEACHERS_SCHEMA) if row.teachers is not None else None,
+            revoked=_read_or_none(row.revoked, REVOKED_SCHEMA),
         )
 
     def save_seating(self, seating: Seating, *, namespace: str, pool: str, epoch: int) -> None:
         """Replace it, grants and seats at once; a pool that has never given anything leaves no trace."""
         table = schema.pool
         with self._writing(epoch) as connection:
-            if seating.grants.is_empty() and seating.seats.is_empty() and not seating.records:
+            if seating.equals(Seating()):
                 connection.execute(sa.delete(table).where(table.c.namespace == namespace, table.c.name == pool))
                 return
             row = {
@@ -860,6 +877,8 @@ class Store:
                 "records": json.dumps(seating.records, sort_keys=True),
                 "noticed": _parquet(seating.noticed),
                 "reclaimed": _parquet(seating.reclaimed),
+                "teachers": _parquet(seating.teachers) if seating.teachers is not None else None,
+                "revoked": _parquet(seating.revoked),
             }
             _upsert(connection, table, [row])
 
@@ -881,6 +900,11 @@ class Store:
         found = found.join(reclaimed.select("pool", "reclaimed"), on="pool", how="full", coalesce=True)
         return found.select("pool", "licence", "since", "left", "noticed", "reclaimed").sort("pool")
 
+    def taught_by(self, person: str, *, namespace: str, district: str) -> pl.DataFrame:
+        """What all pools know of one teacher: [pool (namespace and name), licence, by_key, connected, revoked]."""
+        found = self._of_pools("teachers", TEACHERS_SCHEMA).filter(district=f"{namespace}/{district}", teacher=person)
+        return found.select("pool", "licence", "by_key", "connected", "revoked").sort("pool", "licence")
+
     def _of_pools(self, part: str, columns: pl.Schema) -> pl.DataFrame:
         """One part of the `Seating` of all pools, with the `pool`."""
         table = schema.pool
@@ -893,16 +917,24 @@ class Store:
         )
         return pl.concat([none, *frames])
 
-    def seated(self, *, namespace: str, pool: str, district: str) -> Seated:
-        """Who of a district holds a seat of a pool. `district`: namespace and name, as in `homeroom.seats`.
+    def seated(self, pool: str, *, district: str) -> Seated:
+        """Who of a district holds a seat of a pool, or teaches by it. Both by namespace and name.
 
-        Where the digest is not that of the records at hand, the answer is about others: who holds a seat keeps it, and
-        of nobody else is anything known (invariant 9).
+        Where the digest is not that of the records at hand, the answer is about others: who holds a seat or has classes
+        keeps them, and of nobody else is anything known (invariant 9).
         """
-        found = self.seating(namespace=namespace, pool=pool)
+        namespace, name = pool.split("/")
+        found = self.seating(namespace=namespace, pool=name)
         students = found.seats.filter(pl.col("district") == district)["student"]
         reclaimed = found.reclaimed.filter(pl.col("district") == district)["student"]
-        return Seated(students=students.sort(), digest=found.records.get(district), reclaimed=reclaimed.sort())
+        teachers = NO_TEACHERS if found.teachers is None else found.teachers
+        return Seated(
+            students=students.sort(),
+            reclaimed=reclaimed.sort(),
+            teachers=connected_in(teachers, district),
+            withdrawn=withdrawn_in(teachers, district),
+            digest=found.records.get(district) if found.teachers is not None else None,
+        )
 
     # -- all roots ----------------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ from homeroom.plan import (
     review,
 )
 from homeroom.roster.desired import FULL_NAME
+from homeroom.seats.revocation import KIND, Standing, asked, judge
 from homeroom.sources import Snapshot
 from homeroom.sources.snapshots import write
 from homeroom.store import Accepted, Store
@@ -243,7 +244,46 @@ def test_what_became_of_it_is_told(homeroom: Homeroom, store: Store, change: dic
 def test_every_guard_says_what_to_check_and_every_change_has_words() -> None:
     assert set(TO_CHECK) == set(Guard)
     assert set(WHY) == set(Cause)
-    assert {word for pair in WHAT for word in pair.split()} == {*Kind, *Op}
+    assert {word for pair in WHAT for word in pair.split()} == {*Kind, KIND, *Op}
+
+
+def of_licences() -> Hold:
+    """What is made of three licences that are removed at once."""
+    plan, standing = asked(["lakeside/rowan", "lakeside/sable", "hill/tarn"]), Standing(size=3, gone=0)
+    reviewed = review(
+        Plan(plan),
+        [],
+        [],
+        lambda _, released, sticky: judge(plan, standing, released=released, sticky=sticky),
+        made=pl.DataFrame(schema=CHANGE_SCHEMA),
+        unseen=Unseen(),
+        now=NOW,
+        salt=lambda: b"0123456789abcdef",
+    )
+    (hold,) = reviewed.open
+    return replace(hold, context="by them 9 students hold a seat, and 2 teachers are connected")
+
+
+def test_a_hold_of_licences_is_shown_approved_and_handed_on(homeroom: Homeroom, store: Store, tmp_path: Path) -> None:
+    hold = of_licences()
+    keep(store, hold, kind="LicensePool", name="seats")
+    look = ("plan", "--hold", hold.id, "-n", "lakeside")
+    said = homeroom(*look, "--details").out
+    assert "resource: licensepool/seats in namespace lakeside" in said
+    assert TO_CHECK[Guard.LICENCES] in " ".join(said.split())
+    assert [line for line in said.splitlines() if line.startswith("- ")] == [
+        f"- Remove SchoolLicense {name}  (LicenceRevoked)" for name in ("hill/tarn", "lakeside/rowan", "lakeside/sable")
+    ]
+    changes = json.loads(homeroom(*look, "--details", "-o", "json").out)["changes"]
+    assert next((change["licence"], change["school"]) for change in changes) == ("hill/tarn", None)
+    homeroom(*look, "--report", tmp_path / "hold.csv")
+    with (tmp_path / "hold.csv").open(encoding="utf-8-sig") as file:
+        assert {row["licence"] for row in csv.DictReader(file)} == set(hold.rows["key"])
+    text = homeroom("approve", hold.id, "--reason", "closed", "-n", "lakeside").out
+    (document,) = load_all(text, file="-")
+    approval = parse(document.data)
+    assert isinstance(approval, Approval)
+    assert (approval.spec.target_ref.kind, approval.spec.target_ref.name) == ("LicensePool", "seats")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from homeroom.demo.stage import Records
 from homeroom.errors import TransientError
 from homeroom.operator.runtime import Build, Settings
 from homeroom.reconcile.connect import Outside
+from homeroom.seats.access import TEACHERS_SCHEMA
 from homeroom.seats.assignment import SEATS_SCHEMA
 from homeroom.seats.usage import RECLAIMED_SCHEMA
 from homeroom.sources import write
@@ -259,7 +260,9 @@ def test_why_names_the_denial(homeroom: Homeroom, tmp_path: Path) -> None:
     assert person not in {one["id"] for one in shared}
 
 
-def test_why_names_the_seat_that_a_student_lacks(homeroom: Homeroom, tmp_path: Path) -> None:
+def test_why_names_the_seat_that_a_student_lacks_and_the_licence_that_a_teacher_does(
+    homeroom: Homeroom, tmp_path: Path
+) -> None:
     store, digest = accepted(tmp_path / "data")
     files = tree(tmp_path, "policy: Sync", "policy: Sync\n  seating: {poolRef: {name: seats}}")
     look = ("kolibri", "-f", files, "--data", tmp_path / "data", "--today", "2026-11-22", "-o", "json")
@@ -276,8 +279,16 @@ def test_why_names_the_seat_that_a_student_lacks(homeroom: Homeroom, tmp_path: P
     seats = pl.DataFrame([("lakeside/lakeside", one, "lakeside/l", NOW.date(), None)], SEATS_SCHEMA, orient="row")
     seating = Seating(seats=seats, records={"lakeside/lakeside": digest})
     store.save_seating(seating, namespace="lakeside", pool="seats", epoch=1)
-    assert [withheld(person) for person in (one, other, teacher)] == [set(), {"spec.seating: no seat"}, set()]
+    assert [withheld(person) for person in (one, other, teacher)] == [
+        set(),
+        {"spec.seating: no seat"},
+        {"spec.seating: no licence"},
+    ]
+    teachers = pl.DataFrame(
+        [("lakeside/lakeside", teacher, "lakeside/l", True, True, False)], TEACHERS_SCHEMA, orient="row"
+    )
     lost = pl.DataFrame([("lakeside/lakeside", other, NOW.date())], RECLAIMED_SCHEMA, orient="row")
-    store.save_seating(replace(seating, reclaimed=lost), namespace="lakeside", pool="seats", epoch=1)
+    store.save_seating(replace(seating, teachers=teachers, reclaimed=lost), namespace="lakeside", pool="seats", epoch=1)
     store.close()
+    assert withheld(teacher) == set()
     assert withheld(other) == {"spec.seating: seat reclaimed, as it was not used"}

@@ -102,6 +102,10 @@ class Cluster:
         self.asked: list[Key] = []
         self.labels: dict[str, dict[str, str]] = {}
         """Of namespaces."""
+        self.terminating: set[str] = set()
+        """Namespaces that are being deleted."""
+        self.events: list[tuple[str, str]] = []
+        """Reasons and messages."""
         self.credentials: dict[tuple[str, str], dict[str, str]] = {}
         """Secrets that resources name: (namespace, name) -> texts."""
         self.secrets: dict[tuple[str, str], Any] = {}
@@ -129,6 +133,9 @@ class Cluster:
 
     def every(self, kind: str) -> Any:
         return [obj for key, obj in self.objects.items() if key.kind == kind]
+
+    async def is_terminating(self, namespace: str) -> bool:
+        return namespace in self.terminating
 
     async def labels_of(self, namespace: str) -> dict[str, str]:
         return self.labels.get(namespace, {})
@@ -186,8 +193,9 @@ class Cluster:
         if not present and "deletionTimestamp" in meta:
             del self.objects[key]
 
-    def event(self, *_: object, **__: object) -> None:
-        pass
+    def event(self, _obj: object, *, warning: bool, reason: str, message: str) -> None:
+        del warning
+        self.events.append((reason, message))
 
     def enqueue(self, key: Key, *, after: float = 0) -> None:
         del after

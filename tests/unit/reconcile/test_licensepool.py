@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import polars as pl
 import pytest
@@ -30,7 +30,7 @@ class World(Nights):
     """A pool, its licences, and the example district with its records read."""
 
     @classmethod
-    async def with_pool(cls, directory: Path, **pool: Any) -> World:
+    async def with_pool(cls, directory: Path, **pool: Any) -> Self:
         here = cls(directory)
         await here.open_pool(**pool)
         return here
@@ -146,7 +146,7 @@ async def test_students_beyond_the_grant_wait_and_do_not_count_as_use(world: Wor
     assert (world.status(key)["demand"], world.status(key)["waitingStudents"]) == (students, students - 10)
     assert world.reason(key, "Seated") == "Full"
     assert world.said(key) == f"Granted: 10 seats granted; {students - 10:,} students wait for a seat"
-    seated = world.store.seated(**PLACE, district="lakeside/lakeside")
+    seated = world.store.seated("lakeside/seats", district="lakeside/lakeside")
     learn = sorted({row["userSourcedId"] for row in world.enrolled("s-001")})
     assert seated.students.to_list() == learn[:10]
     accepted = world.store.accepted(namespace="lakeside", district="lakeside")
@@ -342,7 +342,7 @@ async def test_an_identifier_goes_before_a_source_id(tmp_path: Path) -> None:
     by_key = world.licence("sable", 400, school=None, schoolUnit="s-001", access="Key")
     await world.run(POOL)
     assert world.status(key)["unitName"] == other["name"]
-    holders = world.store.seated(**PLACE, district="lakeside/lakeside").students
+    holders = world.store.seated("lakeside/seats", district="lakeside/lakeside").students
     assert {*holders} <= {row["userSourcedId"] for row in world.enrolled("s-002")}
     told = world.store.web.licences().row(by_predicate=pl.col("licence") == by_key.name, named=True)
     assert told["school"] == "s-002"  # where the web service looks for teachers

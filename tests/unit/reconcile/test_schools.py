@@ -74,7 +74,9 @@ def rows(
     decision: Any = SimpleNamespace(
         shared=SHARED,
         unseated=WANTED,
-        desired=WANTED if seated is None else only_seated(WANTED, pl.Series(seated, dtype=pl.String)),
+        desired=WANTED
+        if seated is None
+        else only_seated(WANTED, pl.Series(seated, dtype=pl.String), WANTED.people["key"]),
         actual=SimpleNamespace(unsure=frozenset(unsure)),
         reviewed=SimpleNamespace(open=[SimpleNamespace(rows=pl.DataFrame({"school": held}, {"school": pl.String}))]),
     )

@@ -12,6 +12,7 @@ from tests.unit.reconcile.test_licensepool import POOL as REAL_POOL
 from tests.unit.reconcile.test_licensepool import World as Licensed
 
 from homeroom.reconcile.ports import Key
+from homeroom.seats.access import TEACHERS_SCHEMA
 from homeroom.seats.assignment import SEATS_SCHEMA
 from homeroom.store import JournalQuery, Seating
 
@@ -38,9 +39,12 @@ class World(Nights):
         accepted = self.store.accepted(namespace="lakeside", district="lakeside")
         assert accepted is not None
         rows = [("lakeside/lakeside", student, "lakeside/west", self.now.date(), None) for student in sorted(students)]
+        teachers = sorted({row["userSourcedId"] for row in self.records.rows("roles", role="teacher")})
+        of_licence = [("lakeside/lakeside", teacher, "lakeside/west", False, True, False) for teacher in teachers]
         seating = Seating(
             seats=pl.DataFrame(rows, schema=SEATS_SCHEMA, orient="row"),
             records={"lakeside/lakeside": digest or accepted.serving},
+            teachers=pl.DataFrame(of_licence, schema=TEACHERS_SCHEMA, orient="row"),
         )
         self.store.save_seating(seating, namespace=POOL.namespace, pool=POOL.name, epoch=1)
         await self.run(APP)
@@ -134,16 +138,15 @@ async def test_to_ask_for_seats_is_an_edit_that_is_held_if_it_takes_many_away(tm
     assert {hold["guard"] for hold in world.holds(APP)} == {"ScopeEdit"}
 
 
-async def test_before_the_first_answer_no_student_comes(tmp_path: Path) -> None:
+async def test_before_the_first_answer_no_student_comes_and_no_teacher_has_classes(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.declare(APP, seating=SEATING)
     world.open_pool()
     await world.night()
     await world.approve_all()
     assert world.there() == set()
-    teachers = {row["userSourcedId"] for row in world.records.rows("roles", role="teacher")}
-    assert {person for _, _, person in world.members()} <= teachers
-    assert world.members()
+    assert world.product.people
+    assert world.members() == set()
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from tests.unit.roster.states import desired, world
 from homeroom.plan import HELD_SCHEMA, Cause, Change, Guard, Hold, Kind, Op, Outcome, Result, Role, Scope, State
 from homeroom.roster.diff import KEPT_SCHEMA, UNAPPLIED_SCHEMA, Baseline
 from homeroom.roster.person import in_baseline
+from homeroom.seats.access import TEACHERS_SCHEMA
 from homeroom.seats.assignment import SEATS_SCHEMA
 from homeroom.seats.usage import LOGINS_SCHEMA, NOTICED_SCHEMA, RECLAIMED_SCHEMA
 from homeroom.store import (
@@ -236,7 +237,16 @@ def test_a_seat_goes_and_those_of_others_stay(store: Store) -> None:
         pl.DataFrame([(*who, day) for who in people], schema, orient="row")
         for schema in (NOTICED_SCHEMA, RECLAIMED_SCHEMA)
     )
-    before = Seating(grants=grants, seats=seats, records={"n/d": "0"}, noticed=noticed, reclaimed=reclaimed)
+    connected = [(*who, "n/l", True, True, False) for who in people]
+    teachers = pl.DataFrame(connected, TEACHERS_SCHEMA, orient="row")
+    before = Seating(
+        grants=grants,
+        seats=seats,
+        records={"n/d": "0"},
+        noticed=noticed,
+        reclaimed=reclaimed,
+        teachers=teachers,
+    )
     store.save_seating(before, namespace="m", pool="p", epoch=7)
     logins = pl.DataFrame([(*who, day, day, True) for who in people], LOGINS_SCHEMA, orient="row")
     store.use.save_activity(logins, namespace="n", app="x", epoch=7)
@@ -246,7 +256,10 @@ def test_a_seat_goes_and_those_of_others_stay(store: Store) -> None:
     assert after.seats.select("district", "student").rows() == people[1:]
     assert after.noticed.select("district", "student").rows() == people[1:]
     assert after.reclaimed.select("district", "student").rows() == people[1:]
-    assert replace(after, seats=seats, noticed=noticed, reclaimed=reclaimed).equals(before)
+    assert after.teachers is not None
+    assert after.teachers.select("district", "teacher").rows() == people[1:]
+    kept = replace(after, seats=seats, noticed=noticed, reclaimed=reclaimed, teachers=teachers)
+    assert kept.equals(before)
     left = store.use.activity(namespace="n", app="x")
     assert left.select("district", "person").rows() == people[1:]
 

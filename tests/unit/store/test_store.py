@@ -19,7 +19,9 @@ from homeroom.plan import HELD_SCHEMA, Cause, Change, Guard, Hold, Kind, Op, Out
 from homeroom.roster.diff import Baseline
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired
 from homeroom.roster.years import PINS
+from homeroom.seats.access import TEACHERS_SCHEMA
 from homeroom.seats.assignment import SEATS_SCHEMA
+from homeroom.seats.revocation import REVOKED_SCHEMA
 from homeroom.seats.usage import NOTICED_SCHEMA, RECLAIMED_SCHEMA
 from homeroom.store import (
     GRANTS_SCHEMA,
@@ -238,19 +240,35 @@ def test_a_pool_is_replaced_whole_and_leaves_no_trace_when_it_gave_nothing(store
     place = {"namespace": "n", "pool": "p"}
     assert store.seating(**place).equals(Seating())
     seats = pl.DataFrame([("n/d", "u", "n/l", date(2026, 9, 1), None)], SEATS_SCHEMA, orient="row")
+    teachers = [
+        ("n/d", "here", "n/l", True, True, False),
+        ("n/d", "here", "n/m", False, True, False),
+        ("n/d", "left", "n/l", False, False, False),
+        ("n/d", "out", "n/o", True, False, True),
+        ("n/e", "other", "n/l", True, True, False),
+    ]
     given = Seating(
         grants=pl.DataFrame([("n/l", 5, None)], GRANTS_SCHEMA, orient="row"),
         seats=seats,
         records={"n/d": "a"},
         noticed=pl.DataFrame([("n/d", "u", date(2026, 9, 1))], NOTICED_SCHEMA, orient="row"),
         reclaimed=pl.DataFrame([("n/d", "v", date(2026, 9, 1))], RECLAIMED_SCHEMA, orient="row"),
+        teachers=pl.DataFrame(teachers, TEACHERS_SCHEMA, orient="row"),
+        revoked=pl.DataFrame([("n/o", NOW, None, "h")], REVOKED_SCHEMA, orient="row"),
     )
     store.save_seating(given, **place, epoch=1)
     assert store.seating(**place).equals(given)
-    found = store.seated(**place, district="n/d")
+    found = store.seated("n/p", district="n/d")
     assert (found.students.to_list(), found.digest, found.reclaimed.to_list()) == (["u"], "a", ["v"])
-    other = store.seated(**place, district="n/e")
-    assert (other.students.to_list(), other.digest) == ([], None)
+    assert (found.teachers.to_list(), found.withdrawn.to_list()) == (["here"], ["out"])
+    other = store.seated("n/p", district="n/e")
+    assert (other.students.to_list(), other.teachers.to_list(), other.digest) == ([], ["other"], None)
+    known = store.taught_by("here", namespace="n", district="d")
+    assert known.rows() == [("n/p", "n/l", True, True, False), ("n/p", "n/m", False, True, False)]
+    save = replace(given, teachers=None)  # as an older release left it
+    store.save_seating(save, **place, epoch=1)
+    assert store.seating(**place).equals(save)
+    assert store.seated("n/p", district="n/d").digest is None
     assert store.seats_in_use() == {"n/l": 1}
     store.save_seating(Seating(), **place, epoch=1)
     assert store.seating(**place).equals(Seating())
