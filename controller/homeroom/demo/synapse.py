@@ -95,6 +95,8 @@ class Answer:
 class Synapse:
     """One Synapse of its own, up while the `with` block lasts; `operator` is an administrator of it.
 
+    `database`: its SQLite file, for what no call can bring about; only while the server is stopped.
+
     `directory` (made if missing) takes its settings and its log and is left in place, for whoever looks for the cause
     of a failure; the database is gone with the block. The server ends with this process, however that ends.
     """
@@ -104,6 +106,7 @@ class Synapse:
     def __init__(self, python: Path, directory: Path) -> None:
         self.url = ""
         self.operator: Account
+        self.database: Path
         self._python = python
         self._directory = directory
         self._held = contextlib.ExitStack()
@@ -117,8 +120,9 @@ class Synapse:
             port = held.enter_context(reserved_port(sharing=socket.SO_REUSEADDR))
             self.url = f"http://127.0.0.1:{port}"
             memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-            database = held.enter_context(tempfile.TemporaryDirectory(dir=memory, prefix="homeroom-synapse-"))
-            self._configure(port, database=Path(database) / "synapse.sqlite3")
+            place = held.enter_context(tempfile.TemporaryDirectory(dir=memory, prefix="homeroom-synapse-"))
+            self.database = Path(place) / "synapse.sqlite3"
+            self._configure(port)
             self._group = held.enter_context(process_group())
             held.callback(self.kill)
             self.start()
@@ -133,7 +137,7 @@ class Synapse:
     ) -> None:
         self._held.close()
 
-    def _configure(self, port: int, *, database: Path) -> None:
+    def _configure(self, port: int) -> None:
         """Write all that Synapse needs. Its YAML may be JSON."""
         key = base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=")
         (self._directory / "signing.key").write_text(f"ed25519 a_test {key}\n")
@@ -154,7 +158,7 @@ class Synapse:
         settings = {
             "server_name": _SERVER_NAME,
             "listeners": [listener],
-            "database": {"name": "sqlite3", "args": {"database": str(database)}},
+            "database": {"name": "sqlite3", "args": {"database": str(self.database)}},
             "log_config": str(self._directory / "log.yaml"),
             "media_store_path": str(self._directory / "media"),
             "signing_key_path": str(self._directory / "signing.key"),

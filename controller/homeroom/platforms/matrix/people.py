@@ -43,6 +43,8 @@ class People:
             await self.api.call("POST", path(f"{ADMIN}/v1/join", room.id), {"user_id": account})
         except RefusedCallError as error:
             now = await self._membership(room, account)
+            if now == "invite":  # it went half of the way: an invitation counts as being there, and this is none
+                await self._kick(room, account)
             if now != "join":
                 return failed(change, "the account is banned from the room" if now == "ban" else error.message)
         return applied(change)
@@ -51,13 +53,16 @@ class People:
         """Put somebody out, or take an invitation back; they read why."""
         account = change.key
         if room.present(account):
-            body = {"user_id": account, "reason": self.us.notice}
             try:
-                await self.api.call("POST", path(f"{CLIENT}/rooms", room.id, "kick"), body)
+                await self._kick(room, account)
             except RefusedCallError as error:
                 if await self._membership(room, account) in {"join", "invite", "knock"}:
                     return failed(change, error.message)
         return applied(change)
+
+    async def _kick(self, room: Room, account: str) -> None:
+        body = {"user_id": account, "reason": self.us.notice}
+        await self.api.call("POST", path(f"{CLIENT}/rooms", room.id, "kick"), body)
 
     async def _membership(self, room: Room, account: str) -> str:
         """What the room says about somebody now."""

@@ -250,9 +250,12 @@ class Room:
         """Everybody but us who is in the room, invited, out by their own choice, banned, or has rights left there."""
         found: dict[str, State | None] = {}
         for account, event in self._members.items():
-            state = _STATES.get(self.membership(account))
-            if self.membership(account) == "leave" and event.get("sender") == account:
+            membership, by = self.membership(account), event.get("sender")
+            state = _STATES.get(membership)
+            if membership == "leave" and by == account:
                 state = State.LEFT_BY_CHOICE
+            elif membership == "invite" and by == self._operator:
+                state = State.LINKED  # our way in begins like that, and the server died before the end of it
             if account != self._operator and (state is not None or self.administers(account)):
                 found[account] = state
         return found | {account: None for account in self.users if account not in found and self.administers(account)}
