@@ -78,13 +78,13 @@ class Api:
         """Close all connections."""
         await self._session.close()
 
-    async def call(self, method: str, at: str, body: object = None, **params: str) -> Any:
+    async def call(self, method: str, at: str, body: object = None) -> Any:
         """One call, at a `path`; its JSON.
 
         Raises RefusedCallError when Synapse says no to exactly this, TerminalError when it does not know our token, and
         TransientError when it is unreachable or busy, at once: nobody waits in here for a minute that it asks for.
         """
-        url = URL(f"{self.base}{at}", encoded=True).with_query(params or None)
+        url = URL(f"{self.base}{at}", encoded=True)
         async with self._answer(method, url, body) as answer:
             text = await answer.read()
             if answer.status in _BUSY:

@@ -74,7 +74,7 @@ class Rooms:
             raise NotOursError("the room of this chat is not there")
         room = await self.state(self.found.rooms[key])
         if room.replacement is not None:
-            raise NotOursError("the room of this chat has been replaced since we read: the next run follows it")
+            raise NotOursError("the room of this chat was replaced: the next run follows it, if our account did that")
         mark = room.mark()
         if mark is None and room.ours and not room.marked:
             await self.put(room, CHAT_MARK, self.found.marks[key].content())
