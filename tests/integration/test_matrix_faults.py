@@ -134,7 +134,7 @@ async def test_a_server_that_dies_during_the_first_fill_holds_every_room_once_in
     errors: list[TransientError] = []
     while len(errors) < 20:
         try:
-            await chats.sync(wanted, Dying(synapse, after=15))
+            await chats.sync(wanted, Dying(synapse, after=12 + 4 * len(errors)))  # each gets further
             break
         except TransientError as error:
             errors.append(error)
