@@ -1,4 +1,4 @@
-"""(e) Rooms on a real Synapse: made, filled and read by the Matrix driver, beside the same HTTP calls without it.
+"""(f) Rooms on a real Synapse: made, filled and read by the Matrix driver, beside the same HTTP calls without it.
 
 `raw` is plain aiohttp that sends what the driver sends, in the same order and number in flight, under an account of its
 own on the same server. The two take turns, some rooms each, so that a busy machine and a growing database slow both
