@@ -32,9 +32,10 @@ lint: .venv/stamp  ## style, types, layers
 	$(V)/mypy
 	$(V)/lint-imports
 
-servers: .venv/stamp  ## build the control plane and install Kolibri, unless that is done
+servers: .venv/stamp  ## build the control plane and install Kolibri and Synapse, unless that is done
 	$(V)/python -m homeroom.demo.controlplane build
 	$(V)/python -m homeroom.demo.kolibri install
+	$(V)/python -m homeroom.demo.synapse install
 
 unit: .venv/stamp  ## tests without servers (but PostgreSQL, of which a wheel brings one)
 	$(UNIT) tests/unit -n $(WORKERS)

@@ -21,6 +21,7 @@ _MODULES: Final = {
     "operator": "many_rules",
     "seats": "seats",
     "licences": "licences",
+    "matrix": "matrix",
 }
 
 
@@ -32,16 +33,18 @@ def main() -> None:
     parser.add_argument("--people", help="sizes of `kolibri`, separated by commas")
     parser.add_argument("--rules", help="sharing rules of `operator`")
     parser.add_argument("--licences", help="licences of `licences`")
-    parser.add_argument("--rounds", help="how often all but `operator` are measured")
+    parser.add_argument("--rooms", help="rooms of `matrix`")
+    parser.add_argument("--rounds", help="how often all but `operator` and `matrix` are measured")
     chosen = parser.parse_args()
     sizes = {"records": ("students", chosen.students), "kolibri": ("people", chosen.people)}
     sizes |= {"operator": ("rules", chosen.rules), "seats": ("", None), "licences": ("licences", chosen.licences)}
+    sizes["matrix"] = ("rooms", chosen.rooms)
     for name, module in _MODULES.items():
         if chosen.only not in {None, name}:
             continue
         option, size = sizes[name]
         arguments = [] if size is None else [f"--{option}", size]
-        if chosen.rounds is not None and name != "operator":
+        if chosen.rounds is not None and name not in {"operator", "matrix"}:
             arguments += ["--rounds", chosen.rounds]
         command = [sys.executable, "-m", f"bench.{module}", *arguments]
         section = subprocess.run(command, cwd=_REPOSITORY, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()

@@ -13,6 +13,7 @@ from homeroom.demo.server import default_cache
 
 from .kolibri_fixtures import kolibri, place  # noqa: F401 (fixtures; tests are no package with a name)
 from .stage_fixtures import stage, synced, synced_stages  # noqa: F401 (as above)
+from .synapse_fixtures import chats, limited, mark, operator, synapse, version  # noqa: F401 (as above)
 
 
 @pytest.fixture(scope="session")

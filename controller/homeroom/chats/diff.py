@@ -205,7 +205,8 @@ class _View:
 
     def going(self, rules: ChatRules, known: Baseline) -> list[pl.DataFrame]:
         """Memberships and rights that are there and not wanted: rows of a plan."""
-        wanted, present = self.wanted, self.there.filter("present")
+        halfway = (pl.col("state") == State.LINKED.value).fill_null(value=False)
+        wanted, present = self.wanted, self.there.filter(pl.col("present") | halfway)
         extra = present.filter(~_among(present["code"], wanted["code"]))
         leading = self.there.filter("administrator")
         rights = leading.filter(~_among(leading["code"], wanted.filter("administrator")["code"]))

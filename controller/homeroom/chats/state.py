@@ -61,7 +61,8 @@ ACTUAL_SCHEMAS: Final = _schemas(
             "complete": pl.Boolean,
             **_SETTINGS,
         },
-        # state: Invited, Joined, LeftByChoice, Parked; null: not in the chat, and listed only because rights are left
+        # state: Joined, Invited, Linked (we have let them in, and it went half of the way), LeftByChoice, Parked; null:
+        # not in the chat, and listed only because rights are left
         "members": {"chat": _ROW, "account": pl.String, "administrator": pl.Boolean, "state": pl.Enum(State)},
     }
 )

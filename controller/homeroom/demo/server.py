@@ -1,6 +1,6 @@
 """What every real server on this machine needs: to be built once, a port that stays, and to end with this process.
 
-`controlplane` and `kolibri` are made of these. Everything here blocks.
+`controlplane`, `kolibri` and `synapse` are made of these. Everything here blocks.
 """
 
 from __future__ import annotations

@@ -1,0 +1,51 @@
+"""Chat servers. One module per product, all behind the `Platform` protocol.
+
+A platform is opened for one run, read, planned for (`homeroom.chats`), and given small batches to apply. It knows how
+its product works and nothing of Kubernetes, records or stores; what it needs is handed to it when it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from homeroom.chats import Actual, Capabilities, Desired
+from homeroom.hop import Hop
+from homeroom.plan import Change, Outcome
+
+__all__ = ["Platform"]
+
+
+class Platform(Protocol):
+    """One chat server, opened for one run: `async with platform: actual = await platform.read(); await platform.apply`.
+
+    Errors: `TransientError` (unreachable, busy; with how long to wait where the server said so, nobody waits in here),
+    `IncompleteReadError`, `TerminalError` (wrong credentials). None of them names an account or a person.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this product can do."""
+
+    async def __aenter__(self) -> Self:
+        """Connect, and make sure of our rights."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+
+    async def read(self) -> Actual:
+        """Read all chats that carry our mark, live. Proves that these are all, or says that it could not."""
+
+    async def apply(self, batch: Sequence[Change], wanted: Desired) -> Sequence[Outcome]:
+        """Carry out one batch (one kind, one operation, one school); one outcome per change, in order. Needs a `read`.
+
+        `wanted` has the chats that are made or changed. Idempotent: what is already so counts as applied. Ownership is
+        checked again here. Raises only when the batch could not be tried to its end (then it is unknown what was done:
+        the next run reads first).
+        """
+
+    async def check(self) -> Sequence[Hop]:
+        """Try every step to the product and say in plain words how it went; raises nothing that it can describe."""

@@ -1,0 +1,9 @@
+"""Matrix, on a Synapse server: chats are rooms, members are local accounts. In words for people: docs/matrix.md.
+
+`api` makes the calls and tells their failures apart, `room` says what a room's state means and what ours shall be
+(pure), `platform` reads all rooms and carries out plans.
+"""
+
+from homeroom.platforms.matrix.platform import MatrixPlatform
+
+__all__ = ["MatrixPlatform"]

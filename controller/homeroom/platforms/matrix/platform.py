@@ -1,0 +1,367 @@
+"""The Matrix driver: opens a server for one run, reads all rooms of ours, and hands batches to those who know how.
+
+A chat is found by its mark, which only our account can have set (`room`), hence without a store; a room that took the
+place of a marked one by an upgrade is followed (`reading`). `rooms` makes and changes rooms, `people` who is in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl as tls
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import groupby
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import aiohttp
+
+from homeroom.chats import Actual, Capabilities, Desired
+from homeroom.errors import HomeroomError, IncompleteReadError, InvalidSpecError, TerminalError
+from homeroom.hop import Hop
+from homeroom.plan import Change, Kind, Op, Outcome
+from homeroom.platforms.matrix.api import ADMIN, CLIENT, Api, RefusedCallError, path
+from homeroom.platforms.matrix.people import People, applied, failed, skipped
+from homeroom.platforms.matrix.reading import Found, found
+from homeroom.platforms.matrix.room import ENFORCEMENT, Room
+from homeroom.platforms.matrix.rooms import NotOursError, Rooms, Us
+
+VERSIONS: Final = ("11", "12")
+"""Versions of rooms that this driver knows; in others, powers may mean something else."""
+
+NOTICE: Final = "Who is in this chat, and what it is called, comes from the school's records."
+"""What people read: the topic of a new room, theirs to change if they may, and the reason when somebody is put out."""
+
+_READING: Final = 8
+_WRITING: Final = 4
+"""Calls in flight. Synapse works with one core: this keeps it busy, and more only queue there."""
+
+_TESTED: Final = "1.163."
+_UNLIMITED: Final = {"messages_per_second": 0, "burst_count": 0}
+
+T = TypeVar("T")
+R = TypeVar("R")
+Step = Callable[[str, Sequence[Change], Desired], Awaitable[Sequence[Outcome]]]
+"""Carries out the changes of one chat, by its key; an outcome for each, in order."""
+
+
+class MatrixPlatform:
+    """One Synapse server, for one run. Implements `homeroom.platforms.Platform`.
+
+    `url`: where its client API is. `server_name`: what accounts end with. `token`: an access token of a server
+    administrator whose account is nobody else's and never changes: rooms made by another account are not ours. `owner`:
+    who we are in the world. `room_version`: of rooms that are made. `notice`: what people are told (`NOTICE`).
+    `connector`, `middlewares`, `proxy` and `ssl` are how to get there.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        server_name: str,
+        token: str,
+        owner: str,
+        room_version: str = VERSIONS[-1],
+        notice: str = NOTICE,
+        connector: Callable[[], aiohttp.BaseConnector] | None = None,
+        middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
+        proxy: str | None = None,
+        ssl: tls.SSLContext | None = None,
+    ) -> None:
+        if not token:
+            raise TerminalError("the Secret lacks accessToken: add it", reason="SecretNotFound")
+        if not owner:
+            raise InvalidSpecError("a platform needs an owner: set `--owner-id`")
+        if room_version not in VERSIONS:
+            raise InvalidSpecError(f"rooms of version {room_version} are not known: choose {' or '.join(VERSIONS)}")
+        self._server_name = server_name
+        self._owner = owner
+        self._version = room_version
+        self._notice = notice
+        self._open: Callable[[], Api] = lambda: Api(
+            url=url,
+            token=token,
+            connector=connector() if connector else None,
+            middlewares=middlewares,
+            proxy=proxy,
+            tls=ssl,
+        )
+        self._opened: Api | None = None
+        self._operator = ""
+        self._limits_lifted = False
+        self._found = Found()
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Nobody can come in by a link, as nobody can without being invited; rooms are archived and never deleted."""
+        return Capabilities(
+            create=True,
+            force_add=True,
+            invite_link=False,
+            remove=True,
+            set_role=True,
+            rename=True,
+            archive=True,
+            delete=False,
+            calls=False,
+            events=False,
+            settings=ENFORCEMENT,
+        )
+
+    @property
+    def _api(self) -> Api:
+        if self._opened is None:
+            message = "a platform is used inside `async with`"
+            raise RuntimeError(message)
+        return self._opened
+
+    async def __aenter__(self) -> Self:
+        """Connect, and make sure of our rights."""
+        self._opened = self._open()
+        try:
+            self._operator = await self._who(self._opened)
+            await self._see_administrator(self._opened, self._operator)
+        except BaseException:
+            await self._opened.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close. There is no session that could end."""
+        await self._api.close()
+        self._opened = None
+
+    async def _who(self, api: Api) -> str:
+        """The account that the token is for. Raises InvalidSpecError when it is on another server."""
+        operator = str((await api.call("GET", f"{CLIENT}/account/whoami")).get("user_id", ""))
+        if operator.partition(":")[2] != self._server_name:
+            raise InvalidSpecError(
+                f"the account of the access token is not on {self._server_name}: name the server as its accounts do"
+            )
+        return operator
+
+    @staticmethod
+    async def _see_administrator(api: Api, operator: str) -> None:
+        """Make sure that our account administrates the server. Raises TerminalError."""
+        try:
+            answer = await api.call("GET", path(f"{ADMIN}/v1/users", operator, "admin"))
+        except RefusedCallError:
+            answer = {}
+        if answer.get("admin") is not True:
+            raise TerminalError(
+                "the account of the access token is no server administrator of synapse: make it one",
+                reason="CredentialsInvalid",
+            )
+
+    @staticmethod
+    async def _limitless(api: Api, operator: str) -> bool:
+        """Whether our account may do as much as it likes."""
+        at = path(f"{ADMIN}/v1/users", operator, "override_ratelimit")
+        return bool(await api.call("GET", at) == _UNLIMITED)
+
+    # Reading
+
+    async def read(self) -> Actual:
+        """Read all rooms of ours, live: one call lists the rooms that our account is in, one more tells all about each.
+
+        A room that Synapse does not want to tell about leaves the whole incomplete: nobody knows which chat it is.
+        """
+        try:
+            answer = await self._api.call("GET", f"{CLIENT}/joined_rooms")
+        except RefusedCallError as error:
+            raise IncompleteReadError(
+                f"synapse refused to list our rooms: {error.message}", reason="TargetIncomplete"
+            ) from error
+        listed = answer.get("joined_rooms") if isinstance(answer, dict) else None
+        if not isinstance(listed, list):
+            raise IncompleteReadError(
+                "synapse answered something other than a list of rooms: check its version", reason="TargetIncomplete"
+            )
+        rooms = Rooms(self._api, self._us, self._found)
+
+        async def state(room: str) -> Room | None:
+            try:
+                return await rooms.state(room)
+            except NotOursError:
+                return None
+
+        states = await gathered(state, map(str, listed), at_once=_READING)
+        whole = [room for room in states if room is not None and room.whole]
+        self._found, actual = found(
+            whole, owner=self._owner, operator=self._operator, complete=len(whole) == len(listed)
+        )
+        return actual
+
+    @property
+    def _us(self) -> Us:
+        return Us(
+            operator=self._operator,
+            server=self._server_name,
+            owner=self._owner,
+            version=self._version,
+            notice=self._notice,
+        )
+
+    # Applying
+
+    async def apply(self, batch: Sequence[Change], wanted: Desired) -> Sequence[Outcome]:
+        """Carry out one batch; see `homeroom.platforms.Platform.apply`."""
+        if not batch:
+            return []
+        kind, op = batch[0].kind, batch[0].op
+        step = self._steps().get((kind, op))
+        if step is None:
+            return [failed(change, f"matrix has no {op.value} for {kind.value}") for change in batch]
+        await self._lift_limits()
+        chats = [(key, list(changes)) for key, changes in groupby(sorted(batch, key=_place), _place)]
+
+        async def carry_out(chat: tuple[str, Sequence[Change]]) -> Sequence[Outcome]:
+            key, changes = chat
+            try:
+                return await step(key, changes, wanted)
+            except NotOursError as error:
+                return [skipped(change, error.message) for change in changes]
+            except RefusedCallError as error:
+                return [failed(change, error.message) for change in changes]
+
+        outcomes = await gathered(carry_out, chats, at_once=_WRITING)
+        done = {outcome.seq: outcome for several in outcomes for outcome in several}
+        return [done[change.seq] for change in batch]
+
+    def _steps(self) -> Mapping[tuple[Kind, Op], Step]:
+        rooms, people = Rooms(self._api, self._us, self._found), People(self._api, self._us)
+
+        async def create(key: str, changes: Sequence[Change], wanted: Desired) -> Sequence[Outcome]:
+            room = await rooms.create(key, wanted)
+            return [applied(change, room) for change in changes]
+
+        async def update(key: str, changes: Sequence[Change], wanted: Desired) -> Sequence[Outcome]:
+            room = await rooms.update(key, wanted)
+            return [applied(change, room) for change in changes]
+
+        async def archive(key: str, changes: Sequence[Change], _: Desired) -> Sequence[Outcome]:
+            room = await rooms.archive(key)
+            return [applied(change, room) for change in changes]
+
+        async def add(key: str, changes: Sequence[Change], _: Desired) -> Sequence[Outcome]:
+            room = await rooms.claimed(key)
+            return [await tried(people.add, room, change) for change in changes]
+
+        async def remove(key: str, changes: Sequence[Change], _: Desired) -> Sequence[Outcome]:
+            room = await rooms.claimed(key)
+            return [await tried(people.remove, room, change) for change in changes]
+
+        async def grant(key: str, changes: Sequence[Change], _: Desired) -> Sequence[Outcome]:
+            return await people.appoint(await rooms.claimed(key), changes, administrator=True)
+
+        async def revoke(key: str, changes: Sequence[Change], _: Desired) -> Sequence[Outcome]:
+            return await people.appoint(await rooms.claimed(key), changes, administrator=False)
+
+        return {
+            (Kind.CHAT, Op.CREATE): create,
+            (Kind.CHAT, Op.UPDATE): update,
+            (Kind.CHAT, Op.RESTORE): update,
+            (Kind.CHAT, Op.ARCHIVE): archive,
+            (Kind.MEMBERSHIP, Op.CREATE): add,
+            (Kind.MEMBERSHIP, Op.REMOVE): remove,
+            (Kind.RIGHT, Op.CREATE): grant,
+            (Kind.RIGHT, Op.REMOVE): revoke,
+        }
+
+    async def _lift_limits(self) -> None:
+        """Synapse lets an account make ten rooms and then one a minute. Lifted once, for ever, and only for ours."""
+        if not self._limits_lifted:
+            if not await self._limitless(self._api, self._operator):
+                at = path(f"{ADMIN}/v1/users", self._operator, "override_ratelimit")
+                await self._api.call("POST", at, _UNLIMITED)
+            self._limits_lifted = True
+
+    # Looking
+
+    async def check(self) -> Sequence[Hop]:
+        """Try every step to the server, from its name to our rights. Changes nothing."""
+        hops: list[Hop] = []
+        async with contextlib.AsyncExitStack() as stack:
+            api = self._open()
+            stack.push_async_callback(api.close)
+            host, port = api.first_hop
+            try:
+                known = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            except OSError:
+                words = f"the name {host} is not known here: check the address, and the DNS of the cluster"
+                return [Hop(name="name resolution", ok=False, words=words)]
+            words = f"{host} is {', '.join(sorted({str(entry[4][0]) for entry in known}))}"
+            hops.append(Hop(name="name resolution", ok=True, words=words))
+            for name, look in (
+                ("server", self._see_server),
+                ("access token", self._see_token),
+                ("permissions", self._see_permissions),
+                ("rooms", self._see_versions),
+                ("limits", self._see_limits),
+            ):
+                try:
+                    ok, words = await look(api)
+                except HomeroomError as error:
+                    ok, words = False, error.message
+                hops.append(Hop(name=name, ok=ok, words=words))
+                if not ok:
+                    break
+        return hops
+
+    async def _see_server(self, api: Api) -> tuple[bool, str]:
+        version = str((await api.call("GET", f"{ADMIN}/v1/server_version")).get("server_version"))
+        good = version.startswith(_TESTED)
+        advice = "" if good else f": Homeroom is tested with {_TESTED}x, other versions may answer differently"
+        return True, f"Synapse {version} answers{advice}"
+
+    async def _see_token(self, api: Api) -> tuple[bool, str]:
+        await self._who(api)
+        return True, f"the access token is valid, and of an account on {self._server_name}"
+
+    async def _see_permissions(self, api: Api) -> tuple[bool, str]:
+        await self._see_administrator(api, await self._who(api))
+        return True, "the account is a server administrator"
+
+    async def _see_versions(self, api: Api) -> tuple[bool, str]:
+        answer = await api.call("GET", f"{CLIENT}/capabilities")
+        can = answer.get("capabilities", {}).get("m.room_versions", {}).get("available", {})
+        if self._version in can:
+            return True, f"rooms of version {self._version} can be made"
+        return False, f"synapse makes no rooms of version {self._version}: choose another one that Homeroom knows"
+
+    async def _see_limits(self, api: Api) -> tuple[bool, str]:
+        if await self._limitless(api, await self._who(api)):
+            return True, "no rate limits count for the account"
+        return True, "rate limits count for the account: they are lifted for it before the first change"
+
+
+def _place(change: Change) -> str:
+    """The key of the chat in which a change happens."""
+    return change.class_key or change.key
+
+
+async def tried(do: Callable[[Room, Change], Awaitable[Outcome]], room: Room, change: Change) -> Outcome:
+    """The outcome; a refusal by Synapse is one, too."""
+    try:
+        return await do(room, change)
+    except RefusedCallError as error:
+        return failed(change, error.message)
+
+
+async def gathered(do: Callable[[T], Awaitable[R]], work: Iterable[T], *, at_once: int) -> list[R]:
+    """Results in order. The first error ends all, and comes out as itself."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(item: T) -> R:
+        async with gate:
+            return await do(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(item)) for item in work]
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    return [task.result() for task in tasks]
