@@ -23,7 +23,7 @@ help:  ## what there is to make
 	$(V)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help .venv lint servers test unit integration histories storm demo bench crds lock
+.PHONY: help .venv lint servers test unit integration histories storm demo pictures bench crds lock
 .venv: .venv/stamp  ## the virtual environment
 
 lint: .venv/stamp  ## style, types, layers
@@ -53,6 +53,9 @@ storm: servers  ## many more licences in the storm over a pool than `make test` 
 
 demo: .venv/stamp  ## the whole story on this machine (CLUSTER=current uses your cluster, ONCE=1 ends by itself)
 	$(V)/homeroom demo $(if $(filter 1,$(ONCE)),--once) $(if $(CLUSTER),--cluster $(CLUSTER))
+
+pictures: .venv/stamp  ## the demo, and pictures of the web pages from it, into docs/ (needs a Chromium)
+	$(V)/homeroom demo --once --pictures docs/pictures
 
 bench: .venv/stamp  ## speed and memory, as ratios to named peers
 	$(V)/python bench/run.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,9 @@ def command(
         ClusterChoice,
         typer.Option(help="`own` builds and starts a control plane here; `current` uses that of your kubeconfig."),
     ] = ClusterChoice.OWN,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Put pictures of the web pages there; needs a Chromium.", file_okay=False)
+    ] = None,
 ) -> int:
     """Run the whole story on this machine.
 
@@ -40,4 +44,4 @@ def command(
             f"the demo needs the package {error.name}: install `homeroom[demo]`, or use `make demo` in a checkout",
             reason="DemoIncomplete",
         ) from error
-    return story.run(once=once, current_cluster=cluster is ClusterChoice.CURRENT)
+    return story.run(once=once, current_cluster=cluster is ClusterChoice.CURRENT, pictures=pictures)

@@ -26,12 +26,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from homeroom.api import GROUP, KINDS
 from homeroom.demo.kolibri import Kolibri
 from homeroom.errors import TransientError
 
 REPOSITORY: Final = Path(__file__).parents[3]
 EXAMPLE: Final = REPOSITORY / "examples" / "lakeside"
+SEATS: Final = REPOSITORY / "examples" / "lakeside-municipal"
 RECORDS: Final = REPOSITORY / "examples" / "lakeside-records"
 SYSTEM: Final = "homeroom-system"
 OWNER: Final = "homeroom-demo"
@@ -140,17 +143,10 @@ class Stage:
 
     def declare(self) -> None:
         """The example district, as Git holds it, pointed at this Kolibri; and the Secret that Git must not hold."""
-        git = self.directory / "git"
-        for part in (EXAMPLE, REPOSITORY / "manifests" / "components"):
-            shutil.copytree(part, git / part.relative_to(REPOSITORY), dirs_exist_ok=True)
-        overlay = git / "here"
-        overlay.mkdir(exist_ok=True)
-        (overlay / "kustomization.yaml").write_text(
-            textwrap.dedent(f"""\
-            apiVersion: kustomize.config.k8s.io/v1beta1
-            kind: Kustomization
-            namespace: {self.namespace}
-            resources: [../examples/lakeside]
+        self.apply_secret()
+        self._apply_example(
+            EXAMPLE,
+            f"""\
             patches:
               - target: {{kind: LearningApp, name: kolibri}}
                 patch: |
@@ -158,30 +154,67 @@ class Stage:
               - target: {{kind: Namespace}}
                 patch: |
                   - {{op: replace, path: /metadata/name, value: {self.namespace}}}
-            """)
+            """,
         )
-        self.apply_secret()
+
+    def declare_seats(self, *, contacts: str) -> None:
+        """The example's pool and licences, and the Secret with the addresses that keys are mailed to, one per line."""
+        self.apply(self._secret("school-contacts", {"addresses": contacts}))
+        self._apply_example(SEATS)
+
+    def declare_licence(self, name: str) -> None:
+        """One of the example's licences alone."""
+        licence = yaml.safe_load((SEATS / f"{name}.yaml").read_text())
+        self.apply({**licence, "metadata": {"name": name, "namespace": self.namespace}})
+
+    def _apply_example(self, example: Path, patches: str = "") -> None:
+        """What Git holds, in an overlay for here."""
+        git = self.directory / "git"
+        for part in (example, REPOSITORY / "manifests" / "components"):
+            shutil.copytree(part, git / part.relative_to(REPOSITORY), dirs_exist_ok=True)
+        overlay = git / f"{example.name}-here"
+        overlay.mkdir(exist_ok=True)
+        words = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": self.namespace,
+            "resources": [f"../examples/{example.name}"],
+        }
+        (overlay / "kustomization.yaml").write_text(yaml.safe_dump(words) + textwrap.dedent(patches))
         self.kubectl("apply", "-k", str(overlay))
 
     def apply_secret(self) -> None:
-        """The credentials of Kolibri, labelled so that the operator may read them."""
-        secret = {
+        """The credentials of Kolibri."""
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+        credentials = {
+            "username": self.kolibri.username,
+            "password": self.kolibri.password,
+            "markKey": "a-key-for-the-demo-and-nothing-else",
+        }
+        self.apply(namespace, self._secret("kolibri", credentials))
+
+    def _secret(self, name: str, values: Mapping[str, str]) -> dict[str, Any]:
+        """A Secret that the operator may read, by its label."""
+        return {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {
-                "name": "kolibri",
+                "name": name,
                 "namespace": self.namespace,
                 "labels": {"homeroom.dev/use": "credentials"},
             },
-            "stringData": {
-                "username": self.kolibri.username,
-                "password": self.kolibri.password,
-                "markKey": "a-key-for-the-demo-and-nothing-else",
-            },
+            "stringData": values,
         }
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
-        both = {"apiVersion": "v1", "kind": "List", "items": [namespace, secret]}
-        self.kubectl("apply", "-f", "-", stdin=json.dumps(both))
+
+    def apply(self, *objects: Mapping[str, Any]) -> None:
+        """`kubectl apply` of these."""
+        items = {"apiVersion": "v1", "kind": "List", "items": objects}
+        self.kubectl("apply", "-n", self.namespace, "-f", "-", stdin=json.dumps(items))
+
+    def patch(self, kind: str, name: str, spec: Mapping[str, Any]) -> None:
+        """Change fields of an object's `spec`, as a commit does."""
+        patch = f"--patch={json.dumps({'spec': spec})}"
+        self.kubectl("patch", kind, name, "-n", self.namespace, "--type=merge", patch)
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """One of our objects."""
@@ -222,6 +255,17 @@ class Stage:
         wait_for(f"{kind}/{name} Ready", ready, seconds=seconds, every=_LOOK_SECONDS)
         return self.get(kind, name)
 
+    def wait_said(self, kind: str, name: str, condition_type: str, reason: str) -> dict[str, Any]:
+        """Wait until a condition of an object, as it is declared now, has this reason; the object then."""
+
+        def said() -> bool:
+            found = self.get(kind, name)
+            current = found.get("status", {}).get("observedGeneration") == found["metadata"]["generation"]
+            return current and message(found, condition_type).startswith(f"{reason}: ")
+
+        wait_for(f"{reason} on {kind}/{name}", said, every=_LOOK_SECONDS)
+        return self.get(kind, name)
+
     def wait_held(self, kind: str, name: str, *, seconds: float = 120.0) -> Sequence[Mapping[str, Any]]:
         """Wait until an object holds something back; what it says of that in its status."""
 
@@ -251,7 +295,7 @@ class Stage:
             }
             for name, hold in holds.items()
         ]
-        self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": approvals}))
+        self.apply(*approvals)
 
     # -- the records --------------------------------------------------------------------------------------------
 

@@ -186,12 +186,18 @@ def outcome_of(
         return Reason.HELD_FOR_APPROVAL, words + (f"; {still[1]}" if still else ""), Ending.STALLED
     if still is not None:
         return *still, Ending.STALLED
+    return Reason.SUCCEEDED, _all_is_well(decision, left, kept), Ending.DONE
+
+
+def _all_is_well(decision: Decision, left: pl.DataFrame, kept: Kept) -> str:
     distinct = decision.shared.distinct
     words = f"{distinct.students} students, {distinct.teachers} teachers, {distinct.sections} sections"
     words += " in sync" if left.is_empty() else f"; {left.height} changes are not made under this policy"
+    if decision.without_seat:
+        words += f"; students left out, as they hold no seat: {decision.without_seat}"
     if kept.long:
         words += f"; {kept.long} people have been kept for more than 14 days without a reason in the records"
-    return Reason.SUCCEEDED, words, Ending.DONE
+    return words
 
 
 def _standing_still(decision: Decision, contact: str) -> tuple[Reason, str] | None:

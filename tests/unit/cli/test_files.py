@@ -36,6 +36,12 @@ def test_the_example_is_fine(homeroom: Homeroom) -> None:
     assert said.out == "5 files: 0 problems, 0 Run findings, 0 Record findings, 0 Value findings\n"
 
 
+def test_the_example_of_a_municipality_is_fine(homeroom: Homeroom) -> None:
+    said = homeroom("validate", TREE, TREE.with_name("lakeside-municipal"), "--export", RECORDS, *TODAY)
+    assert (said.code, said.err) == (0, "")
+    assert said.out == "11 files: 0 problems, 0 Run findings, 0 Record findings, 0 Value findings\n"
+
+
 def test_a_problem_has_its_place_and_what_to_do(homeroom: Homeroom, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     shutil.copytree(TREE, tree)

@@ -108,17 +108,17 @@ def test_a_district_is_made_up(homeroom: Homeroom, tmp_path: Path) -> None:
 
 
 def test_the_demo_is_asked_for(homeroom: Homeroom, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[dict[str, bool]] = []
+    asked: list[dict[str, object]] = []
 
-    def run(**how: bool) -> int:
+    def run(**how: object) -> int:
         asked.append(how)
         return 7
 
     story = SimpleNamespace(run=run)
     monkeypatch.setitem(sys.modules, "homeroom.demo.story", story)
     monkeypatch.setattr("homeroom.demo.story", story, raising=False)
-    assert homeroom("demo", "--once", "--cluster", "current").code == 7
-    assert asked == [{"once": True, "current_cluster": True}]
+    assert homeroom("demo", "--once", "--cluster", "current", "--pictures", "here").code == 7
+    assert asked == [{"once": True, "current_cluster": True, "pictures": Path("here")}]
 
 
 def test_tables_are_plain_and_aligned(capsys: pytest.CaptureFixture[str]) -> None:

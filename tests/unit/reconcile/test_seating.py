@@ -91,6 +91,7 @@ async def test_who_loses_the_seat_goes_and_comes_back_to_the_same_account_with_i
     assert {person for _, _, person in world.members()} == {person for _, _, person in before} - {child}
     assert set(world.causes(child)[-2:]) == {"SeatsChanged"}
     assert world.cluster.objects[APP]["status"]["unseated"] == 1
+    assert world.said(APP).endswith(" in sync; students left out, as they hold no seat: 1")
     accounts = len(world.product.people)
     await world.seat(everybody)
     assert (world.there(), world.members(), len(world.product.people)) == (everybody, before, accounts)
