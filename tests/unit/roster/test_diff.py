@@ -639,7 +639,7 @@ def test_a_cause_outlives_a_run_that_did_nothing() -> None:
 def records(*, enrolled_until: date | None, term_until: date | None) -> Roster:
     """One school, classes 7a (no term) and 7b (one term); ann and bob learn in both, tom teaches both."""
     tables: dict[str, list[tuple[object, ...]]] = {
-        "orgs": [("s1", "School", "school", None)],
+        "orgs": [("s1", "School", "school", None, None)],
         "sessions": [("t1", "Term", "term", date(2026, 8, 1), term_until, None, 2027)],
         "classes": [
             ("7a", "Class 7a", "", "scheduled", [], [], None, 0, []),
