@@ -533,7 +533,7 @@ def said_of_licences(
     ask = f"; ask {facts.pool.contact}" if facts.pool is not None and facts.pool.contact else ""
     for licence in facts.licences:
         if licence.model is None:
-            yield licence, _still(licence, now=now)
+            yield licence, _still(licence, outcome, now=now)
             continue
         claim = outcome.claims[licence.id]
         grant = outcome.settlement.grant(claim)
@@ -592,11 +592,14 @@ def _use_of_each(facts: Facts, outcome: Outcome) -> Mapping[str, Mapping[str, in
     return {licence: {"active_students": active, "idle_seats": idle} for licence, (active, idle) in each}
 
 
-def _still(licence: Licence, *, now: datetime) -> SchoolLicenseStatus:
+def _still(licence: Licence, outcome: Outcome, *, now: datetime) -> SchoolLicenseStatus:
+    """As it was, but for its seats: a pool that shrinks takes back what nobody uses from this one, too."""
     try:
         status = SchoolLicenseStatus.model_validate(licence.raw.get("status") or {})
     except ValidationError:  # of another release
         status = SchoolLicenseStatus()
+    claim = outcome.claims[licence.id]
+    status = status.model_copy(update={"granted": outcome.settlement.grant(claim).seats, "used": claim.used})
     generation = licence.raw["metadata"].get("generation", 0)
     return conditions.failed(status, generation=generation, reason=licence.reason, message=licence.error, now=now)
 
