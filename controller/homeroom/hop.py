@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from dataclasses import dataclass
 
 
@@ -12,3 +14,14 @@ class Hop:
     name: str
     ok: bool
     words: str
+
+
+async def name_resolution(host: str, port: int) -> Hop:
+    """The first step to any server: whether its name is known here."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        words = f"the name {host} is not known here: check the address, and the DNS of the cluster"
+        return Hop(name="name resolution", ok=False, words=words)
+    words = f"{host} is {', '.join(sorted({str(entry[4][0]) for entry in found}))}"
+    return Hop(name="name resolution", ok=True, words=words)

@@ -18,30 +18,10 @@ from homeroom.plan import Change, Kind, Op, Result, Role
 from homeroom.targets.kolibri import KolibriTarget
 from homeroom.targets.kolibri.writing import Writer
 
+from .cut import Cut
 from .kolibri_fixtures import MARK_KEY, Place, View, desired
 
 pytestmark = pytest.mark.integration
-
-
-class Cut:
-    """A line that is cut for good after some requests: before the next one is sent, or before its answer arrives."""
-
-    def __init__(self, *, after: int, unheard: bool) -> None:
-        self.left = after
-        self.unheard = unheard
-
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        self.left -= 1
-        if self.left < 0 and not (self.unheard and self.left == -1):
-            raise aiohttp.ClientConnectionError
-        answer = await handler(request)
-        if self.left < 0:
-            await answer.read()
-            answer.release()
-            raise aiohttp.ClientConnectionError
-        return answer
 
 
 year_one = partial(

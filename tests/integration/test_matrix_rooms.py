@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 
 from homeroom.chats import Allowed, Settings
@@ -98,14 +99,16 @@ async def test_who_is_suspended_at_the_last_moment_is_not_left_half_way(chats: C
     (ann,) = chats.people("ann")
     key = chats.key("1a")
 
-    async def suspend_late(request: object, handler: object) -> object:
-        if str(request.url).endswith("join/" + quote(room, safe="")):  # type: ignore[attr-defined]
+    async def suspend_late(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if str(request.url).endswith("join/" + quote(room, safe="")):
             chats.operator.do("PUT", f"{ADMIN}/v1/suspend/{ann}", {"suspend": True})
-        return await handler(request)  # type: ignore[operator]
+        return await handler(request)
 
     await chats.sync(desired({key: []}))
     room = (await chats.read()).rooms[key]
-    (outcome,) = await chats.sync(desired({key: [ann]}), suspend_late)  # type: ignore[arg-type]
+    (outcome,) = await chats.sync(desired({key: [ann]}), suspend_late)
     assert outcome.error == "synapse refused it: M_USER_SUSPENDED (403)"
     assert (await chats.read()).members == {key: {}}
 

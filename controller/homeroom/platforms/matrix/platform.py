@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl as tls
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import groupby
@@ -19,7 +18,7 @@ import aiohttp
 
 from homeroom.chats import Actual, Capabilities, Desired
 from homeroom.errors import HomeroomError, IncompleteReadError, InvalidSpecError, TerminalError
-from homeroom.hop import Hop
+from homeroom.hop import Hop, name_resolution
 from homeroom.plan import Change, Kind, Op, Outcome
 from homeroom.platforms.matrix.api import ADMIN, CLIENT, Api, RefusedCallError, path
 from homeroom.platforms.matrix.people import People, applied, failed, skipped
@@ -287,14 +286,9 @@ class MatrixPlatform:
         async with contextlib.AsyncExitStack() as stack:
             api = self._open()
             stack.push_async_callback(api.close)
-            host, port = api.first_hop
-            try:
-                known = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except OSError:
-                words = f"the name {host} is not known here: check the address, and the DNS of the cluster"
-                return [Hop(name="name resolution", ok=False, words=words)]
-            words = f"{host} is {', '.join(sorted({str(entry[4][0]) for entry in known}))}"
-            hops.append(Hop(name="name resolution", ok=True, words=words))
+            hops.append(await name_resolution(*api.first_hop))
+            if not hops[-1].ok:
+                return hops
             for name, look in (
                 ("server", self._see_server),
                 ("access token", self._see_token),

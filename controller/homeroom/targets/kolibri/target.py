@@ -8,10 +8,8 @@ memberships first and marking it last; a class is archived likewise, and restore
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import secrets
-import socket
 import ssl as tls
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -21,7 +19,7 @@ import aiohttp
 import polars as pl
 
 from homeroom.errors import HomeroomError, IncompleteReadError, InvalidSpecError, TerminalError
-from homeroom.hop import Hop
+from homeroom.hop import Hop, name_resolution
 from homeroom.plan import Change, Kind, Op, Outcome
 from homeroom.roster.state import Actual
 from homeroom.targets import Capabilities, Fields, Known, Password
@@ -335,14 +333,9 @@ class KolibriTarget:
         async with contextlib.AsyncExitStack() as stack:
             api = self._open()
             stack.push_async_callback(api.close)
-            host, port = api.first_hop
-            try:
-                found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except OSError:
-                words = f"the name {host} is not known here: check the address, and the DNS of the cluster"
-                return [Hop(name="name resolution", ok=False, words=words)]
-            words = f"{host} is {', '.join(sorted({str(entry[4][0]) for entry in found}))}"
-            hops.append(Hop(name="name resolution", ok=True, words=words))
+            hops.append(await name_resolution(*api.first_hop))
+            if not hops[-1].ok:
+                return hops
             try:
                 info = await api.info()
             except HomeroomError as error:
