@@ -15,6 +15,35 @@ from typing import Final
 from pydantic import ValidationError
 
 from homeroom.api.approval import Approval, ApprovalSpec, ApprovalStatus, HoldingKind, HoldingReference
+from homeroom.api.chatplatform import (
+    AccountIdentity,
+    AccountsFrom,
+    ChatPlatform,
+    ChatPlatformSpec,
+    ChatPlatformStatus,
+    Matrix,
+)
+from homeroom.api.chatpolicy import (
+    Allowed,
+    ChatCounts,
+    ChatGuards,
+    ChatOfType,
+    ChatPolicy,
+    ChatPolicySpec,
+    ChatPolicyStatus,
+    ChatSettings,
+    ChatSync,
+    ChatSyncMode,
+    ChatType,
+    CreateOn,
+    Deletion,
+    Leave,
+    MemberCounts,
+    Membership,
+    Part,
+    Preset,
+    RollOver,
+)
 from homeroom.api.common import (
     API_VERSION,
     CATEGORY,
@@ -156,15 +185,33 @@ __all__ = [
     "ROTATE_KEY_AT",
     "VERSION",
     "Access",
+    "AccountIdentity",
+    "AccountsFrom",
     "Adoption",
+    "Allowed",
     "Approval",
     "ApprovalSpec",
     "ApprovalStatus",
+    "ChatCounts",
+    "ChatGuards",
+    "ChatOfType",
+    "ChatPlatform",
+    "ChatPlatformSpec",
+    "ChatPlatformStatus",
+    "ChatPolicy",
+    "ChatPolicySpec",
+    "ChatPolicyStatus",
+    "ChatSettings",
+    "ChatSync",
+    "ChatSyncMode",
+    "ChatType",
     "ClassRemoval",
     "Column",
     "Condition",
     "ConditionStatus",
     "Counts",
+    "CreateOn",
+    "Deletion",
     "DeletionPolicy",
     "Denied",
     "District",
@@ -196,17 +243,22 @@ __all__ = [
     "LearningApp",
     "LearningAppSpec",
     "LearningAppStatus",
+    "Leave",
     "LicensePool",
     "LicensePoolSpec",
     "LicensePoolStatus",
     "LinksFile",
     "MatchKey",
     "MatchTerm",
+    "Matrix",
+    "MemberCounts",
+    "Membership",
     "Model",
     "ObjectMeta",
     "OneRosterCSV",
     "Operator",
     "Overage",
+    "Part",
     "Path",
     "PeopleCounts",
     "PeopleOfSchools",
@@ -214,6 +266,7 @@ __all__ = [
     "PlanStatus",
     "Policy",
     "PoolReference",
+    "Preset",
     "Proxy",
     "Queue",
     "Reason",
@@ -224,6 +277,7 @@ __all__ = [
     "RegistryType",
     "Removal",
     "Resource",
+    "RollOver",
     "RootStatus",
     "Rule",
     "RuleCounts",
@@ -272,7 +326,20 @@ class InvalidFieldsError(InvalidSpecError):
 
 
 KINDS: Final[Mapping[str, type[Resource]]] = MappingProxyType(
-    {kind.__name__: kind for kind in (District, LearningApp, SharingRule, School, Approval, LicensePool, SchoolLicense)}
+    {
+        kind.__name__: kind
+        for kind in (
+            District,
+            LearningApp,
+            SharingRule,
+            School,
+            Approval,
+            LicensePool,
+            SchoolLicense,
+            ChatPlatform,
+            ChatPolicy,
+        )
+    }
 )
 """Every kind of the group: its model, which knows its ``plural``, ``short_names`` and printer ``columns``."""
 

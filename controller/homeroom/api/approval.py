@@ -19,6 +19,7 @@ class HoldingKind(StrEnum):
     DISTRICT = "District"
     LEARNING_APP = "LearningApp"
     LICENSE_POOL = "LicensePool"
+    CHAT_POLICY = "ChatPolicy"
 
 
 class HoldingReference(Model):

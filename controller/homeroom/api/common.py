@@ -19,7 +19,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -38,6 +38,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 if TYPE_CHECKING:
     import cel
+
+T = TypeVar("T")
 
 GROUP = "homeroom.dev"
 VERSION = "v1alpha1"
@@ -264,6 +266,14 @@ Text = Annotated[str, Field(min_length=1, max_length=255)]
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 """How many; within what every JSON reader keeps exactly."""
+
+
+def each_once(values: tuple[T, ...]) -> tuple[T, ...]:
+    """For lists that are sets. Raises ValueError, in the words that the API server lacks."""
+    if len(set(values)) < len(values):
+        raise ValueError("must not have a value twice")
+    return values
+
 
 Digest = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9:_-]+$")]
 """A content digest."""

@@ -33,6 +33,7 @@ from homeroom.api.common import (
     SourceGuards,
     SourceId,
     Time,
+    each_once,
 )
 from homeroom.api.schoollicense import PoolReference
 
@@ -168,12 +169,6 @@ class Guards(SourceGuards):
     """By how much an edit of rules in Git may let a school's people, memberships or classes grow."""
 
 
-def _each_once(values: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError("must not have a value twice")
-    return values
-
-
 _SET = {"x-kubernetes-list-type": "set"}
 People = Annotated[int, Field(ge=1, le=10_000_000)]
 Grade = Annotated[str, Field(max_length=5, pattern=r"^(IT|PR|PK|TK|KG|0[1-9]|1[0-3]|PS|UG|Other)$")]
@@ -191,10 +186,10 @@ class Subscription(Model):
     teachers: People | None = None
     """Teachers, each counted once."""
     schools: Annotated[
-        tuple[SourceId, ...], AfterValidator(_each_once), Field(max_length=5000, json_schema_extra=_SET)
+        tuple[SourceId, ...], AfterValidator(each_once), Field(max_length=5000, json_schema_extra=_SET)
     ] = ()
     """Source ids of the schools; an empty list is as if it were left out."""
-    grades: Annotated[tuple[Grade, ...], AfterValidator(_each_once), Field(max_length=32, json_schema_extra=_SET)] = ()
+    grades: Annotated[tuple[Grade, ...], AfterValidator(each_once), Field(max_length=32, json_schema_extra=_SET)] = ()
     """Grades: `IT`, `PR`, `PK`, `TK`, `KG`, `01` to `13`, `PS`, `UG`, and `Other`, that of sections without one. An
     empty list is as if it were left out."""
     go_live: Date | None = None

@@ -64,6 +64,12 @@ class Reason(StrEnum):
         "buy them, or narrow the rules; the message names them",
     )
 
+    CONFLICT = (
+        "Conflict",
+        "an older ChatPolicy is about the same type of chats in the same school: that one works, this one does nothing",
+        "narrow `spec.match` or `spec.chats` of one of the two",
+    )
+
     # Approvals
     RELEASED = "Released", "the hold is released, and what was still planned of it is done"
     HOLD_UNKNOWN = (
@@ -207,6 +213,12 @@ class Reason(StrEnum):
         "CapabilityMissing",
         "the target cannot do everything that is declared; the documented fallback is used",
         "see the message",
+    )
+    ROSTER_FRESH = "RosterFresh", "the records are as new as the District wants them"
+    ROSTER_STALE = (
+        "RosterStale",
+        "the records are older than the District wants them: people are added by them, and nobody is removed",
+        "see the District",
     )
     CAPABILITIES_MET = "CapabilitiesMet", "the target can do everything that is declared"
 

@@ -8,15 +8,13 @@ Neighbour on the same floor: `homeroom.roster`; nothing is imported from there, 
 In words for people: docs/chats.md.
 """
 
+from homeroom.api.chatpolicy import Allowed, ChatType, Preset
 from homeroom.chats.identity import chat_key, plain, skeleton, space_key
 from homeroom.chats.state import ACTUAL_SCHEMAS, DESIRED_SCHEMAS, Actual, Chat, Desired
 from homeroom.chats.words import (
     PRESETS,
-    Allowed,
     Capabilities,
-    ChatType,
     Enforcement,
-    Preset,
     Reason,
     Setting,
     Settings,

@@ -21,7 +21,7 @@ from typing import Final
 
 import polars as pl
 
-from homeroom.chats.policy import Membership
+from homeroom.api.chatpolicy import Membership
 from homeroom.chats.words import Capabilities
 from homeroom.plan import COMING, LEAVING, Cause, Kind, Op, Plan
 

@@ -17,12 +17,13 @@ from typing import Final
 
 import polars as pl
 
+from homeroom.api.chatpolicy import ChatType, CreateOn, Part, RollOver
 from homeroom.chats import names
 from homeroom.chats.identity import chat_key, plain, space_key
-from homeroom.chats.policy import ChatRule, ChatRules, CreateOn, Part, RollOver
+from homeroom.chats.policy import ChatRule, ChatRules
 from homeroom.chats.records import Links, Records
 from homeroom.chats.state import DESIRED_SCHEMAS, Desired
-from homeroom.chats.words import ChatType, Reason, State
+from homeroom.chats.words import Reason, State
 
 LINEAGE: Final = pl.Schema({"class": pl.String, "first": pl.String})
 """With `FollowClass`: the class with which the chat of a class began (`homeroom.chats.rollover`)."""
@@ -65,6 +66,7 @@ def _chats(records: Records, rules: ChatRules, *, opened: frozenset[str], lineag
     """The chats, sorted by key: columns of `DESIRED_SCHEMAS["chats"]`, and `at`, the row of the school or class."""
     schools = records.schools.select(school_id="id", school=pl.col("name").fill_null(pl.col("id")))
     meant = pl.lit(value=True) if rules.schools is None else pl.col("school_id").is_in(list(rules.schools))
+    meant &= ~pl.col("school_id").is_in(list(rules.other_schools))
     schools = schools.with_columns(meant=meant)
     classes = pl.concat(
         [records.classes.drop("school"), schools.select(pl.all().gather(records.classes["school"]))], how="horizontal"

@@ -22,6 +22,7 @@ from typing import Final
 
 import polars as pl
 
+from homeroom.api.chatpolicy import Deletion, Leave
 from homeroom.chats.baseline import (
     Baseline,
     code,
@@ -31,7 +32,7 @@ from homeroom.chats.baseline import (
     numbered,
 )
 from homeroom.chats.identity import plain
-from homeroom.chats.policy import ChatRules, Deletion, Leave
+from homeroom.chats.policy import ChatRules
 from homeroom.chats.records import Links
 from homeroom.chats.state import Actual, Desired
 from homeroom.chats.words import Capabilities, State

@@ -11,21 +11,12 @@ from typing import Final
 
 import polars as pl
 
+from homeroom.api.chatpolicy import DISTINCT, VARIABLES, ChatType
 from homeroom.api.schoollicense import Language
 from homeroom.chats.identity import plain
-from homeroom.chats.words import ChatType
 from homeroom.errors import InvalidSpecError
 
 LONGEST: Final = 200  # characters; the shortest limit of a known platform (MAX)
-
-_OF_SCHOOL: Final = frozenset({"school", "year"})
-VARIABLES: Final[Mapping[ChatType, frozenset[str]]] = {
-    ChatType.STAFF_ROOM: frozenset({"school"}),  # a staff room is of no year
-    ChatType.CLASS_STUDENTS: _OF_SCHOOL | {"class"},
-    ChatType.CLASS_PARENTS: _OF_SCHOOL | {"class"},
-    ChatType.SUBJECT: _OF_SCHOOL | {"class", "course"},
-}
-"""What a template may name. `{year}` is the school year as people write it: 2026/27."""
 
 DEFAULTS: Final[Mapping[Language, Mapping[ChatType, str]]] = {
     language: dict(zip(ChatType, (*names, "{class} {course}"), strict=True))
@@ -46,7 +37,7 @@ def check(template: str, *, of: ChatType) -> None:
     if strange := sorted(names - VARIABLES[of]) or sorted(set("{}") & set(_VARIABLE.sub("", template))):
         known = ", ".join(f"{{{name}}}" for name in sorted(VARIABLES[of]))
         raise InvalidSpecError(f"`name` of the chat type {of}: '{strange[0]}' means nothing here; known are {known}")
-    if not names & {"class", "school", "course"}:
+    if not names & DISTINCT:
         raise InvalidSpecError(
             f"`name` of the chat type {of}: all chats would have one name; add {{school}} or {{class}}"
         )

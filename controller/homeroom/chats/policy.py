@@ -1,62 +1,20 @@
 """What somebody wants of the chats of a district's schools, free of Kubernetes: frozen, checked when made.
 
-Neighbours: `words` (the closed lists), `desired` (reads all of it but `leave`, `membership` and `deletion`, which are
-about what is there: `diff`, `able`).
+Neighbours: `homeroom.api.chatpolicy` (the closed lists), `desired` (reads all of it but `leave`, `membership` and
+`deletion`, which are about what is there: `diff`, `able`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
+from homeroom.api.chatpolicy import ChatType, CreateOn, Deletion, Leave, Membership, Part, RollOver
 from homeroom.api.schoollicense import Language
 from homeroom.chats import names
-from homeroom.chats.words import ChatType, Settings
+from homeroom.chats.words import Settings
 from homeroom.errors import InvalidSpecError
 from homeroom.plan import Limits
-
-
-class Part(StrEnum):
-    """Who is in a subject chat beside its teachers (R16)."""
-
-    STUDENTS = "Students"
-    PARENTS = "Parents"
-
-
-class CreateOn(StrEnum):
-    """When a subject chat comes to be (R14)."""
-
-    FIRST_CALL = "FirstCall"
-    ENROLLMENT = "Enrollment"
-
-
-class Membership(StrEnum):
-    """Whether people are taken out. `AddOnly` still takes rights, and who is denied or unlinked (`able.under`)."""
-
-    MANAGED = "Managed"
-    ADD_ONLY = "AddOnly"
-
-
-class Leave(StrEnum):
-    """What becomes of somebody who left by choice."""
-
-    REJOIN = "Rejoin"
-    RESPECT = "Respect"
-
-
-class RollOver(StrEnum):
-    """Which chat next year's class has. `homeroom.chats.rollover` says which class follows which."""
-
-    NEW_CHAT_EACH_YEAR = "NewChatEachYear"
-    FOLLOW_CLASS = "FollowClass"
-
-
-class Deletion(StrEnum):
-    """What becomes of a chat that ends. Nothing is ever purged here."""
-
-    RETAIN = "Retain"  # it stays as it is, with whom it had
-    ARCHIVE = "Archive"  # nobody is left in it, and nobody can write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,13 +42,15 @@ class ChatRule:
 class ChatRules:
     """One policy. Raises InvalidSpecError.
 
-    `scope`: who owns its chats, in words that no other owner has. `schools`: source ids, None: all. `protected`:
+    `scope`: who owns its chats, in words that no other owner has. `schools`: source ids, None: all but `other_schools`.
+    `protected`:
     accounts (bots, support) that are never taken out, nor are their rights.
     """
 
     scope: str
     chats: tuple[ChatRule, ...]
     schools: frozenset[str] | None = None
+    other_schools: frozenset[str] = frozenset()
     language: Language = Language.ENGLISH
     membership: Membership = Membership.MANAGED
     leave: Leave = Leave.REJOIN

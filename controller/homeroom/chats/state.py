@@ -14,7 +14,8 @@ from typing import Final
 
 import polars as pl
 
-from homeroom.chats.words import Allowed, ChatType, Setting, Settings, State
+from homeroom.api.chatpolicy import Allowed, ChatType
+from homeroom.chats.words import Setting, Settings, State
 
 _ROW: Final = pl.UInt32
 _Columns = dict[str, pl.DataType | type[pl.DataType]]

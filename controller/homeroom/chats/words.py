@@ -1,8 +1,8 @@
-"""The closed words of chats: types, the eight settings with their presets, states of people, what a platform can do.
+"""The closed words of chats: the eight settings with their presets, states of people, what a platform can do.
 
 Shaped by the least that a chat server can do, not by the most: VK cannot add people and writes no setting, Matrix can
-do nearly all. Neighbours: `policy` puts the words together, `state` has them in frames, `able` falls back where a
-platform lacks something.
+do nearly all. Words that resources speak too stand in `homeroom.api.chatpolicy`. Neighbours: `policy` puts the words
+together, `state` has them in frames, `able` falls back where a platform lacks something.
 """
 
 from __future__ import annotations
@@ -12,14 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntFlag, StrEnum
 from typing import Final, Self
 
-
-class ChatType(StrEnum):
-    """The chats that follow from the records. A closed list: a class teacher sees exactly the first three (R8)."""
-
-    STAFF_ROOM = "StaffRoom"  # the pedagogical staff of a school (R27)
-    CLASS_STUDENTS = "ClassStudents"  # class teacher and students (R29)
-    CLASS_PARENTS = "ClassParents"  # class teacher and those who are about the students (R28)
-    SUBJECT = "Subject"  # one subject with its students, perhaps their parents, and its teacher (R14, R15)
+from homeroom.api.chatpolicy import Allowed, Preset
 
 
 class Reason(IntFlag):
@@ -41,14 +34,6 @@ class State(StrEnum):
     JOINED = "Joined"
     LEFT_BY_CHOICE = "LeftByChoice"  # went by themselves; nobody put them out
     PARKED = "Parked"  # an account that cannot come in now (banned, locked), or that two people claim
-
-
-class Allowed(StrEnum):
-    """Who may do something in a chat. `Owner` is Homeroom's own account, hence nobody by hand."""
-
-    OWNER = "Owner"
-    ADMINISTRATORS = "Administrators"
-    EVERYONE = "Everyone"
 
 
 class Setting(StrEnum):
@@ -84,14 +69,6 @@ class Settings:
     def with_members_from_records(self) -> Self:
         """The same as far as it leaves to Homeroom who is in the chat and who administers it (R16, R32)."""
         return replace(self, invite=Allowed.OWNER, appoint=Allowed.OWNER)
-
-
-class Preset(StrEnum):
-    """How the settings are declared; `Custom` names all eight."""
-
-    CLOSED = "Closed"
-    ORDINARY = "Ordinary"
-    CUSTOM = "Custom"
 
 
 PRESETS: Final[Mapping[Preset, Settings]] = {

@@ -84,6 +84,24 @@ _VALID: dict[str, Document] = {
             "districtRef": {"name": "lakeside"},
         },
     ),
+    "ChatPlatform": _object(
+        "ChatPlatform",
+        {
+            "matrix": {
+                "homeserver": "https://matrix.example", "serverName": "school.example", "secretRef": {"name": "matrix"}
+            },
+            "identity": {"type": "Template", "template": "@{username}:school.example"},
+        },
+    ),
+    "ChatPolicy": _object(
+        "ChatPolicy",
+        {
+            "districtRef": {"name": "lakeside"},
+            "platformRef": {"name": "matrix"},
+            "match": [{"key": "school", "operator": "In", "values": ["s-001"]}],
+            "chats": [{"type": "StaffRoom"}, {"type": "Subject", "members": ["Teachers"]}],
+        },
+    ),
 }  # fmt: skip
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from tests.unit.chats.worlds import RULES, THREE, World, having, linked, members, pairs, wanted
 
-from homeroom.api.schoollicense import Language
-from homeroom.chats import Allowed, ChatType, Desired, Reason, Settings, State, chat_key, skeleton
+from homeroom.api import Allowed, ChatType, CreateOn, Language, Part
+from homeroom.chats import Desired, Reason, Settings, State, chat_key, skeleton
 from homeroom.chats.desired import desired
-from homeroom.chats.policy import ChatRule, ChatRules, CreateOn, Part
+from homeroom.chats.policy import ChatRule, ChatRules
 from homeroom.chats.records import Links
 from homeroom.errors import InvalidSpecError
 

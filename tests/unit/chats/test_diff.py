@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from tests.unit.chats.worlds import CAN, ROBOT, THREE, Nights, World, having, linked, pairs, wanted
 
-from homeroom.chats import Allowed, ChatType, Settings, State
+from homeroom.api import Allowed, ChatType, CreateOn, Deletion, Leave, Membership
+from homeroom.chats import Settings, State
 from homeroom.chats.able import Fallback, feasible
 from homeroom.chats.diff import diff
-from homeroom.chats.policy import ChatRule, CreateOn, Deletion, Leave, Membership
+from homeroom.chats.policy import ChatRule
 from homeroom.chats.records import Links
 from homeroom.chats.standing import standing
 from homeroom.plan import CHANGE_SCHEMA, Cause, Guard, Hold, Kind, Op, Scope, Unseen, Word, review

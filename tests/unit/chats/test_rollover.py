@@ -9,8 +9,9 @@ import polars as pl
 from hypothesis import given, settings
 from tests.unit.chats.worlds import THREE, World, having, linked
 
+from homeroom.api import RollOver
 from homeroom.chats.desired import LINEAGE, desired
-from homeroom.chats.policy import ChatRules, RollOver
+from homeroom.chats.policy import ChatRules
 from homeroom.chats.rollover import LEARNERS, followed
 
 NONE = pl.DataFrame(schema=LINEAGE)

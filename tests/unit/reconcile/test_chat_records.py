@@ -23,10 +23,9 @@ from tests.unit.roster.rosters import (
     unhurried,
 )
 
-from homeroom.api.district import HomeroomDefinition
-from homeroom.chats import ChatType
+from homeroom.api import ChatType, CreateOn, HomeroomDefinition
 from homeroom.chats.desired import desired
-from homeroom.chats.policy import ChatRule, ChatRules, CreateOn
+from homeroom.chats.policy import ChatRule, ChatRules
 from homeroom.chats.records import LINKS_SCHEMA, Links, Records
 from homeroom.reconcile.chatrecords import GUARDIANS, chat_records
 from homeroom.roster.years import NO_PINS, pinned

@@ -1,0 +1,180 @@
+"""What a ChatPolicy says becomes the rules of chats: every word of its spec arrives, and the older of two rivals works."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.chats.worlds import World, linked
+
+from homeroom.api import (
+    Allowed,
+    ChatPolicy,
+    ChatPolicySpec,
+    ChatType,
+    CreateOn,
+    Deletion,
+    Language,
+    Leave,
+    Membership,
+    ObjectMeta,
+    Part,
+    RollOver,
+    parse,
+)
+from homeroom.chats import PRESETS, Setting, Settings
+from homeroom.chats.desired import desired
+from homeroom.chats.policy import LIMITS, ChatRule, ChatRules
+from homeroom.plan import Limits
+from homeroom.reconcile.chatrules import limits_of, rival_of, rules_of
+
+STAFF = {"type": "StaffRoom"}
+STUDENTS = {"type": "ClassStudents"}
+
+
+def policy(name: str = "schools", *, second: int = 0, **spec: object) -> ChatPolicy:
+    made = parse(
+        {
+            "apiVersion": "homeroom.dev/v1alpha1",
+            "kind": "ChatPolicy",
+            "metadata": {"name": name, "namespace": "n"},
+            "spec": {"districtRef": {"name": "lakeside"}, "platformRef": {"name": "matrix"}, "chats": [STAFF], **spec},
+        }
+    )
+    assert isinstance(made, ChatPolicy)
+    born = datetime(2026, 9, 1, 8, 0, second, tzinfo=UTC)
+    return made.model_copy(update={"metadata": ObjectMeta(name=name, namespace="n", creation_timestamp=born)})
+
+
+def term(operator: str, *schools: str) -> dict[str, object]:
+    return {"key": "school", "operator": operator, "values": list(schools)}
+
+
+def test_what_is_not_said_is_as_the_rules_have_it() -> None:
+    made = rules_of(policy(chats=[STAFF, {"type": "Subject"}]), scope="o/n/schools")
+    assert made == ChatRules(
+        scope="o/n/schools", chats=(ChatRule(type=ChatType.STAFF_ROOM), ChatRule(type=ChatType.SUBJECT))
+    )
+    assert limits_of(policy().spec.guard) == LIMITS
+
+
+def test_all_that_is_said_arrives() -> None:
+    owner = dict.fromkeys(("invite", "appoint", "pin", "mentionAll", "seeLink", "call", "appearance"), "Owner")
+    spec = {
+        "match": [term("In", "s1", "s2")],
+        "language": "Dutch",
+        "chats": [
+            {"type": "Subject", "name": "{course}", "members": ["Teachers", "Parents"], "createOn": "Enrollment"}
+        ],
+        "settings": {"preset": "Custom", **owner, "editInfo": "Administrators"},
+        "membership": "AddOnly",
+        "leave": "Respect",
+        "rollOver": "FollowClass",
+        "deletion": "Archive",
+        "protect": ["@bot:school.example"],
+        "guard": {"maxRemovals": "10%", "maxAdditions": "50%", "ignoreBelow": 3},
+    }
+    whole = policy(**spec)
+    assert rules_of(whole, scope="o/n/schools", protected=["@support:school.example"]) == ChatRules(
+        scope="o/n/schools",
+        chats=(
+            ChatRule(
+                type=ChatType.SUBJECT,
+                name="{course}",
+                settings=Settings(edit_info=Allowed.ADMINISTRATORS),
+                members=frozenset({Part.TEACHERS, Part.PARENTS}),
+                create_on=CreateOn.ENROLLMENT,
+            ),
+        ),
+        schools=frozenset({"s1", "s2"}),
+        language=Language.DUTCH,
+        membership=Membership.ADD_ONLY,
+        leave=Leave.RESPECT,
+        roll_over=RollOver.FOLLOW_CLASS,
+        deletion=Deletion.ARCHIVE,
+        protected=frozenset({"@bot:school.example", "@support:school.example"}),
+    )
+    assert limits_of(whole.spec.guard) == Limits(deletes=10, class_shrink=10, additions=50, ignore_below=3)
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_a_preset_is_that_of_the_rules(preset: str) -> None:
+    (rule,) = rules_of(policy(settings={"preset": preset}), scope="o").chats
+    # Whoever may invite or appoint is Homeroom in every preset; so no preset is refused.
+    assert rule.settings == PRESETS[policy(settings={"preset": preset}).spec.settings.preset]
+
+
+def test_custom_has_a_field_for_every_setting() -> None:
+    fields = set(type(policy().spec.settings).model_fields) - {"preset"}
+    assert fields == {setting.value for setting in Setting}
+
+
+terms = st.lists(
+    st.builds(
+        lambda operator, schools: term(operator, *schools),
+        st.sampled_from(["In", "NotIn"]),
+        st.lists(st.sampled_from(["s1", "s2", "s3"]), min_size=1, unique=True),
+    ),
+    max_size=3,
+)
+
+
+def _passes(match: list[dict[str, object]], school: str) -> bool:
+    return all((school in str(one["values"])) == (one["operator"] == "In") for one in match)
+
+
+@given(mine=terms, theirs=terms)
+def test_policies_overlap_where_a_school_fits_both(
+    mine: list[dict[str, object]], theirs: list[dict[str, object]]
+) -> None:
+    a, b = policy(match=mine).spec, policy(match=theirs).spec
+    everywhere = ["s1", "s2", "s3", "a school that nobody names"]
+    assert a.overlaps(b) == b.overlaps(a)
+    assert a.overlaps(b) == any(_passes(mine, school) and _passes(theirs, school) for school in everywhere)
+
+
+def test_schools_are_left_out_by_name() -> None:
+    world = World(homerooms={"7a": "ann tom*"}, staff="tom")
+    (school,) = world.records().schools["id"].to_list()
+
+    def chats(*match: dict[str, object]) -> pl.DataFrame:
+        return desired(world.records(), linked("ann tom"), rules_of(policy(match=list(match)), scope="o")).chats
+
+    assert chats().height == chats(term("In", school)).height == chats(term("NotIn", "another")).height == 1
+    assert chats(term("NotIn", school)).is_empty()
+    assert chats(term("In", school, "another"), term("NotIn", school)).is_empty()
+
+
+def test_the_older_of_two_policies_works() -> None:
+    first, second = policy("z", second=1), policy("a", second=2)
+    assert rival_of(first, [first, second]) is None
+    assert rival_of(second, [first, second]) is first
+
+
+def test_of_two_that_are_made_at_once_the_name_decides() -> None:
+    a, b, c = policy("a"), policy("b"), policy("c")
+    assert [rival_of(one, [c, b, a]) for one in (a, b, c)] == [None, a, a]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"districtRef": {"name": "hillside"}},
+        {"chats": [STUDENTS]},
+        {"match": [term("NotIn", "s1")]},
+    ],
+)
+def test_other_districts_types_or_schools_are_no_conflict(spec: dict[str, object]) -> None:
+    assert rival_of(policy("b", **spec), [policy("a", match=[term("In", "s1")])]) is None
+
+
+def test_another_platform_does_not_help() -> None:
+    assert rival_of(policy("b", platformRef={"name": "other"}), [policy("a")]) is not None
+
+
+def test_schools_of_a_spec_without_match_are_all() -> None:
+    assert policy().spec.schools() == (None, frozenset())
+    assert isinstance(policy().spec, ChatPolicySpec)
