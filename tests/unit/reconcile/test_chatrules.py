@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
@@ -32,7 +34,7 @@ STAFF = {"type": "StaffRoom"}
 STUDENTS = {"type": "ClassStudents"}
 
 
-def policy(name: str = "schools", *, second: int = 0, **spec: object) -> ChatPolicy:
+def policy(name: str = "schools", spec: Mapping[str, object] = MappingProxyType({}), *, second: int = 0) -> ChatPolicy:
     made = parse(
         {
             "apiVersion": "homeroom.dev/v1alpha1",
@@ -51,7 +53,7 @@ def term(operator: str, *schools: str) -> dict[str, object]:
 
 
 def test_what_is_not_said_is_as_the_rules_have_it() -> None:
-    made = rules_of(policy(chats=[STAFF, {"type": "Subject"}]), scope="o/n/schools")
+    made = rules_of(policy(spec={"chats": [STAFF, {"type": "Subject"}]}), scope="o/n/schools")
     assert made == ChatRules(
         scope="o/n/schools", chats=(ChatRule(type=ChatType.STAFF_ROOM), ChatRule(type=ChatType.SUBJECT))
     )
@@ -74,7 +76,7 @@ def test_all_that_is_said_arrives() -> None:
         "protect": ["@bot:school.example"],
         "guard": {"maxRemovals": "10%", "maxAdditions": "50%", "ignoreBelow": 3},
     }
-    whole = policy(**spec)
+    whole = policy(spec=spec)
     assert rules_of(whole, scope="o/n/schools", protected=["@support:school.example"]) == ChatRules(
         scope="o/n/schools",
         chats=(
@@ -99,9 +101,9 @@ def test_all_that_is_said_arrives() -> None:
 
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_a_preset_is_that_of_the_rules(preset: str) -> None:
-    (rule,) = rules_of(policy(settings={"preset": preset}), scope="o").chats
+    (rule,) = rules_of(policy(spec={"settings": {"preset": preset}}), scope="o").chats
     # Whoever may invite or appoint is Homeroom in every preset; so no preset is refused.
-    assert rule.settings == PRESETS[policy(settings={"preset": preset}).spec.settings.preset]
+    assert rule.settings == PRESETS[policy(spec={"settings": {"preset": preset}}).spec.settings.preset]
 
 
 def test_custom_has_a_field_for_every_setting() -> None:
@@ -118,7 +120,10 @@ Terms = list[tuple[str, list[str]]]
 
 @given(mine=terms, theirs=terms)
 def test_policies_overlap_where_a_school_fits_both(mine: Terms, theirs: Terms) -> None:
-    a, b = (policy(match=[term(operator, *schools) for operator, schools in match]).spec for match in (mine, theirs))
+    a, b = (
+        policy(spec={"match": [term(operator, *schools) for operator, schools in match]}).spec
+        for match in (mine, theirs)
+    )
     both = [*mine, *theirs]
     shared = [
         school
@@ -132,7 +137,7 @@ def test_schools_are_left_out_by_name() -> None:
     world = World(homerooms={"7a": "ann tom*"}, staff="tom")
 
     def chats(*match: dict[str, object]) -> int:
-        return wanted(world, rules=rules_of(policy(match=list(match)), scope="o")).chats.height
+        return wanted(world, rules=rules_of(policy(spec={"match": match}), scope="o")).chats.height
 
     assert chats() == chats(term("In", world.school)) == chats(term("NotIn", "another")) == 1
     assert chats(term("NotIn", world.school)) == 0
@@ -159,8 +164,8 @@ def test_of_two_that_are_made_at_once_the_name_decides() -> None:
     ],
 )
 def test_other_districts_types_or_schools_are_no_conflict(spec: dict[str, object]) -> None:
-    assert rival_of(policy("b", **spec), [policy("a", match=[term("In", "s1")])]) is None
+    assert rival_of(policy("b", spec), [policy("a", {"match": [term("In", "s1")]})]) is None
 
 
 def test_another_platform_does_not_help() -> None:
-    assert rival_of(policy("b", platformRef={"name": "other"}), [policy("a")]) is not None
+    assert rival_of(policy("b", {"platformRef": {"name": "other"}}), [policy("a")]) is not None
