@@ -277,7 +277,7 @@ class ChatPolicySpec(Model):
     """The ChatPlatform on which the chats are; cannot change, as chats do not move."""
     match: Annotated[tuple[SchoolTerm, ...], Field(max_length=16)] = ()
     """Which schools have these chats; all conditions have to hold, and without one all schools of the district have
-    them. No two policies may be about one school and type of chats: the older one works."""
+    them. No two policies may be about one school and type of chats: there only the older one works."""
     language: Language = Language.ENGLISH
     """Of names that are not declared, and of what people are told in the chats."""
     chats: Annotated[
@@ -402,3 +402,9 @@ class ChatPolicy(Resource):
     kind: Literal["ChatPolicy"] = "ChatPolicy"
     spec: ChatPolicySpec
     status: ChatPolicyStatus = ChatPolicyStatus()
+
+    @property
+    def age(self) -> tuple[float, str]:
+        """The older of two policies has the smaller one. Kubernetes knows whole seconds, so the name decides as well."""
+        made = self.metadata.creation_timestamp
+        return (made.timestamp() if made is not None else 0.0, self.metadata.name)

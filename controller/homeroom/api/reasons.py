@@ -66,7 +66,7 @@ class Reason(StrEnum):
 
     CONFLICT = (
         "Conflict",
-        "an older ChatPolicy is about the same type of chats in the same school: that one works, this one does nothing",
+        "an older ChatPolicy is about the same types of chats in some of the schools: those are left to it",
         "narrow `spec.match` or `spec.chats` of one of the two",
     )
 

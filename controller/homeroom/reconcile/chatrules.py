@@ -44,20 +44,6 @@ def limits_of(guards: ChatGuards) -> Limits:
     )
 
 
-def rival_of(policy: ChatPolicy, others: Iterable[ChatPolicy]) -> ChatPolicy | None:
-    """The oldest of the `others` (of one namespace) that is in conflict with this one and works in its place.
-
-    Creation decides, then the name: creation has whole seconds, and a commit makes several at once.
-    """
-    older = [other for other in others if _age(other) < _age(policy) and other.spec.overlaps(policy.spec)]
-    return min(older, key=_age, default=None)
-
-
-def _age(policy: ChatPolicy) -> tuple[float, str]:
-    made = policy.metadata.creation_timestamp
-    return (made.timestamp() if made is not None else 0.0, policy.metadata.name)
-
-
 def _rule(chat: ChatOfType, settings: Settings) -> ChatRule:
     return ChatRule(
         type=chat.type,

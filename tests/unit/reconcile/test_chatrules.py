@@ -1,4 +1,4 @@
-"""What a ChatPolicy says becomes the rules of chats: every word arrives, and the older of two rivals works."""
+"""What a ChatPolicy says becomes the rules of chats: every word arrives."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from homeroom.api import (
 from homeroom.chats import PRESETS, Setting, Settings
 from homeroom.chats.policy import LIMITS, ChatRule, ChatRules
 from homeroom.plan import Limits
-from homeroom.reconcile.chatrules import limits_of, rival_of, rules_of
+from homeroom.reconcile.chatrules import limits_of, rules_of
 
 STAFF = {"type": "StaffRoom"}
 STUDENTS = {"type": "ClassStudents"}
@@ -144,28 +144,21 @@ def test_schools_are_left_out_by_name() -> None:
     assert chats(term("In", world.school, "another"), term("NotIn", world.school)) == 0
 
 
-def test_the_older_of_two_policies_works() -> None:
-    first, second = policy("z", second=1), policy("a", second=2)
-    assert rival_of(first, [first, second]) is None
-    assert rival_of(second, [first, second]) is first
-
-
-def test_of_two_that_are_made_at_once_the_name_decides() -> None:
-    a, b, c = policy("a"), policy("b"), policy("c")
-    assert [rival_of(one, [c, b, a]) for one in (a, b, c)] == [None, a, a]
+def test_of_two_that_are_made_at_once_the_name_decides_which_is_older() -> None:
+    policies = [policy("a", second=2), policy("z", second=1), policy("b", second=1)]
+    assert [one.metadata.name for one in sorted(policies, key=lambda one: one.age)] == ["b", "z", "a"]
 
 
 @pytest.mark.parametrize(
-    "spec",
+    ("spec", "overlaps"),
     [
-        {"districtRef": {"name": "hillside"}},
-        {"chats": [STUDENTS]},
-        {"match": [term("NotIn", "s1")]},
+        ({}, True),
+        ({"platformRef": {"name": "another"}}, True),
+        ({"districtRef": {"name": "hillside"}}, False),
+        ({"chats": [STUDENTS]}, False),
+        ({"chats": [STUDENTS, STAFF]}, True),
+        ({"match": [term("NotIn", "s1")]}, False),
     ],
 )
-def test_other_districts_types_or_schools_are_no_conflict(spec: dict[str, object]) -> None:
-    assert rival_of(policy("b", spec), [policy("a", {"match": [term("In", "s1")]})]) is None
-
-
-def test_another_platform_does_not_help() -> None:
-    assert rival_of(policy("b", {"platformRef": {"name": "other"}}), [policy("a")]) is not None
+def test_policies_overlap_by_district_type_and_school(spec: dict[str, object], overlaps: bool) -> None:  # noqa: FBT001 - a row
+    assert policy(spec=spec).spec.overlaps(policy(spec={"match": [term("In", "s1")]}).spec) is overlaps
