@@ -405,6 +405,6 @@ class ChatPolicy(Resource):
 
     @property
     def age(self) -> tuple[float, str]:
-        """The older of two policies has the smaller one. Kubernetes knows whole seconds, so the name decides as well."""
+        """The older of two has the smaller one; Kubernetes knows whole seconds, so the name decides as well."""
         made = self.metadata.creation_timestamp
         return (made.timestamp() if made is not None else 0.0, self.metadata.name)

@@ -2,7 +2,7 @@
 
 Each document of our group is held against the schema of its CRD (with fields that the schema does not know refused, as
 `kubectl --validate=strict` does), then against the rules between fields, which the models know. Last come the
-references between the documents, which no API server checks. Documents of other groups are let pass.
+references and conflicts between the documents, which no API server checks. Documents of other groups are let pass.
 
 Not checked: what a field was before (immutability), and what only the cluster knows.
 """
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import jsonschema
 
-from homeroom.api import API_VERSION, GROUP, KINDS, InvalidFieldsError, field_path, parse
+from homeroom.api import API_VERSION, GROUP, KINDS, ChatPolicy, InvalidFieldsError, InvalidSpecError, field_path, parse
 from homeroom.api.common import Path
 from homeroom.api.crds import Schema, schema
 from homeroom.api.yaml import Document, UnreadableError, load_all
@@ -29,6 +29,7 @@ _REFERENCES: Final[Mapping[str, Mapping[Path, str]]] = {
     "School": {("districtRef",): "District"},
     "LicensePool": {("unitRegistry", "districtRef"): "District"},
     "SchoolLicense": {("poolRef",): "LicensePool", ("districtRef",): "District"},
+    "ChatPolicy": {("districtRef",): "District", ("platformRef",): "ChatPlatform"},
 }
 """Kind -> the fields of its spec that refer to another kind."""
 
@@ -95,7 +96,7 @@ def validate(documents: Sequence[Document]) -> list[Problem]:
     """Everything that is wrong in these documents, sorted by place; those of other groups than ours are let pass."""
     ours = [document for document in documents if str(document.data.get("apiVersion")).split("/")[0] == GROUP]
     problems = [problem for document in ours for problem in _document(document)]
-    return sorted({*problems, *_references(ours), *_twice(ours)})
+    return sorted({*problems, *_references(ours), *_twice(ours), *_rivals(ours)})
 
 
 def _document(document: Document) -> Iterator[Problem]:
@@ -241,6 +242,29 @@ def _twice(documents: Iterable[Document]) -> Iterator[Problem]:
                 f"the {key[0]} '{key[2]}' stands also in {other.file}:{other.line()}",
                 todo="keep one of them",
             )
+
+
+def _rivals(documents: Iterable[Document]) -> Iterator[Problem]:
+    """Policies about one type of chats in one school: only one of them would see to it."""
+    before: list[tuple[Document, ChatPolicy]] = []
+    for document in documents:
+        if document.data.get("kind") != ChatPolicy.__name__:
+            continue
+        try:
+            policy = parse(_without_nulls(document.data))
+        except InvalidSpecError:
+            continue  # said already
+        assert isinstance(policy, ChatPolicy)
+        for other, rival in before:
+            namespaces = {_name(document)[0], _name(other)[0]}
+            if (len(namespaces - {""}) < 2) and policy.spec.overlaps(rival.spec):
+                yield _problem(
+                    document,
+                    ("spec", "match"),
+                    f"schools have the same type of chats by the ChatPolicy '{rival.metadata.name}', too",
+                    todo="narrow `match` or `chats` of one of the two",
+                )
+        before.append((document, policy))
 
 
 def _name(document: Document) -> tuple[str, str]:

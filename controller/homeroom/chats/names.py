@@ -1,4 +1,4 @@
-"""Names of chats and spaces: templates with variables, and what they are where nobody says anything.
+"""Names of chats and spaces: templates with variables, and what they are where nobody says anything; what people read.
 
 Columns in, columns out: one expression renders the names of all chats of a rule. `identity.plain` cleans them.
 """
@@ -27,6 +27,14 @@ DEFAULTS: Final[Mapping[Language, Mapping[ChatType, str]]] = {
         Language.RUSSIAN: ("Учительская - {school}", "{class} ученики", "{class} родители"),
     }.items()
 }
+
+NOTICES: Final[Mapping[Language, str]] = {
+    Language.ENGLISH: "Who is in this chat, and what it is called, comes from the school's records.",
+    Language.SWEDISH: "Vilka som är med i den här chatten, och vad den heter, kommer från skolans register.",
+    Language.DUTCH: "Wie er in deze chat zitten, en hoe hij heet, volgt uit de administratie van de school.",
+    Language.RUSSIAN: "Участники и название этого чата определяются данными школы.",
+}
+"""What people are told: the topic of a new chat, theirs to change if they may, and why somebody was put out."""
 
 _VARIABLE: Final = re.compile(r"\{([a-z]+)\}")
 

@@ -1,4 +1,4 @@
-"""`homeroom check`: each hop to sources, targets, registers and the mail server, tried out and told in plain words."""
+"""`homeroom check`: each hop to sources, targets, platforms, registers and the mail server, tried out and told."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Annotated
 
 import typer
 
-from homeroom.api import District, LearningApp, LicensePool, RegistryType
+from homeroom.api import ChatPlatform, District, LearningApp, LicensePool, RegistryType
 from homeroom.cli import mail, options, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.errors import HomeroomError, InvalidSpecError
 from homeroom.hop import Hop
 from homeroom.reconcile.connect import Outside
 
-Checked = District | LearningApp | LicensePool
+Checked = District | LearningApp | LicensePool | ChatPlatform
 
 
 def command(
     resources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[district/NAME | learningapp/NAME | licensepool/NAME]...",
+            metavar="[district/NAME | learningapp/NAME | licensepool/NAME | chatplatform/NAME]...",
             help="What to check; by default everything, and the mail server where one is told.",
         ),
     ] = None,
@@ -40,7 +40,7 @@ def command(
     mail_from: mail.MailFrom = None,
     output: options.Output = "text",
 ) -> int:
-    """Try each hop to sources, targets, registers and the mail server, and say in plain words how it went.
+    """Try each hop to sources, targets, chat servers, registers and the mail server, and say plainly how it went.
 
     Name, proxy, TLS, credentials, permissions: in the order of the way, as far as it goes. Nothing is written. The way
     begins where the command runs; for the operator's way run it in its pod.
@@ -77,7 +77,12 @@ def _chosen(found: Declared, wanted: Sequence[str]) -> list[Checked]:
     """The resources that are to be checked."""
     if not wanted:
         asked = [pool for pool in found.every(LicensePool) if _asks_register(pool)]
-        everything: list[Checked] = [*found.every(District), *found.every(LearningApp), *asked]
+        everything: list[Checked] = [
+            *found.every(District),
+            *found.every(LearningApp),
+            *asked,
+            *found.every(ChatPlatform),
+        ]
         if not everything:
             raise InvalidSpecError(f"namespace {found.namespace} has nothing to check: another namespace (-n)?")
         return everything
@@ -91,9 +96,12 @@ def _chosen(found: Declared, wanted: Sequence[str]) -> list[Checked]:
                 chosen.append(found.one(LearningApp, name))
             case "licensepool" | "licensepools" | "lpool":
                 chosen.append(found.one(LicensePool, name))
+            case "chatplatform" | "chatplatforms" | "cplat":
+                chosen.append(found.one(ChatPlatform, name))
             case _:
                 raise InvalidSpecError(
-                    f"'{text}' cannot be checked: name district/NAME, learningapp/NAME or licensepool/NAME"
+                    f"'{text}' cannot be checked: name district/NAME, learningapp/NAME, licensepool/NAME or "
+                    "chatplatform/NAME"
                 )
     return chosen
 
@@ -118,6 +126,8 @@ async def _hops(found: Declared, chosen: Sequence[Checked], outside: Outside) ->
                     hops = await (await outside.register(resource, found.secrets, directory=nowhere)).check()
                 case LicensePool():
                     hops = [Hop(name="register", ok=True, words="its school units are declared: nobody is asked")]
+                case ChatPlatform():
+                    hops = await (await outside.platform(resource, found.secrets, district="")).check()
         except HomeroomError as error:  # what is declared, or its Secret, does not even let us try
             hops = [Hop(name="declaration", ok=False, words=error.message)]
         for hop in hops:

@@ -47,5 +47,8 @@ class Platform(Protocol):
         the next run reads first).
         """
 
+    async def version(self) -> str:
+        """What the server says that it is. Raises InvalidSpecError where it cannot do what was asked of it."""
+
     async def check(self) -> Sequence[Hop]:
         """Try every step to the product and say in plain words how it went; raises nothing that it can describe."""

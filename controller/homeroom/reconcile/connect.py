@@ -1,4 +1,4 @@
-"""From what a resource declares to a source or a target that is ready to use.
+"""From what a resource declares to a source, a target or a platform that is ready to use.
 
 The only place that knows which classes stand behind the words of a spec. Used by the roots and by the command line, so
 that both go the same way. Secrets are read here, live, by name, and live no longer than the run.
@@ -15,8 +15,11 @@ from urllib.parse import quote
 
 import polars as pl
 
-from homeroom.api import District, LearningApp, LicensePool, Proxy, SecretReference
+from homeroom.api import ChatPlatform, District, Language, LearningApp, LicensePool, Proxy, SecretReference
+from homeroom.chats.names import NOTICES
 from homeroom.errors import InvalidSpecError
+from homeroom.platforms import Platform
+from homeroom.platforms.matrix import MatrixPlatform
 from homeroom.sources import Source, fetch_links
 from homeroom.sources.download import Addresses
 from homeroom.sources.links import LARGEST
@@ -112,6 +115,30 @@ class Outside:
     def owner(self, app: LearningApp) -> str:
         """The owner that marks in the target name: installation, namespace, app; never a uid (safety row 14)."""
         return f"{self.owner_id}/{app.metadata.namespace}/{app.metadata.name}"
+
+    async def platform(
+        self, platform: ChatPlatform, secrets: Secrets, *, district: str, language: Language = Language.ENGLISH
+    ) -> Platform:
+        """A chat server, for the chats of one district. `language`: of what people are told there."""
+        namespace, spec = platform.metadata.namespace, platform.spec
+        matrix = spec.matrix
+        if matrix is None:
+            raise InvalidSpecError("`spec` must name a platform that this version knows: `matrix`")
+        fields = await _fields(secrets, namespace, matrix.secret_ref) or {}
+        return MatrixPlatform(
+            url=matrix.homeserver,
+            server_name=matrix.server_name,
+            token=fields.get("accessToken", "").strip(),
+            owner=self.owner_of_chats(namespace=namespace, district=district),
+            room_version=str(matrix.room_version),
+            notice=NOTICES[language],
+            proxy=await _proxy(secrets, namespace, spec.proxy, to=matrix.homeserver),
+            ssl=_trust(spec.ca_bundle),
+        )
+
+    def owner_of_chats(self, *, namespace: str, district: str) -> str:
+        """The owner that marks of chats name, the same for all policies of a district: a school may change over."""
+        return f"{self.owner_id}/{namespace}/{district}"
 
 
 def _trust(ca_bundle: str | None) -> ssl.SSLContext | None:

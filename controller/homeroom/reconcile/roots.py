@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from homeroom.mail import Post
+from homeroom.reconcile.chatplatform import ChatPlatformRoot
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.delivery import KeyMail
 from homeroom.reconcile.district import DistrictRoot
@@ -46,5 +47,6 @@ def handlers(
         "LicensePool": shell(
             LicensePoolRoot(store=store, outside=outside, metrics=metrics, clock=clock, keys=KeySecrets(store))
         ),
+        "ChatPlatform": shell(ChatPlatformRoot(outside=outside)),
         "SchoolLicense": KeyMail(store=store, cluster=cluster, clock=clock, post=post),
     }

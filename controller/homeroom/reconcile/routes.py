@@ -32,6 +32,9 @@ def _roots(cluster: Cluster, obj: Object) -> Iterator[Key]:
         if spec.get("deliverKeyTo"):
             yield key_of(obj)
         return
+    if kind == "ChatPolicy":
+        yield Key("ChatPlatform", namespace, (spec.get("platformRef") or {}).get("name", ""))
+        return
     yield key_of(obj)
     if kind == "District":
         yield from pools_of_district(cluster, key_of(obj))

@@ -16,7 +16,9 @@ from typing import Final, Self, TypeVar
 
 import aiohttp
 
+from homeroom.api import Language
 from homeroom.chats import Actual, Capabilities, Desired
+from homeroom.chats.names import NOTICES
 from homeroom.errors import HomeroomError, IncompleteReadError, InvalidSpecError, TerminalError
 from homeroom.hop import Hop, name_resolution
 from homeroom.plan import Change, Kind, Op, Outcome
@@ -29,8 +31,7 @@ from homeroom.platforms.matrix.rooms import NotOursError, Rooms, Us
 VERSIONS: Final = ("11", "12")
 """Versions of rooms that this driver knows; in others, powers may mean something else."""
 
-NOTICE: Final = "Who is in this chat, and what it is called, comes from the school's records."
-"""What people read: the topic of a new room, theirs to change if they may, and the reason when somebody is put out."""
+NOTICE: Final = NOTICES[Language.ENGLISH]
 
 _READING: Final = 8
 _WRITING: Final = 4
@@ -50,7 +51,7 @@ class MatrixPlatform:
 
     `url`: where its client API is. `server_name`: what accounts end with. `token`: an access token of a server
     administrator whose account is nobody else's and never changes: rooms made by another account are not ours. `owner`:
-    who we are in the world. `room_version`: of rooms that are made. `notice`: what people are told (`NOTICE`).
+    who we are in the world. `room_version`: of rooms that are made. `notice`: what people are told.
     `connector`, `middlewares`, `proxy` and `ssl` are how to get there.
     """
 
@@ -280,6 +281,17 @@ class MatrixPlatform:
 
     # Looking
 
+    async def version(self) -> str:
+        """What the server says that it is; see `homeroom.platforms.Platform.version`."""
+        ok, words = await self._see_versions(self._api)
+        if not ok:
+            raise InvalidSpecError(words)
+        return f"Synapse {await self._version_of(self._api)}"
+
+    @staticmethod
+    async def _version_of(api: Api) -> str:
+        return str((await api.call("GET", f"{ADMIN}/v1/server_version")).get("server_version"))
+
     async def check(self) -> Sequence[Hop]:
         """Try every step to the server, from its name to our rights. Changes nothing."""
         hops: list[Hop] = []
@@ -306,7 +318,7 @@ class MatrixPlatform:
         return hops
 
     async def _see_server(self, api: Api) -> tuple[bool, str]:
-        version = str((await api.call("GET", f"{ADMIN}/v1/server_version")).get("server_version"))
+        version = await self._version_of(api)
         good = version.startswith(_TESTED)
         advice = "" if good else f": Homeroom is tested with {_TESTED}x, other versions may answer differently"
         return True, f"Synapse {version} answers{advice}"

@@ -1,0 +1,63 @@
+"""ChatPlatform: whether the server answers and lets us do what we have to, and who uses it.
+
+Nothing is written there: all chats are the work of ChatPolicies, which open the platform themselves (`connect`). A
+platform that comes back wakes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from homeroom.api import ChatPlatform, ChatPlatformStatus, ConditionStatus, conditions
+from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.ports import Cluster, Key, Object, key_of
+from homeroom.reconcile.run import Report, Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatPlatformRoot:
+    """The work of one run of a ChatPlatform."""
+
+    outside: Outside
+    rests: ClassVar[bool] = True
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Policies are counted, and a missing kind must not look like none."""
+        return ("ChatPolicy",)
+
+    def needs_cleanup(self, resource: ChatPlatform) -> bool:
+        """Chats outlive the resource."""
+        del resource
+        return False
+
+    async def cleanup(self, run: Run[ChatPlatform]) -> None:
+        """Nothing to do."""
+
+    async def absent(self, key: Key, cluster: Cluster) -> None:
+        """Nothing to do: policies that name it are woken by its event, and say so."""
+
+    async def reconcile(self, run: Run[ChatPlatform]) -> Report[ChatPlatformStatus]:
+        """Try the connection and our rights, and count the policies."""
+        policies = policies_of(run.cluster, run.key)
+        async with await self.outside.platform(run.resource, run.cluster.secret, district="") as platform:
+            version = await platform.version()
+        status = run.resource.status.model_copy(update={"server_version": version[:255], "policies": len(policies)})
+        before = conditions.find(run.resource.status.conditions, conditions.ConditionType.READY)
+        is_back = before is None or before.status is not ConditionStatus.TRUE
+        return Report(
+            status=status,
+            message=f"{version} answers, and Homeroom's account may do what it has to",
+            again=run.resource.spec.interval.timedelta,
+            wakes=[key_of(policy) for policy in policies] if is_back else (),
+        )
+
+
+def policies_of(cluster: Cluster, platform: Key) -> list[Object]:
+    """The ChatPolicies that name a platform."""
+    return [
+        policy
+        for policy in cluster.list("ChatPolicy", platform.namespace)
+        if (policy["spec"].get("platformRef") or {}).get("name") == platform.name
+    ]
