@@ -200,7 +200,8 @@ class ChatSettings(Model):
 
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
-            f"self.preset == 'Custom' ? {' && '.join(f'has(self.{name})' for name in _EIGHT)}"
+            # The API server holds the default of `settings`, which is empty, against this before it fills in `preset`.
+            f"has(self.preset) && self.preset == 'Custom' ? {' && '.join(f'has(self.{name})' for name in _EIGHT)}"
             f" : !({' || '.join(f'has(self.{name})' for name in _EIGHT)})",
             "preset 'Custom' needs all of " + ", ".join(f"`{name}`" for name in _EIGHT) + "; the others take none",
         ),
