@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from homeroom.api import DistrictGuards, Guards, Reason, parse
+from homeroom.api import ChatGuards, DistrictGuards, Guards, Reason, parse
 from homeroom.plan import Guard
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ def test_the_page_has_every_guard_and_every_field_of_theirs() -> None:
     (head, *guards), _ = _tables(HOLDS)
     assert head == ["guard", "what it judges", "held", "field of `spec.guard`", "what to check"]
     assert [row[0].strip("`") for row in guards] == list(Guard)
-    fields = {field.alias for kind in (Guards, DistrictGuards) for field in kind.model_fields.values()}
+    fields = {field.alias for kind in (Guards, DistrictGuards, ChatGuards) for field in kind.model_fields.values()}
     assert fields == set(re.findall(r"`(max\w+|ignoreBelow)`", HOLDS))
 
 

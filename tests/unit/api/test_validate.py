@@ -172,3 +172,60 @@ def test_one_object_in_two_places_is_found() -> None:
     assert [(problem.file, problem.text) for problem in problems] == [
         ("b.yaml", "the District 'lakeside' stands also in a.yaml:2")
     ]
+
+
+POLICY = """
+apiVersion: homeroom.dev/v1alpha1
+kind: ChatPolicy
+metadata:
+  name: NAME
+spec:
+  districtRef: {name: lakeside}
+  platformRef: {name: matrix}
+  match:
+    - {key: school, operator: OPERATOR, values: [s-001]}
+  chats:
+    - {type: StaffRoom}
+"""
+PLATFORM = """
+apiVersion: homeroom.dev/v1alpha1
+kind: ChatPlatform
+metadata:
+  name: matrix
+spec:
+  matrix: {homeserver: "https://matrix.example", serverName: school.example, secretRef: {name: matrix}}
+  identity: {type: UserIds, userIdType: Matrix}
+"""
+
+
+def policy(name: str, operator: str) -> str:
+    return POLICY.replace("NAME", name).replace("OPERATOR", operator)
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        ((policy("a", "In"), policy("b", "NotIn")), []),
+        (
+            (policy("a", "In"), policy("b", "In")),
+            [("1.yaml", 10, "schools have the same type of chats by the ChatPolicy 'a', too")],
+        ),
+        ((policy("a", "In"), policy("b", "In").replace("name: b", "name: b\n  namespace: other")), []),
+        ((policy("a", "In"), policy("b", "in")), [("1.yaml", 11, "must be one of 'In', 'NotIn'")]),
+    ],
+)
+def test_policies_about_one_school_and_type_of_chats_are_found(
+    texts: tuple[str, ...], found: list[tuple[str, int, str]]
+) -> None:
+    others = {f"{name}-{space}": add(text, space) for space in ("here", "other") for name, text in SHARED.items()}
+    files = {f"{at}.yaml": add(text, "here") for at, text in enumerate(texts)}
+    problems = validate_texts({**others, **files})
+    assert [(problem.file, problem.line, problem.text) for problem in problems] == found
+
+
+SHARED = {"district": DISTRICT, "platform": PLATFORM}
+
+
+def add(text: str, namespace: str) -> str:
+    """The same in a namespace, where it is in none."""
+    return text if "namespace:" in text else text.replace("metadata:\n", f"metadata:\n  namespace: {namespace}\n", 1)

@@ -1,4 +1,4 @@
-"""`homeroom check` of what seats need: the register of school units, and the mail server."""
+"""`homeroom check` of what seats and chats need: the register of school units, the mail server, the chat server."""
 
 from __future__ import annotations
 
@@ -77,3 +77,32 @@ def test_units_that_are_declared_are_nobodys_to_ask(homeroom: Homeroom, tree: Pa
     said = homeroom("check", "-f", tree, "licensepool/small")
     assert said.code == 0
     assert "nobody is asked" in said.out
+
+
+PLATFORM = """
+apiVersion: homeroom.dev/v1alpha1
+kind: ChatPlatform
+metadata: {name: matrix, namespace: lakeside}
+spec:
+  matrix: {homeserver: "URL", serverName: school.example, secretRef: {name: matrix}}
+  identity: {type: UserIds, userIdType: Matrix}
+"""
+
+
+def test_a_chat_server_is_tried_like_everything_else(homeroom: Homeroom, tmp_path: Path) -> None:
+    with serving(Register()) as gone:
+        url = gone.url  # nobody listens there any more
+    tree, secret = tmp_path / "platform.yaml", tmp_path / "matrix.yaml"
+    tree.write_text(PLATFORM.replace("URL", url))
+    secret.write_text("accessToken: syt_x")
+    for which in ([], ["chatplatform/matrix"], ["cplat/matrix"]):
+        said = homeroom("check", "-f", tree, "--secret", f"matrix={secret}", *which)
+        assert said.code == 1
+        assert [line.split()[:3] for line in said.out.splitlines()[1:]] == [
+            ["chatplatform/matrix", "name", "resolution"],
+            ["chatplatform/matrix", "server", "FAILS"],
+        ]
+    secret.write_text("password: x")
+    said = homeroom("check", "-f", tree, "--secret", f"matrix={secret}")
+    assert said.code == 1
+    assert "the Secret lacks accessToken" in said.out

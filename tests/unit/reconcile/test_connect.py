@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import trustme
 
-from homeroom.api import District, Proxy
+from homeroom.api import ChatPlatform, District, Language, Proxy
+from homeroom.errors import TerminalError
+from homeroom.platforms.matrix import MatrixPlatform
 from homeroom.reconcile.connect import Outside
 from homeroom.sources.oneroster_csv import OneRosterCSV
 
@@ -65,3 +69,59 @@ async def test_the_way_to_the_records_is_as_declared(monkeypatch: pytest.MonkeyP
     }
     await Outside(owner_id="here").source(District.model_validate(document), secret)
     assert made["proxy"] == (None if direct else "http://u%40s:p%2Fw%3A%40x@proxy.example:3128")
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_the_way_to_a_chat_server_is_as_declared(monkeypatch: pytest.MonkeyPatch, *, direct: bool) -> None:
+    made: dict[str, Any] = {}
+
+    class Platform(MatrixPlatform):
+        def __init__(self, **how: Any) -> None:
+            made.update(how)
+            super().__init__(**how)
+
+    async def secret(*, namespace: str, name: str) -> Mapping[str, str]:
+        assert namespace == "lakeside"
+        return {"proxy": {"username": "u@s", "password": "p/w:@x"}, "matrix": {"accessToken": "syt_x\n"}}[name]
+
+    monkeypatch.setattr("homeroom.reconcile.connect.MatrixPlatform", Platform)
+    authority = trustme.CA()
+    document = {
+        "apiVersion": "homeroom.dev/v1alpha1",
+        "kind": "ChatPlatform",
+        "metadata": {"name": "matrix", "namespace": "lakeside"},
+        "spec": {
+            "matrix": {
+                "homeserver": f"https://{'sis.internal' if direct else 'matrix.example'}",
+                "serverName": "school.example",
+                "secretRef": {"name": "matrix"},
+                "roomVersion": 11,
+            },
+            "identity": {"type": "UserIds", "userIdType": "Matrix"},
+            "proxy": PROXY,
+            "caBundle": authority.cert_pem.bytes().decode(),
+        },
+    }
+    platform = ChatPlatform.model_validate(document)
+    await Outside(owner_id="here").platform(platform, secret, district="lakes", language=Language.DUTCH)
+    assert made["proxy"] == (None if direct else "http://u%40s:p%2Fw%3A%40x@proxy.example:3128")
+    assert (made["token"], made["room_version"]) == ("syt_x", "11")
+    assert made["owner"] == "here/lakeside/lakes"
+    assert "school" in made["notice"]
+    ours = ssl.PEM_cert_to_DER_cert(authority.cert_pem.bytes().decode())
+    assert ours in made["ssl"].get_ca_certs(binary_form=True)
+
+
+async def test_a_chat_server_needs_a_token() -> None:
+    async def secret(*, namespace: str, name: str) -> Mapping[str, str]:
+        del namespace, name
+        return {"password": "x"}
+
+    spec = {
+        "matrix": {"homeserver": "https://m.example", "serverName": "x.example", "secretRef": {"name": "matrix"}},
+        "identity": {"type": "UserIds", "userIdType": "Matrix"},
+    }
+    document = {"metadata": {"name": "matrix", "namespace": "lakeside"}, "kind": "ChatPlatform", "spec": spec}
+    with pytest.raises(TerminalError, match="accessToken") as caught:
+        await Outside(owner_id="here").platform(ChatPlatform.model_validate(document), secret, district="")
+    assert caught.value.reason == "SecretNotFound"
