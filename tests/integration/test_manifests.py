@@ -40,6 +40,8 @@ EVERYWHERE = {
     "learningapps.homeroom.dev": {"get", "list", "watch", "update"},
     "licensepools.homeroom.dev": {"get", "list", "watch"},
     "schoollicenses.homeroom.dev": {"get", "list", "watch", "update"},
+    "chatplatforms.homeroom.dev": {"get", "list", "watch"},
+    "chatpolicies.homeroom.dev": {"get", "list", "watch"},
     "schools.homeroom.dev": {"get", "list", "watch", "create", "update", "delete"},
     "districts.homeroom.dev/status": {"update"},
     "learningapps.homeroom.dev/status": {"update"},
@@ -48,6 +50,8 @@ EVERYWHERE = {
     "approvals.homeroom.dev/status": {"update"},
     "licensepools.homeroom.dev/status": {"update"},
     "schoollicenses.homeroom.dev/status": {"update"},
+    "chatplatforms.homeroom.dev/status": {"update"},
+    "chatpolicies.homeroom.dev/status": {"update"},
     "namespaces": {"get"},
     CRDS: {"list", "watch"},
     **{f"{CRDS} {model.plural}.{GROUP}": {"get"} for model in KINDS.values()},
@@ -319,7 +323,8 @@ class TestPeoplesRights:
         self, controlplane: ControlPlane, bound: Callable[[str], str], namespace: str, role: str
     ) -> None:
         user = bound(role)
-        for plural in ("districts", "learningapps", "sharingrules", "licensepools", "schoollicenses"):
+        licensed, chats = ("licensepools", "schoollicenses"), ("chatplatforms", "chatpolicies")
+        for plural in ("districts", "learningapps", "sharingrules", *licensed, *chats):
             assert may(controlplane, user, "create", plural, namespace) is (role == "edit")
 
     @pytest.mark.parametrize("role", ["edit", "admin", "homeroom-approve"])

@@ -39,7 +39,7 @@ COMMANDS: Final = {
     "status": "Show the last and the next run of everything, and the age of the records.",
     "backup": "Write what cannot be read anew into one file, while the operator runs.",
     "restore": "Make a new store of a back-up.",
-    "check": "Try each hop to sources, targets, registers and the mail server, and say in plain words how it went.",
+    "check": "Try each hop to sources, targets, chat servers, registers and the mail server, and say how it went.",
     "crds": "Print or write the CustomResourceDefinitions of this release.",
     "generate": "Make up a district of any size as a OneRoster export.",
     "demo": "Run the whole story on this machine.",

@@ -40,7 +40,7 @@ def command(
     mail_from: mail.MailFrom = None,
     output: options.Output = "text",
 ) -> int:
-    """Try each hop to sources, targets, chat servers, registers and the mail server, and say plainly how it went.
+    """Try each hop to sources, targets, chat servers, registers and the mail server, and say how it went.
 
     Name, proxy, TLS, credentials, permissions: in the order of the way, as far as it goes. Nothing is written. The way
     begins where the command runs; for the operator's way run it in its pod.
