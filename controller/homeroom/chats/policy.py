@@ -43,8 +43,7 @@ class ChatRules:
     """One policy. Raises InvalidSpecError.
 
     `scope`: who owns its chats, in words that no other owner has. `schools`: source ids, None: all but `other_schools`.
-    `protected`:
-    accounts (bots, support) that are never taken out, nor are their rights.
+    `protected`: accounts (bots, support) that are never taken out, nor are their rights.
     """
 
     scope: str
