@@ -1,39 +1,37 @@
 """What a roster says that matters for chats: the bridge between two floors that do not know each other.
 
 `homeroom.roster` has the tables and knows what a homeroom is and who learns where on one day; `homeroom.chats` wants
-`Records`. Pure, as both are. How records systems fill what is read here: docs/chats.md.
+`Records`, and whose account is whose. Pure, as both are. How records systems fill what is read here: docs/chats.md.
 """
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Final
 
 import polars as pl
 
 from homeroom.api.district import HomeroomDefinition
-from homeroom.chats.records import RECORDS_SCHEMAS, Records
+from homeroom.chats.records import LINKS_SCHEMA, RECORDS_SCHEMAS, Records
 from homeroom.roster.shared import SCHOOL_ADMINISTRATORS, View
-from homeroom.roster.tables import Roster, SchoolRole
+from homeroom.roster.tables import FAMILY, Roster, SchoolRole
 from homeroom.roster.years import superseded
 
 PEDAGOGICAL: Final = (*SCHOOL_ADMINISTRATORS, SchoolRole.TEACHER, SchoolRole.AIDE, SchoolRole.COUNSELOR)
 """Roles in a school that lead into its staff room (R27), beside teaching a class there. A closed list: no extension,
 whose meaning nobody knows, nobody who only sits in on examinations, and nobody of the district's administration."""
 
-GUARDIANS: Final = pl.Schema({"student": pl.String, "guardian": pl.String})
-"""Who is about which student: source ids."""
-
+_FIELDS: Final = {"username": "username", "identifier": "identifier", "sourcedId": "id"}
+_VARIABLE: Final = re.compile(rf"\{{({'|'.join(_FIELDS)})\}}")
 _ROW: Final = pl.UInt32
 
 
-def chat_records(
-    roster: Roster, *, guardians: pl.DataFrame, pins: pl.DataFrame, homeroom: HomeroomDefinition, today: date
-) -> Records:
+def chat_records(roster: Roster, *, pins: pl.DataFrame, homeroom: HomeroomDefinition, today: date) -> Records:
     """The records of a district on its day `today`, for chats.
 
-    `guardians`: columns `GUARDIANS`; pairs of which the roster knows one only are left out. `pins`: which class is of
-    which school year (`homeroom.roster.years`). Who is barred in the records (`enabledUser`) is in none of it.
+    `pins`: which class is of which school year (`homeroom.roster.years`). Who is barred in the records (`enabledUser`)
+    is in none of it. Guardians are who names a student as agent, or is named by one, and has a role of `FAMILY` today.
     """
     view = View(roster=roster, homeroom=homeroom, today=today)
     barred = view.disabled
@@ -47,15 +45,11 @@ def chat_records(
     titles = roster.courses["title"].gather(classes["course"])
     held = _held(view)
     held = held.with_columns(school=school.gather(held["org"])).filter(~barred.gather(held["person"]))
-    known = roster.users.select("id").with_row_index("row")
-    families = guardians.join(known.rename({"id": "student", "row": "child"}), on="student").join(
-        known.rename({"id": "guardian", "row": "adult"}), on="guardian"
-    )
-    families = families.filter(~barred.gather(families["adult"]))
+    students = _students(roster)
     members = enrolled.with_columns(number.gather(enrolled["class"]).alias("class")).drop_nulls("class")
     frames = {
         "schools": orgs.select("id", "name"),
-        "people": pl.DataFrame({"id": roster.users["id"], "student": _students(roster)}),
+        "people": pl.DataFrame({"id": roster.users["id"], "student": students}),
         "classes": classes.select(
             "id",
             school.gather(classes["school"]).alias("school"),
@@ -70,7 +64,7 @@ def chat_records(
         .sort("school", "person"),
         "students": members.filter(~pl.col("coach")).select("class", person="user").unique(),
         "teachers": members.filter("coach").group_by("class", person="user").agg(lead=pl.col("primary").any()),
-        "guardians": families.select(student="child", guardian="adult").unique(),
+        "guardians": _guardians(view, students),
         "over": _over(view, pins),
     }
     return Records(
@@ -88,6 +82,17 @@ def _held(view: View) -> pl.DataFrame:
         "org", person="user", head=role.is_in(SCHOOL_ADMINISTRATORS)
     )
     return pl.concat([by_role, view.coaches.select("org", person="user", head=pl.lit(value=False))])
+
+
+def _guardians(view: View, students: pl.Series) -> pl.DataFrame:
+    """[student, guardian], sorted, each pair once, whoever of the two names the other."""
+    agents = view.roster.agents
+    family = view.held.filter(pl.col("role").is_in(FAMILY))["user"].drop_nulls().unique()
+    adults = pl.repeat(value=False, n=students.len(), dtype=pl.Boolean, eager=True).scatter(family, values=True)
+    adults &= ~view.disabled
+    both = pl.concat([agents.select(student="user", guardian="agent"), agents.select(student="agent", guardian="user")])
+    both = both.filter(students.gather(both["student"]) & adults.gather(both["guardian"]))
+    return both.unique().sort("student", "guardian")
 
 
 def _students(roster: Roster) -> pl.Series:
@@ -119,6 +124,31 @@ def _over(view: View, pins: pl.DataFrame) -> pl.DataFrame:
     # A section that is the class of a later year now has left its earlier one behind, whatever dates it bears.
     past = superseded(pins["class"], roster).alias("id").to_frame().with_columns(rolled=pl.lit(value=True))
     return pl.concat([past, ended.select("id", "rolled")]).unique("id", keep="first", maintain_order=True).sort("id")
+
+
+def links_from_user_ids(roster: Roster, *, type_: str) -> pl.DataFrame:
+    """Accounts that the records name: ids of this type in `userIds`. Columns `LINKS_SCHEMA`, each pair once, sorted.
+
+    Types are compared in any letter case. What an account may look like is for the platform to judge.
+    """
+    said = roster.users.select("id", "user_ids").explode("user_ids", empty_as_null=False, keep_nulls=False)
+    parts = pl.col("user_ids").str.splitn(":", 2).struct
+    mine = said.filter(parts[0].str.to_lowercase() == type_.strip().lower())
+    return _links(mine.select(person="id", account=parts[1]))
+
+
+def links_from_template(roster: Roster, *, template: str) -> pl.DataFrame:
+    """Accounts that follow from a field of each record. Columns `LINKS_SCHEMA`, each pair once, sorted.
+
+    `template`: text with `{username}`, `{identifier}` or `{sourcedId}`; who has no such value has no account.
+    """
+    texts = _VARIABLE.split(template)  # text, variable, text, ..., text
+    account = pl.concat_str(pl.col(_FIELDS[part]) if at % 2 else pl.lit(part) for at, part in enumerate(texts))
+    return _links(roster.users.select(person="id", account=account))
+
+
+def _links(found: pl.DataFrame) -> pl.DataFrame:
+    return found.drop_nulls().unique().sort("person", "account").cast(LINKS_SCHEMA)
 
 
 def _numbers(rows: pl.Series, *, size: int) -> pl.Series:

@@ -5,8 +5,9 @@ never accepted is not added, and neither is what refers to it. Where a row canno
 counts as removed. Pure and columnar: ids of the new reading and of the previous roster are put into one sorted space
 per table, and all else is arithmetic on positions in it. Only the two trees (orgs, sessions) are walked in Python.
 
-Order of use: `records` for orgs, sessions, courses, classes, users; then `links` for roles and enrollments; then
-`roster`. Neighbours: `homeroom.sources` reads and calls this, `homeroom.roster.findings` has the rules.
+Order of use: `records` for orgs, sessions, courses, classes, users; then `agents`, and `links` for roles and
+enrollments; then `roster`. Neighbours: `homeroom.sources` reads and calls this, `homeroom.roster.findings` has the
+rules.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ REFERENCES: Final[dict[str, dict[str, str]]] = {
     "courses": {"org": "orgs"},
     "classes": {"course": "courses", "school": "orgs", "terms": "sessions"},
     "users": {},
+    "agents": {"user": "users", "agent": "users"},
     "roles": {"user": "users", "org": "orgs"},
     "enrollments": {"class": "classes", "user": "users"},
 }
@@ -71,6 +73,7 @@ class Acceptance:
         self._moved: dict[str, pl.Series] = {}  # position in the previous roster -> number
         self._fresh: dict[str, pl.DataFrame] = {}
         self._kept: dict[str, pl.DataFrame] = {}
+        self._loose = previous.agents.clear()  # who names whom who is not in the reading
         self._read: dict[str, pl.DataFrame] = {}  # row in the file of each fresh record (by n) or link (in their order)
         self.rows: dict[str, pl.DataFrame] = {}
         """After `roster`, by table: which row of the file (column row) is which row of the roster (at), both UInt32."""
@@ -155,8 +158,34 @@ class Acceptance:
         self._fresh[table] = fresh
         return pl.concat(dangling)
 
+    def agents(self, named: pl.DataFrame, *, unread: pl.DataFrame | None) -> tuple[pl.DataFrame, bool]:
+        """Take who names whom. Returns who names somebody not there (row, n), and whether anybody known is named.
+
+        `named`: columns row, and user and agent as `numbers` (null: nobody has this id). `unread`: lines that say what
+        they said when the previous roster was made, columns row and at; None: nobody says anything, and what was said
+        last stays. An agent who is not there is a value lost, not a record; nobody is their own.
+        """
+        table = "agents"
+        before, people = self.links_before(table).with_columns(row=pl.lit(None, dtype=_N)), self._spaces["users"]
+        if unread is not None:
+            said = pl.repeat(None, self._moved["users"].len(), dtype=_N, eager=True).scatter(
+                unread["at"], unread["row"]
+            )
+            before = before.with_columns(row=said.gather(self._previous[table]["user"])).drop_nulls("row")
+        pairs = pl.concat([frame.select("row", "user", "agent") for frame in (named, before)])
+        read = pl.repeat(value=False, n=people.height, eager=True).scatter(self._fresh["users"]["n"], values=True)
+        pairs = pairs.filter(read.gather(pairs["user"]))
+        there = people["known"].gather(pairs["agent"]).fill_null(value=False)
+        other = (pairs["user"] != pairs["agent"]).fill_null(value=False)
+        self._fresh[table] = pairs.filter(there & other).select("user", "agent").unique()
+        self._loose = pairs.filter(~there & other).select("user", "agent").unique()
+        self._kept[table] = self._loose.clear()
+        self._read[table] = named.select("row").clear()
+        lost = pairs.filter(~(there & other)).select("row", n="user").drop_nulls("row").unique("n")
+        return lost, bool(other.any())
+
     def links_before(self, table: str) -> pl.DataFrame:
-        """The last accepted roles or enrollments in their order, with references as `numbers`."""
+        """The last accepted agents, roles or enrollments in their order, with references as `numbers`."""
         rows = self._previous[table]
         for column, target in REFERENCES[table].items():
             moved = self._moved[target]
@@ -184,7 +213,7 @@ class Acceptance:
             frame = self._fresh[table]
             if self._kept[table].height:
                 frame = pl.concat([frame, self._kept[table]])
-            linked = table in {"roles", "enrollments"}
+            linked = "id" not in SCHEMAS[table]
             if not linked:
                 frame = frame.sort("n")
                 positions = pl.DataFrame({"n": frame["n"], "final": pl.int_range(frame.height, dtype=_N, eager=True)})
@@ -332,6 +361,8 @@ class Acceptance:
     def _keep_what_is_reached(self) -> None:
         """What kept records refer to is kept too, with what that refers to."""
         for table in reversed(REFERENCES):
+            if table == "agents":
+                self._keep_agents()
             if table == "roles" and self._roles_in_users and self._kept["users"].height:
                 theirs = _semi(self.links_before(table), self._kept["users"].select(user="n"), ["user"])
                 theirs = theirs.join(self._kept[table], on=theirs.columns, how="anti", nulls_equal=True)
@@ -352,6 +383,12 @@ class Acceptance:
                     self._kept[target] = pl.concat([self._kept[target], restored])
                     reached = restored if target == table else restored.clear()
                 reached = self._kept[table]
+
+    def _keep_agents(self) -> None:
+        """Whom kept people name, and kept people who are named, as far as both are there for a reason of their own."""
+        people = pl.concat([self._fresh["users"]["n"], self._kept["users"]["n"]])
+        theirs = _semi(self.links_before("agents"), self._kept["users"].select(user="n"), ["user"])
+        self._kept["agents"] = pl.concat([theirs, self._loose]).filter(pl.col("agent").is_in(people.implode()))
 
 
 def mapped(references: pl.Series, numbers: pl.Series) -> pl.Series:

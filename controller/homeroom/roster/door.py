@@ -235,9 +235,10 @@ def serve(before: Roster, fresh: Roster, *, held: pl.DataFrame, frozen: pl.Serie
     """`fresh` with what is held back: the roster to serve from now on, in canonical order.
 
     `held`: rows of `departures` (columns `DEPARTURES`). What was to go stays as it was in `before`, with all that it
-    refers to; a person also with the roles in that school. What was to be rewritten keeps its old values. A held row
-    that `fresh` no longer takes away or rewrites says nothing. `frozen`: source ids of people of whom everything stays
-    as it was: their record, roles and enrollments are those of `before`, none if they were not in it.
+    refers to; a person also with the roles in that school, and with their family. What was to be rewritten keeps its
+    old values. A held row that `fresh` no longer takes away or rewrites says nothing. `frozen`: source ids of people of
+    whom everything stays as it was: their record, family, roles and enrollments are those of `before`, none if they
+    were not in it.
     """
     if held.is_empty() and frozen.is_empty():
         return fresh
@@ -249,6 +250,7 @@ def serve(before: Roster, fresh: Roster, *, held: pl.DataFrame, frozen: pl.Serie
     for table in _LINKS:
         kept[table] = _held_links(table, held, pair) | still.gather(pair.was[table]["user"]).fill_null(value=False)
     kept["users"] |= still
+    _keep_families(kept, pair)
     _reach(kept, old_values, pair)
     return _joined(pair, kept=kept, old_values=old_values, dropped=dropped)
 
@@ -312,6 +314,18 @@ def _without_rings(stays: pl.Series, pair: _Pair) -> pl.Series:
     return stays
 
 
+def _keep_families(kept: dict[str, pl.Series], pair: _Pair) -> None:
+    """Whoever comes back or stands still does so with who names them and whom they name: these as family only."""
+    agents, roles, gone = pair.was["agents"], pair.was["roles"], pair.new["users"].is_null()
+    people = kept["users"]
+    for table in _LINKS:
+        people = people | _marked(pair.was[table]["user"].filter(kept[table]), people.len()) & gone
+    kept["agents"] = _of_either(people, agents)
+    named = agents.filter(kept["agents"])
+    back = _marked(pl.concat([named["user"], named["agent"]]), people.len()) & gone & ~people
+    kept["roles"] = kept["roles"] | back.gather(roles["user"]) & roles["role"].is_in(FAMILY).fill_null(value=False)
+
+
 def _reach(kept: dict[str, pl.Series], old_values: Mapping[str, pl.Series], pair: _Pair) -> None:
     """Add to `kept` what is gone and referred to by what comes back, or by an old value that stays."""
     for table in reversed(REFERENCES):
@@ -335,8 +349,8 @@ def _joined(
     from_new: dict[str, pl.Series] = {}
     for table, references in REFERENCES.items():
         old, new = pair.was[table].filter(kept[table]), pair.now[table]
-        out = dropped if table == "users" else dropped.gather(new["user"]) if table in _LINKS else _NO_MARKS
-        if table not in _LINKS:
+        out = dropped if table == "users" else _NO_MARKS if "id" in SCHEMAS[table] else _of_either(dropped, new)
+        if "id" in SCHEMAS[table]:
             from_old[table], from_new[table] = _numbered(table, pair, kept=kept[table], out=out)
         for column, target in references.items():
             old = old.with_columns(mapped(old[column], from_old[target]))
@@ -352,8 +366,10 @@ def _joined(
         if out.any():
             new = new.filter(~out.fill_null(value=False))
         if old.height:
-            ids = table not in _LINKS
-            new = new.merge_sorted(old, key="id") if ids else in_order(pl.concat([new, old]), list(references))
+            if "id" in SCHEMAS[table]:
+                new = new.merge_sorted(old, key="id")
+            else:
+                new = in_order(pl.concat([new, old]), list(references))
         tables[table] = new
     return Roster(**tables)
 
@@ -478,7 +494,7 @@ class _Pair:
     def of(cls, before: Roster, fresh: Roster) -> _Pair:
         """Look for each id once."""
         was, now = dict(before.tables()), dict(fresh.tables())
-        ids = {table: (was[table]["id"], now[table]["id"]) for table in REFERENCES if table not in _LINKS}
+        ids = {table: (was[table]["id"], now[table]["id"]) for table in REFERENCES if "id" in SCHEMAS[table]}
         old = {table: _found(fresh_ids, among=old_ids) for table, (old_ids, fresh_ids) in ids.items()}
         new = {
             table: _nowhere(was[table].height).scatter(rows.drop_nulls(), rows.is_not_null().arg_true())
@@ -520,6 +536,13 @@ def _found(ids: pl.Series, *, among: pl.Series) -> pl.Series:
 def _marked(rows: pl.Series, size: int) -> pl.Series:
     """Boolean of length `size`, True at `rows` (nulls are passed over)."""
     return pl.repeat(value=False, n=size, dtype=pl.Boolean, eager=True).scatter(rows.drop_nulls(), values=True)
+
+
+def _of_either(users: pl.Series, links: pl.DataFrame) -> pl.Series:
+    """Boolean per link: a marked user is one of its ends."""
+    ends = [links[end] for end in ("user", "agent") if end in links.columns]
+    marks = [users.gather(end).fill_null(value=False) for end in ends]
+    return marks[0] | marks[-1]
 
 
 def _rewritten(table: str, pair: _Pair) -> pl.Series:

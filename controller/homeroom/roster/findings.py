@@ -318,6 +318,24 @@ class Rule(StrEnum):
         "the parent is not in the export, or was itself set aside; the last known one stays",
         "correct the parent, or add it",
     )
+    AGENT = (
+        "or-agent",
+        Severity.VALUE,
+        "the record names an agent who is not in the export, was itself set aside, or is the same person; others count",
+        "correct the agent, or add the record of the parent or guardian",
+    )
+    AGENTS_ABSENT = (
+        "or-agents-absent",
+        Severity.VALUE,
+        "records name agents, and none of these is in the export, so nobody is known to be about a student",
+        "add the records of parents and guardians, or nothing where no parents' chats are wanted",
+    )
+    USER_ID = (
+        "or-user-id",
+        Severity.VALUE,
+        "one of the ids of this person in other systems is not written as {type:id}; the others count",
+        "write them as {type:id},{type:id}",
+    )
     IDENTIFIER_TWICE = (
         "or-identifier-twice",
         Severity.VALUE,

@@ -207,6 +207,7 @@ def relink(fresh: Roster, links: pl.DataFrame) -> Relinked:
         roster=replace(
             fresh,
             users=pl.concat([rest, people])[order],
+            agents=_moved_agents(fresh.agents, moved),
             roles=_moved(fresh.roles, moved, united),
             enrollments=_moved(fresh.enrollments, moved, united),
         ),
@@ -225,7 +226,9 @@ def _united(named: pl.DataFrame) -> pl.DataFrame:
         pl.col("enabled").first(),
         *(pl.col(name).drop_nulls().first() for name in texts),
     )
-    return people.join(_all_grades(ranked), on="id", how="left").select(SCHEMAS["users"].names())
+    for several in (_all_grades(ranked), _all_user_ids(ranked)):
+        people = people.join(several, on="id", how="left")
+    return people.select(SCHEMAS["users"].names())
 
 
 def _torn(several: pl.DataFrame) -> pl.Series:
@@ -240,6 +243,21 @@ def _all_grades(several: pl.DataFrame) -> pl.DataFrame:
     told = several.select("id", "grades").drop_nulls().explode("grades", empty_as_null=False).unique()
     real = (pl.col("grades") != "Other") | ((pl.col("grades") == "Other").all().over("id"))
     return told.filter(real).sort("id", "grades").group_by("id", maintain_order=True).agg("grades")
+
+
+def _all_user_ids(several: pl.DataFrame) -> pl.DataFrame:
+    """[id, user_ids]: those of all records."""
+    told = several.select("id", "user_ids").drop_nulls()
+    ids = told.explode("user_ids", empty_as_null=False).unique().sort("id", "user_ids")
+    found = ids.group_by("id", maintain_order=True).agg("user_ids")
+    none = told.select("id").unique().join(found, on="id", how="anti")
+    return pl.concat([found, none.with_columns(user_ids=pl.lit([], dtype=SCHEMAS["users"]["user_ids"]))])
+
+
+def _moved_agents(agents: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    """The same for people in other rows; two records of one human do not name each other."""
+    ends = agents.select(rows.gather(agents[end]).alias(end) for end in agents.columns)
+    return ends.filter(pl.col("user") != pl.col("agent")).unique(maintain_order=True)
 
 
 def _moved(frame: pl.DataFrame, rows: pl.Series, united: pl.Series) -> pl.DataFrame:

@@ -19,7 +19,7 @@ from homeroom.roster.tables import Roster
 Rows = list[dict[str, Any]]
 """Rows of a frame, as JSON has them."""
 
-_REFERENCES: Final = {"user": "users", "org": "orgs", "class": "classes"}
+_REFERENCES: Final = {"user": "users", "agent": "users", "org": "orgs", "class": "classes"}
 """Columns of rows about people that hold row numbers, and the tables that they are of."""
 
 
@@ -29,7 +29,10 @@ def in_records(roster: Roster, person: str) -> dict[str, Rows]:
     if row is None:
         return {}
     found = {"users": roster.users.slice(row, 1)}
-    found |= {name: frame.filter(pl.col("user") == row) for name, frame in roster.tables() if "user" in frame.columns}
+    for name, frame in roster.tables():
+        ends = [column for column, table in _REFERENCES.items() if table == "users" and column in frame.columns]
+        if ends:
+            found[name] = frame.filter(pl.any_horizontal(pl.col(end) == row for end in ends))
     return {
         name: _plain(
             frame.with_columns(

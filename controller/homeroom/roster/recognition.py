@@ -16,7 +16,7 @@ Pure. Neighbours: `identity` (what is asked, and links), `door` (serves the old 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
@@ -76,10 +76,8 @@ def _canonical(fresh: Roster, reading: Roster) -> Roster:
     """In the order that the same records always have: who was renamed has other row numbers."""
     if fresh is reading:
         return fresh
-    tables = dict(fresh.tables())
-    return Roster(
-        **{**tables, **{name: in_order(tables[name], list(REFERENCES[name])) for name in ("roles", "enrollments")}}
-    )
+    links = {name: in_order(frame, list(REFERENCES[name])) for name, frame in fresh.tables() if "id" not in frame}
+    return replace(fresh, **links)
 
 
 def _composed(declared: pl.DataFrame, by_key: pl.DataFrame) -> pl.DataFrame:

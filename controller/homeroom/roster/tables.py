@@ -1,4 +1,4 @@
-"""What a roster is: seven tables whose references are row numbers, not text.
+"""What a roster is: eight tables whose references are row numbers, not text.
 
 Sources make it (`homeroom.sources`), `homeroom.roster.shared` selects from it. A reference column (`school`, `user`)
 holds the position (0-based, UInt32) of the row in the table it refers to; the table's `id` column has the source id.
@@ -99,6 +99,7 @@ SCHEMAS: Final[dict[str, pl.Schema]] = schemas(
             "terms": pl.List(_ROW),
         },
         # given/family: the preferred name where the records have one; no phone, no birth date, no password is kept here
+        # user_ids: what other systems call the person, each `type:id`, sorted (the first colon ends the type)
         "users": {
             "id": pl.String,
             "enabled": pl.Boolean,
@@ -108,7 +109,10 @@ SCHEMAS: Final[dict[str, pl.Schema]] = schemas(
             "identifier": pl.String,
             "email": pl.String,
             "grades": _TEXTS,
+            "user_ids": _TEXTS,
         },
+        # who names whom as agent, mostly a student their guardians, or a guardian the students; roles tell which
+        "agents": {"user": _ROW, "agent": _ROW},
         "roles": {
             "user": _ROW,
             "role": pl.Enum(SchoolRole),
@@ -139,6 +143,7 @@ class Roster:
     courses: pl.DataFrame
     classes: pl.DataFrame
     users: pl.DataFrame
+    agents: pl.DataFrame
     roles: pl.DataFrame
     enrollments: pl.DataFrame
 

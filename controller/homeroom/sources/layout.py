@@ -37,8 +37,8 @@ class Sheet:
 
 
 _USER: Final = _words("sourcedId enabledUser username givenName familyName")
-_USER_OPTIONAL: Final = _words("identifier email grades password")
-_USER_IGNORED: Final = _words("userIds middleName sms phone agentSourcedIds")
+_USER_OPTIONAL: Final = _words("identifier email grades password userIds agentSourcedIds")
+_USER_IGNORED: Final = _words("middleName sms phone")
 
 SHEETS: Final[dict[str, Sheet]] = {
     "orgs": Sheet(
@@ -97,6 +97,8 @@ USERS_1_1: Final = Sheet(
 
 SILENT: Final = frozenset({*STATE, "password", "subjectCodes"})
 """Columns whose absence costs nothing."""
+FOR_CHATS: Final = frozenset({"userIds", "agentSourcedIds"})
+"""Columns that only chats need: their absence matters where they were there before."""
 
 FILES: Final = _words(
     """academicSessions categories classes classResources courses courseResources demographics enrollments lineItems

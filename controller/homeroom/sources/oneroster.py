@@ -40,6 +40,7 @@ from homeroom.sources.text import Table, header_of, read_table
 
 _STANDARD_ID: Final = r"^[0-9A-Za-z.\-_/@]{1,255}$"
 _IMPOSSIBLE_ID: Final = r'[\s,"\p{C}]'
+_USER_ID: Final = r"\{\s*[^\s:{}][^:{}]*:\s*[^\s{}][^{}]*\}"
 _LONGEST: Final = 255
 _LONGEST_MANIFEST: Final = 1 << 20
 _FIRST_DAY: Final = date(1900, 1, 1)  # "26-09-01" is a date of the year 26 to a parser, and of nothing to a school
@@ -162,6 +163,28 @@ class _Rows:
         )
         self.flag(Rule.GRADE, pl.lit(~grades["sure"]), field="grades")
         self.set(grades=grades["codes"])
+
+    def user_ids(self) -> None:
+        """Read what other systems call a person, as a list of `type:id`; what is written otherwise is left out."""
+        field = "userIds"
+        if field not in self.frame.columns:
+            self.set(user_ids=pl.lit(None, dtype=pl.List(pl.String)))
+            return
+        given = self.frame.select("row", field).drop_nulls(field)
+        item = pl.element().str.strip_chars("{} ").str.replace(r"\s*:\s*", ":")
+        if given.is_empty():
+            self.set(user_ids=pl.lit([], dtype=pl.List(pl.String)))
+            return
+        read = given.select(
+            "row",
+            user_ids=pl.col(field).str.extract_all(_USER_ID).list.eval(item.unique().sort()),
+            odd=pl.col(field).str.replace_all(_USER_ID, "").str.contains(r"[^\s,]"),
+        )
+        self.frame = self.frame.join(read, on="row", how="left", maintain_order="left")
+        self.flag(Rule.USER_ID, pl.col("odd"), field=field)
+        self.frame = self.frame.drop("odd").with_columns(
+            pl.col("user_ids").fill_null(pl.lit([], dtype=pl.List(pl.String)))
+        )
 
     def lists(self, field: str, *, to: str) -> None:
         """Read a comma-separated list; nothing given is an empty list, an absent column is unknown (null)."""
@@ -319,11 +342,18 @@ class _Reading:
             findings += [
                 Findings.one(Rule.COLUMN_ABSENT, file=sheet.file, field=name)
                 for name in sheet.optional
-                if name not in opened_table.columns and name not in layout.SILENT
+                if name not in opened_table.columns and name not in layout.SILENT and self._was_read(name)
             ]
         if refused:
             raise refusal(Findings.join(refused))
         return findings
+
+    def _was_read(self, column: str) -> bool:
+        """Whether the last roster has anything of this column, of those that only chats need."""
+        if column == "agentSourcedIds":
+            return not self._previous.agents.is_empty()
+        known = self._previous.users["user_ids"]
+        return column not in layout.FOR_CHATS or known.null_count() < known.len()
 
     def _table(self, table: str) -> Table:
         """A file, as soon as it is proven. Raises what `_open` raises."""
@@ -501,17 +531,56 @@ class _Reading:
         odd = pl.col("enabled").is_not_null() & ~pl.col("enabledUser").is_in(layout.TRUE_AND_FALSE[:2])
         rows.flag(Rule.SPELLING, odd, field="enabledUser", first_only=True)
         rows.grades()
+        rows.user_ids()
         old_fashioned = self._version_read is Version.V1_1
         if old_fashioned:
             self._read_roles_of_users(rows)
         absent = {"identifier": "identifier", "email": "email", "grades": "grades"}
         absent |= {} if old_fashioned else {"preferredGivenName": "given", "preferredFamilyName": "family"}
+        absent |= {"userIds": "user_ids"} if self._was_read("userIds") else {}
         self._accept("users", rows, absent=absent, also=("role", "orgs") if old_fashioned else ())
+        self._link_agents(rows)
         if old_fashioned:
             self._link_roles_of_users(rows)
         passwords = rows.frame.select(user="id", password="password", bad="bad")  # noqa: S106 - the name of a column
         self._secret = rows.frame.filter(pl.col("password").is_not_null())["row"]
         return passwords.filter(pl.col("password").is_not_null() & ~pl.col("bad")).drop("bad")
+
+    def _link_agents(self, rows: _Rows) -> None:
+        """Hand over who names whom as agent. Ids are compared by their hashes, as those of links are."""
+        column, opened_table = "agentSourcedIds", self._table("users")
+        if column not in opened_table.columns:
+            nobody = pl.DataFrame(schema={"row": pl.UInt32, "user": pl.UInt32, "agent": pl.UInt32})
+            self._acceptance.agents(nobody, unread=None)
+            return
+        named = rows.frame.select("row", "sourcedId", column).drop_nulls(column)
+        same = opened_table.same
+        # Who named only people who were not there is not in the last roster: these lines have to be read again.
+        unheard = self._previous.agents.is_empty()
+        if unheard and same.height:
+            again = opened_table.whole.select("row", "sourcedId", column).drop_nulls(column)
+            again = again.join(same.lazy().select("row"), on="row", how="semi")
+            named = pl.concat([named, again.collect(engine="streaming")])
+            same = same.clear()
+        numbers, seed = _by_hash(self._acceptance.numbers("users"))
+        people = numbers.lazy()
+        pairs = (
+            named.lazy()
+            .select("row", _user=pl.col("sourcedId").hash(seed), agent=_list(column))
+            .explode("agent", empty_as_null=False)
+            .select("row", "_user", _agent=pl.col("agent").hash(seed))
+            .join(people.rename({"n": "user"}), left_on="_user", right_on="hash", how="left")
+            .join(people.rename({"n": "agent"}), left_on="_agent", right_on="hash", how="left")
+            .select("row", "user", "agent")
+            .collect(engine="streaming")
+        )
+        lost, found = self._acceptance.agents(pairs, unread=same)
+        if unheard and lost.height and not found:
+            self._findings.append(Findings.one(Rule.AGENTS_ABSENT, file=rows.file, field=column))
+            return
+        ids = self._acceptance.numbers("users")["id"]
+        lost = lost.select("row", id=ids.gather(lost["n"]))
+        self._findings.append(Findings.of(Rule.AGENT, lost, file=rows.file, field=column))
 
     # Version 1.1: one role per record of a person
 

@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from hashlib import file_digest
 from pathlib import Path
 from tempfile import mkdtemp
@@ -33,6 +34,7 @@ _FINDINGS: Final = "findings"
 _CREDENTIALS: Final = "credentials"
 _COUNTS: Final = "counts.json"
 _CHECKSUMS: Final = "checksums.json"
+_LATER: Final = frozenset({"agents"})  # tables that the first releases did not write
 _LINES: Final = {table: f"lines-{table}" for table in sorted(REMEMBERED)}
 _LINES_CHECKSUMS: Final = "lines.json"
 
@@ -92,11 +94,13 @@ def load(directory: Path, digest: str) -> Snapshot:
     """
     place = directory / digest
     try:
-        if _checksums(place, SCHEMAS) != json.loads((place / _CHECKSUMS).read_text(encoding="utf-8")):
+        noted = json.loads((place / _CHECKSUMS).read_text(encoding="utf-8"))
+        there = [name for name in SCHEMAS if name in noted or name not in _LATER]
+        if _checksums(place, there) != noted:
             raise _broken(digest)
         with ThreadPoolExecutor() as pool:  # decoding one table keeps one core busy
-            tables = pool.map(lambda name: _typed(pl.read_parquet(place / f"{name}.parquet"), name), SCHEMAS)
-            roster = Roster(**dict(zip(SCHEMAS, tables, strict=True)))
+            tables = pool.map(lambda name: _typed(pl.read_parquet(place / f"{name}.parquet"), name), there)
+            roster = replace(Roster.empty(), **dict(zip(there, tables, strict=True)))
         findings = Findings(pl.read_parquet(place / f"{_FINDINGS}.parquet").cast(SCHEMA))
         credentials = pl.read_parquet(place / f"{_CREDENTIALS}.parquet").cast(CREDENTIALS)
         counts = json.loads((place / _COUNTS).read_text(encoding="utf-8"))

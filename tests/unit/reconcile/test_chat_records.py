@@ -14,6 +14,7 @@ from tests.unit.roster.rosters import (
     Course,
     Enrolled,
     Held,
+    Names,
     Org,
     Record,
     Session,
@@ -27,20 +28,15 @@ from homeroom.api import ChatType, CreateOn, HomeroomDefinition
 from homeroom.chats.desired import desired
 from homeroom.chats.policy import ChatRule, ChatRules
 from homeroom.chats.records import LINKS_SCHEMA, Links, Records
-from homeroom.reconcile.chatrecords import GUARDIANS, chat_records
+from homeroom.reconcile.chatrecords import chat_records, links_from_template, links_from_user_ids
+from homeroom.roster.tables import FAMILY
 from homeroom.roster.years import NO_PINS, pinned
 
 RULES = ChatRules(scope="x", chats=tuple(ChatRule(type=one, create_on=CreateOn.ENROLLMENT) for one in ChatType))
 
 
-def read(*rows: Record, guardians: tuple[tuple[str, str], ...] = (), pins: pl.DataFrame = NO_PINS) -> Records:
-    return chat_records(
-        roster_of(*rows),
-        guardians=pl.DataFrame(guardians, schema=GUARDIANS, orient="row"),
-        pins=pins,
-        homeroom=HomeroomDefinition(),
-        today=TODAY,
-    )
+def read(*rows: Record, pins: pl.DataFrame = NO_PINS) -> Records:
+    return chat_records(roster_of(*rows), pins=pins, homeroom=HomeroomDefinition(), today=TODAY)
 
 
 def chats(found: Records) -> dict[str, dict[str, bool]]:
@@ -90,10 +86,14 @@ def test_the_chats_of_a_school_follow_from_its_records() -> None:
             Held("bus", "proctor"),
             Held("boss", "districtAdministrator", org="d"),
             Held("mum", "guardian"),
+            Held("dad", "parent"),
             User("gone", enabled=False),
             Held("gone", "principal"),
             Enrolled("7a", "gone", role="teacher", primary=True),
-            guardians=(("u-1", "mum"), ("u-2", "mum"), ("u-2", "dad"), ("u-9", "mum"), ("u-1", "nobody")),
+            Names("u-1", "mum"),
+            Names("u-2", "mum"),
+            Names("dad", "u-2"),
+            Names("u-1", "eve"),
         )
     )
     assert found == {
@@ -136,13 +136,7 @@ def test_a_section_in_its_next_year_is_another_chat_and_the_old_one_is_over() ->
     )
     day = date(2027, 9, 1)
     second = pinned(roster_of(*later), first.pins, today=day)
-    found = chat_records(
-        second.roster,
-        guardians=pl.DataFrame(schema=GUARDIANS),
-        pins=second.pins,
-        homeroom=HomeroomDefinition(),
-        today=day,
-    )
+    found = chat_records(second.roster, pins=second.pins, homeroom=HomeroomDefinition(), today=day)
     assert found.classes.select("id", "year").rows() == [("7a@2028", 2028)]
     assert found.over.rows() == [("7a", True)]
 
@@ -171,3 +165,48 @@ def test_odd_records_give_chats_without_anybody_who_is_barred_or_a_student_who_l
     assert not barred & {who for chat in of.values() for who in chat}
     learners = set(found.people.filter("student")["id"])
     assert not learners & {who for chat in of.values() for who, leads in chat.items() if leads}
+
+
+@unhurried
+@given(rows=records())
+def test_guardians_are_pairs_of_a_student_and_somebody_of_the_family_whoever_names_whom(rows: list[Record]) -> None:
+    found = read(*rows)
+    turned = [Names(one.agent, one.user) if isinstance(one, Names) else one for one in rows]
+    assert read(*turned).guardians.equals(found.guardians)
+    family = {one.user for one in rows if isinstance(one, Held) and one.role in FAMILY}
+    named = {pair for one in rows if isinstance(one, Names) for pair in ((one.user, one.agent), (one.agent, one.user))}
+    ids, learners = found.people["id"], set(found.people.filter("student")["id"])
+    for student, guardian in found.guardians.rows():
+        assert (ids[student], ids[guardian]) in named
+        assert ids[student] in learners
+        assert ids[guardian] in family
+
+
+PEOPLE = roster_of(
+    User(
+        "u-1", username="ann", identifier="17", user_ids=("LDAP:ann", "Matrix:@ann:school.example", "matrix:@a2:x:8008")
+    ),
+    User("u-2", username="bob", user_ids=()),
+    User("u-3", identifier="9", user_ids=("Matrix:@ann:school.example",)),
+)
+
+
+def test_accounts_are_the_ids_of_one_type() -> None:
+    found = links_from_user_ids(PEOPLE, type_=" Matrix")
+    assert found.rows() == [
+        ("u-1", "@a2:x:8008"),
+        ("u-1", "@ann:school.example"),
+        ("u-3", "@ann:school.example"),
+    ]
+    assert found.schema == LINKS_SCHEMA
+    assert links_from_user_ids(PEOPLE, type_="Fed").rows() == []
+
+
+def test_accounts_follow_from_a_template_where_the_record_has_the_value() -> None:
+    found = links_from_template(PEOPLE, template="@{username}:school.example")
+    assert found.rows() == [("u-1", "@ann:school.example"), ("u-2", "@bob:school.example")]
+    assert found.schema == LINKS_SCHEMA
+    assert links_from_template(PEOPLE, template="@x{identifier}-{sourcedId}:s").rows() == [
+        ("u-1", "@x17-u-1:s"),
+        ("u-3", "@x9-u-3:s"),
+    ]

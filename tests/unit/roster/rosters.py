@@ -75,6 +75,15 @@ class User:
     username: str | None = None
     identifier: str | None = None
     email: str | None = None
+    user_ids: Texts = None
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Somebody names somebody as agent."""
+
+    user: str
+    agent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +107,12 @@ class Enrolled:
     end: date | None = None
 
 
-Record = Org | Session | Course | Class | User | Held | Enrolled
+Record = Org | Session | Course | Class | User | Names | Held | Enrolled
 
 
 def roster_of(*records: Record) -> Roster:
     """Number the records as `homeroom.roster.tables` says."""
-    of: dict[type, list[Any]] = {kind: [] for kind in (Org, Session, Course, Class, User, Held, Enrolled)}
+    of: dict[type, list[Any]] = {kind: [] for kind in (Org, Session, Course, Class, User, Names, Held, Enrolled)}
     for record in records:
         of[type(record)].append(record)
     for kind in (Org, Session, Course, Class, User):
@@ -172,8 +181,16 @@ def roster_of(*records: Record) -> Roster:
                     "identifier": u.identifier,
                     "email": u.email,
                     "grades": u.grades,
+                    "user_ids": u.user_ids,
                 }
                 for u in of[User]
+            ],
+        ),
+        agents=frame(
+            "agents",
+            [
+                {"user": user, "agent": agent}
+                for user, agent in sorted({(rows[User][n.user], rows[User][n.agent]) for n in of[Names]})
             ],
         ),
         roles=frame(
@@ -269,6 +286,7 @@ def records(draw: st.DrawFn) -> list[Record]:
                         "aide",
                         "siteAdministrator",
                         "parent",
+                        "guardian",
                         None,
                     )
                 ),
@@ -280,6 +298,8 @@ def records(draw: st.DrawFn) -> list[Record]:
             max_size=12,
         )
     )
+    pairs = st.tuples(st.sampled_from(_USERS), st.sampled_from(_USERS)).filter(lambda pair: pair[0] != pair[1])
+    found += [Names(*pair) for pair in draw(st.lists(pairs, unique=True, max_size=6))]
     found += draw(
         st.lists(
             st.builds(

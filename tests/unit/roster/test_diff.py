@@ -645,7 +645,7 @@ def records(*, enrolled_until: date | None, term_until: date | None) -> Roster:
             ("7a", "Class 7a", "", "scheduled", [], [], None, 0, []),
             ("7b", "Class 7b", "", "scheduled", [], [], None, 0, [0]),
         ],
-        "users": [(key, True, key, key, key, "", "", []) for key in ("ann", "bob", "tom")],
+        "users": [(key, True, key, key, key, "", "", [], []) for key in ("ann", "bob", "tom")],
         "enrollments": [
             (section, user, "teacher" if user == 2 else "student", False, None, None if user else enrolled_until)
             for section in (0, 1)

@@ -19,6 +19,7 @@ from tests.unit.roster.rosters import (
     Course,
     Enrolled,
     Held,
+    Names,
     Org,
     Record,
     Session,
@@ -44,7 +45,7 @@ REWRITES = {
     "classes": ("school", "terms", "grades", "subjects"),
     "users": ("given", "family"),
 }
-PERSONAL = (("users", "id"), ("roles", "user"), ("enrollments", "user"))
+PERSONAL = {"users": ("id",), "agents": ("user", "agent"), "roles": ("user",), "enrollments": ("user",)}
 KINDS = {"orgs": "School", "classes": "Class", "users": "Person"}
 
 thoroughly = settings(unhurried, max_examples=30)
@@ -57,8 +58,10 @@ def canonical(*some: Record) -> Roster:
     kept = [
         record
         for record in some
-        if not isinstance(record, Held | Enrolled)
-        or (record.user in users and (record.org if isinstance(record, Held) else record.class_) in ends)
+        if not isinstance(record, Names | Held | Enrolled)
+        or (isinstance(record, Names) and {record.user, record.agent} <= users)
+        or (isinstance(record, Held) and record.user in users and record.org in ends)
+        or (isinstance(record, Enrolled) and record.user in users and record.class_ in ends)
     ]
     roster = roster_of(*kept)
     return replace(roster, **{table: in_order(getattr(roster, table), list(REFERENCES[table])) for table in LINKS})
@@ -155,6 +158,7 @@ def expected_rows(reading: Reading) -> Tables:
     for table in LINKS:
         old = [row for row, link in zip(was[table], link_rows(was, table), strict=True) if stays(reading, link)]
         result[table] = [row for row in now[table] if row["user"] not in reading.frozen] + old
+    with_families(result, reading)
     records = {table: by_id(now[table]) for table in KINDS}
     for op, kind, _, key, _, _ in reading.held:
         for table in (table for table in KINDS if KINDS[table] == kind):
@@ -173,6 +177,18 @@ def expected_rows(reading: Reading) -> Tables:
             for column, target in REFERENCES[table].items():
                 add_missing(result[target], was[target], row[column])
     return result
+
+
+def with_families(result: Tables, reading: Reading) -> None:
+    """Who comes back, or stands still, with those who name them or are named, who come back as family only."""
+    was, now = plain(reading.before), plain(reading.fresh)
+    gone = by_id(was["users"]).keys() - by_id(now["users"]).keys()
+    people = {key for op, kind, _, key, _, _ in reading.held if (op, kind) == ("Remove", "Person")} | reading.frozen
+    people |= {row["user"] for table in LINKS for row in result[table]} & gone
+    kept = [row for row in was["agents"] if people & set(row.values())]
+    result["agents"] = [row for row in now["agents"] if not reading.frozen & set(row.values())] + kept
+    named = ({end for row in kept for end in row.values()} & gone) - people
+    result["roles"] += [row for row in was["roles"] if row["user"] in named and row["role"] in FAMILY]
 
 
 def stays(reading: Reading, link: Row) -> bool:
@@ -322,8 +338,8 @@ def test_the_served_roster_is_whole_and_in_canonical_order(reading: Reading) -> 
         for column, target in REFERENCES[table].items():
             refers = rows[column].explode(empty_as_null=False) if column == "terms" else rows[column]
             assert (refers.drop_nulls() < tables[target].height).all()
-            assert table not in LINKS or refers.null_count() == 0
-        if table in LINKS:
+            assert table not in {*LINKS, "agents"} or refers.null_count() == 0
+        if table in {*LINKS, "agents"}:
             assert rows.equals(in_order(rows.reverse(), list(REFERENCES[table])))
         else:
             assert rows["id"].to_list() == sorted(set(rows["id"]))
@@ -335,7 +351,12 @@ def test_the_served_roster_is_whole_and_in_canonical_order(reading: Reading) -> 
 def test_people_in_question_stand_still(reading: Reading) -> None:
     result = served(reading.before, reading.fresh, held=reading.held, frozen=reading.frozen)
     was, now = (
-        contents({table: [row for row in rows[table] if row[column] in reading.frozen] for table, column in PERSONAL})
+        contents(
+            {
+                table: [row for row in rows[table] if reading.frozen & {row[column] for column in columns}]
+                for table, columns in PERSONAL.items()
+            }
+        )
         for rows in (plain(reading.before), plain(result))
     )
     assert was == now
@@ -522,6 +543,16 @@ def test_a_family_goes_with_its_student_and_is_no_loss() -> None:
     assert taken(before, canonical(*rest)) == {("Remove", "Person", None, "mother", None, None)}
     assert sizes(before).equals(sizes(canonical(*rest, User("mother"))))
     assert compare(before, canonical(*rest), TODAY).empty
+
+
+def test_a_student_who_is_held_keeps_the_family_that_left_with_them() -> None:
+    rest = [*COMMON, *school("s-1")]
+    mother: list[Record] = [User("mother"), Held("mother", "parent", "s-1"), Held("mother", "aide", "s-1")]
+    before = canonical(*rest, *mother, User("u"), Held("u", "student", "s-1"), Names("u", "mother"))
+    result = plain(served(before, canonical(*rest), held=[("Remove", "Person", "s-1", "u", None, None)]))
+    assert result["agents"] == [{"user": "u", "agent": "mother"}]
+    assert [row["role"] for row in result["roles"] if row["user"] == "mother"] == ["parent"]
+    assert plain(served(before, canonical(*rest), frozen=["u"]))["agents"] == result["agents"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from homeroom.roster.identity import (
 )
 from homeroom.roster.tables import Roster
 
-from .rosters import Class, Course, Enrolled, Held, Org, Record, User, roster_of, unhurried
+from .rosters import Class, Course, Enrolled, Held, Names, Org, Record, User, roster_of, unhurried
 
 CLASSES: list[Class] = [
     *(Class(f"k-{n}", title=f"Class {n}") for n in range(6)),
@@ -370,8 +370,10 @@ def test_links_that_name_nobody_are_counted() -> None:
 
 def test_two_records_of_one_human_become_one_person() -> None:
     fresh = roster(
-        person(anna("p-1", enabled=False, email="old@x.example", grades=None), "k-1", "k-2"),
-        person(anna("p-2", username="as", grades=("Other",)), "k-2", "k-3"),
+        person(
+            anna("p-1", enabled=False, email="old@x.example", grades=None, user_ids=("Fed:1", "Fed:2")), "k-1", "k-2"
+        ),
+        person(anna("p-2", username="as", grades=("Other",), user_ids=("Fed:2",)), "k-2", "k-3"),
         person(anna("u-3", given=None, grades=("03",)), "k-3", school="s-2", role="teacher"),
     )
     relinked = relink(fresh, links(("u-3", "p-1"), ("u-3", "p-2")))
@@ -392,7 +394,18 @@ def test_two_records_of_one_human_become_one_person() -> None:
         "username": "as",
         "identifier": None,
         "email": "old@x.example",
+        "user_ids": ["Fed:1", "Fed:2"],
     }
+
+
+def test_families_are_called_by_our_ids_and_nobody_is_their_own() -> None:
+    pairs = [("p-1", "g-1"), ("p-2", "g-1"), ("p-1", "p-2"), ("g-1", "p-2")]
+    some = [User(key) for key in ("g-1", "p-1", "p-2", "z")]
+    relinked = relink(roster_of(*some, *(Names(*pair) for pair in pairs)), links(("u-3", "p-1"), ("u-3", "p-2")))
+    found = relinked.roster
+    assert found.users["id"].to_list() == ["g-1", "u-3", "z"]
+    ends = [found.users["id"].gather(found.agents[end]) for end in ("user", "agent")]
+    assert sorted(zip(*ends, strict=True)) == [("g-1", "u-3"), ("u-3", "g-1")]
 
 
 def test_a_person_is_barred_if_all_records_are() -> None:

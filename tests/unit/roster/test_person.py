@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.roster.rosters import Class, Enrolled, Held, Org, User, roster_of, unhurried
+from tests.unit.roster.rosters import Class, Enrolled, Held, Names, Org, User, roster_of, unhurried
 from tests.unit.roster.states import both, desired, world
 
 from homeroom.plan import Cause, Kind, Role
@@ -27,12 +27,14 @@ ROSTER = roster_of(
     Held("u-2", "student", "s-1"),
     Enrolled("k-2", "u-1"),
     Enrolled("k-2", "u-2"),
+    Names("u-2", "u-1"),
 )
 
 
 def test_rows_of_the_records_name_what_they_refer_to() -> None:
     found = in_records(ROSTER, "u-1")
-    assert set(found) == {"users", "roles", "enrollments"}
+    assert set(found) == {"users", "agents", "roles", "enrollments"}
+    assert found["agents"] == in_records(ROSTER, "u-2")["agents"] == [{"user": "u-2", "agent": "u-1"}]
     (user,) = found["users"]
     assert (user["id"], user["given"], user["family"]) == ("u-1", "Ada", "Hill")
     assert ("u-1", "teacher", "s-2") in [(role["user"], role["role"], role["org"]) for role in found["roles"]]

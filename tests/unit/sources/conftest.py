@@ -50,9 +50,9 @@ sourcedId,status,dateLastModified,enabledUser,username,userIds,givenName,familyN
 phone,agentSourcedIds,grades,password,userMasterIdentifier,preferredGivenName,preferredMiddleName,preferredFamilyName,\
 primaryOrgSourcedId,pronouns
 u-1,,,true,vq,{Fed:u-1},Vesperine,Quorvaldsen,,i1,vq@lakeside.example,,,,,chalk-1,,,,,s-1,
-u-2,,,true,yb,,Ysolde,Brambleveil,,i2,,,,,01,blue-2,,Tamsiniel,,,s-1,
-u-3,,,false,to,,Tamsin,Oakenthwaite,,i3,,,,,02,,,,,,s-2,
-u-4,,,true,zd,,Zephirine,Dunmorrowe,,i4,zd@lakeside.example,,,,"01,02",,,,,,s-1,
+u-2,,,true,yb,,Ysolde,Brambleveil,,i2,,,,u-5,01,blue-2,,Tamsiniel,,,s-1,
+u-3,,,false,to,"{Matrix:@to:school.example},{Fed:u-3}",Tamsin,Oakenthwaite,,i3,,,,,02,,,,,,s-2,
+u-4,,,true,zd,,Zephirine,Dunmorrowe,,i4,zd@lakeside.example,,,"u-5,u-1","01,02",,,,,,s-1,
 u-5,,,true,aa,,Zephirine,Quorvaldsen,,,,,,,01,,,,,,s-1,
 """,
     "roles.csv": """\
@@ -96,7 +96,7 @@ identifier,email,sms,phone,agentSourcedIds,grades,password
 u-1,,,true,"s-1,s-2",teacher,vq,,Vesperine,Quorvaldsen,,,,,,,,chalk-1
 u-2,,,true,s-1,student,yb,,Ysolde,Brambleveil,,,,,,,01,
 u-3,,,true,s-2,student,to,,Tamsin,Oakenthwaite,,,,,,,02,
-u-4,,,true,s-1,student,zd,,Zephirine,Dunmorrowe,,,,,,,01,
+u-4,,,true,s-1,student,zd,{Matrix:@zd},Zephirine,Dunmorrowe,,,,,,"u-5,u-2",01,
 u-5,,,true,d-1,administrator,aa,,Zephirine,Quorvaldsen,,,,,,,,
 """
 

@@ -95,6 +95,11 @@ def _set(file: str, row: int, column: str, value: str) -> Make:
     return lambda export, _: export.set(file, row, column, value)
 
 
+def _no_agent_is_there(export: Export, _: Path) -> Export:
+    """Two records name somebody, as where the guardians themselves are not exported."""
+    return export.set("users.csv", 3, "agentSourcedIds", "g-1").set("users.csv", 5, "agentSourcedIds", "g-1,g-2")
+
+
 def _swap(file: str, old: str, new: str) -> Make:
     return lambda export, _: export.replace(file, old, new)
 
@@ -252,6 +257,10 @@ CASES: list[tuple[Rule, str, Make]] = [
     (Rule.SCHOOL_YEAR, "of a session", _set("academicSessions.csv", 2, "schoolYear", "26/27")),
     (Rule.IDENTIFIER_TWICE, "of two schools", _set("orgs.csv", 4, "identifier", "0001")),
     (Rule.PARENT, "of an org", _set("orgs.csv", 3, "parentSourcedId", "d-9")),
+    (Rule.AGENT, "unknown", _set("users.csv", 3, "agentSourcedIds", "u-5,g-9")),
+    (Rule.AGENT, "oneself", _set("users.csv", 3, "agentSourcedIds", "u-5,u-2")),
+    (Rule.AGENTS_ABSENT, "all", _no_agent_is_there),
+    (Rule.USER_ID, "no type", _set("users.csv", 2, "userIds", "{Fed:u-1},vq")),
     (Rule.SCHOOL_DIFFERS, "of an enrollment", _set("enrollments.csv", 3, "schoolSourcedId", "s-2")),
     (Rule.PRIMARY, "of an enrollment", _set("enrollments.csv", 2, "primary", "perhaps")),
     (Rule.PRIMARY, "of a role", _set("roles.csv", 2, "roleType", "")),
@@ -276,7 +285,7 @@ CASES: list[tuple[Rule, str, Make]] = [
 def test_bad_input_gives_its_finding_and_removes_nothing(
     *, rule: Rule, make: Make, export: Export, read: Reader, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
-    before = None if rule is Rule.ONLY_MANIFEST else read(export).roster
+    before = None if rule in {Rule.ONLY_MANIFEST, Rule.AGENTS_ABSENT} else read(export).roster
     tables = {} if before is None else dict(before.tables())
     made = make(export, tmp_path)
     limits = None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Reader = Any
 
 READ = ("academicSessions.csv", "orgs.csv", "courses.csv", "classes.csv", "users.csv", "roles.csv", "enrollments.csv")
-UNREAD = ("userIds", "middleName", "sms", "phone", "agentSourcedIds", "userMasterIdentifier", "primaryOrgSourcedId")
+UNREAD = ("middleName", "sms", "phone", "userMasterIdentifier", "primaryOrgSourcedId")
 GARBAGE = (
     "",
     "???",
@@ -50,6 +50,12 @@ def links(roster: Roster, table: str) -> set[tuple[str, str, str]]:
             pl.col("role").cast(pl.String),
         ).iter_rows()
     )
+
+
+def agents(roster: Roster) -> set[tuple[str, str]]:
+    """Who names whom, in source ids."""
+    ids = roster.users["id"]
+    return set(zip(ids.gather(roster.agents["user"]), ids.gather(roster.agents["agent"]), strict=True))
 
 
 def ids(roster: Roster) -> Iterator[tuple[str, str]]:
@@ -86,6 +92,8 @@ def test_no_spoilt_cell_removes_anybody_or_gives_anybody_a_new_place(file: str, 
         if value == "ext:x" and column == "role":
             continue  # now that is the role
         assert_nothing_is_lost(before, after)
+        if column != "agentSourcedIds":
+            assert agents(after) == agents(before)
         if not is_an_edit(column, value):
             assert links(after, "enrollments") <= links(before, "enrollments")
             assert links(after, "roles") <= links(before, "roles")

@@ -48,7 +48,7 @@ def test_records_become_tables(export: Export, read: Reader) -> None:
         1,
         [1, 2],
     )
-    assert roster.users.rows()[1] == ("u-2", True, "yb", "Tamsiniel", "Brambleveil", "i2", None, ["01"])
+    assert roster.users.rows()[1] == ("u-2", True, "yb", "Tamsiniel", "Brambleveil", "i2", None, ["01"], [])
     assert roster.users["enabled"].to_list() == [True, True, False, True, True]
     assert roster.users["grades"].to_list() == [["Other"], ["01"], ["02"], ["01", "02"], ["01"]]
     assert roster.sessions.rows()[0] == (
