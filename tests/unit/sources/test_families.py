@@ -182,23 +182,21 @@ def note_checksums(place: Path) -> None:
     (place / "checksums.json").write_text(json.dumps(sums), encoding="utf-8")
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_neither_the_order_of_rows_nor_that_of_names_matters(data: st.DataObject, export: Export, read: Reader) -> None:
     """And read again, or said twice, it is the same."""
     people = ["u-1", "u-2", "u-3", "u-4", "u-5"]
     named = {who: data.draw(st.lists(st.sampled_from(people), unique=True, max_size=3)) for who in people}
+    one, other = type(export)(), type(export)()
     for row, who in enumerate(people, start=2):
-        export.set("users.csv", row, "agentSourcedIds", ",".join(named[who]))
-    first = read(export)
-    assert pairs(first.roster) == {(who, other) for who in people for other in named[who] if other != who}
-    for row, who in enumerate(people, start=2):
-        other_order = data.draw(st.permutations(named[who]))
-        export.set("users.csv", row, "agentSourcedIds", ",".join([*other_order, *other_order[:1]]))
-    head, *rows = export.table("users.csv")
-    export.put("users.csv", [head, *data.draw(st.permutations(rows))])
-    again = read(export, previous=data.draw(st.sampled_from((None, first.roster))))
-    assert again.digest == first.digest
-    assert again.roster.agents.equals(first.roster.agents)
-    head, *rows = sorted(export.table("users.csv"), key=lambda row: (row[0] != "sourcedId", row[0]))
-    export.put("users.csv", [head, *rows])  # the next example begins with the rows in their places
+        again = data.draw(st.permutations(named[who]))
+        one.set("users.csv", row, "agentSourcedIds", ",".join(named[who]))
+        other.set("users.csv", row, "agentSourcedIds", ",".join([*again, *again[:1]]))
+    first = read(one)
+    assert pairs(first.roster) == {(who, agent) for who in people for agent in named[who] if agent != who}
+    head, *rows = other.table("users.csv")
+    other.put("users.csv", [head, *data.draw(st.permutations(rows))])
+    second = read(other, previous=data.draw(st.sampled_from((None, first.roster))))
+    assert second.digest == first.digest
+    assert second.roster.agents.equals(first.roster.agents)
