@@ -256,7 +256,10 @@ def test_a_large_district_has_the_shape_of_a_real_one() -> None:
     assert counts.schools == per_school.len() == 43
     assert 350 < min(per_school) < max(per_school) < 1100
     assert 7 <= enrollments.height / counts.students <= 7.2
-    assert 9.5 <= counts.total_rows / counts.students <= 10.5
+    assert 11.5 <= counts.total_rows / counts.students <= 12.5
+    agents = tables["users"]["agentSourcedIds"].drop_nulls().str.split(",").explode(empty_as_null=False)
+    assert 1.5 <= agents.len() / counts.students <= 1.65
+    assert agents.n_unique() == counts.guardians
     per_grade = sorted(tables["users"]["grades"].drop_nulls().value_counts()["count"])
     assert len(per_grade) == 13
     assert per_grade[-1] < 2 * per_grade[0]
@@ -286,6 +289,8 @@ def test_the_example_records_hold_what_systems_trip_over() -> None:
     assert 0 < users["password"].count() < 10
     assert users.filter(pl.col("agentSourcedIds").str.contains(",")).height > 0
     assert users["agentSourcedIds"].drop_nulls().is_duplicated().any()  # siblings
+    assert users.filter(pl.col("grades").is_not_null())["agentSourcedIds"].null_count() > 0
+    assert 0.7 < users["userIds"].str.contains("{Matrix:@", literal=True).sum() / users.height < 1
     second = roles.filter(roleType="secondary")
     assert set(second["role"]) == {"teacher", "student"}
     principals = roles.filter(role="principal")["userSourcedId"]

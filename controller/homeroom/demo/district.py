@@ -5,11 +5,11 @@ as integer columns, derives everything else from those integers by arithmetic, a
 no loop over rows and no random number generator: whatever looks random is a hash of (seed, purpose, index), so the same
 arguments give the same bytes everywhere.
 
-What the district contains on purpose, because real ones do: namesakes; siblings who share guardians; names with
-accents, apostrophes, hyphens, spaces and in Cyrillic script; commas in titles; teachers in two schools; principals
-who teach; students who visit a class of another school; co-teachers; enrollments that have ended or have not begun;
-sections without a grade; disabled accounts; passwords of a few staff; e-mail only from grade 03 on. Every name is
-invented, every domain ends in `.example`.
+What the district contains on purpose, because real ones do: namesakes; siblings who share guardians, and a few students
+who have none; people without a chat account; names with accents, apostrophes, hyphens, spaces and in Cyrillic script;
+commas in titles; teachers in two schools; principals who teach; students who visit a class of another school;
+co-teachers; enrollments that have ended or have not begun; sections without a grade; disabled accounts; passwords of a
+few staff; e-mail only from grade 03 on. Every name is invented, every domain ends in `.example`.
 
 Neighbours: `homeroom generate` and the benchmarks call this; `homeroom.sources` reads what it writes.
 """
@@ -222,7 +222,7 @@ def generate(
     The same arguments give the same bytes. Without `schools` there are three of them, or one per 700 students where
     that is more (a single one below 150 students). `today` falls inside the written school year, which runs from
     August to July. With `zip` the export is one archive, `export.zip`, which replaces an older one in a single step;
-    otherwise it is a folder. About ten rows per student, 75 bytes each.
+    otherwise it is a folder. About twelve rows per student, 80 bytes each.
 
     Raises InvalidSpecError when there are no students, fewer students than schools, or (folder) when `directory` holds
     files that do not belong to this export, because the manifest would then contradict the folder.
@@ -332,7 +332,7 @@ class _District:
               position (in the school), school_slots, title, neighbour_slot, neighbour_slots (of the school before)
     students  student, position (in the grade), slot_position, and columns of the slot
     staff     id, role, school_id, name_key: the teacher of each slot, then the others
-    guardians id, student (the elder child), name_key
+    guardians id, number, student (the eldest child), name_key
     """
 
     def __init__(self, *, students: int, schools: int, seed: int, today: date) -> None:
@@ -456,18 +456,26 @@ class _District:
         return staff.with_columns(name_key=pl.col("number").cast(pl.UInt64) + _NAME_KEY_STAFF)
 
     def _find_guardians(self) -> pl.DataFrame:
-        """A guardian for every fifth student and a sibling elsewhere; every fourth such family has a second one."""
-        family = pl.col("family")
-        families = pl.select(family=pl.int_range(self._families, dtype=pl.UInt64))
+        """One or two for each family, 1.6 per student; siblings have the same ones."""
+        student, number = pl.col("student"), pl.col("number")
+        eldest = pl.select(student=pl.int_range(self._size, dtype=pl.UInt64)).filter(
+            ~self._is_younger(student) & self._has_guardian(student)
+        )
         both = pl.concat(
             [
-                families.with_columns(number=family * 2),
-                families.filter(family % 4 == 0).with_columns(number=family * 2 + 1),
+                eldest.with_columns(number=student * 2),
+                eldest.filter(self._has_two_guardians(student)).with_columns(number=student * 2 + 1),
             ]
         )
-        return both.select(
-            id=_id("g-", pl.col("number")), student=family * 5, name_key=pl.col("number") + _NAME_KEY_GUARDIANS
-        )
+        return both.select("number", "student", id=_id("g-", number), name_key=number + _NAME_KEY_GUARDIANS)
+
+    @staticmethod
+    def _has_guardian(eldest: pl.Expr) -> pl.Expr:
+        return eldest % 50 != 49
+
+    @staticmethod
+    def _has_two_guardians(eldest: pl.Expr) -> pl.Expr:
+        return (eldest % 5 == 0) | (eldest % 5 == 2)
 
     # Names
 
@@ -494,13 +502,12 @@ class _District:
 
     def _agents(self, student: pl.Expr) -> pl.Expr:
         """The guardians of a student, as the list that `agentSourcedIds` holds."""
-        if self._families == 0:
-            return pl.lit(None, dtype=pl.String)
-        elder = pl.when(self._is_younger(student)).then(self._elder(student)).otherwise(student)
-        family = elder // 5
-        first, second = _id("g-", family * 2), _id("g-", family * 2 + 1)
-        agents = pl.when(family % 4 == 0).then(pl.concat_str(first, pl.lit(","), second)).otherwise(first)
-        return pl.when((student % 5 <= 1) & (student < self._families * 5)).then(agents)
+        eldest = student
+        if self._families:
+            eldest = pl.when(self._is_younger(student)).then(self._elder(student)).otherwise(student)
+        first, second = _id("g-", eldest * 2), _id("g-", eldest * 2 + 1)
+        both = pl.when(self._has_two_guardians(eldest)).then(pl.concat_str(first, second, separator=","))
+        return pl.when(self._has_guardian(eldest)).then(both.otherwise(first))
 
     def _given(self, key: pl.Expr, family_key: pl.Expr, purpose: str = "given") -> pl.Expr:
         latin = self._roll(key, purpose, len(_GIVEN))
@@ -699,6 +706,7 @@ class _District:
         student = pl.col("student")
         people = students.select(
             sourcedId=_id("u-", student),
+            userIds=_accounts(_id("u-", student), has_one=student % 10 != 6),
             enabledUser=pl.when(student % 150 == 77).then(pl.lit("false")).otherwise(pl.lit("true")),
             givenName=self._given(self._name_key(student), self._family_key(student)),
             familyName=self._family(self._family_key(student)),
@@ -726,7 +734,7 @@ class _District:
         people = self.staff.select(
             "role",
             sourcedId="id",
-            userIds=pl.concat_str(pl.lit("{Fed:"), address, pl.lit("}")),
+            userIds=pl.concat_str(pl.lit("{Fed:"), address, pl.lit("},"), _accounts(pl.col("id"))),
             givenName=self._given(key, key),
             familyName=self._family(key),
             email=address,
@@ -741,6 +749,7 @@ class _District:
             self.students.select("student", "school_id"), on="student", maintain_order="left"
         ).select(
             sourcedId="id",
+            userIds=_accounts(pl.col("id"), has_one=pl.col("number") % 6 != 4),
             givenName=self._given(pl.col("name_key"), family_key),
             familyName=self._family(family_key),
             email=pl.concat_str(pl.col("id"), pl.lit("@families.lakeside.example")),
@@ -815,6 +824,12 @@ class _District:
 def _word(words: tuple[str, ...], index: pl.Expr) -> pl.Expr:
     """The word at each index."""
     return pl.lit(pl.Series(words)).gather(index)
+
+
+def _accounts(identity: pl.Expr, *, has_one: pl.Expr | None = None) -> pl.Expr:
+    """The chat account of each person, as an item of `userIds`."""
+    account = pl.concat_str(pl.lit("{Matrix:@"), identity, pl.lit(":lakeside.example}"))
+    return account if has_one is None else pl.when(has_one).then(account)
 
 
 def _with_username(people: pl.DataFrame) -> pl.DataFrame:
