@@ -2,8 +2,8 @@
 
 `schema` has the tables, `revision` makes them or lets `migrations` (Alembic) bring older ones up to date, `store` is
 the door for everybody else, `forgetting` what it does when somebody is to be forgotten, `backup` its records as one
-file; `licences` has keys and connections, `web` what the web service tells and keeps,
-`use` how seats are used. What can be read again from the
+file; `licences` has keys and connections, `links` whose chat account is whose, `web` what the web service tells and
+keeps, `use` how seats are used. What can be read again from the
 targets' marks is derived (ledger, baseline), the journal is a record. All calls block: the loop hands them to a thread.
 Nothing is decided here.
 """
@@ -11,6 +11,7 @@ Nothing is decided here.
 from homeroom.store.backup import BackupError, Manifest
 from homeroom.store.forgetting import StillThereError
 from homeroom.store.licences import CONNECTIONS_SCHEMA, DELIVERIES_SCHEMA, KEYS_SCHEMA, LicenceName, Licences
+from homeroom.store.links import PLACES_SCHEMA, Answer, Asked, Links, Visit
 from homeroom.store.revision import RevisionError
 from homeroom.store.store import (
     GRANTS_SCHEMA,
@@ -38,7 +39,10 @@ __all__ = [
     "KEYS_SCHEMA",
     "LICENCE_DAYS_SCHEMA",
     "LICENCE_SCHEMA",
+    "PLACES_SCHEMA",
     "Accepted",
+    "Answer",
+    "Asked",
     "BackupError",
     "Day",
     "Door",
@@ -46,6 +50,7 @@ __all__ = [
     "JournalQuery",
     "LicenceName",
     "Licences",
+    "Links",
     "LostLeadershipError",
     "Manifest",
     "Origin",
@@ -60,5 +65,6 @@ __all__ = [
     "StoredBaseline",
     "Ticket",
     "Use",
+    "Visit",
     "Web",
 ]

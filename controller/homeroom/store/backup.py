@@ -39,6 +39,7 @@ RECORDS: Final = (
     schema.licence_key,
     schema.connection,
     schema.delivery,
+    schema.link,
     schema.batch,
     schema.journal,
     schema.ledger,
@@ -57,6 +58,9 @@ DERIVED: Final = (
     schema.activity,
     schema.licence,
     schema.ticket,
+    schema.link_code,
+    schema.link_proof,
+    schema.link_place,
 )
 """What it has not: read again, said anew by whoever runs next, or, as a ticket, asked for again."""
 

@@ -18,6 +18,7 @@ metadata = sa.MetaData(
 
 NAME = sa.String(253)
 SOURCE_ID = sa.String(512)
+ACCOUNT = sa.String(255)
 
 leader = sa.Table(
     "leader",
@@ -282,6 +283,76 @@ ticket = sa.Table(
     sa.Column("expires_at", sa.DateTime, nullable=False),
     sa.Index(None, "expires_at"),
     comment="links mailed to teachers and their sessions, by SHA-256 of the random word in link or cookie",
+)
+
+link = sa.Table(
+    "link",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("namespace", NAME, nullable=False),
+    sa.Column("platform", NAME, nullable=False),
+    sa.Column("district", NAME, nullable=False),
+    sa.Column("person", SOURCE_ID, nullable=False),
+    sa.Column("account", ACCOUNT, nullable=False),
+    sa.Column("how", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("at", sa.DateTime, nullable=False),
+    sa.Column("news", sa.Boolean, nullable=False),
+    sa.Index("ix_link_pair", "namespace", "platform", "district", "person", "account", unique=True),
+    comment="which account of a chat platform is whose (source id); `news`: no run has been told of it yet",
+)
+sa.Index(
+    "ix_link_holder",
+    *(link.c[name] for name in ("namespace", "platform", "district", "account")),
+    unique=True,
+    sqlite_where=link.c.state == "Linked",
+    postgresql_where=link.c.state == "Linked",
+)
+sa.Index("ix_link_news", link.c.id, sqlite_where=link.c.news, postgresql_where=link.c.news)
+
+link_code = sa.Table(
+    "link_code",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("namespace", NAME, nullable=False),
+    sa.Column("platform", NAME, nullable=False),
+    sa.Column("district", NAME, nullable=False),
+    sa.Column("person", SOURCE_ID, nullable=False),
+    sa.Column("expires_at", sa.DateTime, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Index("ix_link_code_person", "namespace", "platform", "district", "person", unique=True),
+    comment="personal codes in letters, one per person, by SHA-256; `state`: printed, or what became of the mail",
+)
+
+link_proof = sa.Table(
+    "link_proof",
+    metadata,
+    sa.Column("digest", sa.String(64), primary_key=True),
+    sa.Column("namespace", NAME, nullable=False),
+    sa.Column("platform", NAME, nullable=False),
+    sa.Column("district", NAME, nullable=False),
+    sa.Column("person", SOURCE_ID),
+    sa.Column("code", sa.String(64)),
+    sa.Column("account", ACCOUNT),
+    sa.Column("language", sa.String(16), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("number", sa.String(64)),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("expires_at", sa.DateTime, nullable=False),
+    sa.Index(None, "expires_at"),
+    sa.Index(None, "state"),
+    comment="visits to the pages on chats, by SHA-256 of the random word in the cookie: who has proven what so far",
+)
+
+link_place = sa.Table(
+    "link_place",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("platform", NAME, primary_key=True),
+    sa.Column("district", NAME, primary_key=True),
+    sa.Column("server", NAME, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    comment="where people can link accounts, as runs of the platform told; `server`: what its accounts end with",
 )
 
 origin = sa.Table(

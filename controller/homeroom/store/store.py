@@ -65,6 +65,7 @@ from homeroom.store.forgetting import (
     withdrawn_names,
 )
 from homeroom.store.licences import Licences, alone
+from homeroom.store.links import Links, forget_links
 from homeroom.store.use import Use
 from homeroom.store.web import Web
 
@@ -275,6 +276,7 @@ class Store:
         self._directory = directory
         self.licences = Licences(engine, self._writing)
         self.web = Web(engine, self._writing)
+        self.links = Links(engine, self._writing)
         self.use = Use(engine, self._writing)
 
     @classmethod
@@ -736,7 +738,8 @@ class Store:
             changes, accounts = made_anonymous(connection, owners, person)
             seat = unseat(connection, owners, person)
             connected = unconnect(connection, owners, person)
-            if not (changes or accounts or rewritten or snapshots or seat or connected):
+            linked = forget_links(connection, namespace=namespace, district=district, person=person)
+            if not (changes or accounts or rewritten or snapshots or seat or connected or linked):
                 raise StillThereError(f"nothing is known of a person '{person}': it must be a source id")
             row = {"at": _naive(at), "namespace": namespace, "district": district, "reason": reason}
             connection.execute(sa.insert(schema.erasure).values(**row, changes=changes, accounts=accounts))

@@ -1,0 +1,76 @@
+"""Linking people of the records with accounts of a chat platform: the words for it. Pure.
+
+A person proves who they are by a personal code that the school handed out, an account proves itself by reading back a
+number that was sent to it in the chat. Both together are a link. Neighbours: `homeroom.store.links` (keeps links),
+`homeroom.web` (the pages), `records` (what chats make of links).
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+
+class Place(NamedTuple):
+    """Where somebody is linked: the people of a district, and the accounts of a platform; all by name."""
+
+    namespace: str
+    platform: str
+    district: str
+
+
+class LinkedBy(StrEnum):
+    """Who said whose account it is: the records or a supplement, a template, or the person on the pages."""
+
+    RECORDS = "Records"
+    TEMPLATE = "Template"
+    PAGE = "Page"
+
+
+class LinkState(StrEnum):
+    """What counts of a person and an account.
+
+    `Unlinked`: the person took it back, and it stays so until the person links it again. `Refused`: somebody else's.
+    """
+
+    LINKED = "Linked"
+    UNLINKED = "Unlinked"
+    REFUSED = "Refused"
+
+
+class Proof(StrEnum):
+    """How far a visitor has come in proving an account.
+
+    `Open`: none was named. `Waiting`: the number is yet to be sent. `Failed`: it could not be, or was guessed at.
+    """
+
+    OPEN = "Open"
+    WAITING = "Waiting"
+    SENT = "Sent"
+    PROVEN = "Proven"
+    FAILED = "Failed"
+
+
+class CodeState(StrEnum):
+    """What became of a letter with a personal code. `Waiting`: it may, or may not, have been mailed."""
+
+    PRINTED = "Printed"
+    WAITING = "Waiting"
+    MAILED = "Mailed"
+    REFUSED = "Refused"
+
+
+_MATRIX: Final = re.compile(r"@[a-z0-9._=/+-]+:[a-z0-9.:\[\]-]+")
+"""An account of Matrix as servers make them since 2017."""
+
+
+def account_in(text: str, *, server: str) -> str | None:
+    """The account of this server that somebody typed, such as `@ann:school.example` or only `ann`; None: it is none."""
+    typed = text.strip().lower()
+    if not typed.startswith("@"):
+        typed = f"@{typed}"
+    if ":" not in typed:
+        typed = f"{typed}:{server}"
+    fits = len(typed) <= 255 and _MATRIX.fullmatch(typed) is not None
+    return typed if fits and typed.partition(":")[2] == server.lower() else None

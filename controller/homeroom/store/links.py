@@ -1,0 +1,444 @@
+"""Whose account of a chat platform is whose, and how people come to say so. Neighbour: `store`, which opens this.
+
+::
+
+    records, templates --> `note` ---+
+                                     +--> link --> `linked`, `unlinked` --> `homeroom.chats.Links`
+    the pages --> `link`, `unlink` --+        +--> `take_news` --> the runs that it concerns
+
+An account is linked to one person of a district at most, which the database itself sees to: a claim of an account that
+another person holds is kept as `Refused`, and changes nothing. What a person took back stays so, whatever the records
+repeat, until the person links again. Two write here: the operator under its Lease (`epoch`), and the pages, which lead
+nothing. Of a code, a number and a visit only the SHA-256 of the random word is here.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+import polars as pl
+import sqlalchemy as sa
+
+from homeroom.chats.linking import CodeState, LinkedBy, LinkState, Place, Proof
+from homeroom.chats.records import LINKS_SCHEMA
+from homeroom.store import schema
+from homeroom.store.licences import alone
+
+TRIES: Final = 5
+"""So often a number may be entered; then another one has to be sent."""
+
+PLACES_SCHEMA: Final = pl.Schema(dict.fromkeys((*Place._fields, "server", "title"), pl.String()))
+"""Where people can link accounts. `server`: what accounts end with; `title`: how people call the place."""
+
+_CHUNK: Final = 1000
+"""Rows per statement."""
+_PAIR: Final = LINKS_SCHEMA.names()
+
+
+class Answer(StrEnum):
+    """What became of somebody's wish to link an account.
+
+    `Taken`: another person holds the account. `Expired`: the code, or the visit, is not good any more.
+    """
+
+    LINKED = "Linked"
+    TAKEN = "Taken"
+    EXPIRED = "Expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """Somebody on the pages, until `expires_at`.
+
+    `person`: source id, known by the code whose digest is `code`. `account`: named by the visitor, and theirs once
+    `proof` says so. `language`: of the message with the number (`homeroom.api.Language`).
+    """
+
+    place: Place
+    language: str
+    expires_at: datetime
+    person: str | None = None
+    code: str | None = None
+    account: str | None = None
+    proof: Proof = Proof.OPEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A number that is to be sent to an account. `visit`: the digest under which the visit is kept."""
+
+    visit: str
+    place: Place
+    account: str
+    language: str
+
+
+class Links:
+    """The part of a store that is about links."""
+
+    def __init__(self, engine: sa.Engine, leading: Callable[[int], AbstractContextManager[sa.Connection]]) -> None:
+        self._engine = engine
+        self._leading = leading
+
+    # -- links, for runs ----------------------------------------------------------------------------------------
+
+    def linked(self, place: Place) -> pl.DataFrame:
+        """Who is linked: LINKS_SCHEMA, sorted; an account occurs once."""
+        return self._pairs(place, LinkState.LINKED)
+
+    def unlinked(self, place: Place) -> pl.DataFrame:
+        """What people took back: LINKS_SCHEMA, sorted."""
+        return self._pairs(place, LinkState.UNLINKED)
+
+    def counts(self, place: Place) -> Mapping[LinkState, int]:
+        """How many there are of each state, for status and metrics."""
+        table = schema.link
+        query = (
+            sa.select(table.c.state, sa.func.count().label("number")).where(*_at(table, place)).group_by(table.c.state)
+        )
+        with self._engine.connect() as connection:
+            found = {LinkState(row.state): row.number for row in connection.execute(query)}
+        return {state: found.get(state, 0) for state in LinkState}
+
+    def note(self, given: pl.DataFrame, *, place: Place, by: LinkedBy, at: datetime, epoch: int) -> bool:
+        """Remember what the records (or a template) say now, all of it: LINKS_SCHEMA; whether anything is new.
+
+        A pair that is not repeated stays linked. An account that is another person's, or that is given to two people
+        here, is refused, until the claim is the only one left.
+        """
+        given = given.select(_PAIR).drop_nulls().unique(maintain_order=True)
+        with self._engine.connect() as connection:
+            if all(rows.is_empty() for rows in _news(_rows(connection, place), given, by)):
+                return False
+        with self._leading(epoch) as connection:
+            # Once more: nobody else writes from now on.
+            free, refused, stale = _news(_rows(connection, place), given, by)
+            _forget(connection, place, pl.concat([stale, free]))
+            _insert(connection, place, free, by=by, state=LinkState.LINKED, at=at)
+            _insert(connection, place, refused, by=by, state=LinkState.REFUSED, at=at)
+        return True
+
+    def take_news(self, *, epoch: int) -> frozenset[Place]:
+        """Where people linked or unlinked since this was asked last; writes only if there was any."""
+        table = schema.link
+        place = [table.c[name] for name in Place._fields]
+        with self._engine.connect() as connection:
+            if connection.execute(sa.select(table.c.id).where(table.c.news).limit(1)).first() is None:
+                return frozenset()
+        with self._leading(epoch) as connection:
+            told = connection.execute(sa.update(table).where(table.c.news).values(news=False).returning(*place))
+            return frozenset(Place(*row) for row in told)
+
+    # -- links, by people ---------------------------------------------------------------------------------------
+
+    def link(self, visit: str, *, now: datetime) -> Answer:
+        """Make the link that a visit (its digest) has proven both sides of; the code is used up by it.
+
+        What the person was linked to before is taken back: a person has one account that they chose themselves.
+        """
+        table, codes = schema.link, schema.link_code
+        with self._unled() as connection:
+            found = _visit(connection, visit, now)
+            if found is None or found.person is None or found.account is None or found.proof is not Proof.PROVEN:
+                return Answer.EXPIRED
+            here = _at(table, found.place)
+            of_account = (*here, table.c.account == found.account, table.c.state == LinkState.LINKED.value)
+            holder = connection.execute(sa.select(table.c.person).where(*of_account)).scalar_one_or_none()
+            pair = pl.DataFrame([(found.person, found.account)], schema=LINKS_SCHEMA, orient="row")
+            if holder not in {None, found.person}:
+                _forget(connection, found.place, pair)
+                _insert(connection, found.place, pair, by=LinkedBy.PAGE, state=LinkState.REFUSED, at=now)
+                return Answer.TAKEN
+            good = (*_at(codes, found.place), codes.c.digest == found.code, codes.c.person == found.person)
+            good = (*good, codes.c.expires_at > _naive(now))
+            used = connection.execute(sa.delete(codes).where(*good)).rowcount
+            if holder == found.person:
+                return Answer.LINKED
+            if used != 1:
+                return Answer.EXPIRED
+            _unlink(connection, found.place, found.person, at=now)
+            _forget(connection, found.place, pair)
+            _insert(connection, found.place, pair, by=LinkedBy.PAGE, state=LinkState.LINKED, at=now, news=True)
+        return Answer.LINKED
+
+    def unlink(self, place: Place, person: str, *, now: datetime, account: str | None = None) -> int:
+        """Take back the links of a person, or only that with `account`; how many there were."""
+        with self._unled() as connection:
+            return _unlink(connection, place, person, at=now, account=account)
+
+    def accounts(self, place: Place, person: str) -> list[str]:
+        """The accounts that a person is linked to, sorted."""
+        table = schema.link
+        mine = (*_at(table, place), table.c.person == person, table.c.state == LinkState.LINKED.value)
+        with self._engine.connect() as connection:
+            return sorted(connection.execute(sa.select(table.c.account).where(*mine)).scalars())
+
+    def holder(self, place: Place, account: str) -> str | None:
+        """The person (source id) whose account this is."""
+        table = schema.link
+        held = (*_at(table, place), table.c.account == account, table.c.state == LinkState.LINKED.value)
+        with self._engine.connect() as connection:
+            return connection.execute(sa.select(table.c.person).where(*held)).scalar_one_or_none()
+
+    def links_of(self, person: str, *, namespace: str, district: str) -> pl.DataFrame:
+        """What is held of one person's links: [platform, account, how, state, at], the oldest first."""
+        table = schema.link
+        columns = ("platform", "account", "how", "state", "at")
+        mine = (table.c.namespace == namespace, table.c.district == district, table.c.person == person)
+        query = sa.select(*(table.c[name] for name in columns)).where(*mine).order_by(table.c.at, table.c.id)
+        types = {**dict.fromkeys(columns, pl.String()), "at": pl.Datetime("us")}
+        with self._engine.connect() as connection:
+            rows = [tuple(row) for row in connection.execute(query)]
+        return pl.DataFrame(rows, schema=types, orient="row").with_columns(pl.col("at").dt.replace_time_zone("UTC"))
+
+    # -- places: told by runs, for the pages, which do not see the cluster --------------------------------------
+
+    def places(self) -> pl.DataFrame:
+        """Where people can link accounts now: PLACES_SCHEMA, sorted."""
+        table = schema.link_place
+        with self._engine.connect() as connection:
+            rows = [tuple(row) for row in connection.execute(sa.select(*(table.c[name] for name in PLACES_SCHEMA)))]
+        return pl.DataFrame(rows, schema=PLACES_SCHEMA, orient="row").sort(*Place._fields)
+
+    def tell(self, places: pl.DataFrame, *, namespace: str, platform: str, epoch: int) -> None:
+        """On this platform people can link accounts in these places (PLACES_SCHEMA), and in no others."""
+        table = schema.link_place
+        places = places.select(PLACES_SCHEMA.names()).sort(*Place._fields)
+        if self.places().filter(namespace=namespace, platform=platform).equals(places):
+            return
+        with self._leading(epoch) as connection:
+            connection.execute(sa.delete(table).where(table.c.namespace == namespace, table.c.platform == platform))
+            if not places.is_empty():
+                connection.execute(sa.insert(table), places.to_dicts())
+
+    # -- codes --------------------------------------------------------------------------------------------------
+
+    def issue(
+        self, digests: Mapping[str, str], *, place: Place, state: CodeState, expires_at: datetime, now: datetime
+    ) -> None:
+        """Give people (source ids) codes by these digests; what they had before is good no more, nor what expired."""
+        table = schema.link_code
+        rows = [
+            {
+                **place._asdict(),
+                "person": person,
+                "digest": digest,
+                "expires_at": _naive(expires_at),
+                "state": state.value,
+            }
+            for person, digest in digests.items()
+        ]
+        with self._unled() as connection:
+            connection.execute(sa.delete(table).where(table.c.expires_at <= _naive(now)))
+            for start in range(0, len(rows), _CHUNK):
+                some = rows[start : start + _CHUNK]
+                theirs = table.c.person.in_([row["person"] for row in some])
+                connection.execute(sa.delete(table).where(*_at(table, place), theirs))
+                connection.execute(sa.insert(table), some)
+
+    def note_letter(self, digest: str, state: CodeState) -> None:
+        """Write down what became of the mail with a code."""
+        table = schema.link_code
+        with self._unled() as connection:
+            connection.execute(sa.update(table).where(table.c.digest == digest).values(state=state.value))
+
+    def codes(self, place: Place, *, now: datetime) -> pl.DataFrame:
+        """Who has a code that is good: [person, state], sorted."""
+        table = schema.link_code
+        good = (*_at(table, place), table.c.expires_at > _naive(now))
+        with self._engine.connect() as connection:
+            rows = [tuple(row) for row in connection.execute(sa.select(table.c.person, table.c.state).where(*good))]
+        return pl.DataFrame(rows, schema={"person": pl.String, "state": pl.String}, orient="row").sort("person")
+
+    def by_code(self, digest: str, *, now: datetime) -> tuple[Place, str] | None:
+        """Where, and whose (source id), a code is that is good."""
+        table = schema.link_code
+        query = sa.select(table).where(table.c.digest == digest, table.c.expires_at > _naive(now))
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else (_place(row), row.person)
+
+    # -- visits -------------------------------------------------------------------------------------------------
+
+    def begin(self, visit: Visit, *, digest: str, now: datetime) -> None:
+        """Keep a visit under the digest of its word; those that are over go."""
+        table = schema.link_proof
+        row = {
+            **visit.place._asdict(),
+            "digest": digest,
+            "person": visit.person,
+            "code": visit.code,
+            "account": visit.account,
+            "language": visit.language,
+            "state": visit.proof.value,
+            "tries": 0,
+            "expires_at": _naive(visit.expires_at),
+        }
+        with self._unled() as connection:
+            connection.execute(sa.delete(table).where(table.c.expires_at <= _naive(now)))
+            connection.execute(sa.insert(table).values(**row))
+
+    def visit(self, digest: str, *, now: datetime) -> Visit | None:
+        """The visit with this digest, while it lasts."""
+        with self._engine.connect() as connection:
+            return _visit(connection, digest, now)
+
+    def end(self, digest: str) -> None:
+        """The visit is over."""
+        with self._unled() as connection:
+            connection.execute(sa.delete(schema.link_proof).where(schema.link_proof.c.digest == digest))
+
+    def ask(self, digest: str, account: str, *, language: str, now: datetime) -> bool:
+        """Have a number sent to an account that the visitor names; what was sent before counts no more."""
+        table = schema.link_proof
+        values = {"account": account, "language": language, "state": Proof.WAITING.value, "number": None, "tries": 0}
+        with self._unled() as connection:
+            lasting = (table.c.digest == digest, table.c.expires_at > _naive(now))
+            return connection.execute(sa.update(table).where(*lasting).values(**values)).rowcount == 1
+
+    def enter(self, digest: str, number: str, *, now: datetime) -> Proof | None:
+        """Compare a number (its digest) that a visitor entered with what was sent; how far the visit is then."""
+        table = schema.link_proof
+        lasting = (table.c.digest == digest, table.c.expires_at > _naive(now))
+        with self._unled() as connection:
+            row = connection.execute(sa.select(table).where(*lasting)).one_or_none()
+            if row is None or row.state != Proof.SENT.value:
+                return None if row is None else Proof(row.state)
+            proof, tries = Proof.SENT, row.tries + 1
+            if hmac.compare_digest(row.number, number):
+                proof = Proof.PROVEN
+            elif tries >= TRIES:
+                proof = Proof.FAILED
+            kept = row.number if proof is Proof.SENT else None
+            values = {"state": proof.value, "tries": tries, "number": kept}
+            connection.execute(sa.update(table).where(table.c.digest == digest).values(**values))
+        return proof
+
+    # -- numbers, sent by the operator, as the pages have no credentials of any platform -------------------------
+
+    def asked(self, *, now: datetime) -> list[Asked]:
+        """The numbers that are to be sent now."""
+        table = schema.link_proof
+        waiting = (table.c.state == Proof.WAITING.value, table.c.expires_at > _naive(now), table.c.account.is_not(None))
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(table).where(*waiting).order_by(table.c.digest)).all()
+        return [Asked(visit=row.digest, place=_place(row), account=row.account, language=row.language) for row in rows]
+
+    def answered(self, asked: Asked, number: str | None, *, epoch: int) -> None:
+        """The number with this digest was sent; None: it could not be. A visit that names another now ignores it."""
+        table = schema.link_proof
+        state = Proof.SENT if number is not None else Proof.FAILED
+        same = (table.c.digest == asked.visit, table.c.account == asked.account, table.c.state == Proof.WAITING.value)
+        with self._leading(epoch) as connection:
+            connection.execute(sa.update(table).where(*same).values(state=state.value, number=number))
+
+    # -----------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _unled(self) -> Iterator[sa.Connection]:
+        """A transaction of somebody who does not lead."""
+        with self._engine.begin() as connection:
+            alone(connection)
+            yield connection
+
+    def _pairs(self, place: Place, state: LinkState) -> pl.DataFrame:
+        with self._engine.connect() as connection:
+            rows = _rows(connection, place).filter(state=state.value)
+        return rows.select(_PAIR).sort("account", "person")
+
+
+def forget_links(connection: sa.Connection, *, namespace: str, district: str, person: str) -> bool:
+    """Take out what is known of a person's accounts, codes and visits; whether there was any link."""
+    found = 0
+    for table in (schema.link_code, schema.link_proof, schema.link):
+        mine = (table.c.namespace == namespace, table.c.district == district, table.c.person == person)
+        found = connection.execute(sa.delete(table).where(*mine)).rowcount
+    return found > 0
+
+
+def _rows(connection: sa.Connection, place: Place) -> pl.DataFrame:
+    """[person, account, how, state] of a place."""
+    table, columns = schema.link, ("person", "account", "how", "state")
+    query = sa.select(*(table.c[name] for name in columns)).where(*_at(table, place))
+    rows = [tuple(row) for row in connection.execute(query)]
+    return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
+
+
+def _news(rows: pl.DataFrame, given: pl.DataFrame, by: LinkedBy) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Pairs to be linked, to be refused, and whose refusal is over as nobody claims them any more."""
+    held = rows.filter(state=LinkState.LINKED.value)
+    claims = given.join(rows.select(*_PAIR, "state"), on=_PAIR, how="left", maintain_order="left")
+    refused = pl.col("state") == LinkState.REFUSED.value
+    taken = pl.col("account").is_in(held["account"].implode()) | pl.col("account").is_duplicated()
+    # Duplicated among all that is given: also one of two claims that is linked already.
+    claims = claims.with_columns(taken=taken).filter(pl.col("state").is_null() | refused)
+    stale = rows.filter(refused, how=by.value).join(given, on=_PAIR, how="anti")
+    fresh = claims.filter("taken", pl.col("state").is_null())
+    return claims.filter(~pl.col("taken")).select(_PAIR), fresh.select(_PAIR), stale.select(_PAIR)
+
+
+def _unlink(connection: sa.Connection, place: Place, person: str, *, at: datetime, account: str | None = None) -> int:
+    table = schema.link
+    mine = [*_at(table, place), table.c.person == person, table.c.state == LinkState.LINKED.value]
+    if account is not None:
+        mine.append(table.c.account == account)
+    values = {"state": LinkState.UNLINKED.value, "at": _naive(at), "news": True}
+    return connection.execute(sa.update(table).where(*mine).values(**values)).rowcount
+
+
+def _forget(connection: sa.Connection, place: Place, pairs: pl.DataFrame) -> None:
+    """Delete the rows of these pairs."""
+    table = schema.link
+    one = (table.c.person == sa.bindparam("of_person"), table.c.account == sa.bindparam("of_account"))
+    if rows := pairs.select(of_person="person", of_account="account").to_dicts():
+        connection.execute(sa.delete(table).where(*_at(table, place), *one), rows)
+
+
+def _insert(
+    connection: sa.Connection,
+    place: Place,
+    pairs: pl.DataFrame,
+    *,
+    by: LinkedBy,
+    state: LinkState,
+    at: datetime,
+    news: bool = False,
+) -> None:
+    values = {**place._asdict(), "how": by.value, "state": state.value, "at": _naive(at), "news": news}
+    for some in pairs.iter_slices(_CHUNK):
+        connection.execute(sa.insert(schema.link), [{**values, **row} for row in some.to_dicts()])
+
+
+def _visit(connection: sa.Connection, digest: str, now: datetime) -> Visit | None:
+    table = schema.link_proof
+    query = sa.select(table).where(table.c.digest == digest, table.c.expires_at > _naive(now))
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return Visit(
+        place=_place(row),
+        language=row.language,
+        expires_at=row.expires_at.replace(tzinfo=UTC),
+        person=row.person,
+        code=row.code,
+        account=row.account,
+        proof=Proof(row.state),
+    )
+
+
+def _place(row: sa.Row[tuple[object, ...]]) -> Place:
+    return Place(row.namespace, row.platform, row.district)
+
+
+def _at(table: sa.Table, place: Place) -> Collection[sa.ColumnElement[bool]]:
+    return [table.c[name] == value for name, value in place._asdict().items()]
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(tzinfo=None)
