@@ -5,6 +5,7 @@ Neighbours: `homeroom.plan.hold` (what they mean), `district`, `learningapp` and
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -21,9 +22,10 @@ from homeroom.api import (
     conditions,
     parse,
 )
-from homeroom.plan import COMING, LEAVING, PERSONAL, Guard, Hold, Op, Scope, State, Word
+from homeroom.plan import COMING, LEAVING, PERSONAL, Guard, Hold, Op, Reviewed, Scope, State, Word, settled
 from homeroom.reconcile.ports import Cluster, Key, Object
 from homeroom.roster.identity import Question
+from homeroom.store import Store
 
 
 def words_of(cluster: Cluster, root: Key) -> list[Word]:
@@ -41,6 +43,24 @@ async def answer(cluster: Cluster, root: Key, holds: Sequence[Hold], *, now: dat
     for raw, approval in _of(cluster, root):
         status = _status(approval, known.get(approval.spec.hold), now=now)
         await cluster.write_status(raw, status.document())
+
+
+async def settle(
+    cluster: Cluster, root: Key, reviewed: Reviewed, done: pl.DataFrame, *, store: Store, now: datetime
+) -> None:
+    """At the end of a run: note what was made of released holds, and answer the Approvals.
+
+    `done`: columns `homeroom.plan.CHANGE_SCHEMA`, what was applied, or counts as that.
+    """
+    holds = settled(reviewed.holds, done)
+    await keep(holds, root, before=reviewed.holds, store=store, epoch=cluster.epoch)
+    await answer(cluster, root, holds, now=now)
+
+
+async def keep(holds: Sequence[Hold], root: Key, *, before: Sequence[Hold], store: Store, epoch: int) -> None:
+    """Store the holds of a root that are not as they were `before`."""
+    place = {"namespace": root.namespace, "kind": root.kind, "name": root.name}
+    await asyncio.to_thread(store.save_holds, holds, before=before, **place, epoch=epoch)
 
 
 async def refuse(cluster: Cluster, root: Key, *, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""The only place that changes anything in a target.
+"""The only place that changes anything in a target or on a chat server.
 
 Per batch: an intent row, the external write, an outcome row. Between batches it looks whether it should go on. A crash
 anywhere is repaired by the next run, which reads the target first: every change is idempotent there.
@@ -7,27 +7,36 @@ anywhere is repaired by the next run, which reads the target first: every change
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 
 import polars as pl
 import structlog
 
 from homeroom.errors import TerminalError, TransientError
-from homeroom.plan import IDENTITY, Cause, Change, Kind, Op, Outcome, Plan, Result
-from homeroom.reconcile.ports import Clock
+from homeroom.plan import IDENTITY, Cause, Change, Kind, Op, Outcome, Plan, Result, changes
+from homeroom.reconcile.ports import Clock, Metrics
 from homeroom.store import Store
-from homeroom.targets import Target
 
 log = structlog.get_logger()
 
 BATCH_SIZES: Final = {Kind.SCHOOL: 1, Kind.PERSON: 100, Kind.CLASS: 50, Kind.MEMBERSHIP: 500, Kind.RIGHT: 100}
 """Changes per batch: some seconds of work each, so that a stop never waits long and a crash never leaves much open."""
 
+CHAT_SIZES: Final = {Kind.CHAT: 20, Kind.MEMBERSHIP: 150, Kind.RIGHT: 100}
+"""The same on a chat server, where every change is a call or several."""
+
 LONGEST_RUN: Final = timedelta(minutes=10)
 """After this a run ends and plans again: what it knows about the target has become old."""
+
+
+class Hands(Protocol):
+    """Whatever carries out batches: a learning app (`homeroom.targets.Target`), a chat server."""
+
+    async def apply(self, batch: Sequence[Change], /) -> Sequence[Outcome]:
+        """One outcome per change, in order. Raises TransientError, TerminalError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +55,17 @@ class Applied:
     errors: tuple[str, ...]
     failed_schools: frozenset[str]
 
+    def made(self, plan: Plan) -> pl.DataFrame:
+        """What of the plan was applied: columns `homeroom.plan.CHANGE_SCHEMA`."""
+        return changes(plan.changes).join(self.undone, on=list(IDENTITY), how="anti", nulls_equal=True)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Executor:
-    """Applies plans of one app in one run; the fields are what the journal says of every change."""
+    """Applies plans of one root in one run; the fields are what the journal says of every change.
+
+    `app`: as in `homeroom.store.journal_name`. `sizes`: changes per batch.
+    """
 
     store: Store
     clock: Clock
@@ -60,11 +76,12 @@ class Executor:
     revision: str
     epoch: int
     count: Callable[[Kind, Op, Result, int], None]
+    sizes: Mapping[Kind, int] = field(default_factory=lambda: BATCH_SIZES)
 
     async def apply(
         self,
         plan: Plan,
-        target: Target,
+        target: Hands,
         *,
         interrupted: Callable[[], str | None],
         progress: Callable[[str], Awaitable[None]],
@@ -80,7 +97,7 @@ class Executor:
         failed = 0
         stopped: str | None = None
         broken: TransientError | None = None
-        for whole in plan.batches(BATCH_SIZES):
+        for whole in plan.batches(self.sizes):
             # Whoever moves keeps the old place until there is a new one.
             batch = [one for one in whole if one.cause is not Cause.MOVED or one.key not in late]
             if not batch or batch[0].school in lost:
@@ -121,7 +138,7 @@ class Executor:
             failed_schools=frozenset(failed_schools | lost),
         )
 
-    async def _one(self, batch: Sequence[Change], target: Target, plan: str) -> Sequence[Outcome]:
+    async def _one(self, batch: Sequence[Change], target: Hands, plan: str) -> Sequence[Outcome]:
         """Intent, write, outcome. A crash in between shows as a batch without a conclusion."""
         identifier = await asyncio.to_thread(
             self.store.intend,
@@ -151,3 +168,19 @@ class Executor:
             if n:
                 self.count(batch[0].kind, batch[0].op, result, n)
         return outcomes
+
+
+def count_planned(metrics: Metrics, plan: Plan) -> None:
+    """Count what is to be made."""
+    for (kind, _op), number in plan.count().items():
+        metrics.operations(kind.value.lower(), planned=number)
+
+
+def counting(metrics: Metrics) -> Callable[[Kind, Op, Result, int], None]:
+    """Counts what was made, or not."""
+
+    def count(kind: Kind, _op: Op, result: Result, number: int) -> None:
+        done = number if result is Result.APPLIED else 0
+        metrics.operations(kind.value.lower(), applied=done, failed=number - done)
+
+    return count

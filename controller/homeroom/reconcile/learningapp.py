@@ -49,19 +49,13 @@ from homeroom.api import (
 )
 from homeroom.errors import DependencyNotReadyError, HomeroomError, InvalidSpecError
 from homeroom.plan import (
-    IDENTITY,
     VALID,
     WINDOW_DAYS,
     Cause,
-    Hold,
-    Kind,
-    Op,
-    Result,
     State,
     Word,
     changes,
     rolled_over,
-    settled,
 )
 from homeroom.reconcile import approvals
 from homeroom.reconcile.activity import logins_of
@@ -77,9 +71,9 @@ from homeroom.reconcile.decide import (
     recognisable,
 )
 from homeroom.reconcile.district import school_name
-from homeroom.reconcile.executor import Applied, Executor
+from homeroom.reconcile.executor import Applied, Executor, count_planned, counting
 from homeroom.reconcile.origin import revision_of
-from homeroom.reconcile.outcome import gaps, left_to_do, outcome_of, plan_status, school_rows
+from homeroom.reconcile.outcome import gaps, left_to_do, outcome_of, plan_status, repaired, school_rows
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
 from homeroom.reconcile.subscription import with_subscription, without_subscription
@@ -199,19 +193,22 @@ class LearningAppRoot:
                 now=now,
                 salt=self.salt,
             )
-            self._count_planned(decision)
-            await self._save_holds(run, decision.reviewed.holds, before=inputs.memory.holds)
+            count_planned(self.metrics, decision.allowed)
+            await approvals.keep(
+                decision.reviewed.holds,
+                run.key,
+                before=inputs.memory.holds,
+                store=self.store,
+                epoch=run.cluster.epoch,
+            )
             applied, baseline = await self._apply(run, inputs, decision, target)
             await self._own(run, inputs, decision)  # not before the baseline: without one all is in review
             told_at, pools = await self._tell_use(run, inputs, decision, target)
             lacking = gaps(app, target)
         done = changes(decision.waiting)  # let through, and remembered in the baseline
         if applied is not None:
-            made = changes(decision.allowed.changes)
-            done = pl.concat([done, made.join(applied.undone, on=list(IDENTITY), how="anti", nulls_equal=True)])
-        holds = settled(decision.reviewed.holds, done)
-        await self._save_holds(run, holds, before=decision.reviewed.holds)
-        await approvals.answer(run.cluster, run.key, holds, now=run.clock.now())
+            done = pl.concat([done, applied.made(decision.allowed)])
+        await approvals.settle(run.cluster, run.key, decision.reviewed, done, store=self.store, now=run.clock.now())
         kept = counted(baseline.kept, decision.waiting, now=decision.now)
         untaught = await asyncio.to_thread(unstaffed, decision.desired, baseline.kept)
         report = self._report(run, inputs, decision, applied, lacking=lacking, kept=kept, untaught=untaught.height)
@@ -363,17 +360,6 @@ class LearningAppRoot:
         changed = await asyncio.to_thread(self.store.use.save_activity, logins, **place, epoch=epoch)
         return run.clock.now(), (pool,) if changed or not has_told else ()
 
-    async def _save_holds(self, run: Run[LearningApp], holds: Sequence[Hold], *, before: Sequence[Hold]) -> None:
-        await asyncio.to_thread(
-            self.store.save_holds,
-            holds,
-            before=before,
-            namespace=run.key.namespace,
-            kind=run.key.kind,
-            name=run.key.name,
-            epoch=run.cluster.epoch,
-        )
-
     async def _save(
         self, run: Run[LearningApp], decision: Decision, baseline: Baseline, *, before: StoredBaseline | None = None
     ) -> None:
@@ -404,7 +390,7 @@ class LearningAppRoot:
             generation=run.resource.metadata.generation,
             revision=revision,
             epoch=run.cluster.epoch,
-            count=self._count,
+            count=counting(self.metrics),
         )
 
     async def cleanup(self, run: Run[LearningApp]) -> None:
@@ -440,30 +426,7 @@ class LearningAppRoot:
         if not applied.undone.is_empty():
             raise HomeroomError(f"{applied.undone.height} changes are left", reason=Reason.SOME_CHANGES_FAILED)
 
-    def _tell_drift(self, run: Run[LearningApp], decision: Decision, applied: Applied | None) -> None:
-        """What people had changed by hand and we put back is worth an event: somebody may be wondering."""
-        drift = pl.col("cause").cast(pl.String).is_in([Cause.DRIFT.value, Cause.INTRUDER.value])
-        number = decision.allowed.changes.filter(drift).height if applied is not None else 0
-        if number:
-            run.cluster.event(
-                run.obj,
-                warning=False,
-                reason="DriftRepaired",
-                message=f"{number} changes made by hand in the target were put back",
-            )
-
     # -- report -------------------------------------------------------------------------------------------------
-
-    def _count(self, kind: Kind, _op: Op, result: Result, number: int) -> None:
-        self.metrics.operations(
-            kind.value.lower(),
-            applied=number if result is Result.APPLIED else 0,
-            failed=number if result is not Result.APPLIED else 0,
-        )
-
-    def _count_planned(self, decision: Decision) -> None:
-        for (kind, _op), number in decision.allowed.count().items():
-            self.metrics.operations(kind.value.lower(), planned=number)
 
     async def _report_rules(self, run: Run[LearningApp], models: Sequence[SharingRule], shared: Shared) -> None:
         """Each rule says what it selects."""
@@ -554,7 +517,9 @@ class LearningAppRoot:
             schools=rows,
             now=run.clock.now(),
         )
-        self._tell_drift(run, decision, applied)
+        if number := repaired(decision, applied):
+            words = f"{number} changes made by hand in the target were put back"
+            run.cluster.event(run.obj, warning=False, reason="DriftRepaired", message=words)
         reason, message, ending = outcome_of(decision, applied, left, inputs.district, kept=kept)
         return Report(
             status=status,
@@ -638,7 +603,7 @@ def remembered(
         holds=holds,
         made=made,
         words=words,
-        noted=store.noted(namespace=namespace, app=app),
+        noted=store.noted(kind="LearningApp", namespace=namespace, name=app),
         released=store.passed(namespace=namespace, district=district)
         .released.filter(pl.col("at") > (now - VALID).astimezone(UTC))
         .select(RELEASED.names()),

@@ -14,7 +14,7 @@ import structlog
 
 from homeroom.errors import TransientError
 from homeroom.reconcile.ports import UNKNOWN_REVISION, Object
-from homeroom.store import Origin, Store
+from homeroom.store import Origin, Store, journal_name
 
 log = structlog.get_logger()
 
@@ -28,14 +28,17 @@ async def revision_of(
     now: datetime,
     epoch: int,
 ) -> str:
-    """The Git revision of the newest change of a LearningApp, of its rules, or of its district.
+    """The Git revision of the newest change of a LearningApp or ChatPolicy, or of what it goes by.
 
-    `others`: the resources that decide with the app what is shared. Those that are new, or of a new generation, are
+    `others`: the resources that decide with it what there should be. Those that are new, or of a new generation, are
     asked about (`ask`: `Cluster.revision`); where one was only taken away, the app is. Never an error:
     `UNKNOWN_REVISION` where it cannot be asked now, and then the next run asks again.
     """
     resources = {_version(obj): obj for obj in (app, *others)}
-    place = {"namespace": app["metadata"]["namespace"], "app": app["metadata"]["name"]}
+    place = {
+        "namespace": app["metadata"]["namespace"],
+        "app": journal_name(app["kind"], app["metadata"]["name"]),
+    }
     before = await asyncio.to_thread(store.origin, **place)
     known = before.resources if before else frozenset()
     if before is not None and known == resources.keys():

@@ -5,7 +5,7 @@ Neighbours: `learningapp` (the run), `decide` (what it found), `school` (who sho
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import polars as pl
 
@@ -21,7 +21,7 @@ from homeroom.api import (
     SchoolState,
     Subscription,
 )
-from homeroom.plan import COMING, IDENTITY, Cause, Kind, Op, Plan
+from homeroom.plan import COMING, IDENTITY, Cause, Kind, Op, Plan, Reviewed
 from homeroom.reconcile.approvals import held_message
 from homeroom.reconcile.decide import Decision
 from homeroom.reconcile.executor import Applied
@@ -35,7 +35,23 @@ from homeroom.targets import Target
 _COUNTED: Final = tuple(PeopleCounts.model_fields)
 
 
-def left_to_do(decision: Decision, applied: Applied | None) -> pl.DataFrame:
+class Decided(Protocol):
+    """What a decision about an app and one about chats have in common."""
+
+    @property
+    def plan(self) -> Plan:
+        """Everything that differs."""
+
+    @property
+    def reviewed(self) -> Reviewed:
+        """What of that passes the guards."""
+
+    @property
+    def allowed(self) -> Plan:
+        """What of that can be made now."""
+
+
+def left_to_do(decision: Decided, applied: Applied | None) -> pl.DataFrame:
     """Rows of the whole plan that are still to be done: undone, stopped by the guard, or not allowed by the policy.
 
     Not what waits for its day.
@@ -43,8 +59,7 @@ def left_to_do(decision: Decision, applied: Applied | None) -> pl.DataFrame:
     plan = decision.plan.changes
     done = identity(decision.reviewed.plan.waiting.changes)
     if applied is not None:
-        made = identity(decision.allowed.changes)
-        done = pl.concat([done, made.join(applied.undone, on=list(IDENTITY), how="anti", nulls_equal=True)])
+        done = pl.concat([done, applied.made(decision.allowed).select(IDENTITY)])
     if done.is_empty():
         return plan
     keys = identity(plan).with_row_index("seq").join(done, on=list(IDENTITY), how="anti", nulls_equal=True)
@@ -68,6 +83,12 @@ def plan_status(left: pl.DataFrame, blocked: int, *, doubtful: int) -> PlanStatu
         blocked=blocked,
         digest=None if left.is_empty() else Plan(left).digest(),
     )
+
+
+def repaired(decision: Decided, applied: Applied | None) -> int:
+    """How much of what people had changed by hand was put back: worth an event, as somebody may be wondering."""
+    drift = pl.col("cause").cast(pl.String).is_in([Cause.DRIFT.value, Cause.INTRUDER.value])
+    return decision.allowed.changes.filter(drift).height if applied is not None else 0
 
 
 def gaps(app: LearningApp, target: Target) -> list[str]:
@@ -158,19 +179,28 @@ def _places(state: Desired) -> pl.DataFrame:
     return state.people.select(state.schools["key"].gather(state.people["school"]).alias("school"), "key")
 
 
+def unfinished_of(applied: Applied | None, left: pl.DataFrame) -> tuple[Reason, str, Ending] | None:
+    """Reason, message and ending of a run that could not carry out all that it may; None: it could."""
+    if applied is None:
+        return None
+    if applied.broken is not None:
+        words = f"{applied.applied} changes made, then: {applied.broken.message}"
+        return _BY_WORD[applied.broken.reason], words, Ending.RETRY
+    if applied.failed:
+        words = f"{applied.applied} changes made, {applied.failed} refused: {'; '.join(applied.errors[:3])}"
+        return Reason.SOME_CHANGES_FAILED, words, Ending.RETRY
+    if applied.stopped is not None:
+        return Reason.PROGRESSING, f"{applied.applied} changes made, {left.height} to go", Ending.UNFINISHED
+    return None
+
+
 def outcome_of(
     decision: Decision, applied: Applied | None, left: pl.DataFrame, district: District, *, kept: Kept
 ) -> tuple[Reason, str, Ending]:
     """Reason, message and how it ended; the weightiest comes first."""
     contact = f"; {district.spec.contact}" if district.spec.contact else ""
-    if applied is not None and applied.broken is not None:
-        words = f"{applied.applied} changes made, then: {applied.broken.message}"
-        return _BY_WORD[applied.broken.reason], words, Ending.RETRY
-    if applied is not None and applied.failed:
-        words = f"{applied.applied} changes made, {applied.failed} refused: {'; '.join(applied.errors[:3])}"
-        return Reason.SOME_CHANGES_FAILED, words, Ending.RETRY
-    if applied is not None and applied.stopped is not None:
-        return Reason.PROGRESSING, f"{applied.applied} changes made, {left.height} to go", Ending.UNFINISHED
+    if (unfinished := unfinished_of(applied, left)) is not None:
+        return unfinished
     if decision.actual.unsure:
         words = f"{len(decision.actual.unsure)} schools could not be read in the target; nothing is changed in them"
         return Reason.TARGET_INCOMPLETE, words, Ending.RETRY

@@ -2,13 +2,14 @@
 
 `schema` has the tables, `revision` makes them or lets `migrations` (Alembic) bring older ones up to date, `store` is
 the door for everybody else, `forgetting` what it does when somebody is to be forgotten, `backup` its records as one
-file; `licences` has keys and connections, `links` whose chat account is whose, `web` what the web service tells and
-keeps, `use` how seats are used. What can be read again from the
+file; `licences` has keys and connections, `links` whose chat account is whose, `chats` what had a reason in chats,
+`web` what the web service tells and keeps, `use` how seats are used. What can be read again from the
 targets' marks is derived (ledger, baseline), the journal is a record. All calls block: the loop hands them to a thread.
 Nothing is decided here.
 """
 
 from homeroom.store.backup import BackupError, Manifest
+from homeroom.store.chats import Chats, StoredChats, journal_name
 from homeroom.store.forgetting import StillThereError
 from homeroom.store.licences import CONNECTIONS_SCHEMA, DELIVERIES_SCHEMA, KEYS_SCHEMA, LicenceName, Licences
 from homeroom.store.links import PLACES_SCHEMA, Answer, Asked, Links, Visit
@@ -44,6 +45,7 @@ __all__ = [
     "Answer",
     "Asked",
     "BackupError",
+    "Chats",
     "Day",
     "Door",
     "Forgotten",
@@ -63,8 +65,10 @@ __all__ = [
     "StillThereError",
     "Store",
     "StoredBaseline",
+    "StoredChats",
     "Ticket",
     "Use",
     "Visit",
     "Web",
+    "journal_name",
 ]

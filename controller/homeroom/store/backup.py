@@ -54,6 +54,7 @@ DERIVED: Final = (
     schema.accepted,
     schema.door,
     schema.baseline,
+    schema.chat_baseline,
     schema.run,
     schema.activity,
     schema.licence,

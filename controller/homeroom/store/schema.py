@@ -73,6 +73,17 @@ baseline = sa.Table(
     comment="what had a reason to be in the target when a plan was last applied (homeroom.roster.diff.Baseline)",
 )
 
+chat_baseline = sa.Table(
+    "chat_baseline",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("policy", NAME, primary_key=True),
+    sa.Column("files", sa.String(64), nullable=False),
+    sa.Column("rules", sa.Text, nullable=False),
+    sa.Column("first", sa.Boolean, nullable=False),
+    comment="what had a reason in the chats of a policy when a plan was last applied (homeroom.store.StoredChats)",
+)
+
 ledger = sa.Table(
     "ledger",
     metadata,

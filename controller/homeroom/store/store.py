@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,6 +52,8 @@ from homeroom.seats.revocation import NONE_REVOKED, REVOKED_SCHEMA
 from homeroom.seats.usage import NOTICED_SCHEMA, RECLAIMED_SCHEMA
 from homeroom.store import backup, revision, schema
 from homeroom.store.backup import Manifest
+from homeroom.store.chats import Chats, journal_name
+from homeroom.store.folders import others, remove
 from homeroom.store.forgetting import (
     Owners,
     StillThereError,
@@ -278,6 +279,7 @@ class Store:
         self.web = Web(engine, self._writing)
         self.links = Links(engine, self._writing)
         self.use = Use(engine, self._writing)
+        self.chats = Chats(engine, self._writing, directory)
 
     @classmethod
     def open(cls, url: str, directory: Path, *, read_only: bool = False, as_it_is: bool = False) -> Self:
@@ -396,7 +398,7 @@ class Store:
                 if door.pins is not None:
                     _upsert(connection, schema.section, [{**place, "pins": _parquet(door.pins)}])
         kept = {digest for one in (accepted, old) if one is not None for digest in (one.digest, one.serving)}
-        _remove(_others(self.snapshots(**place), keep=kept))
+        remove(others(self.snapshots(**place), keep=kept))
 
     def passed(self, *, namespace: str, district: str) -> Passed:
         """What the source door of a district let pass, as far as it matters still."""
@@ -445,8 +447,8 @@ class Store:
         with self._writing(epoch) as connection:
             _upsert(connection, schema.baseline, [row])
             # Looked up while nobody else writes, so that what `forget` is writing is not taken for an old one.
-            old = _others(directory, keep={name})
-        _remove(old)
+            old = others(directory, keep={name})
+        remove(old)
 
     def _baselines(self, namespace: str, app: str) -> Path:
         return self._directory / "baselines" / namespace / app
@@ -551,7 +553,7 @@ class Store:
                 "username": outcome.username,
             }
             for change, outcome in zip(changes, outcomes, strict=True)
-            if change.kind in (Kind.SCHOOL, Kind.PERSON, Kind.CLASS)
+            if change.kind in (Kind.SCHOOL, Kind.PERSON, Kind.CLASS, Kind.CHAT)
             and outcome.result is Result.APPLIED
             and outcome.external_id is not None
         ]
@@ -669,7 +671,8 @@ class Store:
             for table in (schema.ledger, schema.baseline, schema.batch)
         ]
         with self._engine.connect() as connection:
-            return sorted(connection.execute(sa.union(*names)).scalars())
+            found = connection.execute(sa.union(*names)).scalars()
+            return sorted(name for name in found if "/" not in name)  # `journal_name`
 
     def districts(self, *, namespace: str) -> list[str]:
         """All districts of a namespace that have an accepted snapshot, declared or not; sorted."""
@@ -743,7 +746,7 @@ class Store:
                 raise StillThereError(f"nothing is known of a person '{person}': it must be a source id")
             row = {"at": _naive(at), "namespace": namespace, "district": district, "reason": reason}
             connection.execute(sa.insert(schema.erasure).values(**row, changes=changes, accounts=accounts))
-        _remove(outdated)
+        remove(outdated)
         return Forgotten(changes=changes, accounts=accounts, baselines=len(rewritten), snapshots=len(snapshots))
 
     def erasures(self, *, namespace: str) -> pl.DataFrame:
@@ -787,10 +790,10 @@ class Store:
             RECENT_SCHEMA
         )
 
-    def noted(self, *, namespace: str, app: str) -> Noted:
-        """When an app was last read completely, and the latest moment at which anything was written of it."""
-        run, journal = schema.run, schema.journal
-        of_run = (run.c.kind == "LearningApp", run.c.namespace == namespace, run.c.name == app)
+    def noted(self, *, kind: str, namespace: str, name: str) -> Noted:
+        """When a root was last read completely, and the latest moment at which anything was written of it."""
+        run, journal, app = schema.run, schema.journal, journal_name(kind, name)
+        of_run = (run.c.kind == kind, run.c.namespace == namespace, run.c.name == name)
         latest = sa.select(sa.func.max(journal.c.at)).where(journal.c.namespace == namespace, journal.c.app == app)
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(run.c.read_at, run.c.ended_at).where(*of_run)).one_or_none()
@@ -1172,17 +1175,3 @@ def _write(baseline: Baseline, directory: Path) -> str:
     for frame_name, frame in {**frames, "kept": baseline.kept, "unapplied": baseline.unapplied}.items():
         frame.write_parquet(files / f"{frame_name}.parquet")
     return name
-
-
-def _others(directory: Path, *, keep: set[str]) -> list[Path]:
-    """All folders in `directory` but the named ones."""
-    if not directory.is_dir():
-        return []
-    return [entry for entry in directory.iterdir() if entry.name not in keep and entry.is_dir()]
-
-
-def _remove(folders: Iterable[Path]) -> None:
-    """Remove them; one that is being read right now stays readable on POSIX, one that is gone is no error."""
-    for folder in folders:
-        with suppress(FileNotFoundError):
-            shutil.rmtree(folder)

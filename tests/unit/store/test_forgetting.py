@@ -31,6 +31,7 @@ from homeroom.store import (
     StillThereError,
     Store,
     StoredBaseline,
+    folders,
 )
 from homeroom.store import store as store_module
 from homeroom.store.schema import metadata
@@ -328,14 +329,14 @@ def test_a_run_that_tidies_up_leaves_what_was_written_since(
     store: Store, operator: Between, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = remembered("7a: ann bob", {"kind": "Membership", "key": "gone", "class_key": "7a"})
-    remove = store_module._remove
+    remove = folders.remove
 
     def first_forget(folders: Iterable[Path]) -> None:
-        monkeypatch.setattr(store_module, "_remove", remove)
+        monkeypatch.setattr(store_module, "remove", remove)
         assert forget(store).baselines == 1
         remove(folders)
 
-    monkeypatch.setattr(store_module, "_remove", first_forget)
+    monkeypatch.setattr(store_module, "remove", first_forget)
     save(operator, left)
     found = store.baseline(namespace="n", app="x")
     assert found is not None

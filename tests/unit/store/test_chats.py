@@ -1,0 +1,91 @@
+"""What had a reason in chats, as the store keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.unit.chats.worlds import NOW, Nights, World
+
+from homeroom.plan import Change, Kind, Op, Outcome, Result
+from homeroom.roster.owned import LEDGER_SCHEMA
+from homeroom.store import LostLeadershipError, Store, StoredChats, journal_name
+from homeroom.store.chats import NO_LEARNERS, NO_LINEAGE
+
+POLICY = {"namespace": "n", "policy": "p"}
+
+
+@pytest.fixture
+def store(url: str, tmp_path: Path) -> Iterator[Store]:
+    store = Store.open(url, tmp_path / "files")
+    yield store
+    store.close()
+
+
+def stored(homeroom: str = "ann bob tom*") -> StoredChats:
+    """After a night; somebody of an earlier one is kept."""
+    nights = Nights()
+    nights.night(World(homerooms={"7a": "ann bob eve tom*"}))
+    nights.night(World(homerooms={"7a": homeroom}), dies=True)
+    assert nights.baseline is not None
+    assert not nights.baseline.kept.is_empty()
+    lineage = NO_LINEAGE.clear().vstack(pl.DataFrame([("7a", "6a")], NO_LINEAGE.schema, orient="row"))
+    return StoredChats(baseline=nights.baseline, rules="[1]", lineage=lineage, learners=NO_LEARNERS)
+
+
+def test_a_baseline_comes_back_as_it_was_and_the_next_one_takes_its_place(store: Store, tmp_path: Path) -> None:
+    assert store.chats.baseline(**POLICY) is None
+    assert store.chats.known(**POLICY).is_empty()
+    for each in (stored(), stored("ann tom*"), replace(stored(), rules="[2]")):
+        store.chats.save_baseline(each, **POLICY, epoch=1)
+        found = store.chats.baseline(**POLICY)
+        assert found is not None
+        assert found.equals(each)
+        assert store.chats.known(**POLICY).equals(each.baseline.known)
+    assert len(list((tmp_path / "files" / "chats" / "n" / "p").iterdir())) == 1, "old frames are still there"
+    assert store.chats.baseline(namespace="n", policy="other") is None
+
+
+def test_what_differs_in_any_part_is_another_baseline() -> None:
+    one = stored()
+    assert one.equals(stored())
+    assert not one.equals(replace(one, rules="[2]"))
+    assert not one.equals(replace(one, lineage=NO_LINEAGE))
+    assert not one.equals(replace(one, baseline=replace(one.baseline, first=not one.baseline.first)))
+
+
+def test_who_lost_the_lead_writes_nothing(store: Store) -> None:
+    store.chats.save_baseline(stored(), **POLICY, epoch=2)
+    with pytest.raises(LostLeadershipError):
+        store.chats.save_baseline(stored("ann tom*"), **POLICY, epoch=1)
+    found = store.chats.baseline(**POLICY)
+    assert found is not None
+    assert found.equals(stored())
+
+
+def test_a_policy_and_an_app_of_one_name_share_nothing(store: Store) -> None:
+    school = pl.DataFrame([("School", "s-2", "s-2", "x", None)], LEDGER_SCHEMA, orient="row")
+    store.own(school, namespace="n", app="p", epoch=1)
+    change = Change(seq=0, op=Op.CREATE, kind=Kind.CHAT, school="s-1", key="hr-1")
+    app = journal_name("ChatPolicy", "p")
+    place = {"namespace": "n", "app": app, "at": NOW, "epoch": 1}
+    batch = store.intend([change], run="r", generation=1, revision="", plan="", **place)  # type: ignore[arg-type] # four of its fields
+    outcome = Outcome(seq=0, result=Result.APPLIED, external_id="!1")
+    store.conclude(batch, [change], [outcome], **place)  # type: ignore[arg-type] # as above
+    assert store.chats.schools(**POLICY) == ["s-1"]
+    assert store.chats.baseline(**POLICY) is None
+    assert store.known(namespace="n", app="p").schools == ["s-2"]
+    assert store.apps(namespace="n") == ["p"]
+    assert store.noted(kind="ChatPolicy", namespace="n", name="p").written == NOW
+    assert store.noted(kind="LearningApp", namespace="n", name="p").written is None
+
+
+def test_the_name_of_a_policy_in_the_journal_fits_however_long_it_is() -> None:
+    long = "a" * 252
+    names = {journal_name("ChatPolicy", name) for name in ("a", long + "b", long + "c")}
+    assert len(names) == 3
+    assert max(map(len, names)) <= 253
+    assert journal_name("LearningApp", long) == long
