@@ -28,6 +28,9 @@ from homeroom.chats.words import Reason, State
 LINEAGE: Final = pl.Schema({"class": pl.String, "first": pl.String})
 """With `FollowClass`: the class with which the chat of a class began (`homeroom.chats.rollover`)."""
 
+PARTS: Final = pl.Schema({"type": pl.Enum(ChatType), "school": pl.String()})
+"""What a policy sees to: the chats of one type in one school (source id)."""
+
 _ROW: Final = pl.UInt32
 _ADMINISTRATOR: Final = 128  # beside the bits of `Reason`, so that both unite at once
 
@@ -40,13 +43,17 @@ def desired(
     opened: Collection[str] = (),
     lineage: pl.DataFrame | None = None,
     denied: Collection[str] = (),
+    taken: pl.DataFrame | None = None,
 ) -> Desired:
     """The chats that a policy wants. The order of rows of `records` and `links` changes nothing.
 
     `opened`: ids of classes whose subject chat was asked for by a first call. `lineage`: columns `LINEAGE`. `denied`:
-    source ids of people who are in no chat, whatever the records say.
+    source ids of people who are in no chat, whatever the records say. `taken`: columns `PARTS`, what another policy
+    sees to.
     """
     chats = _chats(records, rules, opened=frozenset(opened), lineage=lineage)
+    if taken is not None:
+        chats = chats.join(taken, on=PARTS.names(), how="anti", maintain_order="left")
     reasons = _reasons(records, chats, rules)
     if denied:
         barred = records.people["id"].is_in(list(denied))
@@ -58,6 +65,24 @@ def desired(
     return Desired(chats=wanted, accounts=accounts, members=members, pending=pending)
 
 
+def meant(rules: ChatRules, school: pl.Expr) -> pl.Expr:
+    """Whether a policy is about a school (source id)."""
+    wanted = pl.lit(value=True) if rules.schools is None else school.is_in(list(rules.schools))
+    return wanted & ~school.is_in(list(rules.other_schools))
+
+
+def parts(records: Records, rules: ChatRules) -> pl.DataFrame:
+    """What a policy sees to by its words, whether there is any such chat or not: columns `PARTS`."""
+    types = pl.Series([rule.type.value for rule in rules.chats], dtype=PARTS["type"])
+    schools = records.schools.filter(meant(rules, pl.col("id"))).select(school="id")
+    return types.alias("type").to_frame().join(schools, how="cross")
+
+
+def keys(records: Records, rules: ChatRules, *, lineage: pl.DataFrame | None = None) -> pl.Series:
+    """The keys of all chats that a policy wants of these records, or would once they are asked for; sorted."""
+    return _chats(records, rules, opened=frozenset(records.classes["id"]), lineage=lineage)["key"]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Chats
 
@@ -65,9 +90,7 @@ def desired(
 def _chats(records: Records, rules: ChatRules, *, opened: frozenset[str], lineage: pl.DataFrame | None) -> pl.DataFrame:
     """The chats, sorted by key: columns of `DESIRED_SCHEMAS["chats"]`, and `at`, the row of the school or class."""
     schools = records.schools.select(school_id="id", school=pl.col("name").fill_null(pl.col("id")))
-    meant = pl.lit(value=True) if rules.schools is None else pl.col("school_id").is_in(list(rules.schools))
-    meant &= ~pl.col("school_id").is_in(list(rules.other_schools))
-    schools = schools.with_columns(meant=meant)
+    schools = schools.with_columns(meant=meant(rules, pl.col("school_id")))
     classes = pl.concat(
         [records.classes.drop("school"), schools.select(pl.all().gather(records.classes["school"]))], how="horizontal"
     ).with_columns(first="id")

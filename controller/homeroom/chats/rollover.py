@@ -48,3 +48,20 @@ def followed(lineage: pl.DataFrame, *, before: pl.DataFrame, now: pl.DataFrame) 
     lost = back.join(longer, on="first", suffix="_now").filter(pl.col("class") != pl.col("class_now"))
     anew = lost.select("class", pl.col("first") + _AGAIN).unique()
     return pl.concat([longer.join(anew, on="class", how="anti"), anew]).sort("class")
+
+
+def remembered(lineage: pl.DataFrame, *, before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    """Columns `LEARNERS`, sorted: those of `now`, and of classes that are gone and that none of these follows.
+
+    In the holidays the old class is over and the new one has not begun; in autumn it still has to be known who was in
+    it. Of a class that is followed nothing is kept: should it come back, it begins a chat of its own.
+    """
+    first = lineage.rename({"first": "root"})
+
+    def rooted(classes: pl.DataFrame) -> pl.DataFrame:
+        found = classes.select("class").unique().join(first, on="class", how="left")
+        return found.with_columns(pl.col("root").fill_null(pl.col("class")))
+
+    gone = before.join(now, on="class", how="anti")
+    waiting = rooted(gone).join(rooted(now), on="root", how="anti")
+    return pl.concat([now, gone.join(waiting, on="class", how="semi")]).unique().sort(LEARNERS.names())

@@ -5,13 +5,15 @@ Nobody is named: who is not linked yet is shown to a chat's administrators only 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import polars as pl
 
 from homeroom.chats.baseline import code, numbered
-from homeroom.chats.state import Actual, Desired
+from homeroom.chats.state import ACTUAL_SCHEMAS, Actual, Desired
 from homeroom.chats.words import State
+from homeroom.plan import IDENTITY, Kind, Op
 
 _COLUMNS: Final[dict[str, pl.DataType | type[pl.DataType]]] = {
     "key": pl.String,
@@ -36,3 +38,21 @@ def standing(desired: Desired, actual: Actual) -> pl.DataFrame:
     of = desired.chats.select("key", "school").with_row_index("chat")
     rows = counts.join(of, on="chat").select(pl.col(name).cast(dtype) for name, dtype in STANDING.items())
     return rows.sort("key", "state")
+
+
+def after(actual: Actual, made: pl.DataFrame) -> Actual:
+    """Who is where once the rows `made` of a plan were carried out, without another look; of no use for a plan."""
+    rows = made.select(pl.col(name).cast(pl.String) for name in ("op", *IDENTITY))
+    op, kind = pl.col("op"), pl.col("kind")
+    new = rows.filter(kind == Kind.CHAT.value, op == Op.CREATE.value).select(
+        "key", "school", complete=True, archived=False
+    )
+    chats = pl.concat([actual.chats, new], how="diagonal")
+    at = chats.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("chat"), class_key="key").unique("class_key")
+    members = rows.filter(kind == Kind.MEMBERSHIP.value).join(at, on="class_key").select("op", "chat", account="key")
+    come = members.filter(op == Op.CREATE.value).select(
+        "chat", "account", administrator=False, state=pl.lit(State.JOINED.value)
+    )
+    left = actual.members.join(members, on=["chat", "account"], how="anti", maintain_order="left")
+    found = [part.cast(ACTUAL_SCHEMAS["members"]) for part in (left, come)]
+    return replace(actual, chats=chats, members=pl.concat(found))
