@@ -64,6 +64,11 @@ class Reason(StrEnum):
         "buy them, or narrow the rules; the message names them",
     )
 
+    WAITING_FOR_ROSTER = (
+        "WaitingForRoster",
+        "the District has not accepted any records yet: there are no chats before that, and none is changed",
+        "see the District",
+    )
     CONFLICT = (
         "Conflict",
         "an older ChatPolicy is about the same types of chats in some of the schools: those are left to it",

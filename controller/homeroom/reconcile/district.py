@@ -113,7 +113,7 @@ class DistrictRoot:
             DoorMemory.of,
             self.store,
             **place,
-            apps=_apps(run.cluster, run.key),
+            apps=_readers(run.cluster, run.key, "LearningApp"),
             words=approvals.words_of(run.cluster, run.key),
             now=run.clock.now(),
         )
@@ -271,7 +271,7 @@ class DistrictRoot:
             return True
         if run.last.reason not in _GOOD:
             return True
-        return run.clock.now() >= _next_reading(run.resource, run.last.read_at)
+        return run.clock.now() >= next_reading(run.resource, run.last.read_at)
 
     def _report(
         self, run: Run[District], status: DistrictStatus, holds: Sequence[Hold], *, read_at: datetime | None
@@ -295,7 +295,7 @@ class DistrictRoot:
             message=told or message,
             reason=Reason.HELD_FOR_APPROVAL if waiting else Reason.SUCCEEDED,
             ending=Ending.STALLED if waiting else Ending.DONE,
-            again=max(_next_reading(run.resource, read_at or now) - now, timedelta(seconds=1)),
+            again=max(next_reading(run.resource, read_at or now) - now, timedelta(seconds=1)),
             read_at=read_at,
             summary=counts.model_dump(),
         )
@@ -314,7 +314,7 @@ def _digest(document: object) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
-def _next_reading(district: District, last: datetime) -> datetime:
+def next_reading(district: District, last: datetime) -> datetime:
     """The first time after `last` at which the source is to be read."""
     sync = district.spec.sync
     if sync.mode is SyncMode.INTERVAL:
@@ -378,18 +378,19 @@ def _with_identity(status: DistrictStatus, identified: Identified, run: Run[Dist
 
 
 def _wake_readers(cluster: Cluster, district: Key) -> None:
-    for name in _apps(cluster, district):
-        cluster.enqueue(Key("LearningApp", district.namespace, name))
+    for kind in ("LearningApp", "ChatPolicy"):
+        for name in _readers(cluster, district, kind):
+            cluster.enqueue(Key(kind, district.namespace, name))
     for pool in pools_of_district(cluster, district):
         cluster.enqueue(pool)
 
 
-def _apps(cluster: Cluster, district: Key) -> list[str]:
-    """Names of the LearningApps of a district."""
+def _readers(cluster: Cluster, district: Key, kind: str) -> list[str]:
+    """Names of the LearningApps or ChatPolicies of a district."""
     return [
-        app["metadata"]["name"]
-        for app in cluster.list("LearningApp", district.namespace)
-        if app["spec"].get("districtRef", {}).get("name") == district.name
+        reader["metadata"]["name"]
+        for reader in cluster.list(kind, district.namespace)
+        if reader["spec"].get("districtRef", {}).get("name") == district.name
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from homeroom.mail import Post
 from homeroom.reconcile.chatplatform import ChatPlatformRoot
+from homeroom.reconcile.chatpolicy import ChatPolicyRoot
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.delivery import KeyMail
 from homeroom.reconcile.district import DistrictRoot
@@ -48,5 +49,6 @@ def handlers(
             LicensePoolRoot(store=store, outside=outside, metrics=metrics, clock=clock, keys=KeySecrets(store))
         ),
         "ChatPlatform": shell(ChatPlatformRoot(outside=outside)),
+        "ChatPolicy": shell(ChatPolicyRoot(store=store, outside=outside, metrics=metrics, clock=clock)),
         "SchoolLicense": KeyMail(store=store, cluster=cluster, clock=clock, post=post),
     }

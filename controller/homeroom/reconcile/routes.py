@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from homeroom.reconcile.chatplatform import policies_of
 from homeroom.reconcile.licences import apps_of_pool, pool_of, pools_of_district
 from homeroom.reconcile.ports import Cluster, Key, Object, key_of
 
@@ -32,14 +33,18 @@ def _roots(cluster: Cluster, obj: Object) -> Iterator[Key]:
         if spec.get("deliverKeyTo"):
             yield key_of(obj)
         return
-    if kind == "ChatPolicy":
-        yield Key("ChatPlatform", namespace, (spec.get("platformRef") or {}).get("name", ""))
-        return
     yield key_of(obj)
+    if kind == "ChatPolicy":
+        platform = Key("ChatPlatform", namespace, (spec.get("platformRef") or {}).get("name", ""))
+        yield platform
+        yield from map(key_of, policies_of(cluster, platform))  # what one sees to is not another's
     if kind == "District":
         yield from pools_of_district(cluster, key_of(obj))
         yield from _of_district(cluster, "LearningApp", namespace, obj["metadata"]["name"])
+        yield from _of_district(cluster, "ChatPolicy", namespace, obj["metadata"]["name"])
         yield from _of_district(cluster, "School", namespace, obj["metadata"]["name"])  # they name its contact
+    elif kind == "ChatPlatform":
+        yield from map(key_of, policies_of(cluster, key_of(obj)))
     elif kind == "LicensePool":
         yield from apps_of_pool(cluster, key_of(obj))
     elif kind == "School":

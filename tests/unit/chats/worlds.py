@@ -34,6 +34,7 @@ from homeroom.plan import (
     HELD_SCHEMA,
     IDENTITY_SCHEMA,
     RECENT_SCHEMA,
+    Change,
     Judged,
     Kind,
     Op,
@@ -187,24 +188,28 @@ class Server:
         """Carry out what is due. Whatever makes no sense is an error, as it would be on a real server."""
         for batch in plan.due.batches(dict.fromkeys(Kind, 3)):
             for one in batch:
-                self.writes += 1
-                if one.kind is Kind.CHAT:
-                    self._chat(one.op, one.key, state)
-                    continue
-                room = self.rooms[str(one.class_key)]
-                assert one.key != ROBOT
-                match one.kind, one.op:
-                    case Kind.MEMBERSHIP, Op.CREATE:
-                        assert room.people.get(one.key) not in {State.JOINED, State.INVITED}
-                        room.people[one.key] = State.JOINED
-                    case Kind.MEMBERSHIP, Op.REMOVE:
-                        del room.people[one.key]
-                    case Kind.RIGHT, Op.CREATE:
-                        room.leads.add(one.key)
-                    case Kind.RIGHT, Op.REMOVE:
-                        room.leads.remove(one.key)
-                    case _:
-                        raise AssertionError(f"no chat server can {one.op} a {one.kind}")
+                self.make(one, state)
+
+    def make(self, one: Change, state: Desired) -> None:
+        """Carry out one change."""
+        self.writes += 1
+        if one.kind is Kind.CHAT:
+            self._chat(one.op, one.key, state)
+            return
+        room = self.rooms[str(one.class_key)]
+        assert one.key != ROBOT
+        match one.kind, one.op:
+            case Kind.MEMBERSHIP, Op.CREATE:
+                assert room.people.get(one.key) not in {State.JOINED, State.INVITED}
+                room.people[one.key] = State.JOINED
+            case Kind.MEMBERSHIP, Op.REMOVE:
+                del room.people[one.key]
+            case Kind.RIGHT, Op.CREATE:
+                room.leads.add(one.key)
+            case Kind.RIGHT, Op.REMOVE:
+                room.leads.remove(one.key)
+            case _:
+                raise AssertionError(f"no chat server can {one.op} a {one.kind}")
 
     def _chat(self, op: Op, key: str, state: Desired) -> None:
         if op is Op.ARCHIVE:

@@ -233,11 +233,23 @@ class Nights:
         async def target(*_: object, **__: object) -> Opened:
             return self.opened
 
-        outside: Any = SimpleNamespace(source=real.source, links=real.links, register=real.register, target=target)
+        outside: Any = SimpleNamespace(
+            owner_id=real.owner_id,
+            owner_of_chats=real.owner_of_chats,
+            source=real.source,
+            links=real.links,
+            register=real.register,
+            target=target,
+            platform=self.platform,
+        )
         clock: Any = SimpleNamespace(now=lambda: self.now, monotonic=lambda: self.now.timestamp() % 1e9)
         metrics: Any = SimpleNamespace(operations=_nothing, records_read=_nothing, seats=_nothing)
         cluster: Any = self.cluster
         return handlers(cluster, clock, metrics, store=self.store, outside=outside, settle=timedelta(), post=self.post)
+
+    async def platform(self, *_: object, **__: object) -> Any:
+        """The chat server, as a run opens it; see `chatnights`."""
+        raise AssertionError("there is none here")
 
     def declare(self, key: Key, **spec: Any) -> None:
         """Somebody commits other fields of a spec."""

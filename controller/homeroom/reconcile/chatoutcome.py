@@ -1,0 +1,136 @@
+"""What came of a ChatPolicy's run, in the words of its status and conditions. Pure.
+
+Neighbours: `chatpolicy` (the run), `chatdecision` (what it found), `outcome` (the same for learning apps).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from homeroom.api import ChatCounts, ChatPolicy, ChatPolicyStatus, MemberCounts, Reason, conditions
+from homeroom.chats.able import Fallback
+from homeroom.chats.standing import after, standing
+from homeroom.chats.words import State
+from homeroom.reconcile import approvals
+from homeroom.reconcile.chatdecision import ChatDecision
+from homeroom.reconcile.executor import Applied
+from homeroom.reconcile.outcome import plan_status, unfinished_of
+from homeroom.reconcile.run import Ending
+
+
+def chat_outcome(
+    decision: ChatDecision, applied: Applied | None, left: pl.DataFrame, *, contact: str | None, claimed: int
+) -> tuple[Reason, str, Ending]:
+    """Reason, message and how it ended; the weightiest comes first. `claimed`: accounts that two people claim."""
+    if (unfinished := unfinished_of(applied, left)) is not None:
+        return unfinished
+    actual = decision.actual
+    if not actual.complete:
+        words = "the server did not tell about all chats: none is made that may be there already"
+        return Reason.TARGET_INCOMPLETE, words, Ending.RETRY
+    if half := len(actual.unsure) + int((~actual.chats["complete"]).sum()):
+        words = f"{half} chats could not be read completely; nobody is removed from them"
+        return Reason.TARGET_INCOMPLETE, words, Ending.RETRY
+    waiting = decision.reviewed.open
+    held = approvals.held_message(waiting, contact=contact) if waiting else ""
+    if decision.lost:
+        words = "the store is empty, but chats carry our marks: nobody is removed"
+        if waiting:
+            return Reason.BASELINE_LOST, f"{words}; {held}", Ending.STALLED
+        return Reason.BASELINE_LOST, words, Ending.DONE
+    if waiting:
+        return Reason.HELD_FOR_APPROVAL, held, Ending.STALLED
+    whom = f"; {contact}" if contact else ""
+    if claimed:
+        words = f"{claimed} accounts are claimed by two people each: they stand still until Git says who is who{whom}"
+        return Reason.IDENTITY_CONFLICT, words, Ending.STALLED
+    if decision.taken.height:
+        schools = decision.taken["school"].n_unique()
+        words = f"an older ChatPolicy sees to chats of the same types in {schools} schools; the rest is done{whom}"
+        return Reason.CONFLICT, words, Ending.STALLED
+    chats = decision.desired.chats.height
+    words = f"{chats} chats, {decision.desired.members.height} members"
+    words += " in sync" if left.is_empty() else f"; {left.height} changes are not made under this policy"
+    return Reason.SUCCEEDED, words, Ending.DONE
+
+
+def with_state(
+    policy: ChatPolicy,
+    decision: ChatDecision,
+    made: pl.DataFrame,
+    left: pl.DataFrame,
+    *,
+    stale: bool,
+    digest: str,
+    contact: str | None,
+    now: datetime,
+) -> ChatPolicyStatus:
+    """The status with counts, holds and the conditions beside Ready. `made`: columns `homeroom.plan.CHANGE_SCHEMA`."""
+    generation, waiting = policy.metadata.generation, decision.reviewed.open
+    there = after(decision.actual, made)
+    counts = dict(standing(decision.desired, there).group_by("state").agg(pl.col("people").sum()).iter_rows())
+    wanted = decision.desired.chats["key"]
+    status = policy.status.model_copy(
+        update={
+            "snapshot_digest": digest,
+            "chats": ChatCounts(wanted=wanted.len(), there=int(wanted.is_in(there.chats["key"].implode()).sum())),
+            "members": MemberCounts(**{name: counts.get(state.value, 0) for state, name in _COUNTED.items()}),
+            "plan": plan_status(left, decision.blocked, doubtful=0),
+            "holds": approvals.hold_statuses(waiting),
+        }
+    )
+    status = conditions.held(
+        status,
+        message=approvals.held_message(waiting, contact=contact) if waiting else None,
+        generation=generation,
+        now=now,
+    )
+    lacking = gaps(decision.instead)
+    status = conditions.with_condition(
+        status,
+        type_=conditions.ConditionType.CAPABLE,
+        value=not lacking,
+        reason=Reason.CAPABILITY_MISSING if lacking else Reason.CAPABILITIES_MET,
+        message=lacking or "the platform can do everything that is declared",
+        generation=generation,
+        now=now,
+    )
+    return conditions.with_condition(
+        status,
+        type_=conditions.ConditionType.ROSTER_FRESH,
+        value=not stale,
+        reason=Reason.ROSTER_STALE if stale else Reason.ROSTER_FRESH,
+        message="the records are older than the District wants them: nobody is removed by them"
+        if stale
+        else "the records are as new as the District wants them",
+        generation=generation,
+        now=now,
+    )
+
+
+def gaps(instead: Mapping[Fallback, int]) -> str:
+    """What the platform cannot do, with what has to happen instead; empty: it can do all."""
+    return "; ".join(f"{_INSTEAD[one]}: {number}" for one, number in sorted(instead.items()))
+
+
+_COUNTED: Final = {
+    State.JOINED: "joined",
+    State.INVITED: "invited",
+    State.LINKED: "linked",
+    State.UNLINKED: "unlinked",
+    State.LEFT_BY_CHOICE: "left_by_choice",
+    State.PARKED: "parked",
+}
+
+_INSTEAD: Final = {
+    Fallback.CREATE_BY_HAND: "changes that wait for chats which a person has to make",
+    Fallback.INVITE_BY_LINK: "changes that wait for people who have to come by the link of the chat",
+    Fallback.INVITE_BY_HAND: "changes that wait for people whom a person has to bring in",
+    Fallback.REMOVE_BY_HAND: "people whom a person has to take out",
+    Fallback.APPOINT_BY_HAND: "rights that a person has to give or take",
+    Fallback.LEAVE_EMPTY: "chats that cannot be closed and stay without members",
+}

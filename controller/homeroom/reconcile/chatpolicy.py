@@ -1,0 +1,407 @@
+"""ChatPolicy: the chats that follow from the served records, compared with a chat server, put right.
+
+::
+
+    snapshot --> chatrecords --> records --+
+    records, people --> links -------------+--> chatdecision --> guards --> executor --> status
+    chat server --read live----------------+         |
+    store --> baseline --------------------+         +--> holds <-- commits: Approvals
+
+Policies of one ChatPlatform run one after the other: the server is one, and so are its limits. Neighbours:
+`chatdecision` (the way to the plan), `chatrules` (words of the resource), `executor` (the only hands), `chatoutcome`
+(what to say), `district` (the snapshot).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+import polars as pl
+
+from homeroom.api import ChatPlatform, ChatPolicy, ChatPolicyStatus, District, InvalidSpecError, Reason, parse
+from homeroom.chats.linking import LinkedBy, Place
+from homeroom.chats.policy import ChatRules
+from homeroom.chats.records import Links, in_question
+from homeroom.chats.state import Desired
+from homeroom.errors import DependencyNotReadyError
+from homeroom.plan import (
+    CHANGE_SCHEMA,
+    PERSONAL,
+    VALID,
+    WINDOW_DAYS,
+    Change,
+    Guard,
+    Hold,
+    Outcome,
+    Scope,
+    State,
+    doubted_since,
+    rolled_over,
+)
+from homeroom.platforms import Platform
+from homeroom.reconcile import approvals
+from homeroom.reconcile.chatdecision import (
+    ChatDecision,
+    ChatInputs,
+    ChatMemory,
+    OtherPolicy,
+    decide_chats,
+)
+from homeroom.reconcile.chatoutcome import chat_outcome, with_state
+from homeroom.reconcile.chatrecords import chat_records, links_from_template, links_from_user_ids
+from homeroom.reconcile.chatrules import limits_of, rules_of
+from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.decide import SALT, Salt
+from homeroom.reconcile.district import next_reading
+from homeroom.reconcile.executor import CHAT_SIZES, Applied, Executor, count_planned, counting
+from homeroom.reconcile.origin import revision_of
+from homeroom.reconcile.outcome import left_to_do, repaired
+from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics
+from homeroom.reconcile.run import Ending, Report, Run
+from homeroom.roster.door import RELEASED
+from homeroom.roster.tables import Roster
+from homeroom.roster.years import PINS
+from homeroom.sources import load
+from homeroom.store import Store, StoredChats, journal_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gathered:
+    """Everything that a run reads before it looks at the server. `digest`: of the snapshot."""
+
+    district: District
+    inputs: ChatInputs
+    digest: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hands:
+    """A chat server, with the chats that are wanted there: what the executor works with."""
+
+    platform: Platform
+    wanted: Desired
+
+    async def apply(self, batch: Sequence[Change], /) -> Sequence[Outcome]:
+        return await self.platform.apply(batch, self.wanted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatPolicyRoot:
+    """The work of one run of a ChatPolicy. `salt`: randomness for the ids of holds."""
+
+    store: Store
+    outside: Outside
+    metrics: Metrics
+    clock: Clock
+    salt: Salt = SALT
+    rests: ClassVar[bool] = True
+    _turns: dict[Key, asyncio.Lock] = field(default_factory=dict)  # of platforms
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """A missing kind must never look like a policy that is gone, or an Approval that was not given."""
+        return ("District", "ChatPlatform", "Approval")
+
+    def needs_cleanup(self, resource: ChatPolicy) -> bool:
+        """Chats outlive their policy, with all who are in them (DESIGN.md invariant 11)."""
+        del resource
+        return False
+
+    async def cleanup(self, run: Run[ChatPolicy]) -> None:
+        """Nothing to do."""
+
+    async def absent(self, key: Key, cluster: Cluster) -> None:
+        """There is no such policy: Approvals that name it learn that."""
+        await approvals.refuse(cluster, key, now=self.clock.now())
+
+    async def reconcile(self, run: Run[ChatPolicy]) -> Report[ChatPolicyStatus]:
+        """One run: gather, decide, apply, report."""
+        policy = run.resource
+        place = Key("ChatPlatform", run.key.namespace, policy.spec.platform_ref.name)
+        async with self._turns.setdefault(place, asyncio.Lock()):
+            raw = run.cluster.get(place)
+            if raw is None:
+                raise DependencyNotReadyError(f"ChatPlatform '{place.name}' is missing")
+            platform = parse(raw)
+            assert isinstance(platform, ChatPlatform)
+            if platform.spec.suspend:
+                return Report(
+                    status=policy.status,
+                    message=f"ChatPlatform '{place.name}' is suspended: nothing is read or written there",
+                    reason=Reason.SUSPENDED,
+                    ending=Ending.STALLED,
+                )
+            return await self._in_turn(run, platform)
+
+    async def _in_turn(self, run: Run[ChatPolicy], platform: ChatPlatform) -> Report[ChatPolicyStatus]:
+        gathered = await self._gather(run, platform)
+        inputs = gathered.inputs
+        server = await self.outside.platform(
+            platform,
+            run.cluster.secret,
+            district=gathered.district.metadata.name,
+            language=run.resource.spec.language,
+        )
+        async with server:
+            there = await server.read()
+            decision = await asyncio.to_thread(decide_chats, inputs, there, server.capabilities, salt=self.salt)
+            count_planned(self.metrics, decision.allowed)
+            await approvals.keep(
+                decision.reviewed.holds,
+                run.key,
+                before=inputs.memory.holds,
+                store=self.store,
+                epoch=run.cluster.epoch,
+            )
+            applied = await self._apply(run, gathered, decision, server)
+            rows = decision.unrecorded(inputs.memory.schools)
+            app = journal_name(run.key.kind, run.key.name)
+            await asyncio.to_thread(self.store.own, rows, namespace=run.key.namespace, app=app, epoch=run.cluster.epoch)
+        made = applied.made(decision.allowed) if applied is not None else pl.DataFrame(schema=CHANGE_SCHEMA)
+        await approvals.settle(run.cluster, run.key, decision.reviewed, made, store=self.store, now=run.clock.now())
+        if number := repaired(decision, applied):
+            words = f"{number} changes made by hand in the chats were put back"
+            run.cluster.event(run.obj, warning=False, reason="DriftRepaired", message=words)
+        left = left_to_do(decision, applied)
+        reason, message, ending = chat_outcome(
+            decision, applied, left, contact=gathered.district.spec.contact, claimed=inputs.links.claimed.len()
+        )
+        policy = run.resource
+        status = with_state(
+            policy,
+            decision,
+            made,
+            left,
+            stale=inputs.stale,
+            digest=gathered.digest,
+            now=run.clock.now(),
+            contact=gathered.district.spec.contact,
+        )
+        return Report(
+            status=status,
+            message=message,
+            reason=reason,
+            ending=ending,
+            again=min([policy.spec.sync.interval.timedelta, *_waiting(decision)]),
+            read_at=run.clock.now() if decision.actual.complete else None,
+            summary={
+                **(status.chats.model_dump() if status.chats is not None else {}),
+                **(status.members.model_dump() if status.members is not None else {}),
+            },
+        )
+
+    # -- gather -------------------------------------------------------------------------------------------------
+
+    async def _gather(self, run: Run[ChatPolicy], platform: ChatPlatform) -> _Gathered:
+        policy, namespace = run.resource, run.key.namespace
+        name = policy.spec.district_ref.name
+        raw = run.cluster.get(Key("District", namespace, name))
+        if raw is None:
+            raise DependencyNotReadyError(f"District '{name}' is missing")
+        district = parse(raw)
+        assert isinstance(district, District)
+        accepted = await asyncio.to_thread(self.store.accepted, namespace=namespace, district=name)
+        if accepted is None:
+            raise DependencyNotReadyError(
+                f"District '{name}' has no accepted snapshot yet", reason=Reason.WAITING_FOR_ROSTER.value
+            )
+        directory = self.store.snapshots(namespace=namespace, district=name)
+        roster = (await asyncio.to_thread(load, directory, accepted.serving)).roster
+        scope = self.outside.owner_of_chats(namespace=namespace, district=name)
+        rules = rules_of(policy, scope=scope, protected=platform.spec.protect)
+        inputs = await asyncio.to_thread(
+            self._inputs,
+            run,
+            platform,
+            district,
+            roster,
+            rules,
+            others=_others(run.cluster, policy, platform, scope=scope),
+            read_at=accepted.accepted_at,
+        )
+        revision = await revision_of(
+            run.obj, [raw], ask=run.cluster.revision, store=self.store, now=run.clock.now(), epoch=run.cluster.epoch
+        )
+        return _Gathered(district=district, inputs=inputs, digest=accepted.serving, revision=revision)
+
+    def _inputs(
+        self,
+        run: Run[ChatPolicy],
+        platform: ChatPlatform,
+        district: District,
+        roster: Roster,
+        rules: ChatRules,
+        *,
+        others: Sequence[tuple[str, ChatRules | None, bool]],
+        read_at: datetime,
+    ) -> ChatInputs:
+        """What a decision rests on. Blocks. `others`: name, rules and whether it is older. `read_at`: as accepted."""
+        policy, namespace, now = run.resource, run.key.namespace, run.clock.now()
+        name, chats = district.metadata.name, self.store.chats
+        memory = self._memory(run, district, now=now)
+        pins = self.store.pins(namespace=namespace, district=name)
+        pins = pl.DataFrame(schema=PINS) if pins is None else pins
+        homeroom = district.spec.homeroom
+        records = chat_records(roster, pins=pins, homeroom=homeroom, today=district.spec.day(now))
+        sure = doubted_since(memory.noted, memory.holds, now=now)
+        links = self._links(run, platform, district, roster)
+        asked = self.store.holds(namespace=namespace, kind="District", name=name, guard=Guard.IDENTITY)
+        last = self.store.run(namespace=namespace, kind="District", name=name)
+        read_at = last.read_at if last is not None and last.read_at is not None else read_at
+        return ChatInputs(
+            rules=rules,
+            records=records,
+            links=links,
+            memory=memory,
+            others=[
+                OtherPolicy(
+                    rules=words,
+                    older=older,
+                    known=chats.known(namespace=namespace, policy=other),
+                )
+                for other, words, older in others
+            ],
+            limits=limits_of(policy.spec.guard),
+            reviews=policy.spec.first_sync.value == "Review",
+            now=now,
+            denied=district.spec.denied(),
+            still=in_question(records, links, _people(asked)).to_list(),
+            sure=None
+            if sure is None
+            else (sure, chat_records(roster, pins=pins, homeroom=homeroom, today=district.spec.day(sure))),
+            stale=now > next_reading(district, next_reading(district, read_at)),
+        )
+
+    def _links(self, run: Run[ChatPolicy], platform: ChatPlatform, district: District, roster: Roster) -> Links:
+        """Whose account is whose: what is said now, and what was once and nobody took back. Blocks."""
+        place = Place(run.key.namespace, platform.metadata.name, district.metadata.name)
+        given, by = _given(roster, platform)
+        self.store.links.note(given, place=place, by=by, at=run.clock.now(), epoch=run.cluster.epoch)
+        return Links.of(
+            # What the records claim of an account that is another person's is a question, and it stands still for both.
+            pl.concat([self.store.links.linked(place), given]),
+            unlinked=self.store.links.unlinked(place),
+            same={link.to: link.from_ for link in district.spec.identity.links},
+        )
+
+    def _memory(self, run: Run[ChatPolicy], district: District, *, now: datetime) -> ChatMemory:
+        """What the store knows about a policy. Blocks.
+
+        What was made under an approved hold counts as made, even if we died before we could note that in the hold.
+        """
+        store, kind, namespace, name = self.store, run.key.kind, run.key.namespace, run.key.name
+        app, since = journal_name(kind, name), now - timedelta(days=WINDOW_DAYS)
+        holds = store.holds(namespace=namespace, kind=kind, name=name)
+        approved = [hold.id for hold in holds if hold.state is State.APPROVED]
+        of_district = store.holds(namespace=namespace, kind="District", name=district.metadata.name)
+        return ChatMemory(
+            stored=store.chats.baseline(namespace=namespace, policy=name),
+            schools=store.chats.schools(namespace=namespace, policy=name),
+            recent=store.recent(namespace=namespace, app=app, since=since, closed_since=since),
+            holds=holds,
+            made=store.released(namespace=namespace, app=app, holds=approved),
+            words=approvals.words_of(run.cluster, run.key),
+            noted=store.noted(kind=kind, namespace=namespace, name=name),
+            released=store.passed(namespace=namespace, district=district.metadata.name)
+            .released.filter(pl.col("at") > (now - VALID).astimezone(UTC))
+            .select(RELEASED.names()),
+            rolled_over=rolled_over(of_district, now=now),
+        )
+
+    # -- apply --------------------------------------------------------------------------------------------------
+
+    async def _apply(
+        self, run: Run[ChatPolicy], gathered: _Gathered, decision: ChatDecision, server: Platform
+    ) -> Applied | None:
+        """Carry out what is allowed; None: there was nothing to do.
+
+        The baseline is written before the first change and again after the last one: whatever happens in between, who
+        was wanted once had a reason, so nobody who was let in is later taken for an intruder (DESIGN.md invariant 7).
+        """
+        latest = await asyncio.to_thread(decision.stored)
+        await self._save(run, latest, before=gathered.inputs.memory.stored)
+        if decision.allowed.empty:
+            return None
+        executor = Executor(
+            store=self.store,
+            clock=run.clock,
+            namespace=run.key.namespace,
+            app=journal_name(run.key.kind, run.key.name),
+            run=uuid.uuid4().hex,
+            generation=run.resource.metadata.generation,
+            revision=gathered.revision,
+            epoch=run.cluster.epoch,
+            count=counting(self.metrics),
+            sizes=CHAT_SIZES,
+        )
+        hands = _Hands(platform=server, wanted=decision.desired)
+        applied = await executor.apply(decision.allowed, hands, interrupted=run.interrupted, progress=run.progress)
+        settled = await asyncio.to_thread(latest.baseline.settled, decision.allowed, applied.undone)
+        await self._save(run, replace(latest, baseline=settled), before=latest)
+        return applied
+
+    async def _save(self, run: Run[ChatPolicy], latest: StoredChats, *, before: StoredChats | None) -> None:
+        """Store it, unless it is what is stored."""
+        if before is not None and await asyncio.to_thread(latest.equals, before):
+            return
+        place = {"namespace": run.key.namespace, "policy": run.key.name}
+        await asyncio.to_thread(self.store.chats.save_baseline, latest, **place, epoch=run.cluster.epoch)
+
+
+def _given(roster: Roster, platform: ChatPlatform) -> tuple[pl.DataFrame, LinkedBy]:
+    """Accounts as the records say them: columns `homeroom.chats.records.LINKS_SCHEMA`; and how that is known."""
+    identity, matrix = platform.spec.identity, platform.spec.matrix
+    if identity.template is not None:
+        given, by = links_from_template(roster, template=identity.template), LinkedBy.TEMPLATE
+    else:
+        given, by = links_from_user_ids(roster, type_=identity.user_id_type or ""), LinkedBy.RECORDS
+    server = re.escape(matrix.server_name) if matrix is not None else ""
+    # What no account can be, and an account of another server, is nobody's here: it would come into no chat.
+    fits = pl.col("account").str.contains(rf"^@[a-z0-9._=/+-]{{1,200}}:{server}$")
+    return given.filter(fits), by
+
+
+def _others(
+    cluster: Cluster, policy: ChatPolicy, platform: ChatPlatform, *, scope: str
+) -> list[tuple[str, ChatRules | None, bool]]:
+    """Name, rules (None: nobody can tell) and whether it is older, of the other policies of the same chats."""
+    found: list[tuple[str, ChatRules | None, bool]] = []
+    for raw in cluster.list("ChatPolicy", policy.metadata.namespace):
+        meta, spec = raw["metadata"], raw["spec"]
+        same = (spec.get("districtRef"), spec.get("platformRef")) == (
+            policy.spec.district_ref.model_dump(by_alias=True),
+            policy.spec.platform_ref.model_dump(by_alias=True),
+        )
+        if not same or meta["name"] == policy.metadata.name or meta.get("deletionTimestamp"):
+            continue
+        try:
+            other = parse(raw)
+            assert isinstance(other, ChatPolicy)
+            rules = rules_of(other, scope=scope, protected=platform.spec.protect)
+        except InvalidSpecError:  # it does nothing itself; what it knows of stays its own
+            found.append((meta["name"], None, False))
+            continue
+        found.append((meta["name"], rules, other.age < policy.age))
+    return found
+
+
+def _people(holds: Sequence[Hold]) -> list[str]:
+    """Source ids of people of whom it is asked who they are."""
+    found = set[str]()
+    for hold in holds:
+        if hold.state is State.OPEN:
+            found |= {hold.place} if hold.scope is Scope.PERSON else set()
+            found |= set(hold.rows.filter(pl.col("kind").is_in(PERSONAL))["key"])
+    return sorted(found)
+
+
+def _waiting(decision: ChatDecision) -> list[timedelta]:
+    """How long it is until what waits for its day is due."""
+    return [due - decision.now for due in decision.reviewed.plan.waiting.changes["due"].unique()]

@@ -1,0 +1,149 @@
+"""Whole nights of the example district with chats: an export, the runs of all roots, and a chat server in memory.
+
+The server refuses whatever a real one would (`tests.unit.chats.worlds.Server`). Faults that a real one does not show by
+itself are told to it: half a list, a server that dies, a change that is refused. The real one: integration/test_chats.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from tests.unit.chats.worlds import CAN, Server
+from tests.unit.reconcile.nights import DISTRICT, Killed, Nights
+
+from homeroom.chats import Actual, Desired
+from homeroom.plan import Change, Outcome, Result
+from homeroom.reconcile.ports import Key
+
+PLATFORM, POLICY = Key("ChatPlatform", "lakeside", "matrix"), Key("ChatPolicy", "lakeside", "chats")
+THREE = [{"type": "StaffRoom"}, {"type": "ClassStudents"}, {"type": "ClassParents"}]
+
+
+@dataclass(kw_only=True)
+class Opened:
+    """The server as a run sees it.
+
+    `until`: it takes so many changes more, then the operator dies. `refused`: accounts that it lets in nowhere.
+    """
+
+    server: Server = field(default_factory=Server)
+    until: int | None = None
+    refused: set[str] = field(default_factory=set)
+    reads: int = 0
+
+    capabilities = CAN
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def version(self) -> str:
+        return "a server in memory"
+
+    async def read(self) -> Actual:
+        self.reads += 1
+        return self.server.read()
+
+    async def apply(self, batch: Sequence[Change], wanted: Desired) -> Sequence[Outcome]:
+        assert len({(change.kind, change.op, change.school) for change in batch}) == 1
+        return [self._one(change, wanted) for change in batch]
+
+    def _one(self, change: Change, wanted: Desired) -> Outcome:
+        if self.until is not None:
+            if not self.until:
+                raise Killed
+            self.until -= 1
+        if change.key in self.refused:
+            return Outcome(seq=change.seq, result=Result.FAILED, error="the server refused that (403)")
+        self.server.make(change, wanted)
+        return Outcome(seq=change.seq, result=Result.APPLIED, external_id=f"!{change.class_key or change.key}")
+
+
+class ChatNights(Nights):
+    """The world, with a ChatPlatform and a ChatPolicy for its three schools. Everybody's account is `@<source id>`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.chats = Opened()
+        super().__init__(directory)
+        identity = {"type": "Template", "template": "@{sourcedId}:school.example"}
+        matrix = {"homeserver": "https://m.example", "serverName": "school.example", "secretRef": {"name": "m"}}
+        self.put(PLATFORM, matrix=matrix, identity=identity)
+        self.put(POLICY, districtRef={"name": "lakeside"}, platformRef={"name": "matrix"}, chats=THREE)
+
+    @property
+    def server(self) -> Server:
+        return self.chats.server
+
+    async def platform(self, *_: object, **__: object) -> Any:
+        return self.chats
+
+    def put(self, key: Key, *, made: str = "2026-11-01T00:00:00Z", **spec: Any) -> None:
+        """Somebody declares a resource."""
+        meta = {"namespace": key.namespace, "name": key.name, "creationTimestamp": made}
+        self.cluster.put({"apiVersion": "homeroom.dev/v1alpha1", "kind": key.kind, "metadata": meta, "spec": spec})
+
+    async def night(self, *, days: float = 1, publish: bool = True) -> None:
+        """Time passes, the export is made, the district and then the policy have their routine runs."""
+        await self.later(days=days, publish=publish)
+        await self.run(DISTRICT, POLICY)
+
+    async def later(self, *, days: float, publish: bool = True) -> None:
+        """Time passes, and nothing runs."""
+        self.now += timedelta(days=days)
+        if publish:
+            self.publish()
+
+    async def approve_all(self, policy: Key = POLICY) -> None:
+        """Somebody approves all that is held."""
+        await self.approve(*self.holds(policy), of=policy)
+
+    @classmethod
+    async def filled(cls, directory: Path) -> Self:
+        """All chats are there, seen and approved."""
+        here = cls.beginning(directory)
+        await here.run(DISTRICT, POLICY)
+        await here.approve_all()
+        assert here.said(POLICY).startswith("Succeeded: "), here.said(POLICY)
+        return here
+
+    @classmethod
+    def beginning(cls, directory: Path) -> Self:
+        """All is declared and published, and nothing has run."""
+        here = cls(directory)
+        for key in [key for key in here.cluster.objects if key.kind in {"LearningApp", "SharingRule"}]:
+            del here.cluster.objects[key]  # of no interest here
+        here.publish()
+        return here
+
+    @classmethod
+    def after(cls, before: Nights, directory: Path) -> Self:
+        """As the one that this takes the place of, with the server as it was."""
+        here = super().after(before, directory)
+        assert isinstance(before, ChatNights)
+        here.chats.server = copy.deepcopy(before.server)
+        return here
+
+    def open_holds(self, policy: Key = POLICY) -> set[str]:
+        """Guards that wait for a person."""
+        return {hold["guard"] for hold in self.holds(policy)}
+
+    def there(self) -> dict[str, set[str]]:
+        """Name of a chat -> source ids of who is in it."""
+        return {name: {source_id(one) for one in people} for name, people in self.server.there().items()}
+
+
+def account(person: str) -> str:
+    """Of somebody with this source id."""
+    return f"@{person}:school.example"
+
+
+def source_id(account_: str) -> str:
+    """Whose account it is."""
+    return account_[1:].partition(":")[0]
