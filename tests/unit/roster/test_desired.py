@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from tests.unit.roster.rosters import (
     TODAY,
     Class,
     Enrolled,
     Held,
+    Names,
     Org,
     Record,
     User,
@@ -98,3 +101,14 @@ def test_all_references_resolve_and_keys_are_sorted_and_unique(found: list[Recor
     assert all(state.classes["school"][c] == state.people["school"][p] for c, p in pairs)
     assert set(state.memberships["role"]) <= {"Learner", "Coach"}
     assert all(state.people["staff"][p] for p in state.rights["person"])
+
+
+@unhurried
+@given(found=records(), chosen=rule_sets())
+def test_who_is_about_whom_and_accounts_elsewhere_lead_into_no_app(found: list[Record], chosen: list[Rule]) -> None:
+    bare = [
+        replace(one, user_ids=None) if isinstance(one, User) else one for one in found if not isinstance(one, Names)
+    ]
+    told = [replace(one, user_ids=("Matrix:@x:y",)) if isinstance(one, User) else one for one in found]
+    one, other = wanted(told, chosen), wanted(bare, chosen)
+    assert all(getattr(one, name).equals(getattr(other, name)) for name in DESIRED_SCHEMAS)
