@@ -361,7 +361,7 @@ class Acceptance:
     def _keep_what_is_reached(self) -> None:
         """What kept records refer to is kept too, with what that refers to."""
         for table in reversed(REFERENCES):
-            if table == "agents":
+            if table == "agents" and (self._kept["users"].height or self._loose.height):
                 self._keep_agents()
             if table == "roles" and self._roles_in_users and self._kept["users"].height:
                 theirs = _semi(self.links_before(table), self._kept["users"].select(user="n"), ["user"])

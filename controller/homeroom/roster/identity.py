@@ -255,7 +255,7 @@ def _all_user_ids(several: pl.DataFrame) -> pl.DataFrame:
 
 
 def _moved_agents(agents: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
-    """The same for people in other rows; two records of one human do not name each other."""
+    """Agents for people in other rows, each pair once; two records of one human do not name each other."""
     ends = agents.select(rows.gather(agents[end]).alias(end) for end in agents.columns)
     return ends.filter(pl.col("user") != pl.col("agent")).unique(maintain_order=True)
 

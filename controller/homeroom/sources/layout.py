@@ -97,8 +97,6 @@ USERS_1_1: Final = Sheet(
 
 SILENT: Final = frozenset({*STATE, "password", "subjectCodes"})
 """Columns whose absence costs nothing."""
-FOR_CHATS: Final = frozenset({"userIds", "agentSourcedIds"})
-"""Columns that only chats need: their absence matters where they were there before."""
 
 FILES: Final = _words(
     """academicSessions categories classes classResources courses courseResources demographics enrollments lineItems

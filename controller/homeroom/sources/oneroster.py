@@ -171,7 +171,7 @@ class _Rows:
             self.set(user_ids=pl.lit(None, dtype=pl.List(pl.String)))
             return
         given = self.frame.select("row", field).drop_nulls(field)
-        item = pl.element().str.strip_chars("{} ").str.replace(r"\s*:\s*", ":")
+        item = pl.element().str.strip_chars("{}").str.strip_chars().str.replace(r"\s*:\s*", ":")
         if given.is_empty():
             self.set(user_ids=pl.lit([], dtype=pl.List(pl.String)))
             return
@@ -349,11 +349,12 @@ class _Reading:
         return findings
 
     def _was_read(self, column: str) -> bool:
-        """Whether the last roster has anything of this column, of those that only chats need."""
+        """False for a column that only chats need and of which the last roster has nothing: nobody misses it."""
         if column == "agentSourcedIds":
             return not self._previous.agents.is_empty()
-        known = self._previous.users["user_ids"]
-        return column not in layout.FOR_CHATS or known.null_count() < known.len()
+        if column == "userIds":
+            return bool((self._previous.users["user_ids"].list.len() > 0).any())
+        return True
 
     def _table(self, table: str) -> Table:
         """A file, as soon as it is proven. Raises what `_open` raises."""
