@@ -106,9 +106,9 @@ def test_all_references_resolve_and_keys_are_sorted_and_unique(found: list[Recor
 @unhurried
 @given(found=records(), chosen=rule_sets())
 def test_who_is_about_whom_and_accounts_elsewhere_lead_into_no_app(found: list[Record], chosen: list[Rule]) -> None:
-    bare = [
+    bare: list[Record] = [
         replace(one, user_ids=None) if isinstance(one, User) else one for one in found if not isinstance(one, Names)
     ]
-    told = [replace(one, user_ids=("Matrix:@x:y",)) if isinstance(one, User) else one for one in found]
+    told: list[Record] = [replace(one, user_ids=("Matrix:@x:y",)) if isinstance(one, User) else one for one in found]
     one, other = wanted(told, chosen), wanted(bare, chosen)
     assert all(getattr(one, name).equals(getattr(other, name)) for name in DESIRED_SCHEMAS)
