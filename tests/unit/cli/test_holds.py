@@ -60,7 +60,7 @@ def readings(tmp_path_factory: pytest.TempPathFactory) -> list[Snapshot]:
     before, after = (tmp_path_factory.mktemp(name) / "records" for name in ("before", "after"))
     shutil.copytree(RECORDS, before)
     edit(before / "classes.csv", r"^(c-1,,,)KGa,", r'\1"' + HOSTILE.replace('"', '""') + '",')
-    edit(before / "users.csv", r"^(u-2,,,true,[^,]*,,)[^,]*,", r'\1"' + FORMULA.replace('"', '""') + '",')
+    edit(before / "users.csv", r"^(u-2,,,true,[^,]*,[^,]*,)[^,]*,", r'\1"' + FORMULA.replace('"', '""') + '",')
     shutil.copytree(before, after)
     for name in ("users.csv", "roles.csv", "enrollments.csv"):
         edit(after / name, rf"^(?:.*,)?{GONE},.*\n", "")
