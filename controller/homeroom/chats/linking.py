@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 (Russian is one of the languages)
 """Linking people of the records with accounts of a chat platform: the words for it. Pure.
 
 A person proves who they are by a personal code that the school handed out, an account proves itself by reading back a
@@ -8,8 +9,11 @@ number that was sent to it in the chat. Both together are a link. Neighbours: `h
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
+
+from homeroom.api import Language
 
 
 class Place(NamedTuple):
@@ -59,6 +63,26 @@ class CodeState(StrEnum):
     WAITING = "Waiting"
     MAILED = "Mailed"
     REFUSED = "Refused"
+
+
+NUMBER_LENGTH: Final = 8
+"""Symbols of a number, the check symbol included: 32 bits of chance, for five tries in half an hour."""
+
+_MESSAGES: Final[Mapping[Language, str]] = {
+    Language.ENGLISH: "Somebody asked on the school's pages to use this account: {title}. If that was you, enter this "
+    "number there: {number}. If it was not you, do nothing, and give the number to nobody.",
+    Language.SWEDISH: "Någon har på skolans sidor bett att få använda det här kontot: {title}. Om det var du, skriv in "
+    "det här numret där: {number}. Om det inte var du behöver du inte göra något; ge inte numret till någon.",
+    Language.DUTCH: "Iemand heeft op de pagina's van de school gevraagd dit account te gebruiken: {title}. Was u dat, "
+    "vul daar dan dit nummer in: {number}. Was u het niet, doe dan niets en geef het nummer aan niemand.",
+    Language.RUSSIAN: "На страницах школы кто-то указал эту учётную запись: {title}. Если это были вы, введите там "
+    "этот номер: {number}. Если это были не вы, ничего не делайте и никому не сообщайте номер.",
+}
+
+
+def number_message(language: Language, *, title: str, number: str) -> str:
+    """What an account is told that has to prove itself. `number`: as people read it."""
+    return _MESSAGES[language].format(title=" ".join(title.split()), number=number)
 
 
 _MATRIX: Final = re.compile(r"@[a-z0-9._=/+-]+:[a-z0-9.:\[\]-]+")

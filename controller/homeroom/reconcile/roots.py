@@ -15,6 +15,8 @@ from homeroom.reconcile.district import DistrictRoot
 from homeroom.reconcile.keys import KeySecrets
 from homeroom.reconcile.learningapp import SETTLE, LearningAppRoot
 from homeroom.reconcile.licensepool import LicensePoolRoot
+from homeroom.reconcile.linking import KIND as LINKING
+from homeroom.reconcile.linking import Linking
 from homeroom.reconcile.ports import Clock, Cluster, Handler, Metrics
 from homeroom.reconcile.run import Shell
 from homeroom.reconcile.school import SchoolRoot
@@ -31,7 +33,7 @@ def handlers(
     settle: timedelta = SETTLE,
     post: Post | None = None,
 ) -> Mapping[str, Handler]:
-    """The handler of each kind that is a root, and who mails the keys of licences, which are none.
+    """The handler of each kind that is a root, who mails the keys of licences, and who links accounts, which are none.
 
     `settle`: how long sharing rules must have stood still to count. `post` None: there is no mail server.
     """
@@ -50,5 +52,6 @@ def handlers(
         ),
         "ChatPlatform": shell(ChatPlatformRoot(outside=outside)),
         "ChatPolicy": shell(ChatPolicyRoot(store=store, outside=outside, metrics=metrics, clock=clock)),
+        LINKING: Linking(store=store, cluster=cluster, clock=clock, outside=outside),
         "SchoolLicense": KeyMail(store=store, cluster=cluster, clock=clock, post=post),
     }

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from homeroom.reconcile.chatplatform import policies_of
 from homeroom.reconcile.licences import apps_of_pool, pool_of, pools_of_district
+from homeroom.reconcile.linking import KIND as LINKING
 from homeroom.reconcile.ports import Cluster, Key, Object, key_of
 
 
@@ -38,7 +39,9 @@ def _roots(cluster: Cluster, obj: Object) -> Iterator[Key]:
         platform = Key("ChatPlatform", namespace, (spec.get("platformRef") or {}).get("name", ""))
         yield platform
         yield from map(key_of, policies_of(cluster, platform))  # what one sees to is not another's
-    if kind == "District":
+    elif kind == "ChatPlatform":
+        yield Key(LINKING, namespace, obj["metadata"]["name"])
+    elif kind == "District":
         yield from pools_of_district(cluster, key_of(obj))
         yield from _of_district(cluster, "LearningApp", namespace, obj["metadata"]["name"])
         yield from _of_district(cluster, "ChatPolicy", namespace, obj["metadata"]["name"])

@@ -1,8 +1,9 @@
-"""Licence keys: making one, showing it, reading what somebody typed. Pure; chance is given.
+"""Licence keys, and codes like them: making one, showing it, reading what somebody typed. Pure; chance is given.
 
 A key is 15 symbols of chance (68 bits: nobody guesses one) and a check symbol, so that one wrong letter is always
 noticed here, before anybody looks the key up. Its alphabet has no vowels, so it makes no words, and nothing that is
-read for something else: no 0, 1, 5, I, L, N, O, S, U or Z.
+read for something else: no 0, 1, 5, I, L, N, O, S, U or Z. The personal codes by which people link a chat account are
+the same; the numbers that prove the account are shorter, as they are good for minutes and a few tries only.
 
 Neighbours: `homeroom.store`, which knows a key by its `digest` only; the key itself is in the licence's Secret.
 """
@@ -75,24 +76,24 @@ class MistypedKeyError(TerminalError):
         self.fault = fault
 
 
-def new_key(below: Callable[[int], int]) -> str:
+def new_key(below: Callable[[int], int], *, length: int = LENGTH) -> str:
     """A key, as `normalised` gives it. `below(n)`: a number from 0 up to n - 1 that nobody can foretell."""
-    body = "".join(ALPHABET[below(len(ALPHABET))] for _ in range(LENGTH - 1))
+    body = "".join(ALPHABET[below(len(ALPHABET))] for _ in range(length - 1))
     return body + _check_symbol(body)
 
 
 def shown(key: str) -> str:
     """A normalised key as people read and type it: `BCDF-GHJK-MPQR-TVWX`."""
-    return "-".join(key[start : start + _GROUP] for start in range(0, LENGTH, _GROUP))
+    return "-".join(key[start : start + _GROUP] for start in range(0, len(key), _GROUP))
 
 
-def normalised(text: str) -> str:
+def normalised(text: str, *, length: int = LENGTH) -> str:
     """The key that somebody typed or pasted: lower case, white space and dashes are no matter.
 
     Raises MistypedKeyError, with the first fault in the order of `Fault`.
     """
     key = "".join(text.translate(_BETWEEN).split()).upper()
-    if len(key) != LENGTH:
+    if len(key) != length:
         raise MistypedKeyError(Fault.LENGTH)
     if not _VALUES.keys() >= set(key):
         raise MistypedKeyError(Fault.LETTER)

@@ -124,16 +124,16 @@ class Links:
             _insert(connection, place, refused, by=by, state=LinkState.REFUSED, at=at)
         return True
 
-    def take_news(self, *, epoch: int) -> frozenset[Place]:
-        """Where people linked or unlinked since this was asked last; writes only if there was any."""
+    def take_news(self, *, namespace: str, platform: str, epoch: int) -> list[str]:
+        """Districts whose people linked or unlinked since this was asked last, sorted; writes only if any did."""
         table = schema.link
-        place = [table.c[name] for name in Place._fields]
+        new = (table.c.news, table.c.namespace == namespace, table.c.platform == platform)
         with self._engine.connect() as connection:
-            if connection.execute(sa.select(table.c.id).where(table.c.news).limit(1)).first() is None:
-                return frozenset()
+            if connection.execute(sa.select(table.c.id).where(*new).limit(1)).first() is None:
+                return []
         with self._leading(epoch) as connection:
-            told = connection.execute(sa.update(table).where(table.c.news).values(news=False).returning(*place))
-            return frozenset(Place(*row) for row in told)
+            told = connection.execute(sa.update(table).where(*new).values(news=False).returning(table.c.district))
+            return sorted(set(told.scalars()))
 
     # -- links, by people ---------------------------------------------------------------------------------------
 
@@ -322,12 +322,13 @@ class Links:
 
     # -- numbers, sent by the operator, as the pages have no credentials of any platform -------------------------
 
-    def asked(self, *, now: datetime) -> list[Asked]:
-        """The numbers that are to be sent now."""
+    def asked(self, *, namespace: str, platform: str, now: datetime) -> list[Asked]:
+        """The numbers that are to be sent now on a platform."""
         table = schema.link_proof
         waiting = (table.c.state == Proof.WAITING.value, table.c.expires_at > _naive(now), table.c.account.is_not(None))
+        here = (table.c.namespace == namespace, table.c.platform == platform)
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(table).where(*waiting).order_by(table.c.digest)).all()
+            rows = connection.execute(sa.select(table).where(*waiting, *here).order_by(table.c.digest)).all()
         return [Asked(visit=row.digest, place=_place(row), account=row.account, language=row.language) for row in rows]
 
     def answered(self, asked: Asked, number: str | None, *, epoch: int) -> None:

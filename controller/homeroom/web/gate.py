@@ -49,7 +49,7 @@ class Gate:
     """Wraps the pages. `origin`: scheme and host of our pages, as browsers write them."""
 
     def __init__(self, app: ASGIApp, *, origin: str) -> None:
-        self._app, self._origin = app, origin
+        self._app = app
         self._headers = HEADERS | (
             {"strict-transport-security": "max-age=31536000"} if origin.startswith("https:") else {}
         )
@@ -88,10 +88,6 @@ class Gate:
             if route not in {"/livez", "/readyz"}:
                 milliseconds = round((monotonic() - began) * 1000)
                 log.info("request", method=scope["method"], route=route, status=status, milliseconds=milliseconds)
-
-    def ours(self, request: Request) -> bool:
-        """Whether a form was sent by one of our own pages: each browser says from where it sends one."""
-        return request.headers.getlist("origin") == [self._origin]
 
 
 async def form(request: Request) -> dict[str, str]:

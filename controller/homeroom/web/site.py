@@ -5,8 +5,10 @@
     /connect  /sign-in     what somebody enters; the answer is the same whatever it was
     /link/WORD             the link of the mail: a page with a button, which connects or signs in
     /licences              of somebody who is signed in: seats, colleagues, leave, remove (asked again)
+    /chats                 linking an account of a chat server: `chats`
 
-Neighbours: `gate` (what all requests pass), `desk` (who gets a link), `staff` (names), `words` (texts), `templates`.
+Neighbours: `gate` (what all requests pass), `pages` (what all pages have), `desk` (who gets a link), `staff` (names),
+`words` (texts), `templates`.
 """
 
 from __future__ import annotations
@@ -22,26 +24,24 @@ from functools import partial
 from importlib.resources import files
 from typing import Any, Final
 
-import jinja2
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from homeroom.api import Language
 from homeroom.reconcile.ports import Clock
-from homeroom.seats.keys import ALPHABET, Connected, Ended, MistypedKeyError, normalised
-from homeroom.seats.letters import CODES
+from homeroom.seats.keys import Connected, Ended, MistypedKeyError, normalised
 from homeroom.store import LicenceName, Purpose, Store, Ticket
+from homeroom.web.chats import Chats
 from homeroom.web.desk import LINK_LIFETIME, Desk, Wish, digest_of, minutes, word
-from homeroom.web.gate import Gate, form
-from homeroom.web.limits import Limit, network
+from homeroom.web.gate import Gate
+from homeroom.web.pages import Pages, language_of
 from homeroom.web.staff import Staff
-from homeroom.web.words import LANGUAGES, NAMES, preferred, say
+from homeroom.web.words import say
 
 SESSION_LIFETIME: Final = timedelta(minutes=60)
 """From signing in on; who comes back later asks for another link."""
@@ -89,20 +89,10 @@ class Site:
 
     def __init__(self, *, store: Store, staff: Staff, desk: Desk, clock: Clock, public_url: str) -> None:
         self._store, self._staff, self._desk, self._clock = store, staff, desk, clock
-        self._secure = public_url.startswith("https:")
-        # The prefix lets no other host of the domain set the cookie; browsers take it over https only.
-        self._cookie = "__Host-homeroom" if self._secure else "homeroom"
-        # A school has one address for all its teachers.
-        self._per_address = Limit(burst=30, seconds=20, monotonic=clock.monotonic)
-        self._overall = Limit(burst=200, seconds=0.5, monotonic=clock.monotonic)
-        self._templates = jinja2.Environment(
-            loader=jinja2.PackageLoader("homeroom.web"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
+        self._pages = Pages(clock=clock, public_url=public_url)
+        self._cookie = self._pages.cookie("homeroom")
         self._style = (files("homeroom.web") / "templates" / "style.css").read_bytes()
+        chats = Chats(store=store, pages=self._pages, clock=clock)
         pages = Starlette(
             routes=[
                 Route("/", self._start),
@@ -117,6 +107,7 @@ class Site:
                 Route("/licences/leave", self._leave, methods=["POST"]),
                 Route("/licences/remove", self._remove, methods=["POST"]),
                 Route("/sign-out", self._sign_out, methods=["POST"]),
+                *chats.routes,
                 Route("/style.css", self._stylesheet),
                 Route("/livez", self._live),
                 Route("/readyz", self._ready),
@@ -135,16 +126,16 @@ class Site:
     # -- asking for a link --------------------------------------------------------------------------------------
 
     async def _start(self, request: Request) -> Response:
-        return self._to(request, "/connect")
+        return self._pages.to(request, "/connect")
 
     async def _ask_form(self, request: Request) -> Response:
-        return self._page(request, "ask.html", kind=_kind(request), fault="", key="", account="")
+        return self._pages.page(request, "ask.html", kind=_kind(request), fault="", key="", account="")
 
     async def _ask(self, request: Request) -> Response:
         """What is wrong with a key by itself is told, as anybody can see that; whether there is such a key is not."""
-        fields = await self._posted(request)
+        fields = await self._pages.posted(request)
         kind, typed, account = _kind(request), fields.get("key", ""), fields.get("account", "").strip()
-        self._limit(request)
+        self._pages.limit(request)
         key, fault = None, ""
         if kind == "connect":
             try:
@@ -154,13 +145,13 @@ class Site:
         if not fault and (not 0 < len(account) <= _ACCOUNT or not account.isprintable()):
             fault = "Account"
         if fault:
-            return self._page(request, "ask.html", 422, kind=kind, fault=fault, key=typed, account=account)
-        if not self._desk.ask(Wish(key=key, account=account, language=_language(request))):
+            return self._pages.page(request, "ask.html", 422, kind=kind, fault=fault, key=typed, account=account)
+        if not self._desk.ask(Wish(key=key, account=account, language=language_of(request))):
             raise HTTPException(429)
-        return self._to(request, "/sent")
+        return self._pages.to(request, "/sent")
 
     async def _sent(self, request: Request) -> Response:
-        return self._page(request, "message.html", key="sent", more="sent.help", minutes=minutes(LINK_LIFETIME))
+        return self._pages.page(request, "message.html", key="sent", more="sent.help", minutes=minutes(LINK_LIFETIME))
 
     # -- the link of the mail -----------------------------------------------------------------------------------
 
@@ -170,16 +161,16 @@ class Site:
         licence = await asyncio.to_thread(self._joinable, ticket) if ticket and ticket.key else None
         if ticket is None or (ticket.key and licence is None):
             return self._dead(request)
-        return self._page(request, "link.html", word=made, licence=licence)
+        return self._pages.page(request, "link.html", word=made, licence=licence)
 
     async def _use_link(self, request: Request) -> Response:
-        fields = await self._posted(request)
-        self._limit(request)
+        fields = await self._pages.posted(request)
+        self._pages.limit(request)
         session = await asyncio.to_thread(self._used, fields.get("word", ""))
         if session is None:
             return self._dead(request)
-        answer = self._to(request, "/licences")
-        self._set_cookie(answer, session, int(SESSION_LIFETIME.total_seconds()))
+        answer = self._pages.to(request, "/licences")
+        self._pages.set_cookie(answer, self._cookie, session, int(SESSION_LIFETIME.total_seconds()))
         return answer
 
     def _linked(self, made: str) -> Ticket | None:
@@ -226,9 +217,11 @@ class Site:
     async def _licences(self, request: Request) -> Response:
         session = await asyncio.to_thread(self._session, request)
         if session is None:
-            return self._to(request, "/sign-in")
+            return self._pages.to(request, "/sign-in")
         licences = await asyncio.to_thread(self._licences_of, session.ticket)
-        return self._page(request, "licences.html", licences=licences, me=session.ticket.teacher, proof=session.proof)
+        return self._pages.page(
+            request, "licences.html", licences=licences, me=session.ticket.teacher, proof=session.proof
+        )
 
     async def _leave(self, request: Request) -> Response:
         return await self._end(request, colleague=False)
@@ -238,10 +231,10 @@ class Site:
 
     async def _end(self, request: Request, *, colleague: bool) -> Response:
         """End the connection of somebody who leaves, or of a colleague; asks again before it does."""
-        fields = await self._posted(request)
+        fields = await self._pages.posted(request)
         session = await asyncio.to_thread(self._session, request)
         if session is None:
-            return self._to(request, "/sign-in")
+            return self._pages.to(request, "/sign-in")
         me = session.ticket.teacher
         if not hmac.compare_digest(fields.get("proof", "").encode(), session.proof.encode()):
             raise HTTPException(403)
@@ -250,25 +243,25 @@ class Site:
         licence = next((each for each in licences if each.id == fields.get("licence")), None)
         teacher = fields.get("teacher", "") if colleague else me
         if licence is None or teacher not in licence.colleagues or (colleague and teacher == me):
-            return self._to(request, "/licences")
+            return self._pages.to(request, "/licences")
         if fields.get("sure") != "yes":
-            name = licence.colleagues[teacher] or say(_language(request), "unknown", id=teacher)
+            name = licence.colleagues[teacher] or say(language_of(request), "unknown", id=teacher)
             kind = "remove" if colleague else "leave"
-            return self._page(
+            return self._pages.page(
                 request, "sure.html", kind=kind, licence=licence, teacher=teacher, name=name, proof=session.proof
             )
         why, by = (Ended.REMOVED, me) if colleague else (Ended.LEFT, None)
         disconnect = partial(self._store.licences.disconnect, licence.name, district=licence.district)
         await asyncio.to_thread(disconnect, teacher=teacher, why=why, by=by, at=self._clock.now())
         log.info("a connection ended", why=why.value)
-        return self._to(request, "/licences")
+        return self._pages.to(request, "/licences")
 
     async def _sign_out(self, request: Request) -> Response:
-        await self._posted(request)
+        await self._pages.posted(request)
         made = request.cookies.get(self._cookie, "")
         await asyncio.to_thread(self._store.web.take, digest_of(made), now=self._clock.now())
-        answer = self._to(request, "/sign-in")
-        self._set_cookie(answer, "", 0)
+        answer = self._pages.to(request, "/sign-in")
+        self._pages.set_cookie(answer, self._cookie, "", 0)
         return answer
 
     def _session(self, request: Request) -> Session | None:
@@ -332,76 +325,20 @@ class Site:
             return PlainTextResponse(f"store: the database does not answer ({type(error).__name__})\n", 503)
         return PlainTextResponse("ok\n")
 
-    async def _posted(self, request: Request) -> dict[str, str]:
-        """The fields of a form of ours. Raises HTTPException for any other."""
-        if not self._gate.ours(request):
-            raise HTTPException(403)
-        return await form(request)
-
-    def _limit(self, request: Request) -> None:
-        """Raises HTTPException when this address, or all together, try too often."""
-        address = network(request.client.host if request.client else "")
-        if not self._per_address.take(address) or not self._overall.take():
-            raise HTTPException(429)
-
     def _dead(self, request: Request) -> Response:
-        return self._page(request, "message.html", 410, key="dead", more="", minutes=minutes(LINK_LIFETIME))
+        return self._pages.page(request, "message.html", 410, key="dead", more="", minutes=minutes(LINK_LIFETIME))
 
     async def _failed(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         key = {404: "missing", 405: "missing", 429: "busy"}.get(error.status_code, "refused")
-        return self._page(request, "message.html", error.status_code, headers=error.headers, key=key, more="")
+        return self._pages.page(request, "message.html", error.status_code, headers=error.headers, key=key, more="")
 
     async def _broken(self, request: Request, _error: Exception) -> Response:
-        return self._page(request, "message.html", 500, key="broken", more="")
-
-    def _set_cookie(self, answer: Response, value: str, seconds: int) -> None:
-        answer.set_cookie(
-            self._cookie, value, max_age=seconds, path="/", secure=self._secure, httponly=True, samesite="strict"
-        )
-
-    @staticmethod
-    def _to(request: Request, path: str) -> Response:
-        """Go on to a page of ours; `path` is always one of our own words."""
-        chosen = _chosen(request)
-        return RedirectResponse(path + (f"?lang={CODES[chosen]}" if chosen else ""), status_code=303)
-
-    def _page(
-        self,
-        request: Request,
-        template: str,
-        status: int = 200,
-        /,
-        headers: Mapping[str, str] | None = None,
-        **values: object,
-    ) -> Response:
-        language, chosen = _language(request), _chosen(request)
-        suffix = f"?lang={CODES[chosen]}" if chosen else ""
-        html = self._templates.get_template(template).render(
-            **values,
-            t=partial(say, language),
-            to=lambda path: path + suffix,
-            # A page that answers a form cannot be asked for again in another language.
-            askable=request.method in {"GET", "HEAD"},
-            language=CODES[language],
-            languages=NAMES,
-            alphabet=ALPHABET,
-        )
-        more = {"content-language": CODES[language], "vary": "accept-language"}
-        return HTMLResponse(html, status, headers={**(headers or {}), **more})
+        return self._pages.page(request, "message.html", 500, key="broken", more="")
 
 
 def _kind(request: Request) -> str:
     return request.url.path.removeprefix("/")
-
-
-def _chosen(request: Request) -> Language | None:
-    """The language that was chosen on the page, if one was."""
-    return LANGUAGES.get(request.query_params.get("lang", ""))
-
-
-def _language(request: Request) -> Language:
-    return _chosen(request) or preferred(request.headers.get("accept-language", ""))
 
 
 def _plain(text: str) -> str:

@@ -255,6 +255,218 @@ TEXTS: Final[dict[str, dict[Language, str]]] = {
     "leave.yes": _in("Yes, leave", "Ja, lämna", "Ja, verlaten", "Да, отключиться"),
     "no": _in("No, go back", "Nej, gå tillbaka", "Nee, terug", "Нет, назад"),
     "sign-out": _in("Sign out", "Logga ut", "Afmelden", "Выйти"),
+    # -- chats
+    "chats.site": _in("School chats", "Skolans chattar", "Schoolchats", "Школьные чаты"),
+    "chats.title": _in(
+        "Join the school's chats",
+        "Gå med i skolans chattar",
+        "Meedoen met de schoolchats",
+        "Подключение к школьным чатам",
+    ),
+    "chats.lead": _in(
+        "The school gave you a letter with a personal code. With it you say which chat account is yours; then the "
+        "chats of your classes open by themselves.",
+        "Skolan har gett dig ett brev med en personlig kod. Med den anger du vilket chattkonto som är ditt; sedan "
+        "öppnas klassernas chattar av sig själva.",
+        "De school heeft u een brief met een persoonlijke code gegeven. Daarmee geeft u aan welk chataccount van u "
+        "is; daarna gaan de chats van de klassen vanzelf open.",
+        "Школа выдала вам письмо с личным кодом. С его помощью вы указываете свою учётную запись в чате; после этого "
+        "чаты классов откроются сами.",
+    ),
+    "chats.code": _in("Personal code", "Personlig kod", "Persoonlijke code", "Личный код"),
+    "chats.code.hint": _in(
+        "16 letters and digits; dashes and capitals do not matter. It is for you alone.",
+        "16 bokstäver och siffror; bindestreck och stora bokstäver spelar ingen roll. Den är bara för dig.",
+        "16 letters en cijfers; streepjes en hoofdletters maken niet uit. De code is alleen voor u.",
+        "16 букв и цифр; дефисы и регистр не важны. Код предназначен только вам.",
+    ),
+    "chats.next": _in("Continue", "Fortsätt", "Verder", "Продолжить"),
+    "chats.to.sign-in": _in(
+        "Already linked? See it, or take it back",
+        "Redan kopplad? Visa eller ta tillbaka",
+        "Al gekoppeld? Bekijken of ongedaan maken",
+        "Уже подключены? Посмотреть или отключить",
+    ),
+    "chats.to.code": _in(
+        "I have a letter with a personal code",
+        "Jag har ett brev med en personlig kod",
+        "Ik heb een brief met een persoonlijke code",
+        "У меня есть письмо с личным кодом",
+    ),
+    "chats.to.mine": _in("Show it", "Visa det", "Bekijken", "Показать"),
+    "chats.fault.Length": _in(
+        "A personal code has 16 letters and digits. Copy all of it.",
+        "En personlig kod har 16 bokstäver och siffror. Kopiera hela.",
+        "Een persoonlijke code heeft 16 letters en cijfers. Neem hem helemaal over.",
+        "В личном коде 16 букв и цифр. Скопируйте его целиком.",
+    ),
+    "chats.fault.Letter": _in(
+        "There is a letter, digit or sign in it that no code has. Codes are made of {alphabet}.",
+        "Den innehåller en bokstav, siffra eller ett tecken som ingen kod har. Koder består av {alphabet}.",
+        "Er staat een letter, cijfer of teken in dat in geen code voorkomt. Codes bestaan uit {alphabet}.",
+        "В нём есть буква, цифра или знак, которых не бывает в кодах. Коды состоят из {alphabet}.",
+    ),
+    "chats.fault.Check": _in(
+        "A letter or digit of the code is mistyped. Compare them one by one.",
+        "En bokstav eller siffra i koden är fel. Jämför dem en i taget.",
+        "Een letter of cijfer van de code is verkeerd getypt. Vergelijk ze een voor een.",
+        "В коде опечатка. Сравните знаки по одному.",
+    ),
+    "chats.fault.Chat": _in(
+        "This is no account of this chat server. Look in the settings of your chat app.",
+        "Det här är inget konto på den här chattservern. Titta i inställningarna i din chattapp.",
+        "Dit is geen account van deze chatserver. Kijk bij de instellingen van uw chat-app.",
+        "Это не учётная запись этого сервера чатов. Посмотрите в настройках приложения.",
+    ),
+    "chats.fault.Number": _in(
+        "That is not the number that was sent, or it counts no more. Compare it, or ask for another one.",
+        "Det är inte numret som skickades, eller så gäller det inte längre. Jämför, eller be om ett nytt.",
+        "Dit is niet het nummer dat is gestuurd, of het geldt niet meer. Vergelijk het, of vraag een nieuw nummer.",
+        "Это не тот номер, который был отправлен, или он больше не действует. Сравните его или запросите новый.",
+    ),
+    "chats.fault.Unsent": _in(
+        "No number that counts is in your chat: there is no such account, it takes no messages, or there were too "
+        "many wrong tries. Check the account, and ask for another one.",
+        "Inget giltigt nummer finns i din chatt: kontot finns inte, tar inte emot meddelanden, eller så blev det för "
+        "många felförsök. Kontrollera kontot och be om ett nytt nummer.",
+        "Er staat geen geldig nummer in uw chat: het account bestaat niet, ontvangt geen berichten, of er waren te "
+        "veel foute pogingen. Controleer het account en vraag een nieuw nummer.",
+        "В чате нет действующего номера: такой учётной записи нет, она не принимает сообщения, или было слишком много "
+        "неверных попыток. Проверьте учётную запись и запросите новый номер.",
+    ),
+    "chats.account.title": _in(
+        "Which chat account is yours?",
+        "Vilket chattkonto är ditt?",
+        "Welk chataccount is van u?",
+        "Какая учётная запись в чате ваша?",
+    ),
+    "chats.account.lead": _in(
+        "The code is for {initials} ({place}). If that is not you, close this page and give the letter back to the "
+        "school.",
+        "Koden är för {initials} ({place}). Om det inte är du, stäng sidan och lämna tillbaka brevet till skolan.",
+        "De code is voor {initials} ({place}). Bent u dat niet, sluit deze pagina en geef de brief terug aan de "
+        "school.",
+        "Код предназначен для {initials} ({place}). Если это не вы, закройте страницу и верните письмо в школу.",
+    ),
+    "chats.account.linked": _in(
+        "An account is linked already. Linking another one takes it out of the school's chats.",
+        "Ett konto är redan kopplat. Kopplar du ett annat tas det bort från skolans chattar.",
+        "Er is al een account gekoppeld. Koppelt u een ander, dan gaat het uit de schoolchats.",
+        "Учётная запись уже подключена. Если подключить другую, прежняя выйдет из школьных чатов.",
+    ),
+    "chats.account": _in("Chat account", "Chattkonto", "Chataccount", "Учётная запись в чате"),
+    "chats.account.hint": _in(
+        "Such as @name:{server}. Never enter your password here.",
+        "Till exempel @namn:{server}. Skriv aldrig ditt lösenord här.",
+        "Zoals @naam:{server}. Vul hier nooit uw wachtwoord in.",
+        "Например, @имя:{server}. Никогда не вводите здесь пароль.",
+    ),
+    "chats.send": _in(
+        "Send me a number in the chat",
+        "Skicka ett nummer till mig i chatten",
+        "Stuur mij een nummer in de chat",
+        "Прислать мне номер в чат",
+    ),
+    "chats.number.title": _in(
+        "Look into your chat app", "Titta i din chattapp", "Kijk in uw chat-app", "Откройте приложение с чатами"
+    ),
+    "chats.number.lead": _in(
+        "If it can be reached, {account} gets a message with a number within seconds. Enter the number here within "
+        "{minutes} minutes, and give it to nobody.",
+        "Om kontot kan nås får {account} ett meddelande med ett nummer inom några sekunder. Skriv in numret här inom "
+        "{minutes} minuter och ge det inte till någon.",
+        "Als het bereikbaar is, krijgt {account} binnen enkele seconden een bericht met een nummer. Vul het hier "
+        "binnen {minutes} minuten in en geef het aan niemand.",
+        "Если учётная запись {account} доступна, на неё за несколько секунд придёт сообщение с номером. Введите его "
+        "здесь (время действия в минутах: {minutes}) и никому не сообщайте.",
+    ),
+    "chats.number": _in("Number", "Nummer", "Nummer", "Номер"),
+    "chats.number.hint": _in(
+        "8 letters and digits, from the message.",
+        "8 bokstäver och siffror, från meddelandet.",
+        "8 letters en cijfers, uit het bericht.",
+        "8 букв и цифр из сообщения.",
+    ),
+    "chats.again": _in(
+        "No message? Ask for another number",
+        "Inget meddelande? Be om ett nytt nummer",
+        "Geen bericht? Vraag een ander nummer",
+        "Нет сообщения? Запросить другой номер",
+    ),
+    "chats.sign-in.title": _in(
+        "Your linked account", "Ditt kopplade konto", "Uw gekoppelde account", "Ваша подключённая учётная запись"
+    ),
+    "chats.sign-in.lead": _in(
+        "To see that your chat account is linked, or to take that back, prove that it is yours.",
+        "Visa att chattkontot är ditt för att se att det är kopplat, eller för att ta tillbaka det.",
+        "Toon aan dat het chataccount van u is om te zien dat het gekoppeld is, of om dat ongedaan te maken.",
+        "Чтобы увидеть, что ваша учётная запись подключена, или отключить её, подтвердите, что она ваша.",
+    ),
+    "chats.place": _in("School or district", "Skola eller huvudman", "School of bestuur", "Школа или район"),
+    "chats.unlisted": _in(
+        "Not listed? Then your school does not link accounts here: ask at school.",
+        "Saknas din? Då kopplar skolan inte konton här: fråga på skolan.",
+        "Staat uw school er niet bij? Dan koppelt zij hier geen accounts: vraag het op school.",
+        "Нет вашей школы? Значит, она не подключает учётные записи здесь: спросите в школе.",
+    ),
+    "chats.mine.title": _in(
+        "Your linked account", "Ditt kopplade konto", "Uw gekoppelde account", "Ваша подключённая учётная запись"
+    ),
+    "chats.mine.text": _in(
+        "This account is yours in the school's records. The chats that belong to it open, and close, by themselves.",
+        "Det här kontot är ditt i skolans register. Chattarna som hör till öppnas och stängs av sig själva.",
+        "Dit account is van u in de administratie van de school. De chats die erbij horen gaan vanzelf open en dicht.",
+        "Эта учётная запись числится за вами в данных школы. Относящиеся к ней чаты открываются и закрываются сами.",
+    ),
+    "chats.mine.none": _in(
+        "No account is linked.",
+        "Inget konto är kopplat.",
+        "Er is geen account gekoppeld.",
+        "Ни одна учётная запись не подключена.",
+    ),
+    "chats.unlink": _in("Take the link back", "Ta tillbaka kopplingen", "Koppeling ongedaan maken", "Отключить"),
+    "chats.sure.title": _in(
+        "Take the link back?", "Ta tillbaka kopplingen?", "Koppeling ongedaan maken?", "Отключить учётную запись?"
+    ),
+    "chats.sure.text": _in(
+        "{account} leaves the chats that come from the school's records. To link it again you need another letter "
+        "with a code.",
+        "{account} lämnar chattarna som kommer från skolans register. För att koppla kontot igen behöver du ett nytt "
+        "brev med en kod.",
+        "{account} gaat uit de chats die uit de administratie van de school komen. Om opnieuw te koppelen hebt u een "
+        "nieuwe brief met een code nodig.",
+        "{account} выйдет из чатов, созданных по данным школы. Чтобы подключить её снова, понадобится новое письмо с "
+        "кодом.",
+    ),
+    "chats.sure.yes": _in("Yes, take it back", "Ja, ta tillbaka", "Ja, ongedaan maken", "Да, отключить"),
+    "chats.dead.title": _in(
+        "This code does not work any more",
+        "Koden fungerar inte längre",
+        "Deze code werkt niet meer",
+        "Этот код больше не действует",
+    ),
+    "chats.dead.text": _in(
+        "It was used, has expired, or a newer letter took its place. Ask the school for another letter.",
+        "Den har använts, har gått ut eller ersatts av ett nyare brev. Be skolan om ett nytt brev.",
+        "Hij is gebruikt, verlopen of vervangen door een nieuwere brief. Vraag de school om een nieuwe brief.",
+        "Он уже использован, истёк или заменён новым письмом. Попросите в школе новое письмо.",
+    ),
+    "chats.taken.title": _in(
+        "This account cannot be linked",
+        "Kontot kan inte kopplas",
+        "Dit account kan niet worden gekoppeld",
+        "Эту учётную запись нельзя подключить",
+    ),
+    "chats.taken.text": _in(
+        "It is linked to somebody else in the school's records. If it is yours alone, ask the school; your code stays "
+        "good.",
+        "Det är kopplat till någon annan i skolans register. Om det bara är ditt, fråga skolan; din kod gäller "
+        "fortfarande.",
+        "Het is in de administratie van de school aan iemand anders gekoppeld. Is het alleen van u, vraag het de "
+        "school; uw code blijft geldig.",
+        "Она числится за другим человеком в данных школы. Если она только ваша, обратитесь в школу; ваш код остаётся "
+        "в силе.",
+    ),
     # -- what went wrong
     "busy.title": _in("Too many attempts", "För många försök", "Te veel pogingen", "Слишком много попыток"),
     "busy.text": _in(

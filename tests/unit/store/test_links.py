@@ -24,6 +24,7 @@ from homeroom.store.schema import metadata
 NOW = datetime(2026, 9, 1, 8, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 HERE, THERE = Place("n", "matrix", "d"), Place("n", "matrix", "e")
+PLATFORM = {"namespace": "n", "platform": "matrix"}
 ANN, BO = "@ann:s", "@bo:s"
 GOOD, WRONG = "9" * 64, "8" * 64
 
@@ -64,7 +65,7 @@ def visit_of(
 
 def sent(store: Store, number: str | None = GOOD) -> list[str]:
     """Send all numbers that are asked for; to whom."""
-    asked = store.links.asked(now=NOW)
+    asked = store.links.asked(**PLATFORM, now=NOW)
     for one in asked:
         store.links.answered(one, number, epoch=1)
     return [one.account for one in asked]
@@ -96,7 +97,7 @@ def test_what_the_records_say_is_remembered_once_and_not_forgotten_when_they_fal
     assert not note(store, epoch=0)
     assert store.links.linked(HERE).rows() == [("p-1", ANN), ("p-2", BO)]
     assert store.links.linked(THERE).is_empty()
-    assert store.links.take_news(epoch=0) == frozenset()  # who noted it knows
+    assert store.links.take_news(**PLATFORM, epoch=0) == []  # who noted it knows
 
 
 def test_an_account_that_the_records_give_to_two_people_is_nobodys(store: Store) -> None:
@@ -145,8 +146,8 @@ def test_an_operator_that_leads_no_more_notes_nothing(store: Store) -> None:
         note(store, ("p-2", BO), epoch=6)
     store.links.unlink(HERE, "p-1", now=NOW)
     with pytest.raises(LostLeadershipError):
-        store.links.take_news(epoch=6)
-    assert store.links.take_news(epoch=7) == {HERE}
+        store.links.take_news(**PLATFORM, epoch=6)
+    assert store.links.take_news(**PLATFORM, epoch=7) == ["d"]
 
 
 # -- people
@@ -157,10 +158,10 @@ def test_a_code_and_a_number_make_a_link_and_runs_are_told_once(store: Store) ->
     assert store.links.linked(HERE).rows() == [("p-1", ANN)]
     assert store.links.holder(HERE, ANN) == "p-1"
     assert store.links.accounts(HERE, "p-1") == [ANN]
-    assert store.links.take_news(epoch=1) == {HERE}
-    assert store.links.take_news(epoch=0) == frozenset()
+    assert store.links.take_news(**PLATFORM, epoch=1) == ["d"]
+    assert store.links.take_news(**PLATFORM, epoch=0) == []
     store.links.unlink(HERE, "p-1", now=NOW)
-    assert store.links.take_news(epoch=1) == {HERE}
+    assert store.links.take_news(**PLATFORM, epoch=1) == ["d"]
 
 
 def test_pressing_twice_is_pressing_once(store: Store) -> None:
@@ -171,11 +172,11 @@ def test_pressing_twice_is_pressing_once(store: Store) -> None:
 
 def test_an_account_is_never_taken_over(store: Store) -> None:
     store.links.link(proven(store, "p-1", ANN), now=NOW)
-    store.links.take_news(epoch=1)
+    store.links.take_news(**PLATFORM, epoch=1)
     other = proven(store, "p-2", ANN, name="w")
     assert store.links.link(other, now=NOW) is Answer.TAKEN
     assert states(store) == {("p-1", ANN): "Linked", ("p-2", ANN): "Refused"}
-    assert store.links.take_news(epoch=0) == frozenset()
+    assert store.links.take_news(**PLATFORM, epoch=0) == []
     store.links.unlink(HERE, "p-1", now=NOW)
     assert store.links.link(other, now=NOW) is Answer.LINKED  # the code was not used up by it
     assert states(store) == {("p-1", ANN): "Unlinked", ("p-2", ANN): "Linked"}
@@ -249,7 +250,7 @@ def test_a_number_is_guessed_at_a_few_times_only(store: Store) -> None:
 
 def test_a_number_counts_for_the_account_that_it_was_sent_to(store: Store) -> None:
     visit = visit_of(store, "p-1", ANN, code_for(store, "p-1"))
-    (asked,) = store.links.asked(now=NOW)
+    (asked,) = store.links.asked(**PLATFORM, now=NOW)
     store.links.ask(visit, BO, language="English", now=NOW)
     store.links.answered(asked, GOOD, epoch=1)  # that one had gone to the first
     assert store.links.enter(visit, GOOD, now=NOW) is Proof.WAITING
@@ -260,7 +261,7 @@ def test_a_number_counts_for_the_account_that_it_was_sent_to(store: Store) -> No
 def test_a_number_that_cannot_be_sent_is_told(store: Store) -> None:
     visit = visit_of(store, "p-1", ANN, code_for(store, "p-1"))
     sent(store, None)
-    assert store.links.asked(now=NOW) == []
+    assert store.links.asked(**PLATFORM, now=NOW) == []
     found = store.links.visit(visit, now=NOW)
     assert found is not None
     assert found.proof is Proof.FAILED

@@ -30,15 +30,8 @@ class People:
         account = change.key
         if room.membership(account) == "join":
             return applied(change)
-        if account.partition(":")[2] != self.us.server:
-            return failed(change, "the account is on another server, and chats do not leave this one")
-        try:
-            user = await self.api.call("GET", path(f"{ADMIN}/v2/users", account))
-        except RefusedCallError as error:
-            return failed(change, "there is no such account" if error.status == 404 else error.message)
-        unfit = [word for word in _UNFIT if user.get(word) is True]
-        if unfit:
-            return failed(change, f"the account is {unfit[0]}")
+        if (problem := await unfit(self.api, self.us, account)) is not None:
+            return failed(change, problem)
         try:
             await self.api.call("POST", path(f"{ADMIN}/v1/join", room.id), {"user_id": account})
         except RefusedCallError as error:
@@ -110,6 +103,18 @@ class People:
         if users:
             whole = with_users(room.levels, users)
             await self.api.call("PUT", path(f"{CLIENT}/rooms", room.id, "state", POWER, ""), whole)
+
+
+async def unfit(api: Api, us: Us, account: str) -> str | None:
+    """Why somebody cannot join a room, in words; None: nothing is known against it."""
+    if account.partition(":")[2] != us.server:
+        return "the account is on another server, and chats do not leave this one"
+    try:
+        user = await api.call("GET", path(f"{ADMIN}/v2/users", account))
+    except RefusedCallError as error:
+        return "there is no such account" if error.status == 404 else error.message
+    states = [word for word in _UNFIT if user.get(word) is True]
+    return f"the account is {states[0]}" if states else None
 
 
 def applied(change: Change, external_id: str | None = None) -> Outcome:

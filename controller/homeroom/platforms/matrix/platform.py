@@ -23,6 +23,7 @@ from homeroom.errors import HomeroomError, IncompleteReadError, InvalidSpecError
 from homeroom.hop import Hop, name_resolution
 from homeroom.plan import Change, Kind, Op, Outcome
 from homeroom.platforms.matrix.api import ADMIN, CLIENT, Api, RefusedCallError, path
+from homeroom.platforms.matrix.direct import tell
 from homeroom.platforms.matrix.people import People, applied, failed, skipped
 from homeroom.platforms.matrix.reading import Found, found
 from homeroom.platforms.matrix.room import ENFORCEMENT, Room
@@ -278,6 +279,10 @@ class MatrixPlatform:
                 at = path(f"{ADMIN}/v1/users", self._operator, "override_ratelimit")
                 await self._api.call("POST", at, _UNLIMITED)
             self._limits_lifted = True
+
+    async def tell(self, account: str, text: str) -> None:
+        """Send a message; see `homeroom.platforms.Platform.tell`."""
+        await tell(self._api, self._us, account, text)
 
     # Looking
 

@@ -1,0 +1,122 @@
+"""What the pages on chats need of the operator: numbers are sent, news of links wake policies, and places are told.
+
+The pages have neither the cluster nor any credentials, so what is to be done outside waits in the store, and this looks
+there every other second, for each ChatPlatform by itself: a person who links, or takes a link back, sees the chats open
+or close within seconds. It runs apart from the platform's own runs, under a key of its own in the queue. Neighbours:
+`homeroom.store.links`, `homeroom.web.chats`, `chatplatform` (the root), `homeroom.platforms` (sends).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+import structlog
+
+from homeroom.api import ChatPlatform, Language, parse
+from homeroom.chats.linking import NUMBER_LENGTH, number_message
+from homeroom.errors import HomeroomError, InvalidSpecError, TransientError
+from homeroom.reconcile.chatplatform import policies_of
+from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.ports import Clock, Cluster, Key, Object, Verdict, key_of
+from homeroom.seats import keys
+from homeroom.store import PLACES_SCHEMA, Asked, LostLeadershipError, Store
+
+KIND: Final = "Linking"
+"""Of the key in the queue; no kind of the API. Namespace and name are the ChatPlatform's."""
+_LOOK: Final = 2.0
+
+log = structlog.get_logger()
+
+
+class Linking:
+    """The handler of `KIND`."""
+
+    def __init__(self, *, store: Store, cluster: Cluster, clock: Clock, outside: Outside) -> None:
+        self._store, self._cluster, self._clock, self._outside = store, cluster, clock, outside
+
+    async def __call__(self, key: Key) -> Verdict:
+        """One look at what waits for this platform."""
+        if self._cluster.unlisted(("ChatPlatform", "ChatPolicy", "District")):
+            return Verdict(again=_LOOK)
+        try:
+            return await self._look(Key(ChatPlatform.__name__, key.namespace, key.name))
+        except LostLeadershipError as error:
+            log.warning("stopped writing", key=str(key), reason=error.reason)
+            return Verdict(failed=True)
+
+    async def _look(self, key: Key) -> Verdict:
+        resource = self._platform(key)
+        links, of, epoch = self._store.links, {"namespace": key.namespace, "platform": key.name}, self._cluster.epoch
+        await asyncio.to_thread(links.tell, self._places(key, resource), **of, epoch=epoch)
+        if resource is None:
+            return Verdict()
+        if resource.spec.suspend:
+            return Verdict(again=_LOOK)
+        districts = await asyncio.to_thread(links.take_news, **of, epoch=epoch)
+        for policy in policies_of(self._cluster, key):
+            if _district(policy) in districts:
+                self._cluster.enqueue(key_of(policy))
+        asked = await asyncio.to_thread(links.asked, **of, now=self._clock.now())
+        if not asked:
+            return Verdict(again=_LOOK)
+        try:
+            await self._send(resource, asked)
+        except LostLeadershipError:
+            raise
+        except HomeroomError as error:
+            # Whoever waits for a number sees on the page that none has come, and asks again; the visit ends in time.
+            log.warning("numbers were not sent", key=str(key), reason=error.reason, numbers=len(asked))
+            return Verdict(failed=True, retry_after=getattr(error, "retry_after", None))
+        return Verdict(again=_LOOK)
+
+    def _platform(self, key: Key) -> ChatPlatform | None:
+        """The resource; None: there is none that counts, until an edit wakes this."""
+        obj = self._cluster.get(key)
+        if obj is None or obj["metadata"].get("deletionTimestamp"):
+            return None
+        try:
+            resource = parse(obj)
+        except InvalidSpecError:
+            return None
+        assert isinstance(resource, ChatPlatform)
+        return resource
+
+    async def _send(self, platform: ChatPlatform, asked: Sequence[Asked]) -> None:
+        titles = {row["district"]: row["title"] for row in self._store.links.places().iter_rows(named=True)}
+        async with await self._outside.platform(platform, self._cluster.secret, district="") as opened:
+            for one in asked:
+                number: str | None = keys.new_key(secrets.randbelow, length=NUMBER_LENGTH)
+                text = number_message(
+                    Language(one.language),
+                    title=titles.get(one.place.district, one.place.district),
+                    number=keys.shown(number or ""),
+                )
+                try:
+                    await opened.tell(one.account, text)
+                except TransientError:
+                    raise
+                except HomeroomError as error:
+                    log.info("a number could not be sent", platform=platform.metadata.name, reason=error.reason)
+                    number = None
+                digest = keys.digest(number) if number is not None else None
+                await asyncio.to_thread(self._store.links.answered, one, digest, epoch=self._cluster.epoch)
+
+    def _places(self, key: Key, resource: ChatPlatform | None) -> pl.DataFrame:
+        """Where people can link accounts of this platform: the districts of its policies."""
+        rows = []
+        if resource is not None and resource.spec.matrix is not None:
+            for district in sorted({_district(policy) for policy in policies_of(self._cluster, key)}):
+                obj = self._cluster.get(Key("District", key.namespace, district))
+                if obj is not None:
+                    title = str(obj["spec"].get("displayName") or district)
+                    rows.append((key.namespace, key.name, district, resource.spec.matrix.server_name, title))
+        return pl.DataFrame(rows, PLACES_SCHEMA, orient="row")
+
+
+def _district(policy: Object) -> str:
+    """The district that a ChatPolicy names."""
+    return str((policy["spec"].get("districtRef") or {}).get("name", ""))

@@ -1,0 +1,340 @@
+"""The pages on which people link their account of a chat server with who they are in the school's records.
+
+::
+
+    /chats          the personal code of a letter --+
+                                                    +--> /chats/account --> /chats/number --> linked --> /chats/mine
+    /chats/sign-in  an account that is linked ------------------------------^    (take it back, asked again)
+
+A code proves who somebody is, the number that the operator sends into the chat proves the account. Whoever has both is
+linked; whoever has one of them may take a link back. Of a person nobody sees more than initials, and whether an account
+is linked to anybody is told to nobody but its owner. Neighbours: `pages`, `site`, `homeroom.store.links`,
+`homeroom.reconcile.linking` (sends the numbers).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import polars as pl
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from homeroom.chats.linking import NUMBER_LENGTH, Place, Proof, account_in
+from homeroom.reconcile.ports import Clock
+from homeroom.seats.keys import MistypedKeyError, digest, normalised
+from homeroom.sources import scan
+from homeroom.store import Answer, Store, Visit
+from homeroom.web.desk import digest_of, minutes, word
+from homeroom.web.limits import Limit
+from homeroom.web.pages import Pages, language_of
+
+VISIT_LIFETIME: Final = timedelta(minutes=30)
+_MESSAGES: Final = 3
+"""Numbers that are sent to one account, and one more every 20 minutes: nobody is to be pestered through us."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Visitor:
+    """Who is here. `key`: digest of the word in the cookie. `secret`: what forms carry, so that none is another's."""
+
+    key: str
+    secret: str
+    visit: Visit
+
+
+class Chats:
+    """These pages; `routes` are what `site` serves of them."""
+
+    def __init__(self, *, store: Store, pages: Pages, clock: Clock) -> None:
+        self._store, self._pages, self._clock = store, pages, clock
+        self._cookie = pages.cookie("homeroom-chats")
+        self._per_account = Limit(burst=_MESSAGES, seconds=1200, monotonic=clock.monotonic)
+
+    @property
+    def routes(self) -> Sequence[Route]:
+        """All of them."""
+        return [
+            Route("/chats", self._start),
+            Route("/chats", self._code, methods=["POST"]),
+            Route("/chats/account", self._account_form),
+            Route("/chats/account", self._account, methods=["POST"]),
+            Route("/chats/number", self._number_form),
+            Route("/chats/number", self._number, methods=["POST"]),
+            Route("/chats/sign-in", self._sign_in_form),
+            Route("/chats/sign-in", self._sign_in, methods=["POST"]),
+            Route("/chats/mine", self._mine),
+            Route("/chats/unlink", self._unlink, methods=["POST"]),
+            Route("/chats/sign-out", self._sign_out, methods=["POST"]),
+        ]
+
+    # -- who somebody is: the code of a letter -------------------------------------------------------------------
+
+    async def _start(self, request: Request) -> Response:
+        """A letter's QR code leads here with its code filled in; only pressing the button does anything."""
+        return self._pages.page(request, "chats-code.html", fault="", code=request.query_params.get("code", "")[:60])
+
+    async def _code(self, request: Request) -> Response:
+        fields = await self._pages.posted(request)
+        self._pages.limit(request)
+        typed = fields.get("code", "")
+        try:
+            code = normalised(typed)
+        except MistypedKeyError as error:
+            return self._pages.page(request, "chats-code.html", 422, fault=error.fault.value, code=typed[:60])
+        made = await asyncio.to_thread(self._begun, digest(code), language_of(request).value)
+        if made is None:
+            return self._dead(request)
+        return self._entered(request, made, "/chats/account")
+
+    def _begun(self, code: str, language: str) -> str | None:
+        """The word of a visit by somebody with this code (its digest); None: nobody has it. Blocks."""
+        now = self._clock.now()
+        found = self._store.links.by_code(code, now=now)
+        if found is None or self._initials(*found) is None:
+            return None
+        place, person = found
+        made, its_digest = word()
+        visit = Visit(place=place, language=language, expires_at=now + VISIT_LIFETIME, person=person, code=code)
+        self._store.links.begin(visit, digest=its_digest, now=now)
+        return made
+
+    # -- whose account it is: a number in the chat ---------------------------------------------------------------
+
+    async def _account_form(self, request: Request) -> Response:
+        return await self._ask(request, 200)
+
+    async def _ask(self, request: Request, status: int, *, fault: str = "", account: str = "") -> Response:
+        visitor = await asyncio.to_thread(self._visitor, request)
+        if visitor is None or visitor.visit.person is None:
+            return self._pages.to(request, "/chats")
+        place, person = visitor.visit.place, visitor.visit.person
+        initials = await asyncio.to_thread(self._initials, place, person)
+        told = await asyncio.to_thread(self._place, place)
+        if initials is None or told is None:
+            return self._dead(request)
+        linked = await asyncio.to_thread(self._store.links.accounts, place, person)
+        return self._pages.page(
+            request,
+            "chats-account.html",
+            status,
+            initials=initials,
+            title=told["title"],
+            server=told["server"],
+            linked=linked,
+            secret=visitor.secret,
+            fault=fault,
+            account=account,
+        )
+
+    async def _account(self, request: Request) -> Response:
+        fields = await self._pages.posted(request)
+        self._pages.limit(request)
+        visitor = await self._checked(request, fields)
+        if visitor is None or visitor.visit.person is None:
+            return self._pages.to(request, "/chats")
+        told = await asyncio.to_thread(self._place, visitor.visit.place)
+        typed = fields.get("account", "")
+        account = account_in(typed, server=told["server"]) if told is not None else None
+        if account is None:
+            return await self._ask(request, 422, fault="Chat", account=typed[:255])
+        if not self._per_account.take(f"{visitor.visit.place} {account}"):
+            raise HTTPException(429)
+        language, now = language_of(request).value, self._clock.now()
+        await asyncio.to_thread(self._store.links.ask, visitor.key, account, language=language, now=now)
+        log.info("a number is asked for", signing_in=False)
+        return self._pages.to(request, "/chats/number")
+
+    async def _sign_in_form(self, request: Request) -> Response:
+        return await self._sign_in_page(request, 200)
+
+    async def _sign_in_page(self, request: Request, status: int, *, fault: str = "", account: str = "") -> Response:
+        places = await asyncio.to_thread(self._store.links.places)
+        listed = [
+            ("/".join(row[name] for name in Place._fields), row["title"], row["server"])
+            for row in places.iter_rows(named=True)
+        ]
+        return self._pages.page(request, "chats-sign-in.html", status, places=listed, fault=fault, account=account)
+
+    async def _sign_in(self, request: Request) -> Response:
+        """The answer is the same whether the account is linked or not; only then a number is sent."""
+        fields = await self._pages.posted(request)
+        self._pages.limit(request)
+        chosen = Place(*fields.get("place", "").split("/", 2)) if fields.get("place", "").count("/") == 2 else None
+        told = await asyncio.to_thread(self._place, chosen) if chosen is not None else None
+        typed = fields.get("account", "")
+        account = account_in(typed, server=told["server"]) if told is not None else None
+        if chosen is None or account is None:
+            return await self._sign_in_page(request, 422, fault="Chat", account=typed[:255])
+        made = await asyncio.to_thread(self._signing_in, chosen, account, language_of(request).value)
+        return self._entered(request, made, "/chats/number")
+
+    def _signing_in(self, place: Place, account: str, language: str) -> str:
+        """The word of a visit by somebody who says to have this account. Blocks."""
+        now = self._clock.now()
+        known = self._store.links.holder(place, account) is not None
+        may = self._per_account.take(f"{place} {account}")
+        made, its_digest = word()
+        visit = Visit(
+            place=place,
+            language=language,
+            expires_at=now + VISIT_LIFETIME,
+            account=account,
+            proof=Proof.WAITING if known and may else Proof.OPEN,
+        )
+        self._store.links.begin(visit, digest=its_digest, now=now)
+        return made
+
+    async def _number_form(self, request: Request) -> Response:
+        return await self._number_page(request, 200)
+
+    async def _number_page(self, request: Request, status: int, *, fault: str = "") -> Response:
+        visitor = await asyncio.to_thread(self._visitor, request)
+        if visitor is None or visitor.visit.account is None:
+            return self._pages.to(request, "/chats")
+        # Only to whoever has a code: to others it would tell that the account is linked.
+        if not fault and visitor.visit.person is not None and visitor.visit.proof is Proof.FAILED:
+            fault = "Unsent"
+        return self._pages.page(
+            request,
+            "chats-number.html",
+            status,
+            account=visitor.visit.account,
+            again="/chats/account" if visitor.visit.person is not None else "/chats/sign-in",
+            minutes=minutes(VISIT_LIFETIME),
+            secret=visitor.secret,
+            fault=fault,
+        )
+
+    async def _number(self, request: Request) -> Response:
+        fields = await self._pages.posted(request)
+        self._pages.limit(request)
+        visitor = await self._checked(request, fields)
+        if visitor is None:
+            return self._pages.to(request, "/chats")
+        try:
+            number = normalised(fields.get("number", ""), length=NUMBER_LENGTH)
+        except MistypedKeyError:
+            return await self._number_page(request, 422, fault="Number")
+        now = self._clock.now()
+        proof = await asyncio.to_thread(self._store.links.enter, visitor.key, digest(number), now=now)
+        if proof is not Proof.PROVEN:
+            return await self._number_page(request, 422, fault="Number")
+        if visitor.visit.person is None:
+            return self._pages.to(request, "/chats/mine")
+        answer = await asyncio.to_thread(self._linked, visitor)
+        log.info("an account was claimed", answer=answer.value)
+        if answer is Answer.EXPIRED:
+            return self._dead(request)
+        if answer is Answer.TAKEN:
+            return self._pages.page(request, "message.html", 409, key="chats.taken", more="")
+        return self._pages.to(request, "/chats/mine")
+
+    def _linked(self, visitor: _Visitor) -> Answer:
+        """Link, if the records still have the person. Blocks."""
+        visit = visitor.visit
+        if visit.person is None or self._initials(visit.place, visit.person) is None:
+            return Answer.EXPIRED
+        return self._store.links.link(visitor.key, now=self._clock.now())
+
+    # -- linked --------------------------------------------------------------------------------------------------
+
+    async def _mine(self, request: Request) -> Response:
+        visitor = await asyncio.to_thread(self._visitor, request)
+        if visitor is None:
+            return self._pages.to(request, "/chats")
+        accounts = await asyncio.to_thread(self._mine_of, visitor.visit)
+        return self._pages.page(request, "chats-mine.html", accounts=accounts, secret=visitor.secret)
+
+    async def _unlink(self, request: Request) -> Response:
+        fields = await self._pages.posted(request)
+        visitor = await self._checked(request, fields)
+        if visitor is None:
+            return self._pages.to(request, "/chats")
+        accounts = await asyncio.to_thread(self._mine_of, visitor.visit)
+        account = fields.get("account", "")
+        if account not in accounts:
+            return self._pages.to(request, "/chats/mine")
+        if fields.get("sure") != "yes":
+            return self._pages.page(request, "chats-sure.html", account=account, secret=visitor.secret)
+        ended = await asyncio.to_thread(self._taken_back, visitor.visit, account)
+        log.info("links were taken back", links=ended)
+        return self._pages.to(request, "/chats/mine")
+
+    def _taken_back(self, visit: Visit, account: str) -> int:
+        """Blocks."""
+        person = visit.person or self._store.links.holder(visit.place, account)
+        if person is None:
+            return 0
+        return self._store.links.unlink(visit.place, person, now=self._clock.now(), account=account)
+
+    def _mine_of(self, visit: Visit) -> list[str]:
+        """The linked accounts that a visitor may see and take back: all by the code, else the proven one. Blocks."""
+        if visit.person is not None:
+            return self._store.links.accounts(visit.place, visit.person)
+        if visit.proof is not Proof.PROVEN or visit.account is None:
+            return []
+        return [visit.account] if self._store.links.holder(visit.place, visit.account) is not None else []
+
+    async def _sign_out(self, request: Request) -> Response:
+        fields = await self._pages.posted(request)
+        visitor = await self._checked(request, fields)
+        if visitor is not None:
+            await asyncio.to_thread(self._store.links.end, visitor.key)
+        answer = self._pages.to(request, "/chats")
+        self._pages.set_cookie(answer, self._cookie, "", 0)
+        return answer
+
+    # ------------------------------------------------------------------------------------------------------------
+
+    def _entered(self, request: Request, made: str, path: str) -> Response:
+        answer = self._pages.to(request, path)
+        self._pages.set_cookie(answer, self._cookie, made, int(VISIT_LIFETIME.total_seconds()))
+        return answer
+
+    def _dead(self, request: Request) -> Response:
+        return self._pages.page(request, "message.html", 410, key="chats.dead", more="")
+
+    def _visitor(self, request: Request) -> _Visitor | None:
+        made = request.cookies.get(self._cookie, "")
+        key = digest_of(made)
+        visit = self._store.links.visit(key, now=self._clock.now())
+        if visit is None:
+            return None
+        return _Visitor(key=key, secret=hashlib.sha256(f"proof of {made}".encode()).hexdigest(), visit=visit)
+
+    async def _checked(self, request: Request, fields: dict[str, str]) -> _Visitor | None:
+        """The visitor whose form this is; raises HTTPException for one that was made for somebody else."""
+        visitor = await asyncio.to_thread(self._visitor, request)
+        if visitor is not None and not hmac.compare_digest(fields.get("proof", "").encode(), visitor.secret.encode()):
+            raise HTTPException(403)
+        return visitor
+
+    def _place(self, place: Place) -> dict[str, str] | None:
+        """What the last run of the platform told of a place; None: nobody links there now. Blocks."""
+        found = self._store.links.places().filter(**place._asdict())
+        return found.row(0, named=True) if found.height else None
+
+    def _initials(self, place: Place, person: str) -> str | None:
+        """What of a name confirms to its bearer that the code is theirs; None: not in the records now. Blocks."""
+        accepted = self._store.accepted(namespace=place.namespace, district=place.district)
+        if accepted is None:
+            return None
+        directory = self._store.snapshots(namespace=place.namespace, district=place.district)
+        (users,) = scan(directory, accepted.serving, "users")
+        found = users.filter(pl.col("id") == person, pl.col("enabled").fill_null(value=True))
+        for given, family in found.select("given", "family").collect().iter_rows():
+            letters = [next((sign for sign in name or "" if sign.isalpha()), "") for name in (given, family)]
+            return " ".join(f"{letter.upper()}." for letter in letters if letter) or "-"
+        return None
