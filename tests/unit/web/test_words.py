@@ -33,18 +33,19 @@ def test_every_language_says_it_with_the_same_values(key: str) -> None:
 
 
 def test_every_text_is_used() -> None:
-    sources = [*TEMPLATES.glob("*.html"), *TEMPLATES.parent.glob("[ds]*.py")]
+    sources = [*TEMPLATES.glob("*.html"), *TEMPLATES.parent.glob("[cds]*.py")]
     used = set(re.findall(r"""["']([a-z.-]+)["']""", "\n".join(path.read_text() for path in sources)))
     made = {f"{kind}.{part}" for kind in ("connect", "sign-in") for part in ("title", "lead")}
     made |= {f"{kind}.{part}" for kind in ("link.connect", "link.sign-in") for part in ("title", "text")}
     made |= {f"{kind}.{part}" for kind in ("leave", "remove") for part in ("title", "text", "yes")}
     made |= {
         f"{kind}.{part}"
-        for kind in ("sent", "dead", "busy", "refused", "missing", "broken")
+        for kind in ("sent", "dead", "busy", "refused", "missing", "broken", "chats.dead", "chats.taken")
         for part in ("title", "text")
     }
     made |= {f"mail.{kind}.{part}" for kind in ("connect", "sign-in") for part in ("subject", "text")}
     made |= {f"fault.{fault}" for fault in ("Length", "Letter", "Check", "Account")} | {"key.hint", "account.hint"}
+    made |= {f"chats.fault.{fault}" for fault in ("Length", "Letter", "Check", "Chat", "Number", "Unsent")}
     assert set(words.TEXTS) - used - made == set()
 
 

@@ -1,0 +1,105 @@
+"""An account of a real Synapse proves itself: the number comes in the chat, and with the code it makes the link."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from tests.integration.synapse_fixtures import Chats
+from tests.unit.reconcile.nights import Cluster
+from tests.unit.web.conftest import NOW, Page, town_of
+from tests.unit.web.conftest import store as web_store
+
+from homeroom.chats.linking import CodeState, Place
+from homeroom.demo.synapse import Account
+from homeroom.errors import RefusedError
+from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.linking import KIND, Linking
+from homeroom.reconcile.ports import Key
+from homeroom.seats import keys
+from homeroom.store import Store
+
+pytestmark = pytest.mark.integration
+
+store = web_store
+
+
+def read(account: Account) -> dict[str, list[str]]:
+    """What an account finds in its app: room -> texts."""
+    rooms = account.do("GET", "sync?timeout=0")["rooms"].get("join", {})
+    return {
+        room: [event["content"]["body"] for event in found["timeline"]["events"] if event["type"] == "m.room.message"]
+        for room, found in rooms.items()
+    }
+
+
+async def test_a_message_is_there_at_once_for_that_account_alone_and_we_do_not_stay(chats: Chats) -> None:
+    ann, bo = chats.account("ann"), chats.account("bo")
+    before = set(chats.operator.do("GET", "joined_rooms")["joined_rooms"])
+    async with chats.platform() as platform:
+        await platform.tell(ann.user_id, "first")
+        await platform.tell(ann.user_id, "second")
+    assert sorted(read(ann).values()) == [["first"], ["second"]]
+    assert read(bo) == {}
+    assert set(chats.operator.do("GET", "joined_rooms")["joined_rooms"]) == before
+    for room in read(ann):
+        joined = ann.do("GET", f"rooms/{quote(room)}/joined_members")["joined"]
+        assert list(joined) == [ann.user_id]
+        assert not ann.call("POST", f"rooms/{quote(room)}/invite", {"user_id": bo.user_id}).ok
+
+
+async def test_who_cannot_be_told_is_refused(chats: Chats) -> None:
+    (gone,) = chats.people("gone")
+    chats.operator.do("POST", f"/_synapse/admin/v1/deactivate/{gone}", {"erase": False})
+    server = chats.server.server_name
+    async with chats.platform() as platform:
+        for account in (gone, f"@nobody-{chats.mark}:{server}", "@ann:elsewhere.example", chats.operator.user_id):
+            with pytest.raises(RefusedError) as refused:
+                await platform.tell(account, "text")
+            assert account not in str(refused.value)
+
+
+async def test_from_the_letter_to_the_link(chats: Chats, store: Store) -> None:
+    """The pages, the operator's hand and the server are the real ones; only the cluster stands still."""
+    ann, code = chats.account("ann"), keys.new_key(lambda n: n // 4)
+    place = Place("n", "matrix", "d")
+    cluster = Cluster()
+    cluster.objects = {}
+    matrix = {"homeserver": chats.server.url, "serverName": chats.server.server_name, "secretRef": {"name": "matrix"}}
+    spec: dict[str, Any] = {"matrix": matrix, "identity": {"type": "UserIds", "userIdType": "Matrix"}}
+    for kind, name, declared in (
+        ("ChatPlatform", "matrix", spec),
+        ("ChatPolicy", "all", {"platformRef": {"name": "matrix"}, "districtRef": {"name": "d"}}),
+        ("District", "d", {"displayName": "North"}),
+    ):
+        meta = {"namespace": "n", "name": name}
+        cluster.put({"apiVersion": "homeroom.dev/v1alpha1", "kind": kind, "metadata": meta, "spec": declared})
+    cluster.credentials["n", "matrix"] = {"accessToken": chats.operator.token}
+    store.links.issue(
+        {"u-1": keys.digest(code)},
+        place=place,
+        state=CodeState.PRINTED,
+        expires_at=datetime(2099, 1, 1, tzinfo=UTC),
+        now=NOW,
+    )
+    async with town_of(store) as town:
+        outside = Outside(owner_id=chats.owner, allow_loopback=True)
+        linking = Linking(store=store, cluster=cluster, clock=town.clock, outside=outside)
+        browser = town.browser
+        await linking(Key(KIND, "n", "matrix"))
+
+        async def sent(path: str, **fields: str) -> Page:
+            page = await browser.get(path)
+            return await browser.post(path, {**page.form(path), **fields})
+
+        assert (await sent("/chats", code=code)).location == "/chats/account"
+        assert (await sent("/chats/account", account=ann.user_id)).location == "/chats/number"
+        assert not (await linking(Key(KIND, "n", "matrix"))).failed
+        ((text,),) = read(ann).values()
+        (number,) = [word.strip(".") for word in text.split() if word.strip(".").count("-") == 1 and word.isupper()]
+        assert (await sent("/chats/number", number=number)).location == "/chats/mine"
+        assert store.links.linked(place).rows() == [("u-1", ann.user_id)]
+        await linking(Key(KIND, "n", "matrix"))
+        assert cluster.asked == [Key("ChatPolicy", "n", "all")]

@@ -1,0 +1,213 @@
+"""What waits in the store for a chat platform is done: numbers go out, policies wake, places are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from homeroom.chats.linking import NUMBER_LENGTH, LinkedBy, Place, Proof
+from homeroom.chats.records import LINKS_SCHEMA
+from homeroom.errors import HomeroomError, RefusedError, TransientError
+from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.linking import KIND, Linking
+from homeroom.reconcile.ports import Key
+from homeroom.reconcile.routes import routes
+from homeroom.seats import keys
+from homeroom.store import Store, Visit
+
+from .nights import Cluster
+
+NOW = datetime(2026, 9, 1, 8, 0, tzinfo=UTC)
+SPACE = "lakeside"
+KEY = Key(KIND, SPACE, "matrix")
+PLACE = Place(SPACE, "matrix", "lakeside")
+ANN = "@ann:school.example"
+PLATFORM: dict[str, Any] = {
+    "apiVersion": "homeroom.dev/v1alpha1",
+    "kind": "ChatPlatform",
+    "metadata": {"name": "matrix", "namespace": SPACE},
+    "spec": {
+        "matrix": {
+            "homeserver": "https://matrix.example",
+            "serverName": "school.example",
+            "secretRef": {"name": "matrix"},
+        },
+        "identity": {"type": "UserIds", "userIdType": "Matrix"},
+    },
+}
+
+
+def policy(name: str, district: str = "lakeside", platform: str = "matrix") -> dict[str, Any]:
+    return {
+        "kind": "ChatPolicy",
+        "metadata": {"name": name, "namespace": SPACE},
+        "spec": {"platformRef": {"name": platform}, "districtRef": {"name": district}},
+    }
+
+
+@dataclass
+class Server:
+    """A chat server: who was told what, and what stands in the way."""
+
+    told: list[tuple[str, str]] = field(default_factory=list)
+    refusal: HomeroomError | None = None
+    opened: int = 0
+
+    async def tell(self, account: str, text: str) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.told.append((account, text))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way(Outside):
+    """Leads to that server."""
+
+    server: Server
+
+    async def platform(self, *_: object, **_names: object) -> AbstractAsyncContextManager[Server]:  # type: ignore[override]  # a stand-in that only tells
+        @asynccontextmanager
+        async def opened() -> Any:
+            self.server.opened += 1
+            yield self.server
+
+        return opened()
+
+
+class Clock:
+    def now(self) -> datetime:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+@dataclass
+class World:
+    store: Store
+    cluster: Cluster
+    server: Server
+    linking: Linking
+
+    async def look(self) -> float | None:
+        verdict = await self.linking(KEY)
+        return None if verdict.failed else verdict.again
+
+    def ask(self, account: str = ANN, *, name: str = "v", language: str = "English") -> None:
+        visit = Visit(place=PLACE, language=language, expires_at=NOW + timedelta(minutes=30), person="p-1")
+        self.store.links.begin(visit, digest=name, now=NOW)
+        self.store.links.ask(name, account, language=language, now=NOW)
+
+    def proof(self, name: str = "v") -> Proof:
+        found = self.store.links.visit(name, now=NOW)
+        assert found is not None
+        return found.proof
+
+    @property
+    def places(self) -> list[tuple[str, ...]]:
+        return self.store.links.places().select("platform", "district", "server", "title").rows()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    store = Store.open(f"sqlite:///{tmp_path}/homeroom.db", tmp_path)
+    cluster, server = Cluster(), Server()
+    cluster.objects = {key: obj for key, obj in cluster.objects.items() if key.kind == "District"}
+    for obj in (PLATFORM, policy("a"), policy("b", "elsewhere"), policy("c", platform="other")):
+        cluster.put(obj)
+    outside = Way(owner_id="test", server=server)
+    yield World(store, cluster, server, Linking(store=store, cluster=cluster, clock=Clock(), outside=outside))
+    store.close()
+
+
+async def test_a_number_goes_to_the_account_once_and_only_its_digest_stays(world: World) -> None:
+    world.ask(language="Dutch")
+    assert await world.look() == 2.0
+    ((account, text),) = world.server.told
+    assert account == ANN
+    assert "vul daar dan dit nummer in" in text
+    assert "Lakeside" in text
+    number = next(part for part in text.replace(".", " ").split() if part.count("-") == 1 and part.isupper())
+    await world.look()
+    assert len(world.server.told) == 1
+    entered = world.store.links.enter("v", keys.digest(keys.normalised(number, length=NUMBER_LENGTH)), now=NOW)
+    assert entered is Proof.PROVEN
+
+
+async def test_an_account_that_cannot_be_told_keeps_nobody_else_waiting(world: World) -> None:
+    world.ask(name="a")
+    world.server.refusal = RefusedError("there is no such account", reason="TargetRefused")
+    assert await world.look() == 2.0
+    assert world.proof("a") is Proof.FAILED
+    world.server.refusal = None
+    world.ask(name="b")
+    await world.look()
+    assert (world.proof("a"), world.proof("b")) == (Proof.FAILED, Proof.SENT)
+
+
+async def test_a_server_that_is_down_is_asked_again_later(world: World) -> None:
+    world.ask()
+    world.server.refusal = TransientError("down", reason="TargetUnavailable", retry_after=7)
+    verdict = await world.linking(KEY)
+    assert (verdict.failed, verdict.retry_after) == (True, 7)
+    assert world.proof() is Proof.WAITING
+    world.server.refusal = None
+    await world.look()
+    assert world.proof() is Proof.SENT
+
+
+async def test_who_links_or_takes_it_back_wakes_the_policies_of_the_district(world: World) -> None:
+    await world.look()
+    assert world.cluster.asked == []
+    pair = pl.DataFrame([("p-1", ANN)], schema=LINKS_SCHEMA, orient="row")
+    world.store.links.note(pair, place=PLACE, by=LinkedBy.RECORDS, at=NOW, epoch=1)
+    await world.look()
+    assert world.cluster.asked == []  # the run that noted it knows
+    world.store.links.unlink(PLACE, "p-1", now=NOW)
+    await world.look()
+    assert world.cluster.asked == [Key("ChatPolicy", SPACE, "a")]
+    await world.look()
+    assert len(world.cluster.asked) == 1
+
+
+async def test_places_are_those_of_the_policies_while_the_platform_is_there(world: World) -> None:
+    await world.look()
+    ((platform, district, server, title),) = world.places
+    assert (platform, district, server) == ("matrix", "lakeside", "school.example")
+    assert title
+    world.cluster.objects.pop(Key("ChatPolicy", SPACE, "a"))
+    await world.look()
+    assert world.places == []
+    world.cluster.put(policy("a"))
+    await world.look()
+    assert len(world.places) == 1
+    world.cluster.objects.pop(Key("ChatPlatform", SPACE, "matrix"))
+    assert await world.look() is None
+    assert world.places == []
+
+
+async def test_a_suspended_platform_tells_nobody(world: World) -> None:
+    world.cluster.put({**PLATFORM, "spec": {**PLATFORM["spec"], "suspend": True}})
+    world.ask()
+    assert await world.look() == 2.0
+    assert world.server.opened == 0
+
+
+async def test_an_operator_that_leads_no_more_stops(world: World) -> None:
+    world.ask()
+    world.cluster.epoch = 5
+    await world.look()
+    world.ask(name="w")
+    world.cluster.epoch = 4
+    assert await world.look() is None
+
+
+def test_a_platform_wakes_its_links(world: World) -> None:
+    assert KEY in set(routes(world.cluster, None, world.cluster.objects[Key("ChatPlatform", SPACE, "matrix")]))
