@@ -28,7 +28,7 @@ store = web_store
 
 def read(account: Account) -> dict[str, list[str]]:
     """What an account finds in its app: room -> texts."""
-    rooms = account.do("GET", "sync?timeout=0")["rooms"].get("join", {})
+    rooms = account.do("GET", "sync?timeout=0").get("rooms", {}).get("join", {})
     return {
         room: [event["content"]["body"] for event in found["timeline"]["events"] if event["type"] == "m.room.message"]
         for room, found in rooms.items()

@@ -33,6 +33,8 @@ COMMANDS: Final = {
     "units": "Find school units in Skolverket's register: the code that a licence names.",
     "licence": "Make, resize or remove a school licence in the files of the working tree.",
     "key": "Show the key of a school licence, or mail it to somebody.",
+    "letters": "Print, or mail, personal codes by which people link their chat accounts.",
+    "unlink": "Take back whose chat account is whose, for one person.",
     "history": "List changes that were made in an app: when, what, why.",
     "export-person": "Give out all that is held about one person of a district, as JSON.",
     "forget-person": "Forget one person of a district who has left: make anonymous what has to stay.",
@@ -44,7 +46,7 @@ COMMANDS: Final = {
     "generate": "Make up a district of any size as a OneRoster export.",
     "demo": "Run the whole story on this machine.",
     "operator": "Run the operator: what the pod in the cluster does.",
-    "web": "Run the pages on which teachers connect to school licences.",
+    "web": "Run the pages on which teachers connect to school licences, and people link chat accounts.",
 }
 """Commands, in the order of `--help`, and what each does."""
 

@@ -67,8 +67,8 @@ def export(
     """Give out all that is held about one person of a district, as JSON.
 
     Records (also of the snapshot before), accounts, user names and the history of changes in each app, what is wanted
-    there, seats of pools, when each app was used last, and licences by which the person teaches or did. A password is
-    mentioned, and not shown. Who runs this sees it all: run it where the store is.
+    there, seats of pools, when each app was used last, licences by which the person teaches or did, and chat accounts.
+    A password is mentioned, and not shown. Who runs this sees it all: run it where the store is.
     """
     with records.opened(store, data) as opened:
         assert opened is not None
@@ -84,7 +84,8 @@ def export(
         activity = opened.use.activity_of(person, namespace=place.namespace, district=district)
         licences = opened.taught_by(person, namespace=place.namespace, district=district)
         connections = opened.licences.connections_of(person, namespace=place.namespace, district=district)
-    elsewhere = (seats, activity, licences, connections)
+        links = opened.links.links_of(person, namespace=place.namespace, district=district)
+    elsewhere = (seats, activity, licences, connections, links)
     if not (snapshots or apps or held) and all(part.is_empty() for part in elsewhere):
         raise StillThereError(f"nothing is held about a person '{person}': it must be a source id")
     about = {"namespace": place.namespace, "district": district, "person": person}
@@ -93,6 +94,7 @@ def export(
     found["activity"] = activity.with_columns(pl.col(pl.Date).cast(pl.String)).to_dicts()
     found["licences"] = licences.to_dicts()
     found["connections"] = connections.with_columns(pl.col("connected_at", "ended_at").cast(pl.String)).to_dicts()
+    found["links"] = links.with_columns(pl.col("at").cast(pl.String)).to_dicts()
     terminal.document({**about, **found})
 
 
