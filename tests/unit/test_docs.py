@@ -15,8 +15,9 @@ from homeroom.plan import Guard
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-HOLDS, SAFETY, REQUIREMENTS, CHATS, WEB = (
-    (DOCS / f"{name}.md").read_text() for name in ("holds", "safety", "requirements", "chats-requirements", "web")
+HOLDS, SAFETY, REQUIREMENTS, CHATS, WEB, LINKING = (
+    (DOCS / f"{name}.md").read_text()
+    for name in ("holds", "safety", "requirements", "chats-requirements", "web", "linking")
 )
 
 
@@ -37,7 +38,9 @@ def rows(page: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-@pytest.mark.parametrize("page", [SAFETY, REQUIREMENTS, CHATS, WEB], ids=["safety", "requirements", "chats", "web"])
+@pytest.mark.parametrize(
+    "page", [SAFETY, REQUIREMENTS, CHATS, WEB, LINKING], ids=["safety", "requirements", "chats", "web", "linking"]
+)
 def test_every_test_that_is_named_is_there(page: str) -> None:
     named = re.findall(r"`([^`]*)::([^`]*)`", page)
     assert named

@@ -67,7 +67,7 @@ def command(
     store: options.Store = None,
     data: options.Data = options.DATA,
 ) -> None:
-    """Print, or mail, letters with a personal code to whoever is not linked yet.
+    """Print, or mail, letters with a personal code to whoever has no chat account linked yet.
 
     A letter for each student and teacher of a class or school, and for the students' families. A code is good once, and
     a new one takes the place of the one before. Runs where the operator's store is.

@@ -20,10 +20,11 @@ def command(
     store: options.Store = None,
     data: options.Data = options.DATA,
 ) -> None:
-    """Take back the links of a person: their account leaves the chats within seconds.
+    """Take back the links of a person to chat accounts.
 
-    What the records say of these accounts does not count any more until the person links them again. For an account
-    that was linked to the wrong person, which keeps it from the right one. Runs where the operator's store is.
+    The accounts leave the chats within seconds, and what the records say of them counts no more until the person links
+    again. For an account that was linked to the wrong person, which keeps it from the right one. Runs where the
+    operator's store is.
     """
     opened = records.open_store(store, data, write=True)
     try:

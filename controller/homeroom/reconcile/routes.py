@@ -39,8 +39,6 @@ def _roots(cluster: Cluster, obj: Object) -> Iterator[Key]:
         platform = Key("ChatPlatform", namespace, (spec.get("platformRef") or {}).get("name", ""))
         yield platform
         yield from map(key_of, policies_of(cluster, platform))  # what one sees to is not another's
-    elif kind == "ChatPlatform":
-        yield Key(LINKING, namespace, obj["metadata"]["name"])
     elif kind == "District":
         yield from pools_of_district(cluster, key_of(obj))
         yield from _of_district(cluster, "LearningApp", namespace, obj["metadata"]["name"])
@@ -48,6 +46,7 @@ def _roots(cluster: Cluster, obj: Object) -> Iterator[Key]:
         yield from _of_district(cluster, "School", namespace, obj["metadata"]["name"])  # they name its contact
     elif kind == "ChatPlatform":
         yield from map(key_of, policies_of(cluster, key_of(obj)))
+        yield Key(LINKING, namespace, obj["metadata"]["name"])
     elif kind == "LicensePool":
         yield from apps_of_pool(cluster, key_of(obj))
     elif kind == "School":
