@@ -39,8 +39,8 @@ async def test_a_message_is_there_at_once_for_that_account_alone_and_we_do_not_s
     ann, bo = chats.account("ann"), chats.account("bo")
     before = set(chats.operator.do("GET", "joined_rooms")["joined_rooms"])
     async with chats.platform() as platform:
-        await platform.tell(ann.user_id, "first")
-        await platform.tell(ann.user_id, "second")
+        await platform.tell(ann.user_id, "first", title="North")
+        await platform.tell(ann.user_id, "second", title="North")
     assert sorted(read(ann).values()) == [["first"], ["second"]]
     assert read(bo) == {}
     assert set(chats.operator.do("GET", "joined_rooms")["joined_rooms"]) == before
@@ -57,7 +57,7 @@ async def test_who_cannot_be_told_is_refused(chats: Chats) -> None:
     async with chats.platform() as platform:
         for account in (gone, f"@nobody-{chats.mark}:{server}", "@ann:elsewhere.example", chats.operator.user_id):
             with pytest.raises(RefusedError) as refused:
-                await platform.tell(account, "text")
+                await platform.tell(account, "text", title="North")
             assert account not in str(refused.value)
 
 

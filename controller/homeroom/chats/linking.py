@@ -82,7 +82,7 @@ _MESSAGES: Final[Mapping[Language, str]] = {
 
 def number_message(language: Language, *, title: str, number: str) -> str:
     """What an account is told that has to prove itself. `number`: as people read it."""
-    return _MESSAGES[language].format(title=" ".join(title.split()), number=number)
+    return _MESSAGES[language].format(title=title, number=number)
 
 
 _MATRIX: Final = re.compile(r"@[a-z0-9._=/+-]+:[a-z0-9.:\[\]-]+")

@@ -24,7 +24,7 @@ from homeroom.cli import mail, options, records, terminal
 from homeroom.cli.handout import private
 from homeroom.errors import DependencyNotReadyError, HomeroomError, InvalidSpecError
 from homeroom.mail import AddressRefusedError, Mailer, is_address
-from homeroom.roster.tables import FAMILY, Roster
+from homeroom.roster.tables import FAMILY, Roster, SchoolRole
 from homeroom.seats import keys
 from homeroom.seats.letters import CODES
 from homeroom.sources import load
@@ -138,40 +138,33 @@ def _roster(store: Store, place: Place) -> Roster:
 def _people(roster: Roster, *, classes: list[str] | None, school: str | None, now: datetime) -> pl.DataFrame:
     """[id, name, email, group], each person once: by class, those in it first and then their families.
 
-    Raises InvalidSpecError for a class or school that the records do not have.
+    Of a school also who works there and has no class. Raises InvalidSpecError for what the records do not have.
     """
+    orgs = roster.orgs.with_row_index("org").filter(pl.col("id").is_in([school] if school is not None else []))
     rows = roster.classes.with_row_index("class")
-    if classes is not None:
-        chosen = rows.filter(pl.col("id").is_in(classes))
-        unknown = sorted(set(classes) - set(chosen["id"]))
-    else:
-        org = roster.orgs["id"].index_of(school)
-        chosen = rows.filter(pl.col("school") == org) if org is not None else rows.clear()
-        unknown = [] if org is not None else [str(school)]
+    chosen = rows.filter(pl.col("id").is_in(classes) if classes is not None else pl.col("school").is_in(orgs["org"]))
+    unknown = sorted(set(classes) - set(chosen["id"])) if classes is not None else [school] * orgs.is_empty()
     if unknown:
         raise InvalidSpecError(f"the records have no '{unknown[0]}': give its source id")
-    chosen = chosen.select(pl.col("class").cast(pl.UInt32), group=pl.coalesce("title", "id"))
-    today = now.date()
-    running = (pl.col("begin").is_null() | (pl.col("begin") <= today)) & (
-        pl.col("end").is_null() | (pl.col("end") > today)
-    )
-    inside = roster.enrollments.filter(running).join(chosen, on="class").select("user", "role", "group")
-    students = inside.filter(pl.col("role") == "student")
-    agents = roster.agents
-    both = pl.concat([agents, agents.select(user="agent", agent="user")])
+    begun = pl.col("begin").is_null() | (pl.col("begin") <= now.date())
+    running = begun & (pl.col("end").is_null() | (pl.col("end") > now.date()))
+    groups = chosen.select("class", group=pl.coalesce("title", "id"))
+    inside = roster.enrollments.filter(running).join(groups, on="class").select("user", "role", "group")
+    agents = pl.concat([roster.agents, roster.agents.select(user="agent", agent="user")])  # either may name the other
     adults = roster.roles.filter(pl.col("role").is_in(FAMILY))["user"].unique()
-    families = students.join(both, on="user").filter(pl.col("agent").is_in(adults.implode()))
+    families = inside.filter(pl.col("role") == "student").join(agents, on="user")
+    families = families.filter(pl.col("agent").is_in(adults.implode()))
+    works = roster.roles.filter(running, ~pl.col("role").is_in([SchoolRole.STUDENT, *FAMILY]))
+    staff = works.join(orgs.select("org", group=pl.coalesce("name", "id")), on="org")
     listed = pl.concat(
-        [
-            inside.select("user", "group", family=pl.lit(value=False)),
-            families.select("group", user="agent", family=pl.lit(value=True)).select("user", "group", "family"),
-        ]
+        people.select("user", "group", order=pl.lit(order))
+        for order, people in enumerate((inside, families.drop("user").rename({"agent": "user"}), staff))
     )
     users = roster.users.with_row_index("user").filter(pl.col("enabled").fill_null(value=True))
-    name = pl.concat_str("given", "family_name", separator=" ", ignore_nulls=True)
+    name = pl.concat_str("given", "family", separator=" ", ignore_nulls=True)
     return (
-        listed.join(users.rename({"family": "family_name"}).cast({"user": pl.UInt32}), on="user")
-        .sort("group", "family", "family_name", "given", "id")
+        listed.join(users, on="user")
+        .sort(pl.col("order") == 2, "group", "order", "family", "given", "id")
         .unique("id", keep="first", maintain_order=True)
         .select("id", name.alias("name"), "email", "group")
     )
@@ -202,7 +195,7 @@ def _print(
             group=row["group"],
             code=keys.shown(made[row["id"]]),
             url=url,
-            qr=_qr(f"{url}?code={made[row['id']]}"),
+            qr=_qr(f"{url}?code={made[row['id']]}&lang={CODES[language]}"),
         )
         for row in people.iter_rows(named=True)
     ]
@@ -229,7 +222,9 @@ async def _mail(
     for person, address in people.select("id", "email").iter_rows():
         code = keys.new_key(secrets.randbelow)
         digest = keys.digest(code)
-        subject, text = mail_of(language, title=title, code=keys.shown(code), url=url, until=until.date())
+        subject, text = mail_of(
+            language, title=title, code=keys.shown(code), url=f"{url}?lang={CODES[language]}", until=until.date()
+        )
         store.links.issue({person: digest}, place=place, state=CodeState.WAITING, expires_at=until, now=now)
         try:
             await mailer.send(address, subject, text, language=CODES[language])

@@ -47,8 +47,11 @@ class Platform(Protocol):
         the next run reads first).
         """
 
-    async def tell(self, account: str, text: str) -> None:
-        """Send a message to one account, which nobody else reads. Raises RefusedError where that cannot be."""
+    async def tell(self, account: str, text: str, *, title: str) -> None:
+        """Send a message to one account, which nobody else reads. Raises RefusedError where that cannot be.
+
+        `title`: what the place is called that it comes in, where the product has such.
+        """
 
     async def version(self) -> str:
         """What the server says that it is. Raises InvalidSpecError where it cannot do what was asked of it."""

@@ -17,7 +17,7 @@ import polars as pl
 import structlog
 
 from homeroom.api import ChatPlatform, Language, parse
-from homeroom.chats.linking import NUMBER_LENGTH, number_message
+from homeroom.chats.linking import NUMBER_LENGTH, Place, number_message
 from homeroom.errors import HomeroomError, InvalidSpecError, TransientError
 from homeroom.reconcile.chatplatform import policies_of
 from homeroom.reconcile.connect import Outside
@@ -57,6 +57,10 @@ class Linking:
         if resource.spec.suspend:
             return Verdict(again=_LOOK)
         districts = await asyncio.to_thread(links.take_news, **of, epoch=epoch)
+        for district in districts:
+            counts = await asyncio.to_thread(links.counts, Place(key.namespace, key.name, district))
+            told = {state.value.lower(): number for state, number in counts.items()}
+            log.info("people linked, or took it back", key=str(key), district=district, **told)
         for policy in policies_of(self._cluster, key):
             if _district(policy) in districts:
                 self._cluster.enqueue(key_of(policy))
@@ -86,23 +90,22 @@ class Linking:
         return resource
 
     async def _send(self, platform: ChatPlatform, asked: Sequence[Asked]) -> None:
-        titles = {row["district"]: row["title"] for row in self._store.links.places().iter_rows(named=True)}
+        places = await asyncio.to_thread(self._store.links.places)
+        here = places.filter(namespace=platform.metadata.namespace, platform=platform.metadata.name)
+        titles: dict[str, str] = dict(here.select("district", "title").iter_rows())
         async with await self._outside.platform(platform, self._cluster.secret, district="") as opened:
             for one in asked:
-                number: str | None = keys.new_key(secrets.randbelow, length=NUMBER_LENGTH)
-                text = number_message(
-                    Language(one.language),
-                    title=titles.get(one.place.district, one.place.district),
-                    number=keys.shown(number or ""),
-                )
+                number = keys.new_key(secrets.randbelow, length=NUMBER_LENGTH)
+                digest: str | None = keys.digest(number)
+                title = " ".join(titles.get(one.place.district, one.place.district).split())[:100]
+                text = number_message(Language(one.language), title=title, number=keys.shown(number))
                 try:
-                    await opened.tell(one.account, text)
+                    await opened.tell(one.account, text, title=title)
                 except TransientError:
                     raise
                 except HomeroomError as error:
                     log.info("a number could not be sent", platform=platform.metadata.name, reason=error.reason)
-                    number = None
-                digest = keys.digest(number) if number is not None else None
+                    digest = None
                 await asyncio.to_thread(self._store.links.answered, one, digest, epoch=self._cluster.epoch)
 
     def _places(self, key: Key, resource: ChatPlatform | None) -> pl.DataFrame:

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
+from urllib.parse import quote
 
 import polars as pl
 import structlog
@@ -60,6 +61,8 @@ class Chats:
     def __init__(self, *, store: Store, pages: Pages, clock: Clock) -> None:
         self._store, self._pages, self._clock = store, pages, clock
         self._cookie = pages.cookie("homeroom-chats")
+        # A class of thirty enters its codes at once, by one address; what follows is limited for each visit instead.
+        self._per_visit = Limit(burst=20, seconds=30, monotonic=clock.monotonic)
         self._per_account = Limit(burst=_MESSAGES, seconds=1200, monotonic=clock.monotonic)
 
     @property
@@ -83,7 +86,12 @@ class Chats:
 
     async def _start(self, request: Request) -> Response:
         """A letter's QR code leads here with its code filled in; only pressing the button does anything."""
-        return self._pages.page(request, "chats-code.html", fault="", code=request.query_params.get("code", "")[:60])
+        return self._code_page(request, 200, request.query_params.get("code", ""))
+
+    def _code_page(self, request: Request, status: int, typed: str, fault: str = "") -> Response:
+        typed = typed[:60]
+        kept = f"code={quote(typed, safe='')}&" if typed else ""  # in another language, too
+        return self._pages.page(request, "chats-code.html", status, fault=fault, typed=typed, kept=kept)
 
     async def _code(self, request: Request) -> Response:
         fields = await self._pages.posted(request)
@@ -92,7 +100,7 @@ class Chats:
         try:
             code = normalised(typed)
         except MistypedKeyError as error:
-            return self._pages.page(request, "chats-code.html", 422, fault=error.fault.value, code=typed[:60])
+            return self._code_page(request, 422, typed, error.fault.value)
         made = await asyncio.to_thread(self._begun, digest(code), language_of(request).value)
         if made is None:
             return self._dead(request)
@@ -140,7 +148,6 @@ class Chats:
 
     async def _account(self, request: Request) -> Response:
         fields = await self._pages.posted(request)
-        self._pages.limit(request)
         visitor = await self._checked(request, fields)
         if visitor is None or visitor.visit.person is None:
             return self._pages.to(request, "/chats")
@@ -219,7 +226,6 @@ class Chats:
 
     async def _number(self, request: Request) -> Response:
         fields = await self._pages.posted(request)
-        self._pages.limit(request)
         visitor = await self._checked(request, fields)
         if visitor is None:
             return self._pages.to(request, "/chats")
@@ -315,10 +321,12 @@ class Chats:
         return _Visitor(key=key, secret=hashlib.sha256(f"proof of {made}".encode()).hexdigest(), visit=visit)
 
     async def _checked(self, request: Request, fields: dict[str, str]) -> _Visitor | None:
-        """The visitor whose form this is; raises HTTPException for one that was made for somebody else."""
+        """The visitor whose form this is; raises HTTPException for another's, or too many."""
         visitor = await asyncio.to_thread(self._visitor, request)
         if visitor is not None and not hmac.compare_digest(fields.get("proof", "").encode(), visitor.secret.encode()):
             raise HTTPException(403)
+        if visitor is not None and not self._per_visit.take(visitor.key):
+            raise HTTPException(429)
         return visitor
 
     def _place(self, place: Place) -> dict[str, str] | None:

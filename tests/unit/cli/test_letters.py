@@ -129,9 +129,10 @@ def test_a_class_gets_a_letter_for_each_and_for_the_families(office: Office) -> 
 
 def test_a_school_gets_one_letter_for_each_person_by_class(office: Office) -> None:
     text = office.printed("--school", "s-1", "--language", "Swedish")
-    assert [office.whose(code) for code in codes(text)] == ["u-1", "u-2", "t-1", "g-2", "g-1"]
+    assert [office.whose(code) for code in codes(text)] == ["u-1", "u-2", "t-1", "g-2", "g-1", "x-1"]
     assert 'lang="sv"' in text
     assert "bara för dig" in text
+    assert re.findall(r"<span>([^<]*)</span></p>", text) == ["1a"] * 5 + ["North"]
 
 
 def test_the_page_needs_nothing_from_elsewhere(office: Office) -> None:

@@ -60,7 +60,8 @@ class Server:
     refusal: HomeroomError | None = None
     opened: int = 0
 
-    async def tell(self, account: str, text: str) -> None:
+    async def tell(self, account: str, text: str, *, title: str) -> None:
+        assert title in text
         if self.refusal is not None:
             raise self.refusal
         self.told.append((account, text))

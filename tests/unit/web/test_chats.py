@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -101,6 +102,7 @@ async def test_from_the_letter_to_the_link_and_back(chat: Chat) -> None:
     browser = chat.town.browser
     page = await browser.get(f"/chats?code={CODE}")
     assert page.form("/chats") == {"code": CODE}  # by the QR code
+    assert f'href="?code={CODE}&amp;lang=ru"' in page.text
     answer = await chat.entered()
     assert (answer.status, answer.location) == (303, "/chats/account")
     page = await browser.get("/chats/account")
@@ -222,6 +224,24 @@ async def test_codes_cannot_be_guessed_at_for_long(chat: Chat) -> None:
     unknown = keys.new_key(lambda n: n // 7)
     answers = [(await chat.town.browser.post("/chats", {"code": unknown})).status for _ in range(40)]
     assert answers == [410] * 30 + [429] * 10
+
+
+async def test_a_whole_class_may_link_at_once_by_one_address(chat: Chat) -> None:
+    people = ["u-1", *(f"t-{number}" for number in (1, 2, 3, 4, 5, 6))] * 4
+    for number, person in enumerate(people[:28]):
+        code = keys.new_key(random.Random(number).randrange)
+        give(chat.store, person, code)
+        chat.town.browser.cookies.clear()
+        answer = await chat.link(code, f"@a{number}:north.example")
+        assert answer.location == "/chats/mine"
+
+
+async def test_a_visit_may_try_so_often_and_then_wait(chat: Chat) -> None:
+    await chat.entered()
+    page = await chat.town.browser.get("/chats/account")
+    fields = {**page.form("/chats/account"), "account": "@ann:elsewhere"}
+    answers = [(await chat.town.browser.post("/chats/account", fields)).status for _ in range(22)]
+    assert answers == [422] * 20 + [429] * 2
 
 
 async def test_a_number_cannot_be_guessed_at(chat: Chat) -> None:

@@ -15,8 +15,11 @@ from homeroom.platforms.matrix.people import unfit
 from homeroom.platforms.matrix.rooms import Us
 
 
-async def tell(api: Api, us: Us, account: str, text: str) -> None:
-    """Send `text`. Raises RefusedError when there is no such account, or it is out of use; and as `Api.call`."""
+async def tell(api: Api, us: Us, account: str, text: str, *, title: str) -> None:
+    """Send `text`, in a room called `title`.
+
+    Raises RefusedError when there is no such account, or it is out of use; and as `Api.call`.
+    """
     if account == us.operator:
         raise RefusedError("the account is our own", reason="TargetRefused")
     if (problem := await unfit(api, us, account)) is not None:
@@ -28,6 +31,7 @@ async def tell(api: Api, us: Us, account: str, text: str) -> None:
             "preset": "private_chat",
             "visibility": "private",
             "is_direct": True,
+            "name": title,
             "room_version": us.version,
             "creation_content": {"m.federate": False},
             "power_level_content_override": {"invite": 100},
@@ -36,7 +40,7 @@ async def tell(api: Api, us: Us, account: str, text: str) -> None:
     at = str(room["room_id"])
     try:
         await api.call("POST", path(f"{ADMIN}/v1/join", at), {"user_id": account})
-        message = {"msgtype": "m.notice", "body": text}
+        message = {"msgtype": "m.text", "body": text}  # of notices phones tell nobody
         await api.call("PUT", path(f"{CLIENT}/rooms", at, "send", "m.room.message", uuid.uuid4().hex), message)
     finally:
         await api.call("POST", path(f"{CLIENT}/rooms", at, "leave"), {})

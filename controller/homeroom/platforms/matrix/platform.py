@@ -280,9 +280,9 @@ class MatrixPlatform:
                 await self._api.call("POST", at, _UNLIMITED)
             self._limits_lifted = True
 
-    async def tell(self, account: str, text: str) -> None:
+    async def tell(self, account: str, text: str, *, title: str) -> None:
         """Send a message; see `homeroom.platforms.Platform.tell`."""
-        await tell(self._api, self._us, account, text)
+        await tell(self._api, self._us, account, text, title=title)
 
     # Looking
 
