@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final
@@ -49,7 +50,7 @@ def command(
         ),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The file of letters to print.", dir_okay=False)
+        Path | None, typer.Option("--output", "-o", help="The file of letters to print; `-`: stdout.", dir_okay=False)
     ] = None,
     by_mail: Annotated[
         bool, typer.Option("--mail", help="Mail each code to the person's address in the records instead.")
@@ -93,7 +94,8 @@ def command(
         until = now + timedelta(days=valid)
         if output is not None:
             _print(opened, place, people, output, title=title, url=url, language=language, until=until, now=now)
-            terminal.say(f"{people.height} letters in {output}; {linked.height} people are linked already")
+            if str(output) != "-":
+                terminal.say(f"{people.height} letters in {output}; {linked.height} people are linked already")
             return
         if not again:
             codes = opened.links.codes(place, now=now).filter(state=CodeState.MAILED.value)
@@ -200,7 +202,10 @@ def _print(
         for row in people.iter_rows(named=True)
     ]
     text = page(language, letters, code=CODES[language], title=title, until=until.date())
-    private(output).write_text(text, encoding="utf-8")
+    if str(output) == "-":
+        sys.stdout.write(text)
+    else:
+        private(output).write_text(text, encoding="utf-8")
     digests = {person: keys.digest(code) for person, code in made.items()}
     store.links.issue(digests, place=place, state=CodeState.PRINTED, expires_at=until, now=now)
 

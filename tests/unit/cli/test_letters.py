@@ -157,6 +157,13 @@ def test_a_new_letter_takes_the_place_of_the_one_before(office: Office) -> None:
     assert [office.whose(code) for code in (*old, *new)] == [None, "u-3"]
 
 
+def test_the_page_can_go_to_stdout_alone(office: Office) -> None:
+    said = office("--class", "c-3", "-o", "-")
+    assert said.out.startswith("<!DOCTYPE html>")
+    assert said.out.endswith("</html>\n")
+    assert [office.whose(code) for code in codes(said.out)] == ["u-3"]
+
+
 def test_who_is_linked_gets_none(office: Office) -> None:
     office.link("u-3", "@u-3:x.example")
     said = office("--class", "c-3", "-o", office.directory / "letters.html")
