@@ -319,7 +319,10 @@ sa.Index(
     sqlite_where=link.c.state == "Linked",
     postgresql_where=link.c.state == "Linked",
 )
-sa.Index("ix_link_news", link.c.id, sqlite_where=link.c.news, postgresql_where=link.c.news)
+# As the queries have it, or SQLite would not take it: booleans are numbers there.
+sa.Index(
+    "ix_link_news", link.c.namespace, link.c.platform, sqlite_where=sa.text("news = 1"), postgresql_where=link.c.news
+)
 
 link_code = sa.Table(
     "link_code",

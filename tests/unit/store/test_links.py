@@ -308,6 +308,18 @@ def test_who_is_forgotten_has_no_link_code_or_visit(store: Store, url: str) -> N
     assert store.links.codes(HERE, now=NOW)["person"].to_list() == ["stays"]
 
 
+def test_news_are_found_without_reading_all_links(tmp_path: Path) -> None:
+    """The operator asks every two seconds, and a district has a million links. PostgreSQL plans by what is there."""
+    store, seen = Store.open(f"sqlite:///{tmp_path}/homeroom.db", tmp_path), list[str]()
+    engine = store.links._engine
+    sa.event.listen(engine, "before_cursor_execute", lambda _c, _cursor, statement, *_: seen.append(statement))
+    store.links.take_news(**PLATFORM, epoch=1)
+    with engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {seen[0]}", ("n", "matrix", 1, 0)).all()
+    store.close()
+    assert "USING INDEX ix_link_news" in str(plan)
+
+
 # -- all together
 
 PEOPLE, ACCOUNTS = ("p-1", "p-2", "p-3"), (ANN, BO)

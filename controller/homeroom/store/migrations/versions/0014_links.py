@@ -29,10 +29,16 @@ def upgrade() -> None:
         comment="which account of a chat platform is whose (source id); `news`: no run has been told of it yet",
     )
     op.create_index("ix_link_pair", "link", [*_PLACE, "person", "account"], unique=True)
-    linked, news = sa.text("state = 'Linked'"), sa.text("news")
+    linked = sa.text("state = 'Linked'")
     held = [*_PLACE, "account"]
     op.create_index("ix_link_holder", "link", held, unique=True, sqlite_where=linked, postgresql_where=linked)
-    op.create_index("ix_link_news", "link", ["id"], sqlite_where=news, postgresql_where=news)
+    op.create_index(
+        "ix_link_news",
+        "link",
+        ["namespace", "platform"],
+        sqlite_where=sa.text("news = 1"),
+        postgresql_where=sa.text("news"),
+    )
     op.create_table(
         "link_code",
         sa.Column("digest", sa.String(length=64), nullable=False),
