@@ -22,7 +22,7 @@ from typing import Final
 import polars as pl
 
 from homeroom.roster.accept import INPUT, REFERENCES, Acceptance
-from homeroom.roster.digest import digest
+from homeroom.roster.digest import digest, equal
 from homeroom.roster.findings import SCHEMA, Findings, Rule, Severity
 from homeroom.roster.tables import SCHEMAS, ClassRole, Roster, SchoolRole
 from homeroom.sources import layout
@@ -251,7 +251,7 @@ class _Reading:
         roster = self._acceptance.roster()
         findings = Findings.join([*opened_all, *self._findings, *self._acceptance.findings])
         pairs = zip(roster.tables(), self._previous.tables(), strict=True)
-        same = self._lines.digest and all(now is before or now.equals(before) for (_, now), (_, before) in pairs)
+        same = self._lines.digest and all(now is before or equal(now, before) for (_, now), (_, before) in pairs)
         found = self._lines.digest if same else digest(roster.tables())
         lines = Lines(digest=found, tables=self._remembered(roster, found, findings))
         return _snapshot(roster, found, findings, _credentials(roster, passwords), lines)
@@ -631,12 +631,12 @@ class _Reading:
         # Most exports are written as the standard says, which costs least to read; only the others need good will.
         values = _values(words, primary, primary_words[:2], exact=True)
         all_same = again.is_empty() and opened_table.same.height == opened_table.rows
-        odd = pl.any_horizontal(flaws.values())
-        frame = self._join_ends(table, scan.with_columns(**values), empty=all_same, odd=odd)
+        odd = {"odd": pl.any_horizontal(flaws.values())}
+        frame = self._join_ends(table, scan.with_columns(**values), odd, empty=all_same)
         careful = bool(frame["odd"].any())
         if careful:
             values = _values(words, primary, primary_words, exact=False)
-            frame = self._join_ends(table, scan.with_columns(**values), **flaws, **_respelt(primary, primary_words))
+            frame = self._join_ends(table, scan.with_columns(**values), flaws | _respelt(primary, primary_words))
         rows = _Rows(file=sheet.file, frame=frame.with_columns(bad=pl.lit(value=False)), findings=[])
         if careful:
             for flag, name in (("stamped", "dateLastModified"), ("stated", "status")):
@@ -683,7 +683,9 @@ class _Reading:
             links, again = links.filter(~elsewhere), links["row"].filter(elsewhere)
         return links, again
 
-    def _join_ends(self, table: str, scan: pl.LazyFrame, *, empty: bool = False, **flags: pl.Expr) -> pl.DataFrame:
+    def _join_ends(
+        self, table: str, scan: pl.LazyFrame, flags: Mapping[str, pl.Expr], *, empty: bool = False
+    ) -> pl.DataFrame:
         """The streaming query: row, hash of the source id, values, `flags`, numbers of both ends, elsewhere.
 
         `empty`: `scan` has no rows, so that nothing is looked up.
