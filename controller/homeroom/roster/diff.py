@@ -73,6 +73,7 @@ PLAYED: Final[Mapping[str, str]] = MappingProxyType(
 """What the roles of the records are in a plan."""
 
 _ROW: Final = pl.UInt32
+_PLACE: Final = ("school", "key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,9 +309,25 @@ def _matched(wanted: pl.DataFrame, there: pl.DataFrame) -> pl.DataFrame:
     """Full join of two named frames on (school, key): columns of the second get the suffix `_now`.
 
     `row` is null where nothing is desired, `row_now` where nothing is there. Rows without a key are people's own.
+
+    Joined by one number for both texts, in half the time: who is the same has the same number. Only if two others have
+    the same one, too, both texts are joined.
     """
     owned = there.filter(pl.col("key").is_not_null() & pl.col("school").is_not_null())
-    return wanted.join(owned, on=["school", "key"], how="full", coalesce=True, suffix="_now")
+    found = wanted.with_columns(_number=_number()).join(
+        owned.with_columns(_number=_number()), on="_number", how="full", coalesce=True, suffix="_now"
+    )
+    paired = pl.col("row").is_not_null() & pl.col("row_now").is_not_null()
+    differs = pl.col("key").ne_missing(pl.col("key_now")) | pl.col("school").ne_missing(pl.col("school_now"))
+    if found.select((paired & differs).any()).item():
+        return wanted.join(owned, on=["school", "key"], how="full", coalesce=True, suffix="_now")
+    place = [pl.when(pl.col("row").is_null()).then(f"{name}_now").otherwise(name).alias(name) for name in _PLACE]
+    return found.with_columns(place).drop("_number", *(f"{name}_now" for name in _PLACE))
+
+
+def _number() -> pl.Expr:
+    """A number for school and key, which two others hardly ever share."""
+    return pl.col("school").hash() + pl.col("key").hash()
 
 
 def _lookup(matched: pl.DataFrame, size: int) -> pl.Series:
@@ -348,9 +365,9 @@ class _Still:
 def _still(actual: Actual) -> _Still:
     keys = actual.schools["key"].drop_nulls()
     people = _named(actual.people, actual.schools).select("school", "key").drop_nulls()
-    hashed = people.select(pl.col("school").hash() + pl.col("key").hash()).to_series()
+    numbers = people.select(_number()).to_series()
     # Grouping all is ten times slower, and on most nights counting is enough.
-    alike = people.filter(hashed.is_duplicated()) if hashed.n_unique() < hashed.len() else people.clear()
+    alike = people.filter(numbers.is_duplicated()) if numbers.n_unique() < numbers.len() else people.clear()
     twice = alike.group_by("school", "key").len().filter(pl.col("len") > 1).select("school", "key")
     named = pl.DataFrame(sorted(actual.conflicts), schema={"school": pl.String, "key": pl.String}, orient="row")
     doubts = {
