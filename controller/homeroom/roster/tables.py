@@ -160,7 +160,7 @@ class Roster:
         role, nobody = self.roles["role"], pl.repeat(value=False, n=self.users.height, dtype=pl.Boolean, eager=True)
 
         def people(rows: pl.Series) -> int:
-            # One mark per person takes a tenth of the time of a group by role.
+            # One mark per person takes far less time than a group by role.
             return int(nobody.clone().scatter(self.roles["user"].filter(rows).drop_nulls(), values=True).sum())
 
         others = role.is_in([SchoolRole.STUDENT, SchoolRole.TEACHER, *FAMILY])

@@ -61,7 +61,7 @@ def write(snapshot: Snapshot, directory: Path) -> Path:
     unfinished = Path(mkdtemp(dir=directory, prefix=".unfinished-"))  # mode 0700
     try:
         for name, frame in snapshot.roster.tables():
-            frame.write_parquet(unfinished / f"{name}.parquet", compression="lz4")  # read in half the time of zstd
+            frame.write_parquet(unfinished / f"{name}.parquet", compression="lz4")  # zstd takes longer to read
         (unfinished / _CHECKSUMS).write_text(json.dumps(_checksums(unfinished, SCHEMAS)), encoding="utf-8")
         _write_reading(snapshot, unfinished)
         if place.is_dir():
