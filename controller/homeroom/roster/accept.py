@@ -75,14 +75,25 @@ class Acceptance:
         self._kept: dict[str, pl.DataFrame] = {}
         self._loose = previous.agents.clear()  # who names whom who is not in the reading
         self._read: dict[str, pl.DataFrame] = {}  # row in the file of each fresh record (by n) or link (in their order)
+        self._as_it_was: set[str] = set()  # tables of which every record is what it was
         self.rows: dict[str, pl.DataFrame] = {}
         """After `roster`, by table: which row of the file (column row) is which row of the roster (at), both UInt32."""
 
-    def records(self, table: str, frame: pl.DataFrame, *, file: str, frozen: bool, absent: Iterable[str] = ()) -> None:
+    def records(
+        self,
+        table: str,
+        frame: pl.DataFrame,
+        *,
+        file: str,
+        frozen: bool,
+        absent: Iterable[str] = (),
+        as_before: bool = False,
+    ) -> None:
         """Take the records of a table with ids.
 
         `frame`: columns of `SCHEMAS[table]`, references as source ids, and row (UInt32) and bad (Boolean: set aside);
         every id is given. `frozen`: rows exist that cannot be identified. `absent`: columns that the reading lacks.
+        `as_before`: without row and bad, `frame` is what the previous roster has, and so without references.
         """
         frame = self._once(frame if frame["id"].is_sorted() else frame.sort("id"), file=file)
         if table in {"orgs", "sessions"}:
@@ -95,6 +106,8 @@ class Acceptance:
         fresh = frame.with_columns(space.filter("new").select("n", "old").get_columns()).filter(~pl.col("bad"))
         self._read[table] = fresh.select("row", "n")
         self._fresh[table] = self._remember(table, fresh, absent=absent).select("n", *SCHEMAS[table])
+        if as_before and fresh.height == frame.height:
+            self._as_it_was.add(table)
         aside = space.join(fresh.select("n"), on="n", how="anti") if fresh.height < space.height else space.clear()
         kept = aside.filter(pl.col("known"))
         self._kept[table] = self._as_before(table, kept["n"], kept["old"])
@@ -123,18 +136,21 @@ class Acceptance:
         end is unreadable, what it might be stays: all earlier links of the other end whose own end is still there.
         """
         (one, one_table), (other, other_table) = REFERENCES[table].items()
-        dangling = []
+        dangling = [pl.DataFrame(schema={"row": frame.schema["row"], "field": pl.String})]
         whole = ~pl.col("bad")
         for column, target in ((one, one_table), (other, other_table)):
-            known = self._spaces[target]["known"]
+            known = self._spaces[target]["known"].all()
+            if known and not frame[column].has_nulls():
+                continue
             holds = pl.col(column).is_not_null()
-            if not known.all():
-                frame = frame.with_columns(known.gather(frame[column]).fill_null(value=False).alias("_holds"))
+            if not known:
+                held = self._spaces[target]["known"].gather(frame[column])
+                frame = frame.with_columns(held.fill_null(value=False).alias("_holds"))
                 holds = pl.col("_holds")
             loose = frame.filter(~holds & whole).select("row", pl.lit(_FIELDS[column]).alias("field"))
             dangling.append(loose)
             frame = frame.with_columns(bad=pl.col("bad") | ~holds) if loose.height else frame
-        aside = frame.filter("bad")
+        aside = frame.filter("bad") if frame["bad"].any() else frame.clear()
         fresh = frame.filter(~pl.col("bad")) if aside.height else frame
         self._read[table] = fresh.select("row")
         fresh = fresh.select(*SCHEMAS[table])
@@ -226,7 +242,10 @@ class Acceptance:
             for column, target in references.items():
                 if final[target].len() and final[target][-1] != final[target].len() - 1:
                     frame = frame.with_columns(mapped(frame[column], final[target]))
-            frame = frame.select(pl.col(name).cast(kind) for name, kind in SCHEMAS[table].items())
+            if table in self._as_it_was:
+                frame = self._previous[table]
+            else:
+                frame = frame.select(pl.col(name).cast(kind) for name, kind in SCHEMAS[table].items())
             read = self._read[table]
             if linked:
                 before = self._previous[table]

@@ -1,5 +1,7 @@
 """The content of frames as one digest: the same rows in the same order give the same one, whatever made them.
 
+`equal` says the same of two frames, without one.
+
 Neighbours: `homeroom.sources.snapshots` names snapshots by it, `homeroom.roster.shared` tells selections apart by it.
 """
 
@@ -23,6 +25,21 @@ def digest(tables: Iterable[tuple[str, pl.DataFrame]]) -> str:
     """
     with ThreadPoolExecutor() as pool:
         return sha256("".join(pool.map(_one, *zip(*tables, strict=True))).encode()).hexdigest()
+
+
+def equal(one: pl.DataFrame, other: pl.DataFrame) -> bool:
+    """Whether two frames of the same columns have the same rows in the same order.
+
+    As `DataFrame.equals`, which takes three times as long where there are lists.
+    """
+    return one.height == other.height and all(map(_equal, one.get_columns(), other.get_columns()))
+
+
+def _equal(one: pl.Series, other: pl.Series) -> bool:
+    if not isinstance(one.dtype, pl.List):
+        return one.equals(other, null_equal=True)
+    values, others = (lists.explode(empty_as_null=False, keep_nulls=False) for lists in (one, other))
+    return one.list.len().equals(other.list.len(), null_equal=True) and _equal(values, others)
 
 
 def _one(name: str, frame: pl.DataFrame) -> str:

@@ -443,7 +443,7 @@ def share(roster: Roster, rules: Iterable[Rule], *, homeroom: HomeroomDefinition
             per_school_sum=Counts(**{count: int(per_school[count].sum()) for count in per_school.columns[1:]}),
             distinct=Counts(
                 sections=classes.height,
-                **{count: people["user"].filter(people[part]).n_unique() for part, count in _PARTS.items()},
+                **{count: _true(_mark(n, people["user"].filter(people[part]))) for part, count in _PARTS.items()},
             ),
             findings=_findings(view, included, nowhere=nowhere, refused=refused),
             digest=fingerprint.result(),
@@ -630,12 +630,12 @@ def _counts(view: View, rule: Rule, found: Selection) -> Counts:
         case Share.STAFF:
             return Counts(staff=people)
         case _:
-            rows = view.enrolled.filter(found.sections.gather(view.enrolled["class"]))
-            n, coach = view.roster.users.height, rows["coach"]
+            rows, n = view.enrolled, view.roster.users.height
+            within, coach = found.sections.gather(rows["class"]), rows["coach"]
             return Counts(
                 sections=_true(found.sections),
-                students=_true(_mark(n, rows["user"].filter(~coach))),
-                teachers=_true(_mark(n, rows["user"].filter(coach))),
+                students=_true(_mark(n, rows["user"].filter(within & ~coach))),
+                teachers=_true(_mark(n, rows["user"].filter(within & coach))),
             )
 
 
@@ -683,7 +683,10 @@ def _placed(people: pl.DataFrame) -> pl.DataFrame:
 def _people(parts: Mapping[str, pl.DataFrame], n: int) -> pl.DataFrame:
     """[org, user] of everybody in `parts` ([user, org] each), sorted and distinct, with a flag per part."""
     everybody = pl.concat(parts.values())
-    people = _distinct_pairs(everybody["user"], everybody["org"], n).select("org", "user").sort("org", "user")
+    pairs = _distinct_pairs(everybody["user"], everybody["org"], n)
+    # One number per row is sorted in a sixth of the time of two.
+    key = pairs.select(key=pl.col("org").cast(pl.UInt64) * 2**32 + pl.col("user")).to_series().sort()
+    people = pl.DataFrame({"org": (key // 2**32).cast(_ROW), "user": (key % 2**32).cast(_ROW)})
     return people.with_columns(
         _mark(people.height, _rows_of(people, rows, n)).alias(part) for part, rows in parts.items()
     )
@@ -707,8 +710,9 @@ def _administrators(view: View, staff: pl.DataFrame, schools: pl.Series) -> tupl
     wanted = _mark(roster.users.height, rights["user"])
     student = _mark(roster.users.height)
     for rows in (roster.roles, roster.enrollments):
-        is_student = (rows["role"] == "student").fill_null(value=True)
-        student |= _mark(roster.users.height, rows["user"].filter(is_student & wanted.gather(rows["user"])))
+        theirs = rows.select("user", "role").filter(wanted.gather(rows["user"]))
+        is_student = (theirs["role"] == "student").fill_null(value=True)
+        student |= _mark(roster.users.height, theirs["user"].filter(is_student))
     refused = student.gather(rights["user"])
     return rights.filter(~refused), rights["user"].filter(refused).unique()
 

@@ -157,23 +157,21 @@ class Roster:
 
         People are counted once per kind. Staff: with a role that is neither student, teacher nor family.
         """
-        role = pl.col("role").cast(pl.String)
-        part = (
-            pl.when(role.is_in([SchoolRole.STUDENT, SchoolRole.TEACHER]))
-            .then(role)
-            .when(role.is_in(FAMILY))
-            .then(pl.lit("family"))
-            .otherwise(pl.lit("staff"))
-        )
-        people = dict(self.roles.group_by(part.alias("part")).agg(pl.col("user").n_unique()).iter_rows())
+        role, nobody = self.roles["role"], pl.repeat(value=False, n=self.users.height, dtype=pl.Boolean, eager=True)
+
+        def people(rows: pl.Series) -> int:
+            # One mark per person takes far less time than a group by role.
+            return int(nobody.clone().scatter(self.roles["user"].filter(rows).drop_nulls(), values=True).sum())
+
+        others = role.is_in([SchoolRole.STUDENT, SchoolRole.TEACHER, *FAMILY])
         return {
             "schools": self.orgs.filter(pl.col("type") == "school").height,
             "terms": self.sessions.height,
             "courses": self.courses.height,
             "classes": self.classes.height,
-            "students": people.get("student", 0),
-            "teachers": people.get("teacher", 0),
-            "staff": people.get("staff", 0),
+            "students": people(role == SchoolRole.STUDENT),
+            "teachers": people(role == SchoolRole.TEACHER),
+            "staff": people(~others.fill_null(value=False)),
             "enrollments": self.enrollments.height,
         }
 

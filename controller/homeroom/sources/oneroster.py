@@ -22,7 +22,7 @@ from typing import Final
 import polars as pl
 
 from homeroom.roster.accept import INPUT, REFERENCES, Acceptance
-from homeroom.roster.digest import digest
+from homeroom.roster.digest import digest, equal
 from homeroom.roster.findings import SCHEMA, Findings, Rule, Severity
 from homeroom.roster.tables import SCHEMAS, ClassRole, Roster, SchoolRole
 from homeroom.sources import layout
@@ -251,7 +251,7 @@ class _Reading:
         roster = self._acceptance.roster()
         findings = Findings.join([*opened_all, *self._findings, *self._acceptance.findings])
         pairs = zip(roster.tables(), self._previous.tables(), strict=True)
-        same = self._lines.digest and all(now is before or now.equals(before) for (_, now), (_, before) in pairs)
+        same = self._lines.digest and all(now is before or equal(now, before) for (_, now), (_, before) in pairs)
         found = self._lines.digest if same else digest(roster.tables())
         lines = Lines(digest=found, tables=self._remembered(roster, found, findings))
         return _snapshot(roster, found, findings, _credentials(roster, passwords), lines)
@@ -441,13 +441,15 @@ class _Reading:
         frame = rows.frame.select(
             *(pl.col(name).cast(INPUT[table][name]) for name in SCHEMAS[table]), "row", "bad", *also
         )
+        as_before = False
         if same.height:  # only of users, who refer to nothing
-            frame = pl.concat([_unchanged(self._previous.users, same), frame])
+            frame, as_before = _together(self._previous.users, same, frame)
         self._acceptance.records(
             table,
             frame,
             file=rows.file,
             frozen=rows.frozen,
+            as_before=as_before,
             absent={ours for theirs, ours in (absent or {}).items() if theirs not in columns},
         )
 
@@ -628,11 +630,13 @@ class _Reading:
         flaws = _flaws(primary, required=primary in sheet.required)
         # Most exports are written as the standard says, which costs least to read; only the others need good will.
         values = _values(words, primary, primary_words[:2], exact=True)
-        frame = self._join_ends(table, scan.with_columns(**values), odd=pl.any_horizontal(flaws.values()))
+        all_same = again.is_empty() and opened_table.same.height == opened_table.rows
+        odd = {"odd": pl.any_horizontal(flaws.values())}
+        frame = self._join_ends(table, scan.with_columns(**values), odd, empty=all_same)
         careful = bool(frame["odd"].any())
         if careful:
             values = _values(words, primary, primary_words, exact=False)
-            frame = self._join_ends(table, scan.with_columns(**values), **flaws, **_respelt(primary, primary_words))
+            frame = self._join_ends(table, scan.with_columns(**values), flaws | _respelt(primary, primary_words))
         rows = _Rows(file=sheet.file, frame=frame.with_columns(bad=pl.lit(value=False)), findings=[])
         if careful:
             for flag, name in (("stamped", "dateLastModified"), ("stated", "status")):
@@ -679,15 +683,19 @@ class _Reading:
             links, again = links.filter(~elsewhere), links["row"].filter(elsewhere)
         return links, again
 
-    def _join_ends(self, table: str, scan: pl.LazyFrame, **flags: pl.Expr) -> pl.DataFrame:
+    def _join_ends(
+        self, table: str, scan: pl.LazyFrame, flags: Mapping[str, pl.Expr], *, empty: bool = False
+    ) -> pl.DataFrame:
         """The streaming query: row, hash of the source id, values, `flags`, numbers of both ends, elsewhere.
+
+        `empty`: `scan` has no rows, so that nothing is looked up.
 
         Ids of ends are compared by their hashes, in a third of the time; no two known ids have the same (`_by_hash`).
         A join copies what it passes on, so texts do not get that far. Rows come in no order.
         """
         theirs, elsewhere = pl.lit(None), pl.lit(value=False)
         ends = {
-            column: self._acceptance.numbers(target).rename({"n": column})
+            column: self._acceptance.numbers(target).rename({"n": column}).filter(not empty)
             for column, target in REFERENCES[table].items()
         }
         if table == "enrollments":
@@ -751,9 +759,25 @@ class _Reading:
 
 def _unchanged(before: pl.DataFrame, same: pl.DataFrame) -> pl.DataFrame:
     """The records of the lines `same`, in the order and with the values that they had, and row and bad."""
-    row = pl.repeat(None, before.height, dtype=pl.UInt32, eager=True).scatter(same["at"], same["row"])
-    rows = before.with_columns(row=row, bad=pl.lit(value=False))
+    rows = before.with_columns(row=_rows_before(before, same), bad=pl.lit(value=False))
     return rows if same.height == before.height else rows.filter(pl.col("row").is_not_null())
+
+
+def _together(before: pl.DataFrame, same: pl.DataFrame, read: pl.DataFrame) -> tuple[pl.DataFrame, bool]:
+    """The records of the lines `same` with those that were `read`, and whether they are those of `before`, in order."""
+    row = _rows_before(before, same)
+    others = row.is_null().arg_true()
+    if others.len() == read.height:
+        read = read.sort("id")
+        if read.select(before.columns).equals(before[others]):
+            bad = pl.repeat(value=False, n=before.height, dtype=pl.Boolean, eager=True).scatter(others, read["bad"])
+            return before.with_columns(row=row.scatter(others, read["row"]), bad=bad), True
+    return pl.concat([_unchanged(before, same), read]), False
+
+
+def _rows_before(before: pl.DataFrame, same: pl.DataFrame) -> pl.Series:
+    """For each record its row in the file, null where its line is not among `same`."""
+    return pl.repeat(None, before.height, dtype=pl.UInt32, eager=True).scatter(same["at"], same["row"])
 
 
 def _values(words: type[StrEnum], primary: str, primary_words: tuple[str, ...], *, exact: bool) -> dict[str, pl.Expr]:

@@ -152,14 +152,14 @@ def _others(
     That each line is one row was proven of the same ones when they were read, so now it is of the whole file. A line
     whose id another one has does not count as the same: who judges ids has to see all lines with one.
     """
+    if same.height == lines.height - 1:  # all but the header
+        return same, pl.LazyFrame(schema={_ROW: pl.UInt32, **form.schema})
     numbers = remembered.write_others(path, lines, same["row"], to)
     if numbers is None:
         return None
     regular, quoted = _regular_lines(to, width=form.width, separator=form.separator, file=form.file)
     if regular is None:
         return None
-    if numbers.is_empty():
-        return same, pl.LazyFrame(schema={_ROW: pl.UInt32, **form.schema})
     rows = _scan(to, form, quoted=quoted).collect(engine="streaming")
     shared = same["id"].is_in(rows.select(remembered.id_hash(identity.hash())).to_series().implode())
     if shared.any():

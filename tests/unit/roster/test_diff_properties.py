@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.roster.rosters import unhurried
@@ -203,6 +204,19 @@ def test_the_order_of_rows_changes_no_byte(case: Case, seed: int) -> None:
     for part in ("kept", "unapplied"):
         frames = [getattr(one, part) for one in after]
         assert frames[0].sort(pl.all()).equals(frames[1].sort(pl.all()))
+
+
+@thoroughly
+@given(cases(), st.integers(1, 3))
+def test_things_are_told_apart_by_their_ids_where_their_numbers_are_the_same(case: Case, numbers: int) -> None:
+    def plan() -> Plan:
+        found = case.target.actual(case.seed)
+        return diff(desired(case.want), found, baseline=baseline(case.before), removal=case.removal)
+
+    usual = plan()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("homeroom.roster.diff._number", lambda: pl.col("key").hash() % numbers)
+        assert plan().changes.equals(usual.changes)
 
 
 @thoroughly

@@ -10,7 +10,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeroom.roster.digest import digest
+from homeroom.roster.digest import digest, equal
 
 SCHEMA = pl.Schema(
     {
@@ -26,7 +26,7 @@ SCHEMA = pl.Schema(
 ROWS = st.lists(
     st.tuples(
         st.sampled_from(["x", "", "a longer text than fits", None]),
-        st.sampled_from([[], ["x"], ["x", "y"], None]),
+        st.sampled_from([[], ["x"], ["x", "y"], [None], None]),
         st.sampled_from([0, 7, None]),
         st.sampled_from([date(2026, 9, 1), None]),
         st.sampled_from([2027, None]),
@@ -58,6 +58,7 @@ def test_the_same_rows_have_the_same_digest_however_they_came(rows: Sequence[tup
     for how, other in others.items():
         assert other.equals(frame), how
         assert digest([("t", other)]) == digest([("t", frame)]), how
+        assert equal(frame, other), how
 
 
 def test_a_frame_from_a_file_has_the_digest_of_the_one_that_was_written(tmp_path: Path) -> None:
@@ -73,3 +74,14 @@ def test_a_frame_from_a_file_has_the_digest_of_the_one_that_was_written(tmp_path
 def test_other_rows_have_another_digest(one: Sequence[tuple[object, ...]], other: Sequence[tuple[object, ...]]) -> None:
     same = frame_of(one).equals(frame_of(other))
     assert (digest([("t", frame_of(one))]) == digest([("t", frame_of(other))])) == same
+
+
+@given(rows=ROWS, others=ROWS, keep=st.integers(0, 5))
+def test_frames_are_equal_where_polars_says_so(
+    rows: Sequence[tuple[object, ...]], others: Sequence[tuple[object, ...]], keep: int
+) -> None:
+    """They differ in some rows, in some columns of one row, or not at all."""
+    frame = frame_of(rows)
+    mixed = frame_of([(*row[:keep], *other[keep:]) for row, other in zip(rows, others, strict=False)])
+    for other in (frame_of([*rows[:keep], *others[keep:]]), frame_of(others), mixed, frame_of(rows)):
+        assert equal(frame, other) is frame.equals(other)
