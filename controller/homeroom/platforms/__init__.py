@@ -6,7 +6,8 @@ its product works and nothing of Kubernetes, records or stores; what it needs is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -14,7 +15,19 @@ from homeroom.chats import Actual, Capabilities, Desired
 from homeroom.hop import Hop
 from homeroom.plan import Change, Outcome
 
-__all__ = ["Platform"]
+__all__ = ["Changes", "Platform"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What others than us did to chats with a mark of ours, whoever's of us: owner and key of each.
+
+    `everything`: it is not known what they did, and where: look at all chats. `until`: `after` of the next call.
+    """
+
+    until: str
+    chats: frozenset[tuple[str, str]] = frozenset()
+    everything: bool = False
 
 
 class Platform(Protocol):
@@ -36,8 +49,18 @@ class Platform(Protocol):
     ) -> None:
         """Close."""
 
-    async def read(self) -> Actual:
-        """Read all chats that carry our mark, live. Proves that these are all, or says that it could not."""
+    async def read(self, only: Collection[str] | None = None) -> Actual:
+        """Read all chats that carry our mark, live. Proves that these are all, or says that it could not.
+
+        `only`: keys of those to read, in few calls; what is there of them is complete, and the whole is not. Leave out
+        whom a whole reading found `unsure`: a look at one chat cannot tell.
+        """
+
+    async def changes(self, after: str | None) -> Changes:
+        """Wait until others change a chat, for half a minute at most, and say which; with `Capabilities.events` only.
+
+        `after`: until when the last answer reached; None: from now on, so everything is to be looked at.
+        """
 
     async def apply(self, batch: Sequence[Change], wanted: Desired) -> Sequence[Outcome]:
         """Carry out one batch (one kind, one operation, one school); one outcome per change, in order. Needs a `read`.

@@ -1,7 +1,7 @@
 """Matrix, on a Synapse server: chats are rooms, members are local accounts. In words for people: docs/matrix.md.
 
 `api` makes the calls and tells their failures apart, `room` says what a room's state means and what ours shall be
-(pure), `platform` reads all rooms and carries out plans.
+(pure), `platform` reads all rooms and carries out plans, `listening` understands what is told of changes (pure).
 """
 
 from homeroom.platforms.matrix.platform import MatrixPlatform

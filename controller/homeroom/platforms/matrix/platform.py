@@ -2,6 +2,7 @@
 
 A chat is found by its mark, which only our account can have set (`room`), hence without a store; a room that took the
 place of a marked one by an upgrade is followed (`reading`). `rooms` makes and changes rooms, `people` who is in them.
+What others do to rooms is told by `/sync` (`listening`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl as tls
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -19,14 +20,16 @@ import aiohttp
 from homeroom.api import Language
 from homeroom.chats import Actual, Capabilities, Desired
 from homeroom.chats.names import NOTICES
-from homeroom.errors import HomeroomError, IncompleteReadError, InvalidSpecError, TerminalError
+from homeroom.errors import HomeroomError, IncompleteReadError, InvalidSpecError, TerminalError, TransientError
 from homeroom.hop import Hop, name_resolution
 from homeroom.plan import Change, Kind, Op, Outcome
+from homeroom.platforms import Changes
+from homeroom.platforms.matrix import listening
 from homeroom.platforms.matrix.api import ADMIN, CLIENT, Api, RefusedCallError, path
 from homeroom.platforms.matrix.direct import tell
 from homeroom.platforms.matrix.people import People, applied, failed, skipped
 from homeroom.platforms.matrix.reading import Found, found
-from homeroom.platforms.matrix.room import ENFORCEMENT, Room
+from homeroom.platforms.matrix.room import CHAT_MARK, ENFORCEMENT, Mark, Room
 from homeroom.platforms.matrix.rooms import NotOursError, Rooms, Us
 
 VERSIONS: Final = ("11", "12")
@@ -106,7 +109,7 @@ class MatrixPlatform:
             archive=True,
             delete=False,
             calls=False,
-            events=False,
+            events=True,
             settings=ENFORCEMENT,
         )
 
@@ -165,11 +168,14 @@ class MatrixPlatform:
 
     # Reading
 
-    async def read(self) -> Actual:
+    async def read(self, only: Collection[str] | None = None) -> Actual:
         """Read all rooms of ours, live: one call lists the rooms that our account is in, one more tells all about each.
 
         A room that Synapse does not want to tell about leaves the whole incomplete: nobody knows which chat it is.
+        `only` some are found by their aliases, with the rooms whose place they took and the spaces that hold them.
         """
+        if only is not None:
+            return await self._read_some(only)
         try:
             answer = await self._api.call("GET", f"{CLIENT}/joined_rooms")
         except RefusedCallError as error:
@@ -196,6 +202,32 @@ class MatrixPlatform:
         )
         return actual
 
+    async def _read_some(self, keys: Collection[str]) -> Actual:
+        rooms = Rooms(self._api, self._us, self._found)
+
+        async def lineage(key: str) -> list[Room]:
+            """The room under an alias, then those whose place it took, and those that took its own."""
+            todo, seen = [await rooms.resolved(key)], dict[str, Room]()
+            while todo:
+                place = todo.pop()
+                if place is None or place in seen:
+                    continue
+                try:
+                    room = seen[place] = await rooms.state(place)
+                except NotOursError:
+                    continue
+                todo += [room.predecessor if room.mark() is None else None, room.replacement]
+            return list(seen.values())
+
+        found_rooms = await gathered(lineage, sorted(set(keys)), at_once=_READING)
+        known = {room.id: room for several in found_rooms for room in several}
+        marks = [mark for room in known.values() if (mark := room.mark()) is not None]
+        spaces = await gathered(lineage, sorted({mark.space for mark in marks}), at_once=_READING)
+        known |= {room.id: room for several in spaces for room in several}
+        whole = [room for room in known.values() if room.whole]
+        self._found, actual = found(whole, owner=self._owner, operator=self._operator, complete=False)
+        return actual
+
     @property
     def _us(self) -> Us:
         return Us(
@@ -204,6 +236,38 @@ class MatrixPlatform:
             owner=self._owner,
             version=self._version,
             notice=self._notice,
+        )
+
+    # Listening
+
+    async def changes(self, after: str | None) -> Changes:
+        """Wait for what others do to rooms of ours. Our own account is put out of a room so seldom that all is read."""
+        if after is None:
+            answer = await self._api.call("GET", listening.START)
+            return Changes(until=listening.until(answer), everything=True)
+        try:
+            answer = await self._api.call("GET", listening.path(after))
+        except RefusedCallError as error:
+            if error.status == 400:  # the server has forgotten how far we were
+                return await self.changes(None)
+            raise TransientError(f"no changes are told: {error.message}", reason="TargetUnavailable") from error
+        told = listening.told(answer, operator=self._operator)
+        closed: list[str] = []
+
+        async def chat(room: str) -> Mark | None:
+            at = path(f"{CLIENT}/rooms", room, "state", CHAT_MARK, "")
+            try:
+                event = await self._api.call("GET", f"{at}?format=event")
+            except RefusedCallError as error:
+                closed.extend([] if error.status == 404 else [room])
+                return None
+            return Room(room, [event], operator=self._operator).mark()
+
+        marks = await gathered(chat, sorted(told.rooms), at_once=_READING)
+        return Changes(
+            until=told.until,
+            chats=frozenset((mark.owner, mark.key) for mark in marks if mark is not None),
+            everything=told.lost or bool(closed),
         )
 
     # Applying

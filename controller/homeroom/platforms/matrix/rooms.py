@@ -162,7 +162,7 @@ class Rooms:
         try:
             return await self._created(body), True
         except RefusedCallError:  # by 400 or by 409, as others may be at it at this moment; or for another reason
-            room = await self._resolved(key)
+            room = await self.resolved(key)
             if room is None:
                 raise
             if await self._exists(room):
@@ -177,7 +177,7 @@ class Rooms:
     def _alias(self, key: str) -> str:
         return path(f"{CLIENT}/directory/room", f"#{key}:{self.us.server}")
 
-    async def _resolved(self, key: str) -> str | None:
+    async def resolved(self, key: str) -> str | None:
         """The room that the alias leads to."""
         try:
             return str((await self.api.call("GET", self._alias(key)))["room_id"])
