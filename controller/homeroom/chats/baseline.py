@@ -63,6 +63,17 @@ class Baseline:
             and self.desired.equals(other.desired)
         )
 
+    def only(self, keys: pl.Series) -> Baseline:
+        """What it says of the chats with these keys."""
+        here = _place().is_in(keys.implode())
+        return Baseline(
+            desired=self.desired.only(keys),
+            kept=self.kept.filter(here),
+            unapplied=self.unapplied.filter(here),
+            known=self.known.filter(self.known.is_in(keys.implode())),
+            first=self.first,
+        )
+
     def settled(self, plan: Plan, undone: pl.DataFrame) -> Baseline:
         """The same once `plan` has been applied, but for `undone` (columns `IDENTITY`)."""
         done = lacking(identity(plan.changes), undone)

@@ -106,6 +106,21 @@ class Desired:
         """The same rows in the same order."""
         return all(getattr(self, name).equals(getattr(other, name)) for name in DESIRED_SCHEMAS)
 
+    def only(self, keys: pl.Series) -> Desired:
+        """The chats with these keys, and who is in them."""
+        chosen = self.chats.select(chat=pl.int_range(pl.len(), dtype=_ROW), wanted=pl.col("key").is_in(keys.implode()))
+        chats = chosen.filter("wanted").select("chat").with_row_index("chat_now")
+        members = self.members.join(chats, on="chat", maintain_order="left")
+        accounts = members.select("account").unique().sort("account").with_row_index("account_now")
+        members = members.join(accounts, on="account", maintain_order="left")
+        pending = self.pending.join(chats, on="chat", maintain_order="left")
+        return Desired(
+            chats=self.chats.filter(chosen["wanted"]),
+            accounts=self.accounts[accounts["account"]],
+            members=members.with_columns(chat="chat_now", account="account_now").select(self.members.columns),
+            pending=pending.with_columns(chat="chat_now").select(self.pending.columns),
+        )
+
     @classmethod
     def empty(cls) -> Desired:
         """No chats."""
