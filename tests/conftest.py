@@ -29,7 +29,7 @@ _GROUPS: Final = {
         "test_kolibri_people",
         "test_kolibri_roster",
     ),
-    "a Synapse": ("test_matrix_faults", "test_matrix_rooms", "test_synapse_contract"),
+    "a Synapse": ("test_matrix_faults", "test_matrix_listening", "test_matrix_rooms", "test_synapse_contract"),
     "a synced district": ("test_cli", "test_cli_running", "test_end_to_end"),
     "an undisturbed first sync": ("test_first_sync",),
 }

@@ -214,6 +214,11 @@ class Reason(StrEnum):
         "correct the records; `homeroom plan --details` names the classes",
     )
     DRIFT_REPAIRED = "DriftRepaired", "what somebody changed in the target by hand was put right"
+    FLAPPING = (
+        "Flapping",
+        "somebody changes the same things in chats again and again: they are put right more slowly; strangers still go",
+        "`homeroom history` shows what; find out who or which program does that",
+    )
     CAPABILITY_MISSING = (
         "CapabilityMissing",
         "the target cannot do everything that is declared; the documented fallback is used",

@@ -16,9 +16,10 @@ from typing import Final
 
 import polars as pl
 
+from homeroom.api.chatpolicy import Allowed
 from homeroom.chats.state import Actual, Desired
-from homeroom.chats.words import Allowed, Setting
-from homeroom.plan import CHANGE, CHANGE_SCHEMA, LEAVING, MOMENT, Cause, Plan
+from homeroom.chats.words import Setting
+from homeroom.plan import CHANGE, CHANGE_SCHEMA, COMING, LEAVING, MOMENT, Cause, Kind, Plan
 
 FREE: Final = 3
 """Once is a mistake, twice somebody who tries again, three times a habit or a program."""
@@ -83,6 +84,10 @@ def calmed(plan: Plan, repaired: pl.DataFrame, *, doors: pl.Series, now: datetim
         & ~rows["op"].is_in(list(LEAVING))
         & ~rows["key"].is_in(doors.implode())
     )
+    # Rights are for who is in the chat.
+    out = rows.filter(waits, pl.col("kind") == Kind.MEMBERSHIP.value).select("class_key", "key", out=pl.lit(value=True))
+    is_out = rows.join(out, on=["class_key", "key"], how="left", maintain_order="left")["out"]
+    waits |= is_out.fill_null(value=False) & (rows["kind"] == Kind.RIGHT.value) & rows["op"].is_in(list(COMING))
     first = until.filter(waits).min()
     return Calmed(
         plan=Plan(plan.changes.filter(~waits)),

@@ -15,8 +15,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from homeroom.cli import mail, options, records
 from homeroom.mail import Post
 from homeroom.operator.runtime import Build, Reconcilers, Settings, main
+from homeroom.reconcile.chatrepair import ChatRepair
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.learningapp import SETTLE
+from homeroom.reconcile.listening import Listening
 from homeroom.reconcile.ports import Clock, Cluster, Metrics
 from homeroom.reconcile.roots import handlers
 from homeroom.reconcile.routes import routes
@@ -126,9 +128,13 @@ def _build(url: str | None, data: Path, outside: Outside, *, settle: timedelta, 
     async def build(cluster: Cluster, clock: Clock, metrics: Metrics) -> AsyncIterator[Reconcilers]:
         store = await asyncio.to_thread(records.open_store, url, data, new=True)
         try:
+            repairs = ChatRepair(store=store, outside=outside, metrics=metrics, clock=clock)
             yield Reconcilers(
-                handlers=handlers(cluster, clock, metrics, store=store, outside=outside, settle=settle, post=post),
+                handlers=handlers(
+                    cluster, clock, metrics, store=store, outside=outside, settle=settle, post=post, repairs=repairs
+                ),
                 problems=lambda: _problems(store),
+                listening=Listening(cluster=cluster, clock=clock, outside=outside, repairs=repairs),
             )
         finally:
             store.close()

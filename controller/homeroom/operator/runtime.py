@@ -22,7 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -111,6 +111,16 @@ class Settings:
     """From which level on to log: debug, info, warning, error."""
 
 
+class Listening(Protocol):
+    """What hears of changes outside that no watch tells; see `homeroom.reconcile.listening`."""
+
+    async def run(self) -> None:
+        """Listen until `stop`; what is under way then is brought to an end."""
+
+    def stop(self) -> None:
+        """Listen no more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconcilers:
     """What the loop consists of, made by `Build`."""
@@ -120,6 +130,9 @@ class Reconcilers:
 
     problems: Callable[[], Awaitable[Sequence[str]]]
     """What keeps the reconcilers from working (the store cannot be reached), for `/readyz`."""
+
+    listening: Listening | None = None
+    """Runs beside the queue."""
 
 
 Build = Callable[[Cluster, Clock, MetricsPort], AbstractAsyncContextManager[Reconcilers]]
@@ -277,20 +290,30 @@ class Operator:
             settled = await self._guarded(self._settle(leading.kinds), or_stop=True)
             if settled:
                 self._start_queue(leading.queue)
+                if leading.reconcilers.listening is not None:
+                    self._spawn("listening", leading.reconcilers.listening.run())
                 await self._guarded(asyncio.Event().wait(), or_stop=True)
             _log.info("stopping; runs under way finish what they have begun")
             self._stopping = True
-            queue = self._vital.pop("queue", None)
+            queue, listening = self._vital.pop("queue", None), self._vital.pop("listening", None)
+            if leading.reconcilers.listening is not None:
+                leading.reconcilers.listening.stop()
             drained: list[bool] = []
 
             async def drain() -> None:
+                until = self._clock.monotonic() + self._settings.drain
                 drained.append(await leading.queue.drain(seconds=self._settings.drain))
+                if listening is not None:
+                    await asyncio.wait({listening}, timeout=max(0, until - self._clock.monotonic()))
+                    drained.append(listening.done())
+                    listening.cancel()
 
             await self._guarded(drain())
-            if queue is not None:
-                await queue
             if not all(drained):
                 raise ShutdownError(f"runs did not finish within {self._settings.drain:.0f} s and were cut off")
+            for ended in (queue, listening):
+                if ended is not None:
+                    await ended
             with contextlib.suppress(TimeoutError):  # Events are for information only
                 async with asyncio.timeout(_FLUSH_SECONDS):
                     await leading.events.flush()
@@ -345,6 +368,8 @@ class Operator:
                 yield leading
             finally:
                 self._stopping = True
+                if "listening" in self._vital:
+                    await self._cancel("listening")
                 await queue.drain(seconds=0)
 
     async def _settle(self, kinds: Kinds) -> None:

@@ -18,27 +18,36 @@ import asyncio
 import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 import polars as pl
 
-from homeroom.api import ChatPlatform, ChatPolicy, ChatPolicyStatus, District, InvalidSpecError, Reason, parse
+from homeroom.api import (
+    ChatPlatform,
+    ChatPolicy,
+    ChatPolicyStatus,
+    ChatSyncMode,
+    District,
+    InvalidSpecError,
+    Reason,
+    parse,
+)
+from homeroom.chats.baseline import Baseline
+from homeroom.chats.flapping import Calmed
 from homeroom.chats.linking import LinkedBy, Place
 from homeroom.chats.policy import ChatRules
 from homeroom.chats.records import Links, in_question
-from homeroom.chats.state import Desired
+from homeroom.chats.repair import Decided
 from homeroom.errors import DependencyNotReadyError
 from homeroom.plan import (
     CHANGE_SCHEMA,
     PERSONAL,
     VALID,
     WINDOW_DAYS,
-    Change,
     Guard,
     Hold,
-    Outcome,
     Scope,
     State,
     doubted_since,
@@ -55,6 +64,7 @@ from homeroom.reconcile.chatdecision import (
 )
 from homeroom.reconcile.chatoutcome import chat_outcome, with_state
 from homeroom.reconcile.chatrecords import chat_records, links_from_template, links_from_user_ids
+from homeroom.reconcile.chatrepair import ChatHands, ChatRepair, Remembered
 from homeroom.reconcile.chatrules import limits_of, rules_of
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import SALT, Salt
@@ -82,27 +92,19 @@ class _Gathered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Hands:
-    """A chat server, with the chats that are wanted there: what the executor works with."""
-
-    platform: Platform
-    wanted: Desired
-
-    async def apply(self, batch: Sequence[Change], /) -> Sequence[Outcome]:
-        return await self.platform.apply(batch, self.wanted)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatPolicyRoot:
-    """The work of one run of a ChatPolicy. `salt`: randomness for the ids of holds."""
+    """The work of one run of a ChatPolicy.
+
+    `repairs`: what goes on between two runs. `salt`: randomness for the ids of holds.
+    """
 
     store: Store
     outside: Outside
     metrics: Metrics
     clock: Clock
+    repairs: ChatRepair
     salt: Salt = SALT
     rests: ClassVar[bool] = True
-    _turns: dict[Key, asyncio.Lock] = field(default_factory=dict)  # of platforms
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -119,13 +121,14 @@ class ChatPolicyRoot:
 
     async def absent(self, key: Key, cluster: Cluster) -> None:
         """There is no such policy: Approvals that name it learn that."""
+        self.repairs.forget(key)
         await approvals.refuse(cluster, key, now=self.clock.now())
 
     async def reconcile(self, run: Run[ChatPolicy]) -> Report[ChatPolicyStatus]:
         """One run: gather, decide, apply, report."""
         policy = run.resource
         place = Key("ChatPlatform", run.key.namespace, policy.spec.platform_ref.name)
-        async with self._turns.setdefault(place, asyncio.Lock()):
+        async with self.repairs.turn(place):
             raw = run.cluster.get(place)
             if raw is None:
                 raise DependencyNotReadyError(f"ChatPlatform '{place.name}' is missing")
@@ -152,6 +155,8 @@ class ChatPolicyRoot:
         async with server:
             there = await server.read()
             decision = await asyncio.to_thread(decide_chats, inputs, there, server.capabilities, salt=self.salt)
+            calm = self.repairs.calm(run.key, decision.allowed, wanted=decision.desired, actual=decision.actual)
+            decision = replace(decision, allowed=calm.plan)
             count_planned(self.metrics, decision.allowed)
             await approvals.keep(
                 decision.reviewed.holds,
@@ -186,10 +191,10 @@ class ChatPolicyRoot:
         )
         return Report(
             status=status,
-            message=message,
+            message="; ".join(filter(None, [message, calm.words])),
             reason=reason,
             ending=ending,
-            again=min([policy.spec.sync.interval.timedelta, *_waiting(decision)]),
+            again=min([policy.spec.sync.interval.timedelta, *_waiting(decision), *_resting(calm, decision)]),
             read_at=run.clock.now() if decision.actual.complete else None,
             summary={
                 **(status.chats.model_dump() if status.chats is not None else {}),
@@ -326,8 +331,11 @@ class ChatPolicyRoot:
         was wanted once had a reason, so nobody who was let in is later taken for an intruder (DESIGN.md invariant 7).
         """
         latest = await asyncio.to_thread(decision.stored)
+        # Whoever comes now would be a stranger by what the last run left, should this one not come to its end.
+        self.repairs.remember(run.key, None)
         await self._save(run, latest, before=gathered.inputs.memory.stored)
         if decision.allowed.empty:
+            self._remember(run, gathered, decision, latest.baseline)
             return None
         executor = Executor(
             store=self.store,
@@ -341,11 +349,30 @@ class ChatPolicyRoot:
             count=counting(self.metrics),
             sizes=CHAT_SIZES,
         )
-        hands = _Hands(platform=server, wanted=decision.desired)
+        hands = ChatHands(platform=server, wanted=decision.desired)
         applied = await executor.apply(decision.allowed, hands, interrupted=run.interrupted, progress=run.progress)
         settled = await asyncio.to_thread(latest.baseline.settled, decision.allowed, applied.undone)
         await self._save(run, replace(latest, baseline=settled), before=latest)
+        self.repairs.note(run.key, decision.allowed, applied)
+        self._remember(run, gathered, decision, settled)
         return applied
+
+    def _remember(self, run: Run[ChatPolicy], gathered: _Gathered, decision: ChatDecision, baseline: Baseline) -> None:
+        """What repairs between this run and the next go by."""
+        if run.resource.spec.sync.mode is not ChatSyncMode.CONTINUOUS:
+            self.repairs.remember(run.key, None)
+            return
+        inputs = gathered.inputs
+        decided = Decided(
+            baseline=baseline, rules=inputs.rules, links=inputs.links, denied=inputs.denied, still=inputs.still
+        )
+        left = Remembered(
+            decided=decided,
+            generation=run.resource.metadata.generation,
+            unsure=decision.actual.unsure,
+            revision=gathered.revision,
+        )
+        self.repairs.remember(run.key, left)
 
     async def _save(self, run: Run[ChatPolicy], latest: StoredChats, *, before: StoredChats | None) -> None:
         """Store it, unless it is what is stored."""
@@ -405,3 +432,8 @@ def _people(holds: Sequence[Hold]) -> list[str]:
 def _waiting(decision: ChatDecision) -> list[timedelta]:
     """How long it is until what waits for its day is due."""
     return [due - decision.now for due in decision.reviewed.plan.waiting.changes["due"].unique()]
+
+
+def _resting(calm: Calmed, decision: ChatDecision) -> list[timedelta]:
+    """How long it is until the first of what rests is put right."""
+    return [] if calm.until is None else [calm.until - decision.now]

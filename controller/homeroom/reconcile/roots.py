@@ -9,6 +9,7 @@ from typing import Any
 from homeroom.mail import Post
 from homeroom.reconcile.chatplatform import ChatPlatformRoot
 from homeroom.reconcile.chatpolicy import ChatPolicyRoot
+from homeroom.reconcile.chatrepair import ChatRepair
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.delivery import KeyMail
 from homeroom.reconcile.district import DistrictRoot
@@ -32,11 +33,14 @@ def handlers(
     outside: Outside,
     settle: timedelta = SETTLE,
     post: Post | None = None,
+    repairs: ChatRepair | None = None,
 ) -> Mapping[str, Handler]:
     """The handler of each kind that is a root, who mails the keys of licences, and who links accounts, which are none.
 
     `settle`: how long sharing rules must have stood still to count. `post` None: there is no mail server.
+    `repairs`: what `homeroom.reconcile.listening` works with, if anything listens.
     """
+    repairs = repairs or ChatRepair(store=store, outside=outside, metrics=metrics, clock=clock)
 
     def shell(root: Any) -> Handler:  # each root names its own kind and status; the shell only passes them through
         return Shell(root, cluster=cluster, store=store, clock=clock)
@@ -51,7 +55,9 @@ def handlers(
             LicensePoolRoot(store=store, outside=outside, metrics=metrics, clock=clock, keys=KeySecrets(store))
         ),
         "ChatPlatform": shell(ChatPlatformRoot(outside=outside)),
-        "ChatPolicy": shell(ChatPolicyRoot(store=store, outside=outside, metrics=metrics, clock=clock)),
+        "ChatPolicy": shell(
+            ChatPolicyRoot(store=store, outside=outside, metrics=metrics, clock=clock, repairs=repairs)
+        ),
         LINKING: Linking(store=store, cluster=cluster, clock=clock, outside=outside),
         "SchoolLicense": KeyMail(store=store, cluster=cluster, clock=clock, post=post),
     }

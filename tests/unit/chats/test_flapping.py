@@ -24,6 +24,7 @@ from homeroom.chats.flapping import (
     with_repairs,
 )
 from homeroom.chats.repair import Decided
+from homeroom.plan import Plan
 
 quick = settings(deadline=None, max_examples=8)
 CLASS = World(homerooms={"7a": "ann bob tom*"})
@@ -103,9 +104,8 @@ def test_the_first_times_come_at_once_and_then_the_rest_doubles() -> None:
     while war.now < NOW + MEMORY:
         put_out(war)
         war.look()
-        war.now += timedelta(seconds=1)
-    minutes = [0, 0, 0, 1, 3, 7, 15, 31]
-    assert [round(time / timedelta(minutes=1)) for time in war.times] == minutes
+        war.now += FIRST_REST / 2
+    assert [time / FIRST_REST for time in war.times] == [0, 0.5, 1, 2, 4, 8, 16, 32]
     assert len(war.times) == MOST
 
 
@@ -185,3 +185,16 @@ def test_a_policy_that_looks_twice_an_hour_is_never_at_war() -> None:
         rename(war)
         assert war.look().resting == 0
         war.now += timedelta(minutes=30)
+
+
+def test_rights_wait_with_whom_they_are_for() -> None:
+    war = War()
+    places = {"school": "s1", "class_key": "c1", "key": "@tom", "cause": "Drift"}
+    member = {"kind": "Membership", "op": "Create", "role": None, **places}
+    both = [member, {**member, "kind": "Right", "role": "Administrator"}]
+    gone = Plan.of(pl.DataFrame([member], infer_schema_length=None, schema_overrides={"role": pl.String}))
+    repaired = nothing_repaired()
+    for _ in range(FREE):
+        repaired = with_repairs(repaired, gone, now=war.now)
+    calm = calmed(Plan.of(pl.DataFrame(both)), repaired, doors=pl.Series([], dtype=pl.String), now=war.now)
+    assert (calm.plan.empty, calm.resting) == (True, 2)

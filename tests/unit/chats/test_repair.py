@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from tests.unit.chats.worlds import CAN, ROBOT, Nights, World, having, linked
 
-from homeroom.chats import Actual, Allowed, Desired, Settings, State
+from homeroom.api import Deletion, Membership
+from homeroom.chats import Allowed, Desired, Settings, State
 from homeroom.chats.baseline import expected
 from homeroom.chats.diff import diff
-from homeroom.chats.policy import Deletion, Membership
 from homeroom.chats.repair import Decided
 from homeroom.plan import CHANGE, Cause, Kind, Op, Plan
 
@@ -25,23 +25,15 @@ SEVEN = World(
 A, B = "7a students", "7b students"
 
 
-def some(actual: Actual, keys: Collection[str]) -> Actual:
-    """The same as when only these chats had been read."""
-    chats = actual.chats.with_row_index("old").filter(pl.col("key").is_in(list(keys))).with_row_index("new")
-    members = actual.members.join(chats.select("new", chat="old"), on="chat", maintain_order="left")
-    members = members.with_columns(chat="new").drop("new")
-    return replace(actual, chats=chats.drop("old", "new"), members=members, complete=False)
-
-
-def decided(nights: Nights, world: World = SEVEN, **more: Collection[str]) -> Decided:
+def decided(nights: Nights, **more: Collection[str]) -> Decided:
     assert nights.baseline is not None
-    return Decided(baseline=nights.baseline, rules=nights.rules, links=linked(world), **more)
+    return Decided(baseline=nights.baseline, rules=nights.rules, links=linked(SEVEN), **more)
 
 
 def repair(nights: Nights, *names: str, **more: Collection[str]) -> Plan:
     """Read the chats with these names, put right what is to be, and say what that was."""
     keys = {nights.server.room(name).name: key for key, name in key_of(nights).items()}
-    actual = some(nights.server.read(), [keys[name] for name in names])
+    actual = nights.server.read([keys[name] for name in names])
     known = decided(nights, **more)
     plan = known.repairs(actual, able=CAN, now=nights.now)
     nights.server.apply(plan, known.wanted(actual))
@@ -124,12 +116,12 @@ def test_a_repair_is_what_a_whole_run_would_do_in_these_chats_without_asking(
         place.is_in(list(touched)), cause.is_in([Cause.DRIFT.value, Cause.INTRUDER.value]), ~gains
     )
     known = decided(nights)
-    read = some(actual, touched)
+    read = nights.server.read(touched)
     plan = known.repairs(read, able=CAN, now=nights.now)
     columns = [*CHANGE, "cause", "name"]
     assert set(plan.changes.select(columns).rows()) == set(mine.select(columns).rows())
     nights.server.apply(plan, known.wanted(read))
-    assert known.repairs(some(nights.server.read(), touched), able=CAN, now=nights.now).empty
+    assert known.repairs(nights.server.read(touched), able=CAN, now=nights.now).empty
 
 
 def test_a_stranger_goes_a_member_comes_back_and_the_name_is_as_it_was(nights: Nights) -> None:
@@ -172,7 +164,7 @@ def test_who_is_held_by_a_guard_stays_until_somebody_approves() -> None:
     key = next(iter(nights.server.rooms))
     assert nights.baseline is not None
     known = Decided(baseline=nights.baseline, rules=nights.rules, links=linked(crowd))
-    read = some(nights.server.read(), [key])
+    read = nights.server.read([key])
     plan = known.repairs(read, able=CAN, now=nights.now)
     nights.server.apply(plan, known.wanted(read))
     assert room.people == before
@@ -207,7 +199,7 @@ def test_what_a_platform_cannot_do_is_not_tried(nights: Nights) -> None:
     room.people["@x"] = State.JOINED
     del room.people["@bob"]
     key = next(key for key, one in nights.server.rooms.items() if one is room)
-    read = some(nights.server.read(), [key])
+    read = nights.server.read([key])
     plan = decided(nights).repairs(read, able=replace(CAN, remove=False, force_add=False), now=nights.now)
     assert plan.empty
 
@@ -227,7 +219,7 @@ def test_chats_that_were_not_read_are_neither_made_nor_ended_nor_forgotten(delet
     b = next(key for key, room in nights.server.rooms.items() if room.name == B)
     smaller = replace(SEVEN, homerooms={"7b": "cid dot kim*"}, parents={})
     wanted = nights_state(nights, smaller)
-    read = some(nights.server.read(), [b])
+    read = nights.server.read([b])
     plan = diff(wanted, read, rules=nights.rules, links=linked(smaller), able=CAN, now=nights.now, baseline=before)
     assert set(plan.changes.select(pl.coalesce("class_key", "key")).to_series()) == {b}
     assert changes(plan) == {("Create", "@dot", "SourceAdded")}

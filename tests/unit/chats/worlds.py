@@ -166,8 +166,8 @@ class Server:
     complete: bool = True
     writes: int = 0
 
-    def read(self) -> Actual:
-        keys = sorted(self.rooms)
+    def read(self, only: Collection[str] | None = None) -> Actual:
+        keys = sorted(self.rooms if only is None else self.rooms.keys() & set(only))
         chats = [
             (key, room.school, f"!{key}", room.name, room.archived, room.complete, *room.settings.items().values())
             for key, room in ((key, self.rooms[key]) for key in keys)
@@ -181,7 +181,7 @@ class Server:
             chats=pl.DataFrame(chats, schema=ACTUAL_SCHEMAS["chats"], orient="row"),
             members=pl.DataFrame(people, schema=ACTUAL_SCHEMAS["members"], orient="row"),
             operator=ROBOT,
-            complete=self.complete,
+            complete=self.complete and only is None,
         )
 
     def apply(self, plan: Plan, state: Desired) -> None:

@@ -6,8 +6,9 @@ itself are told to it: half a list, a server that dies, a change that is refused
 
 from __future__ import annotations
 
+import asyncio
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.unit.reconcile.nights import DISTRICT, Killed, Nights
 
 from homeroom.chats import Actual, Desired
 from homeroom.plan import Change, Outcome, Result
+from homeroom.platforms import Changes
 from homeroom.reconcile.ports import Key
 
 PLATFORM, POLICY = Key("ChatPlatform", "lakeside", "matrix"), Key("ChatPolicy", "lakeside", "chats")
@@ -35,6 +37,12 @@ class Opened:
     until: int | None = None
     refused: set[str] = field(default_factory=set)
     reads: int = 0
+    only: list[set[str]] = field(default_factory=list)
+    """Keys of chats that were read without the others, each time."""
+    told: asyncio.Queue[Changes | Exception] = field(default_factory=asyncio.Queue)
+    """What it tells of changes, one answer after the other."""
+    after: list[str | None] = field(default_factory=list)
+    """From when on it was asked for them, each time."""
 
     capabilities = CAN
 
@@ -47,9 +55,19 @@ class Opened:
     async def version(self) -> str:
         return "a server in memory"
 
-    async def read(self) -> Actual:
-        self.reads += 1
-        return self.server.read()
+    async def read(self, only: Collection[str] | None = None) -> Actual:
+        if only is None:
+            self.reads += 1
+        else:
+            self.only.append(set(only))
+        return self.server.read(only)
+
+    async def changes(self, after: str | None) -> Changes:
+        self.after.append(after)
+        answer = await self.told.get()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     async def apply(self, batch: Sequence[Change], wanted: Desired) -> Sequence[Outcome]:
         assert len({(change.kind, change.op, change.school) for change in batch}) == 1

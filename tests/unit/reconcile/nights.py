@@ -23,6 +23,7 @@ from homeroom.demo.stage import RECORDS, Records
 from homeroom.errors import HomeroomError, TerminalError
 from homeroom.mail import Post
 from homeroom.plan import Change, Outcome, Result
+from homeroom.reconcile.chatrepair import ChatRepair
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.ports import Handler, Key, Object, key_of
 from homeroom.reconcile.roots import handlers
@@ -245,7 +246,18 @@ class Nights:
         clock: Any = SimpleNamespace(now=lambda: self.now, monotonic=lambda: self.now.timestamp() % 1e9)
         metrics: Any = SimpleNamespace(operations=_nothing, records_read=_nothing, seats=_nothing)
         cluster: Any = self.cluster
-        return handlers(cluster, clock, metrics, store=self.store, outside=outside, settle=timedelta(), post=self.post)
+        self.repairs = ChatRepair(store=self.store, outside=outside, metrics=metrics, clock=clock)
+        self.outside, self.clock = outside, clock
+        return handlers(
+            cluster,
+            clock,
+            metrics,
+            store=self.store,
+            outside=outside,
+            settle=timedelta(),
+            post=self.post,
+            repairs=self.repairs,
+        )
 
     async def platform(self, *_: object, **__: object) -> Any:
         """The chat server, as a run opens it; see `chatnights`."""
