@@ -22,6 +22,7 @@ _MODULES: Final = {
     "seats": "seats",
     "licences": "licences",
     "matrix": "matrix",
+    "continuous": "continuous",
 }
 
 
@@ -34,17 +35,18 @@ def main() -> None:
     parser.add_argument("--rules", help="sharing rules of `operator`")
     parser.add_argument("--licences", help="licences of `licences`")
     parser.add_argument("--rooms", help="rooms of `matrix`")
-    parser.add_argument("--rounds", help="how often all but `operator` and `matrix` are measured")
+    parser.add_argument("--edits", help="edits of `continuous`")
+    parser.add_argument("--rounds", help="how often all but `operator`, `matrix` and `continuous` are measured")
     chosen = parser.parse_args()
     sizes = {"records": ("students", chosen.students), "kolibri": ("people", chosen.people)}
     sizes |= {"operator": ("rules", chosen.rules), "seats": ("", None), "licences": ("licences", chosen.licences)}
-    sizes["matrix"] = ("rooms", chosen.rooms)
+    sizes |= {"matrix": ("rooms", chosen.rooms), "continuous": ("edits", chosen.edits)}
     for name, module in _MODULES.items():
         if chosen.only not in {None, name}:
             continue
         option, size = sizes[name]
         arguments = [] if size is None else [f"--{option}", size]
-        if chosen.rounds is not None and name not in {"operator", "matrix"}:
+        if chosen.rounds is not None and name not in {"operator", "matrix", "continuous"}:
             arguments += ["--rounds", chosen.rounds]
         command = [sys.executable, "-m", f"bench.{module}", *arguments]
         section = subprocess.run(command, cwd=_REPOSITORY, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
