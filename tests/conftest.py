@@ -31,6 +31,7 @@ _GROUPS: Final = {
     ),
     "a Synapse": ("test_matrix_faults", "test_matrix_rooms", "test_synapse_contract"),
     "a synced district": ("test_cli", "test_cli_running", "test_end_to_end"),
+    "a synced district that is disturbed": ("test_holds", "test_revocation"),
     "an undisturbed first sync": ("test_first_sync",),
 }
 """Modules whose tests share what takes long to make; each group takes a minute or two."""
