@@ -74,6 +74,12 @@ def accounts(stage: Stage) -> list[tuple[str, str]]:
     return sorted((row["facility_id"], row["id_number"]) for row in rows if row["id_number"])
 
 
+def declared(stage: Stage) -> set[str]:
+    """What there is in the namespace, of our kinds. Words of people about what was held are used up, and do nothing."""
+    found = stage.kubectl("get", _OURS, "-n", stage.namespace, "-o", "name").split()
+    return {name for name in found if not name.startswith("approval.")}
+
+
 @dataclass(frozen=True, slots=True)
 class Synced:
     """A stage, and what it held after its first sync."""
@@ -81,6 +87,7 @@ class Synced:
     stage: Stage
     state: State
     accounts: list[tuple[str, str]]
+    declared: set[str]
 
     @classmethod
     def from_empty(cls, stage: Stage) -> Synced:
@@ -93,7 +100,7 @@ class Synced:
         stage.wait_ready("learningapp", "kolibri")
         rows = ["Synced" for _ in records.rows("orgs", type="school")]
         wait_for("a row per school", lambda: [row["status"].get("summary") for row in stage.list("schools")] == rows)
-        return cls(stage, held(stage), accounts(stage))
+        return cls(stage, held(stage), accounts(stage), declared(stage))
 
     @property
     def _copy(self) -> Path:
@@ -144,7 +151,8 @@ class Synced:
         except HomeroomError:  # the test before has left a ruin
             return False
         is_ready = condition(app["status"], "Ready") == "True"
-        return is_ready and held(self.stage) == self.state and accounts(self.stage) == self.accounts
+        now = (held(self.stage), accounts(self.stage), declared(self.stage))
+        return is_ready and now == (self.state, self.accounts, self.declared)
 
     def is_again_as_it_was(self) -> bool:
         """Put back everything, from the copy."""
