@@ -31,11 +31,28 @@ _GROUPS: Final = {
     ),
     "a Synapse": ("test_matrix_faults", "test_matrix_listening", "test_matrix_rooms", "test_synapse_contract"),
     "a synced district": ("test_cli", "test_cli_running", "test_end_to_end"),
+    "a synced district that is disturbed": ("test_holds", "test_revocation"),
     "an undisturbed first sync": ("test_first_sync",),
+    "servers of their own": ("test_adoption", "test_demo_seats"),
+    "a day of many licences": ("test_keys", "test_storm"),
 }
-"""Modules whose tests share what takes long to make; each group takes a minute or two."""
+"""Modules whose tests share what takes long to make, or are long alone; each group takes a minute or two."""
 
-_GROUP_OF: Final = {f"tests/integration/{module}.py": group for group, modules in _GROUPS.items() for module in modules}
+_UNIT_GROUPS: Final = {
+    "histories": ("plan/test_hold", "reconcile/test_admission"),
+    "idle seats": ("reconcile/test_reclaim",),
+    "seats of students": ("reconcile/test_seating",),
+    "seats of teachers": ("reconcile/test_teachers",),
+    "one first sync": ("reconcile/test_identification", "reconcile/test_source_door", "reconcile/test_years"),
+}
+"""The same among tests without servers."""
+
+_GROUP_OF: Final = {
+    f"tests/{kind}/{module}.py": group
+    for kind, groups in (("integration", _GROUPS), ("unit", _UNIT_GROUPS))
+    for group, modules in groups.items()
+    for module in modules
+}
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist publishes no types

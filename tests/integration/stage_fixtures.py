@@ -1,8 +1,8 @@
 """Stages for the tests: a namespace, a Kolibri and an operator of their own, on the control plane of the worker.
 
 Loaded by conftest.py. `stage` is an empty one. `synced` is one that holds the example district: a first sync takes
-longer than most tests, so tests get the same one as long as each leaves it as it was, which is looked at before it is
-given away again.
+longer than most tests, so tests get the same one. Before it is given away again it is looked at, and where the test
+before has left it different, it is put back to a copy from after its first sync.
 
 Every status that is written in their namespaces has to meet the rules for conditions, whatever a test is about.
 """
@@ -12,13 +12,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -32,6 +34,8 @@ from homeroom.errors import HomeroomError
 
 Homeroom = Callable[..., subprocess.CompletedProcess[str]]
 """Runs a command of `homeroom` as a process, with variables of its environment as keywords."""
+
+_OURS: Final = ",".join(kind.plural for kind in KINDS.values())
 
 State = dict[str, dict[str, set[tuple[str, str]]]]
 """Facility name -> class name -> (full name, role)."""
@@ -70,6 +74,12 @@ def accounts(stage: Stage) -> list[tuple[str, str]]:
     return sorted((row["facility_id"], row["id_number"]) for row in rows if row["id_number"])
 
 
+def declared(stage: Stage) -> set[str]:
+    """What there is in the namespace, of our kinds. Words of people about what was held are used up, and do nothing."""
+    found = stage.kubectl("get", _OURS, "-n", stage.namespace, "-o", "name").split()
+    return {name for name in found if not name.startswith("approval.")}
+
+
 @dataclass(frozen=True, slots=True)
 class Synced:
     """A stage, and what it held after its first sync."""
@@ -77,6 +87,7 @@ class Synced:
     stage: Stage
     state: State
     accounts: list[tuple[str, str]]
+    declared: set[str]
 
     @classmethod
     def from_empty(cls, stage: Stage) -> Synced:
@@ -89,10 +100,49 @@ class Synced:
         stage.wait_ready("learningapp", "kolibri")
         rows = ["Synced" for _ in records.rows("orgs", type="school")]
         wait_for("a row per school", lambda: [row["status"].get("summary") for row in stage.list("schools")] == rows)
-        return cls(stage, held(stage), accounts(stage))
+        return cls(stage, held(stage), accounts(stage), declared(stage))
+
+    @property
+    def _copy(self) -> Path:
+        return self.stage.directory.with_suffix(".copy")
+
+    def keep(self) -> None:
+        """Copy what operator and Kolibri hold, for `bring_back`. It lies below the stage's directory."""
+        assert self.stage.operator is not None
+        self.stage.operator.send_signal(signal.SIGSTOP)
+        self.stage.kolibri.kill()
+        shutil.copytree(self.stage.directory, self._copy)
+        self.stage.kolibri.start()
+        self.stage.operator.send_signal(signal.SIGCONT)
+
+    def put_away(self) -> None:
+        """End the operator, and take out of the cluster what was declared: neither gets in the way of other stages."""
+        self.stage.kill()
+        remove_ours(self.stage)
+        here = ("-n", self.stage.namespace)
+        for left in self.stage.kubectl("get", _OURS, *here, "-o", "name").split():  # nobody else takes its finalizer
+            self.stage.kubectl("patch", left, *here, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+
+    def bring_back(self) -> None:
+        """After `put_away`: hold again what was kept, and declare all anew, as after the loss of a cluster."""
+        self.stage.kolibri.kill()
+        shutil.rmtree(self.stage.directory)
+        shutil.copytree(self._copy, self.stage.directory)
+        self.stage.kolibri.start()
+        self.stage.declare()
+        before = self._last_runs()
+        self.stage.start()
+        wait_for(
+            "a run of both", lambda: all(last > then for last, then in zip(self._last_runs(), before, strict=True))
+        )
+
+    def _last_runs(self) -> list[str]:
+        return [self.stage.last_run(*root) for root in (("District", "lakeside"), ("LearningApp", "kolibri"))]
 
     def is_as_it_was(self) -> bool:
         """Put back what is declared and published, and look whether all is as after the first sync."""
+        if self.stage.operator is None:
+            return False
         try:
             self.stage.declare()
             self.stage.publish(Records(RECORDS))
@@ -101,7 +151,22 @@ class Synced:
         except HomeroomError:  # the test before has left a ruin
             return False
         is_ready = condition(app["status"], "Ready") == "True"
-        return is_ready and held(self.stage) == self.state and accounts(self.stage) == self.accounts
+        now = (held(self.stage), accounts(self.stage), declared(self.stage))
+        return is_ready and now == (self.state, self.accounts, self.declared)
+
+    def is_again_as_it_was(self) -> bool:
+        """Put back everything, from the copy."""
+        try:
+            self.put_away()
+            self.bring_back()
+        except HomeroomError:
+            return False
+        return self.is_as_it_was()
+
+
+def remove_ours(stage: Stage) -> None:
+    """Delete all that is declared in the namespace, and what the operator has made of it."""
+    stage.kubectl("delete", _OURS, "--all", "-n", stage.namespace, "--wait=false")
 
 
 @contextlib.contextmanager
@@ -123,8 +188,7 @@ def staged(plane: ControlPlane, directory: Path) -> Iterator[Stage]:
             yield stage
         finally:
             stage.kill()
-            ours = ",".join(kind.plural for kind in KINDS.values())
-            plane.kubectl("delete", ours, "--all", "-n", name, "--wait=false")
+            remove_ours(stage)
             plane.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
     assert broken(plane, stage, since=before) == []
 
@@ -152,26 +216,41 @@ def stage(controlplane: ControlPlane, tmp_path: Path) -> Iterator[Stage]:
         yield stage
 
 
+class SyncedStages(contextlib.ExitStack):
+    """Gives a stage that holds the example district: the same one as before, if there is any way back to that."""
+
+    def __init__(self, make: Callable[[], contextlib.AbstractContextManager[Stage]]) -> None:
+        super().__init__()
+        self._make = make
+        self._kept: Synced | None = None
+
+    def give(self) -> Stage:
+        """As after its first sync, with everything at rest."""
+        if self._kept is None or not (self._kept.is_as_it_was() or self._kept.is_again_as_it_was()):
+            self._kept = None
+            self.close()
+            self._kept = Synced.from_empty(self.enter_context(self._make()))
+            self._kept.keep()
+        return self._kept.stage
+
+    def put_away(self) -> None:
+        """Until it is given again."""
+        if self._kept is not None:
+            self._kept.put_away()
+
+
+@pytest.fixture(scope="session")
+def all_synced_stages(controlplane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncedStages]:
+    """What `synced` gives; a first sync is needed once per worker."""
+    with SyncedStages(lambda: staged(controlplane, tmp_path_factory.mktemp("synced"))) as stages:
+        yield stages
+
+
 @pytest.fixture(scope="module")
-def synced_stages(
-    controlplane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], Stage]]:
-    """Gives a stage that holds the example district: the same one as before, unless a test has left it different.
-
-    Of a module, not of the session: its operator would have a look at the objects of all other tests.
-    """
-    kept: Synced | None = None
-    with contextlib.ExitStack() as stack:
-
-        def give() -> Stage:
-            nonlocal kept
-            if kept is None or not kept.is_as_it_was():
-                kept = None
-                stack.close()
-                kept = Synced.from_empty(stack.enter_context(staged(controlplane, tmp_path_factory.mktemp("synced"))))
-            return kept.stage
-
-        yield give
+def synced_stages(all_synced_stages: SyncedStages) -> Iterator[Callable[[], Stage]]:
+    """Gives a stage as long as tests of a module run: its operator would have a look at the objects of others."""
+    yield all_synced_stages.give
+    all_synced_stages.put_away()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from homeroom.demo.stage import RECORDS, Records, Stage, condition, message, wai
 from homeroom.roster.state import Known
 from homeroom.store import Store
 
-from .stage_fixtures import State, Synced, held, homeroom_at
+from .stage_fixtures import State, held, homeroom_at
 
 pytestmark = pytest.mark.integration
 
@@ -246,9 +246,9 @@ def ledger(stage: Stage) -> Known:
 
 @pytest.mark.parametrize("backed_up", [False, True])
 def test_a_lost_store_removes_nothing_and_asks_about_all_that_comes(
-    stage: Stage, controlplane: ControlPlane, *, backed_up: bool
+    synced: Stage, controlplane: ControlPlane, *, backed_up: bool
 ) -> None:
-    before = Synced.from_empty(stage).state
+    stage, before = synced, held(synced)
     homeroom = homeroom_at(stage, controlplane)
     file = stage.directory / "backup.zip"
     homeroom("backup", str(file))

@@ -9,7 +9,7 @@ import pytest
 
 from homeroom.demo.stage import RECORDS, Records, Stage, condition, wait_for
 
-from .stage_fixtures import State, Synced, accounts, held
+from .stage_fixtures import State, accounts, held
 
 pytestmark = pytest.mark.integration
 
@@ -32,10 +32,9 @@ def declare(stage: Stage, kind: str, name: str, spec: dict[str, Any]) -> None:
     stage.kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(document))
 
 
-def test_a_revoked_licence_takes_its_teachers_out_of_class_and_leaves_their_accounts(stage: Stage) -> None:
-    records = Records(RECORDS)
+def test_a_revoked_licence_takes_its_teachers_out_of_class_and_leaves_their_accounts(synced: Stage) -> None:
+    stage, records = synced, Records(RECORDS)
     schools = {row["sourcedId"]: row["name"] for row in records.rows("orgs", type="school")}
-    Synced.from_empty(stage)
     whole = coaches(held(stage))
     registry = {"type": "Source", "districtRef": {"name": "lakeside"}}
     declare(stage, "LicensePool", "seats", {"seats": 1000, "timeZone": "Europe/Stockholm", "unitRegistry": registry})

@@ -10,9 +10,11 @@ Exit codes: 0 fine, 1 an error or a problem, 2 the command line itself was wrong
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Final
@@ -58,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     completing = any(name.endswith("_COMPLETE") or name == "_TYPER_COMPLETE_ARGS" for name in os.environ)
     called = next((argument for argument in arguments if argument in COMMANDS), "")
     try:
-        app = _app(COMMANDS if completing else {called})
+        with _loading():
+            app = _app(COMMANDS if completing else {called})
         return app(args=list(arguments), prog_name="homeroom", standalone_mode=False) or 0
     except typer.TyperException as error:
         terminal.error(f"{error.format_message()}\ntry `{' '.join(filter(None, ('homeroom', called, '--help')))}`")
@@ -70,6 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         terminal.error(f"{error.filename or 'this machine'}: {error.strerror or error}")
     return 1
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    """What is loaded stays. To look for garbage in it, again and again, would be a sixth of the time of a start."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        if not gc.get_freeze_count():  # once in a process: later there may be garbage, which would be kept
+            gc.freeze()
+        gc.enable()
 
 
 def _app(loaded: Collection[str]) -> typer.Typer:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from tests.unit.reconcile.chatnights import ChatNights
 from tests.unit.reconcile.nights import Nights
@@ -12,14 +10,10 @@ from tests.unit.reconcile.nights import Nights
 @pytest.fixture(scope="session")
 def first_sync(tmp_path_factory: pytest.TempPathFactory) -> Nights:
     """A world in which everything is in the product, seen and approved. Nobody changes it: see `Nights.after`."""
-    here = asyncio.run(Nights.synced(tmp_path_factory.mktemp("first-sync")))
-    here.store.close()
-    return here
+    return Nights.begun(Nights.synced(tmp_path_factory.mktemp("first-sync")))
 
 
 @pytest.fixture(scope="session")
 def first_fill(tmp_path_factory: pytest.TempPathFactory) -> ChatNights:
     """A world in which all chats are filled, seen and approved. Nobody changes it: see `ChatNights.after`."""
-    here = asyncio.run(ChatNights.filled(tmp_path_factory.mktemp("first-fill")))
-    here.store.close()
-    return here
+    return ChatNights.begun(ChatNights.filled(tmp_path_factory.mktemp("first-fill")))

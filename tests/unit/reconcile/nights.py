@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -327,8 +328,16 @@ class Nights:
         shutil.copytree(before.directory, directory, dirs_exist_ok=True)
         here = cls(directory)
         here.product = here.opened.product = copy.deepcopy(before.product)
+        here.opened.logins = copy.copy(before.opened.logins)
         here.cluster.objects = copy.deepcopy(before.cluster.objects)
         here.now = before.now
+        return here
+
+    @classmethod
+    def begun(cls, coming: Coroutine[Any, Any, Self]) -> Self:
+        """A world that many tests begin with, each with a copy: see `after`."""
+        here = asyncio.run(coming)
+        here.store.close()
         return here
 
     @classmethod

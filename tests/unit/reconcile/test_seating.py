@@ -64,9 +64,9 @@ class World(Nights):
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> World:
+async def world(first_sync: Nights, tmp_path: Path) -> World:
     """Everything the rules share is there; then the app is made for those only who hold a seat: all do."""
-    world = await World.synced(tmp_path)
+    world = World.after(first_sync, tmp_path)
     world.declare(APP, removal={"grace": "0s"}, seating=SEATING, guard={"maxDeletes": "100%"})
     world.open_pool()
     await world.seat(world.shared())
@@ -128,8 +128,10 @@ async def test_to_take_the_seating_away_exposes_and_is_held(world: World) -> Non
     assert world.there() == everybody
 
 
-async def test_to_ask_for_seats_is_an_edit_that_is_held_if_it_takes_many_away(tmp_path: Path) -> None:
-    world = await World.synced(tmp_path)
+async def test_to_ask_for_seats_is_an_edit_that_is_held_if_it_takes_many_away(
+    first_sync: Nights, tmp_path: Path
+) -> None:
+    world = World.after(first_sync, tmp_path)
     everybody = world.shared()
     world.open_pool()
     await world.seat(set(sorted(everybody)[:10]))
@@ -154,15 +156,25 @@ async def test_before_the_first_answer_no_student_comes_and_no_teacher_has_class
 # With a pool that gives the seats itself
 
 
-@pytest.fixture
-async def licensed(tmp_path: Path) -> Licensed:
+async def with_licence(directory: Path) -> Licensed:
     """One school has licences for all its students but five, the others have none; the app is for who holds a seat."""
-    world = await Licensed.with_pool(tmp_path)
+    world = await Licensed.with_pool(directory)
     world.licence("rowan", world.students("s-001") - 5)
     world.declare(APP, removal={"grace": "0s"}, seating={"poolRef": {"name": REAL_POOL.name}}, firstSync="Automatic")
     await world.run(REAL_POOL, APP)
     await world.approve(*world.holds(APP), of=APP)  # administrators
     return world
+
+
+@pytest.fixture(scope="module")
+def already_licensed(tmp_path_factory: pytest.TempPathFactory) -> Licensed:
+    """Made once; nobody changes it."""
+    return Licensed.begun(with_licence(tmp_path_factory.mktemp("licensed")))
+
+
+@pytest.fixture
+def licensed(already_licensed: Licensed, tmp_path: Path) -> Licensed:
+    return Licensed.after(already_licensed, tmp_path)
 
 
 def present(world: Licensed) -> set[str | None]:

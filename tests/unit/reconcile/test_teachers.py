@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,20 @@ class Town(Revoking):
         return [str(cause) for cause in found["cause"]][::-1]
 
 
-@pytest.fixture
-async def automatic(tmp_path: Path) -> Town:
-    return await Town.of(tmp_path, access="Automatic")
+@pytest.fixture(scope="module")
+def already(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Town]:
+    """Made once, for each way to come in; nobody changes them."""
+    return {way: Town.begun(Town.of(tmp_path_factory.mktemp(way), access=way)) for way in ("Automatic", "Key")}
 
 
 @pytest.fixture
-async def by_key(tmp_path: Path) -> Town:
-    return await Town.of(tmp_path, access="Key")
+def automatic(already: Mapping[str, Town], tmp_path: Path) -> Town:
+    return Town.after(already["Automatic"], tmp_path)
+
+
+@pytest.fixture
+def by_key(already: Mapping[str, Town], tmp_path: Path) -> Town:
+    return Town.after(already["Key"], tmp_path)
 
 
 async def test_only_who_is_connected_has_classes_and_all_have_accounts(automatic: Town) -> None:

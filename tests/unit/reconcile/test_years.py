@@ -5,7 +5,7 @@ Nobody of the new year may come into a class of the old one, and no edit of term
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,8 +19,8 @@ JULY, AUGUST = datetime(2027, 7, 31, 1, tzinfo=UTC), datetime(2027, 8, 2, 1, tzi
 
 
 @pytest.fixture
-async def nights(tmp_path: Path) -> AsyncIterator[Nights]:
-    here = await Nights.synced(tmp_path)
+def nights(first_sync: Nights, tmp_path: Path) -> Iterator[Nights]:
+    here = Nights.after(first_sync, tmp_path)
     yield here
     here.store.close()
 
