@@ -145,6 +145,7 @@ class Wish:
     name: str
     unit: str
     seats: int
+    priority: int = 0
 
 
 def _claims(work: Tree, named: tuple[str, str], known: Known, *, now: datetime) -> list[Claim]:
@@ -199,7 +200,9 @@ def fit(work: Tree, wish: Wish, named: tuple[str, str], pool: LicensePool, known
     if not known.granted:  # as if all that is declared now were applied
         shares = arbitrate(bought, before, today=today)
         before = [replace(claim, previous=shares.grants[claim.key].seats) for claim in before]
-    mine = Claim(namespace=wish.namespace, name=wish.name, unit=wish.unit, requested=0, created=now)
+    mine = Claim(
+        namespace=wish.namespace, name=wish.name, unit=wish.unit, requested=0, created=now, priority=wish.priority
+    )
     mine = next((claim for claim in before if same(claim.key, mine.key)), mine)
     admits = pool.spec.allowed_namespaces is not None or same((wish.namespace, ""), (pool.metadata.namespace, ""))
     claim = replace(mine, requested=wish.seats, allowed=admits)

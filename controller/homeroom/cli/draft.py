@@ -16,6 +16,7 @@ from homeroom.api import (
     API_VERSION,
     Access,
     District,
+    Language,
     LicensePool,
     SchoolLicense,
 )
@@ -48,8 +49,25 @@ class Draft:
     access: Access
     district: str
 
-    def document(self, unit: ChosenUnit, seats: int, *, school: str | None, reason: str | None) -> str:
-        """As YAML, in the order of the docs. `reason`: why the unit is right that the register lacks."""
+    def document(
+        self,
+        unit: ChosenUnit,
+        seats: int,
+        *,
+        school: str | None,
+        reason: str | None,
+        priority: int | None,
+        mailed: tuple[str, Language | None] | None,
+    ) -> str:
+        """As YAML, in the order of the docs. `reason`: why the unit is right that the register lacks.
+
+        `mailed`: the Secret with the addresses that get the key, and the language of the mail.
+        """
+        delivery = ""
+        if mailed is not None:
+            secret, language = mailed
+            delivery = f"  deliverKeyTo:\n    contactSecretRef: {{name: {_word(secret)}}}\n"
+            delivery += f"    language: {language.value}\n" if language is not None else ""
         space = f"\n  namespace: {self.namespace}" if self.namespace else ""
         far = f", namespace: {self.pool[0]}" if self.pool[0] not in {"", self.namespace} else ""
         comment = " ".join((unit.name or "").split())
@@ -60,7 +78,9 @@ class Draft:
             f"apiVersion: {API_VERSION}\nkind: {_LICENCE}\nmetadata:\n  name: {_word(self.name)}{space}\nspec:\n"
             f"  poolRef: {{name: {_word(self.pool[1])}{far}}}\n"
             f"  schoolUnit: {_quoted(unit.code)}{f' # {comment}' if comment else ''}{override}\n"
-            f"  seats: {seats}\n  access: {self.access.value}\n  districtRef: {{name: {_word(self.district)}}}\n"
+            f"  seats: {seats}\n"
+            + (f"  priority: {priority}\n" if priority is not None else "")
+            + f"  access: {self.access.value}\n{delivery}  districtRef: {{name: {_word(self.district)}}}\n"
             + (f"  school: {_quoted(school)}\n" if school else "")
         )
 

@@ -16,6 +16,7 @@ import typer
 
 from homeroom.api import (
     Access,
+    Language,
     SchoolLicense,
     parse,
 )
@@ -65,6 +66,19 @@ def command(
     school: Annotated[
         str | None, typer.Option(metavar="ID", help="new: source id of the school, where it is not known by its unit.")
     ] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option(
+            help="new: a higher one is served first, where seats are short; 0 if not said.", min=-1000, max=1000
+        ),
+    ] = None,
+    deliver_key_to: Annotated[
+        str | None,
+        typer.Option(metavar="SECRET", help="new: mail its key to the addresses in this Secret, one per line."),
+    ] = None,
+    language: Annotated[
+        Language | None, typer.Option(help="With --deliver-key-to: the language of the mail; English if not said.")
+    ] = None,
     unlisted: Annotated[
         str | None,
         typer.Option(metavar="UNIT-NAME", help="new: the register lacks the unit, and it is right; needs --reason."),
@@ -106,9 +120,13 @@ def command(
         (action == "new" and (unit is None) == (search_text is None), "`new` needs either --unit or --search"),
         (
             action != "new"
-            and any(each is not None for each in (unit, search_text, pool, file, access, district, school)),
-            "--unit, --search, --pool, --file, --access, --district and --school go with `new`",
+            and any(
+                each is not None
+                for each in (unit, search_text, pool, file, access, district, school, priority, deliver_key_to)
+            ),
+            "--unit, --search, --pool, --file, --access, --district, --school, --priority, --deliver-key-to: for `new`",
         ),
+        (language is not None and deliver_key_to is None, "--language goes with --deliver-key-to"),
         ((unlisted is None) != (reason is None), "--unlisted and --reason go together"),
         (unlisted is not None and unit is None, "--unlisted needs --unit"),
         (not (yes or dry_run or sys.stdin.isatty()), "without a terminal, say --yes or --dry-run"),
@@ -125,8 +143,9 @@ def command(
             units = units_of(bought, opened, export=export, allow_loopback=allow_loopback, code=unit, force=force)
             meant = chosen(units, unit, search_text, bought, unlisted=unlisted, force=force)
             tell_others(draft, meant)
-            document = draft.document(meant, seats, school=school, reason=reason)
-            claim = Wish(namespace=draft.namespace, name=name, unit=meant.code, seats=seats)
+            mailed = None if deliver_key_to is None else (deliver_key_to, language)
+            document = draft.document(meant, seats, school=school, reason=reason, priority=priority, mailed=mailed)
+            claim = Wish(namespace=draft.namespace, name=name, unit=meant.code, seats=seats, priority=priority or 0)
             sentence = fit(work, claim, draft.pool, bought, known, force=force)
             edits = work.with_document(file_of(work, name, draft, file), document)
             refuse_invalid(edits)

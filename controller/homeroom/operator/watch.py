@@ -16,7 +16,7 @@ import asyncio
 import threading
 import types
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from http import HTTPStatus
 from typing import Protocol
 
@@ -61,6 +61,26 @@ class _Backoffs:
         yield from (0.5, 1, 2, 3, 5)
         while True:
             yield 8
+
+
+class _NoDifferences(kopf.DiffBaseStorage):
+    """Remembers nothing of objects: kopf would copy each of them at every event, to compare it for nobody."""
+
+    def build(
+        self,
+        *,
+        body: kopf.Body,  # noqa: ARG002 - kopf's
+        extra_fields: Iterable[kopf.FieldSpec] | None = None,  # noqa: ARG002 - kopf's
+    ) -> kopf.BodyEssence:
+        """What would be compared."""
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:  # noqa: ARG002 - kopf's
+        """What would have been stored."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Nothing to store."""
 
 
 class Sink(Protocol):
@@ -137,6 +157,10 @@ class Watch:
         """Seconds since kopf last opened, or tried to open, a watch of the kind; None when it never did."""
         at = self._active.get(kind)
         return None if at is None else self._clock.monotonic() - at
+
+    def _hand_over(self, obj: Object, *, gone: bool) -> None:
+        self._observer.watch_event(obj["kind"])
+        (self._sink.deleted if gone else self._sink.observe)(obj)
 
     def _interrupt(self) -> None:
         if self._kopf_loop is not None and self._stop_kopf is not None and not self._kopf_loop.is_closed():
@@ -219,9 +243,7 @@ class Watch:
 
             @kopf.on.event(GROUP, VERSION, plural, registry=registry)
             async def hand_over(event: kopf.RawEvent, **_: object) -> None:
-                obj = event["object"]
-                self._tell(self._observer.watch_event, obj["kind"])
-                self._tell(self._sink.deleted if event["type"] == "DELETED" else self._sink.observe, obj)
+                self._tell(self._hand_over, event["object"], gone=event["type"] == "DELETED")
 
         life = asyncio.ensure_future(
             kopf.operator(
@@ -304,10 +326,10 @@ def _settings() -> kopf.OperatorSettings:
     settings.posting.enabled = False
     settings.process.ultimate_exiting_timeout = None  # it would kill the process
     # Never written, as no handler needs them; but kopf removes a finalizer that bears this name from every object,
-    # and reads these annotations, so they must not be anybody else's.
+    # and reads the annotations with this prefix, so they must not be anybody else's.
     settings.persistence.finalizer = f"{GROUP}/kopf"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP, key="last-handled", v1=False)
+    settings.persistence.diffbase_storage = _NoDifferences()
     settings.watching.server_timeout = SERVER_SECONDS
     settings.watching.client_timeout = SERVER_SECONDS + _INACTIVITY_SECONDS
     settings.watching.connect_timeout = _CONNECT_SECONDS

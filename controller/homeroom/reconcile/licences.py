@@ -424,8 +424,9 @@ def _teachers(facts: Facts, settlement: Settlement, missing: Collection[str]) ->
     for each in facts.licences:
         if unknown and each.namespace not in facts.admitted:
             continue  # a stranger's
-        records = facts.records.get(each.district or "", Records(problem="none"))
-        known = each.namespace in facts.admitted and not records.problem and each.id not in records.schoolless
+        records = facts.records.get(each.district or "")
+        known = records is not None and not records.problem and each.id not in records.schoolless
+        known = known and each.namespace in facts.admitted
         is_open = known and (unknown or grants[each.id].open)
         (open_ if is_open else still).add(each.id)
     if unknown and still:

@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 from tests.skolverket import Register, Unit, serving
 
+from homeroom.api import Language, SchoolLicense, parse
 from homeroom.api.yaml import load_all
 from homeroom.cli import cluster
 from homeroom.seats.assignment import SEATS_SCHEMA
@@ -228,6 +229,24 @@ def test_a_unit_that_the_register_lacks_is_written_with_its_reason(licence: Lice
     assert spec["unitOverride"] == {"name": 'Otter "Beach"', "reason": "opens in January: council"}
     assert licence("new", "sable", 9, "--unit", "0002", *why, "--yes").code == 0
     assert "unitOverride" not in (work / "seats" / "sable.yaml").read_text()  # the register has it
+
+
+@pytest.mark.usefixtures("in_use")
+def test_a_new_licence_has_a_place_in_line_and_its_key_goes_by_mail(licence: Licence, work: Path) -> None:
+    licence("new", "first", 60, "--unit", "0003", "--yes")
+    assert "it will wait" in licence("new", "sable", 55, "--unit", "0002", "--dry-run").out
+    mailed = ("--deliver-key-to", "sable-contacts", "--language", "Swedish", "--yes")
+    said = licence("new", "sable", 55, "--unit", "0002", "--priority", 7, *mailed)
+    assert "it fits" in said.out, "none of the 60 that are free was given to the first one yet"
+    (document,) = load_all((work / "seats" / "sable.yaml").read_text(), file="sable.yaml")
+    licence_made = parse(document.data)
+    assert isinstance(licence_made, SchoolLicense)
+    delivery = licence_made.spec.deliver_key_to
+    assert delivery is not None
+    assert (licence_made.spec.priority, delivery.contact_secret_ref.name) == (7, "sable-contacts")
+    assert delivery.language is Language.SWEDISH
+    refused = licence("new", "mill", 5, "--unit", "0003", "--access", "Automatic", *mailed)
+    assert (refused.code, "deliverKeyTo" in refused.err) == (1, True)
 
 
 @pytest.mark.usefixtures("in_use")
@@ -488,6 +507,8 @@ def test_nothing_is_written_before_somebody_says_so(
         ("new", "sable", "--unit", "1"),
         ("resize", "rowan", 5, "--unit", "1"),
         ("new", "sable", 5, "--unit", "1", "--unlisted", "x"),
+        ("new", "sable", 5, "--unit", "1", "--language", "Swedish"),
+        ("resize", "rowan", 5, "--priority", 1),
     ],
 )
 def test_a_wrong_command_line_is_told(arguments: tuple[object, ...], licence: Licence) -> None:

@@ -121,6 +121,23 @@ async def test_more_than_that_are_held_and_lose_nothing(tmp_path: Path) -> None:
     assert await town.again() == 0
 
 
+async def test_a_held_licence_tells_of_the_seats_that_its_pool_took_back(tmp_path: Path) -> None:
+    town = await Town.with_pool(tmp_path)
+    licences = [town.licence(f"l-{index:02}", 200) for index in range(4)]
+    await town.run(POOL)
+    await town.later(days=9)
+    await town.remove(*licences[:3])
+    used, students = [town.status(key)["used"] for key in licences], town.students("s-001")
+    assert (sum(used), town.hold()["remove"]) == (students, 3)
+    town.declare(POOL, seats=students + 100)
+    await town.run(POOL)
+    told = [town.status(key)["granted"] for key in licences]
+    assert told == town.seating().grants.sort("licence")["granted"].to_list()
+    assert (sum(told), [town.status(key)["used"] for key in licences]) == (students + 100, used)
+    assert [town.reason(key) for key in licences[:3]] == ["HeldForApproval"] * 3
+    assert await town.again() == 0
+
+
 async def test_an_approval_releases_exactly_these_and_who_comes_later_is_judged_alone(town: Town) -> None:
     await town.remove(*ALL[:3])
     await town.remove(ALL[3])
