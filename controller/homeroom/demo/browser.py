@@ -82,6 +82,7 @@ class _Page(html.parser.HTMLParser):
         super().__init__()
         self.forms: list[tuple[str, dict[str, str], list[str]]] = []
         self.words = ""
+        self._select = ""
         self._within: list[str] = []
         self.feed(text)
 
@@ -91,6 +92,10 @@ class _Page(html.parser.HTMLParser):
             self.forms.append((values["action"], {}, []))
         elif tag == "input":
             self.forms[-1][1][values["name"]] = values.get("value", "")
+        elif tag == "select":
+            self._select = values["name"]
+        elif tag == "option":  # the first one is chosen
+            self.forms[-1][1].setdefault(self._select, values["value"])
         elif tag == "button":
             self.forms[-1][2].append("")
         if tag in {"main", "button"}:

@@ -16,7 +16,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import textwrap
 import time
 import urllib.request
 import uuid
@@ -34,6 +33,7 @@ from homeroom.errors import HomeroomError, TransientError
 
 REPOSITORY: Final = Path(__file__).parents[3]
 EXAMPLE: Final = REPOSITORY / "examples" / "lakeside"
+CHATS: Final = REPOSITORY / "examples" / "lakeside-chats"
 SEATS: Final = REPOSITORY / "examples" / "lakeside-municipal"
 RECORDS: Final = REPOSITORY / "examples" / "lakeside-records"
 SYSTEM: Final = "homeroom-system"
@@ -144,17 +144,25 @@ class Stage:
     def declare(self) -> None:
         """The example district, as Git holds it, pointed at this Kolibri; and the Secret that Git must not hold."""
         self.apply_secret()
+        self._apply_example(EXAMPLE, *self._here)
+
+    @property
+    def _here(self) -> Sequence[Mapping[str, Any]]:
+        """What is different here in the example district."""
+        return (
+            _patch("LearningApp", path="/spec/target/kolibri/url", value=self.kolibri.url),
+            _patch("Namespace", path="/metadata/name", value=self.namespace),
+        )
+
+    def declare_chats(self, *, homeserver: str, token: str, school: str) -> None:
+        """The example's chat server, pointed at this one, and the chats of one school (source id); and the Secret."""
+        self.apply(self._secret("matrix", {"accessToken": token}))
         self._apply_example(
-            EXAMPLE,
-            f"""\
-            patches:
-              - target: {{kind: LearningApp, name: kolibri}}
-                patch: |
-                  - {{op: replace, path: /spec/target/kolibri/url, value: "{self.kolibri.url}"}}
-              - target: {{kind: Namespace}}
-                patch: |
-                  - {{op: replace, path: /metadata/name, value: {self.namespace}}}
-            """,
+            CHATS,
+            *self._here,
+            _patch("ChatPlatform", path="/spec/matrix/homeserver", value=homeserver),
+            _patch("ChatPolicy", name="subjects", path="/spec/suspend", value=True),
+            _patch("ChatPolicy", path="/spec/match", value=[{"key": "school", "operator": "In", "values": [school]}]),
         )
 
     def declare_seats(self, *, contacts: str) -> None:
@@ -167,10 +175,10 @@ class Stage:
         licence = yaml.safe_load((SEATS / f"{name}.yaml").read_text())
         self.apply({**licence, "metadata": {"name": name, "namespace": self.namespace}})
 
-    def _apply_example(self, example: Path, patches: str = "") -> None:
+    def _apply_example(self, example: Path, *patches: Mapping[str, Any]) -> None:
         """What Git holds, in an overlay for here."""
         git = self.directory / "git"
-        for part in (example, REPOSITORY / "manifests" / "components"):
+        for part in (REPOSITORY / "examples", REPOSITORY / "manifests" / "components"):
             shutil.copytree(part, git / part.relative_to(REPOSITORY), dirs_exist_ok=True)
         overlay = git / f"{example.name}-here"
         overlay.mkdir(exist_ok=True)
@@ -179,8 +187,9 @@ class Stage:
             "kind": "Kustomization",
             "namespace": self.namespace,
             "resources": [f"../examples/{example.name}"],
+            "patches": patches,
         }
-        (overlay / "kustomization.yaml").write_text(yaml.safe_dump(words) + textwrap.dedent(patches))
+        (overlay / "kustomization.yaml").write_text(json.dumps(words))
         self.kubectl("apply", "-k", str(overlay))
 
     def apply_secret(self) -> None:
@@ -385,6 +394,11 @@ class Stage:
             self.operator.kill()
             self.operator.wait()
             self.operator = None
+
+
+def _patch(kind: str, *, name: str = "", path: str, value: object) -> Mapping[str, Any]:
+    """One field of the objects of a kind, or of one of them, as kustomize has it."""
+    return {"target": {"kind": kind, "name": name}, "patch": json.dumps([{"op": "add", "path": path, "value": value}])}
 
 
 def condition(status: Mapping[str, Any], kind: str) -> str | None:

@@ -2,8 +2,8 @@
 
 A district is declared; somebody approves its first sync, and its classes appear in a real Kolibri; the next export
 brings a class; what a person changed by hand is put back; a lost school is held, a replayed approval refused; a broken
-export removes nothing. Then comes the chapter of `seats`. Each step proves itself; the first that fails ends the demo
-with its name. Neighbours: `stage` (the actors), `controlplane`, `kolibri` and `web` (the servers).
+export removes nothing. Then come the chapters of `seats` and `chats`. Each step proves itself; the first that fails
+ends the demo with its name. Neighbours: `stage` (the actors), `controlplane`, `kolibri`, `synapse`, `web` (servers).
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from homeroom.demo.browser import open_browser
+from homeroom.demo.chats import SERVER_NAME, class_teacher, tell_of_chats
 from homeroom.demo.controlplane import ControlPlane, binaries
 from homeroom.demo.kolibri import Human, Kolibri, installed
 from homeroom.demo.seats import OFFICE, teacher, tell_of_seats
 from homeroom.demo.server import default_cache
 from homeroom.demo.stage import RECORDS, SYSTEM, Kubectl, Records, Stage, message, wait_for
+from homeroom.demo.synapse import Synapse
+from homeroom.demo.synapse import installed as synapse_installed
 from homeroom.demo.telling import proves, say, show, step
 from homeroom.demo.web import Web, key_in
 from homeroom.errors import HomeroomError, TerminalError
@@ -48,8 +51,8 @@ def run(*, once: bool, current_cluster: bool, pictures: Path | None) -> int:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="homeroom-demo-")))
         try:
             web = stack.enter_context(Web(directory))
-            stage = _set_up(stack, directory, web, current_cluster=current_cluster, console=console)
-            _tell(stage, web, console, pictures=pictures)
+            stage, synapse = _set_up(stack, directory, web, current_cluster=current_cluster, console=console)
+            _tell(stage, web, synapse, console, pictures=pictures)
         except HomeroomError as error:
             console.print(f"\n[bold red]failed:[/] {escape(error.message)}")
             _show_log(directory / "operator.log", console)
@@ -57,15 +60,18 @@ def run(*, once: bool, current_cluster: bool, pictures: Path | None) -> int:
         if once:
             console.print("\n[bold green]every step held[/]")
             return 0
-        _stay(stage, Records(RECORDS), web, console)
+        _stay(stage, Records(RECORDS), web, synapse, console)
     return 0
 
 
 def _set_up(
     stack: contextlib.ExitStack, directory: Path, web: Web, *, current_cluster: bool, console: Console
-) -> Stage:
+) -> tuple[Stage, Synapse]:
     """Start everything; it ends with `stack`."""
-    with step(console, "A Kubernetes control plane and a Kolibri server"):
+    with step(console, "A Kubernetes control plane, a Kolibri and a Synapse server"):
+        synapse = stack.enter_context(
+            Synapse(synapse_installed(default_cache()), directory / "synapse", server_name=SERVER_NAME)
+        )
         kolibri = stack.enter_context(Kolibri(installed(default_cache()), directory / "kolibri"))
         if current_cluster:
             kubectl, log_in = _current_cluster()
@@ -77,10 +83,10 @@ def _set_up(
     with step(console, "Install Homeroom: kubectl apply -k manifests/base", shows="CRDs, least rights, the operator"):
         stage.install()
         stage.start()
-    return stage
+    return stage, synapse
 
 
-def _tell(stage: Stage, web: Web, console: Console, *, pictures: Path | None) -> None:
+def _tell(stage: Stage, web: Web, synapse: Synapse, console: Console, *, pictures: Path | None) -> None:
     records = Records(RECORDS)
     begun = time.monotonic()
     approved = _tell_of_the_first_sync(stage, records, console)
@@ -88,6 +94,7 @@ def _tell(stage: Stage, web: Web, console: Console, *, pictures: Path | None) ->
     _tell_of_bad_exports(stage, records, console, approved=approved)
     with open_browser(pictures) as browser:
         tell_of_seats(stage, records, console, web=web, browser=browser)
+        tell_of_chats(stage, records, console, synapse=synapse, web=web, browser=browser)
     console.print(f"\ntold in {time.monotonic() - begun:.0f} s", style="dim")
 
 
@@ -235,12 +242,14 @@ def _show_log(log: Path, console: Console) -> None:
         say(console, "\n".join(log.read_text(errors="replace").splitlines()[-15:]))
 
 
-def _stay(stage: Stage, records: Records, web: Web, console: Console) -> None:
+def _stay(stage: Stage, records: Records, web: Web, synapse: Synapse, console: Console) -> None:
     """Leave everything up for looking around, until Ctrl-C."""
     console.print("\n[bold]Look around[/]; Ctrl-C ends everything:")
     account = f"user {stage.kolibri.username}, password {stage.kolibri.password}"
     key = key_in(web.mailbox.mails(OFFICE)[-1])
     say(console, f"  Kolibri   {stage.kolibri.url}  {account}")
+    someone = synapse.account(class_teacher(records))
+    say(console, f"  Synapse   {synapse.url}  {someone.user_id}, access token {someone.token}")
     say(console, f"  pages     {web.url}/connect  key {key}, as {teacher(records)}")
     say(console, f"  mails     {web.mailbox.directory}")
     say(console, f"  kubectl   export KUBECONFIG={stage.directory}/controlplane/admin.kubeconfig")

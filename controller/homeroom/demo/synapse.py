@@ -45,7 +45,6 @@ from homeroom.demo.server import (
 )
 
 _LOCK_FILE = Path(__file__).parents[3] / "tests" / "synapse" / "requirements.txt"
-_SERVER_NAME: Final = "school.test"
 _OPERATOR: Final = "operator"
 _STOP_SECONDS = 30.0
 _REQUEST_SECONDS = 30.0
@@ -95,15 +94,15 @@ class Answer:
 class Synapse:
     """One Synapse of its own, up while the `with` block lasts; `operator` is an administrator of it.
 
-    `database`: its SQLite file, for what no call can bring about; only while the server is stopped.
+    `server_name`: what its accounts end with. `database`: its SQLite file, for what no call can bring about; only while
+    the server is stopped.
 
     `directory` (made if missing) takes its settings and its log and is left in place, for whoever looks for the cause
     of a failure; the database is gone with the block. The server ends with this process, however that ends.
     """
 
-    server_name = _SERVER_NAME
-
-    def __init__(self, python: Path, directory: Path) -> None:
+    def __init__(self, python: Path, directory: Path, *, server_name: str = "school.test") -> None:
+        self.server_name = server_name
         self.url = ""
         self.operator: Account
         self.database: Path
@@ -156,7 +155,7 @@ class Synapse:
             "resources": [{"names": ["client"], "compress": False}],
         }
         settings = {
-            "server_name": _SERVER_NAME,
+            "server_name": self.server_name,
             "listeners": [listener],
             "database": {"name": "sqlite3", "args": {"database": str(self.database)}},
             "log_config": str(self._directory / "log.yaml"),
@@ -238,7 +237,7 @@ class Synapse:
 
     def make(self, localpart: str, **fields: object) -> str:
         """Make an account that nobody is logged in to, or change these `fields` of it; its full name."""
-        user_id = f"@{localpart}:{_SERVER_NAME}"
+        user_id = f"@{localpart}:{self.server_name}"
         self.operator.do("PUT", f"/_synapse/admin/v2/users/{user_id}", fields)
         return user_id
 
