@@ -166,7 +166,7 @@ class ChatPolicyRoot:
                 epoch=run.cluster.epoch,
             )
             applied = await self._apply(run, gathered, decision, server)
-            rows = decision.unrecorded(inputs.memory.schools)
+            rows = decision.unrecorded(inputs.memory.rooms)
             app = journal_name(run.key.kind, run.key.name)
             await asyncio.to_thread(self.store.own, rows, namespace=run.key.namespace, app=app, epoch=run.cluster.epoch)
         made = applied.made(decision.allowed) if applied is not None else pl.DataFrame(schema=CHANGE_SCHEMA)
@@ -308,7 +308,7 @@ class ChatPolicyRoot:
         of_district = store.holds(namespace=namespace, kind="District", name=district.metadata.name)
         return ChatMemory(
             stored=store.chats.baseline(namespace=namespace, policy=name),
-            schools=store.chats.schools(namespace=namespace, policy=name),
+            rooms=store.chats.rooms(namespace=namespace, policy=name),
             recent=store.recent(namespace=namespace, app=app, since=since, closed_since=since),
             holds=holds,
             made=store.released(namespace=namespace, app=app, holds=approved),
