@@ -316,7 +316,7 @@ class _Look:
                 context=context,
             ),
             made=memory.made,
-            unseen=Unseen(complete=actual.complete, schools=_unseen(wanted, actual)),
+            unseen=Unseen(complete=actual.complete, schools=unseen(wanted, actual)),
             contexts={Guard.EXPOSURE: context, Guard.CLOCK: _moment(one.sure)},
             now=now,
             salt=salt,
@@ -442,7 +442,7 @@ def _moment(sure: tuple[datetime, Records] | None) -> str:
     return sure[0].astimezone(UTC).isoformat() if sure is not None else ""
 
 
-def _unseen(wanted: Desired, actual: Actual) -> list[str]:
+def unseen(wanted: Desired, actual: Actual) -> list[str]:
     """Source ids of schools that have a chat whose members cannot be told for certain."""
     half = actual.chats.filter(~pl.col("complete"))["school"]
     doubtful = wanted.chats.filter(pl.col("key").is_in(list(actual.unsure)))["school"]
