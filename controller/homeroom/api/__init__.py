@@ -141,7 +141,15 @@ from homeroom.api.licensepool import (
     UnitStatus,
 )
 from homeroom.api.reasons import Reason
-from homeroom.api.school import PeopleCounts, School, SchoolAppStatus, SchoolSpec, SchoolState, SchoolStatus
+from homeroom.api.school import (
+    PeopleCounts,
+    School,
+    SchoolAppStatus,
+    SchoolChatsStatus,
+    SchoolSpec,
+    SchoolState,
+    SchoolStatus,
+)
 from homeroom.api.schoollicense import (
     Access,
     KeyDelivery,
@@ -283,6 +291,7 @@ __all__ = [
     "RuleCounts",
     "School",
     "SchoolAppStatus",
+    "SchoolChatsStatus",
     "SchoolCounts",
     "SchoolLicense",
     "SchoolLicenseSpec",

@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "key": "Show the key of a school licence, or mail it to somebody.",
     "letters": "Print, or mail, letters with a personal code to whoever has no chat account linked yet.",
     "unlink": "Take back the links of a person to chat accounts.",
+    "links": "List the chats of each school and class, with their links.",
     "history": "List changes that were made in an app: when, what, why.",
     "export-person": "Give out all that is held about one person of a district, as JSON.",
     "forget-person": "Forget one person of a district who has left: make anonymous what has to stay.",

@@ -43,9 +43,13 @@ def private(path: Path) -> Path:
 
 
 def write_csv(path: Path, cells: pl.DataFrame) -> None:
-    """Write a table. No cell begins as a formula does: spreadsheets would carry it out."""
-    safe = cells.with_columns(pl.col(pl.String).str.replace(_FORMULA, "'$1"))
-    safe.write_csv(private(path), include_bom=True)  # without it, spreadsheets take ä for something else
+    """Write a table, `safe`."""
+    safe(cells).write_csv(private(path), include_bom=True)  # without it, spreadsheets take ä for something else
+
+
+def safe(cells: pl.DataFrame) -> pl.DataFrame:
+    """A table in which no cell begins as a formula does: spreadsheets would carry it out."""
+    return cells.with_columns(pl.col(pl.String).str.replace(_FORMULA, "'$1"))
 
 
 def write_page(path: Path, title: str, parts: Iterable[str]) -> None:

@@ -79,14 +79,14 @@ _AT_ONCE: Final = [Cause.DENIED.value, Cause.INTRUDER.value, Cause.UNLINKED.valu
 class ChatMemory:
     """What the store and the commits say about a policy.
 
-    `schools`: source ids, where it ever had a chat. `recent`: columns `homeroom.plan.RECENT_SCHEMA`. `holds`: all of
-    this policy. `made`: columns `homeroom.plan.CHANGE_SCHEMA`, what was applied under its approved holds. `released`:
-    columns `homeroom.roster.door.RELEASED`, what approvals let pass at the source. `rolled_over`: they let the school
-    year end.
+    `rooms`: columns `homeroom.store.ROOMS`, every chat it ever had. `recent`: columns `homeroom.plan.RECENT_SCHEMA`.
+    `holds`: all of this policy. `made`: columns `homeroom.plan.CHANGE_SCHEMA`, what was applied under its approved
+    holds. `released`: columns `homeroom.roster.door.RELEASED`, what approvals let pass at the source. `rolled_over`:
+    they let the school year end.
     """
 
     stored: StoredChats | None
-    schools: Sequence[str]
+    rooms: pl.DataFrame
     recent: pl.DataFrame
     holds: Sequence[Hold]
     made: pl.DataFrame
@@ -96,9 +96,14 @@ class ChatMemory:
     rolled_over: bool = False
 
     @property
+    def schools(self) -> Sequence[str]:
+        """Source ids, sorted: where the policy ever had a chat."""
+        return self.rooms["school"].unique().sort().to_list()
+
+    @property
     def knows_nothing(self) -> bool:
         """Nothing was ever applied, or the store was lost."""
-        return self.stored is None and not self.schools
+        return self.stored is None and self.rooms.is_empty()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,17 +184,17 @@ class ChatDecision:
         baseline = expected(self.desired, self.actual, self.plan, before=self.before, now=self.now)
         return StoredChats(baseline=baseline, rules=self.rules, lineage=self.lineage, learners=self.learners)
 
-    def unrecorded(self, schools: Collection[str]) -> pl.DataFrame:
-        """Chats that are there in schools of which the ledger knows none: columns `LEDGER_SCHEMA`.
+    def unrecorded(self, rooms: pl.DataFrame) -> pl.DataFrame:
+        """Chats that are there and not as the ledger has them, which are `rooms`: columns `LEDGER_SCHEMA`.
 
-        Not of a school in which something is to come: it would count as reviewed before anybody has seen what.
+        Not of a new school in which something is to come: it would count as reviewed before anybody has seen what.
         """
         coming = self.plan.changes.filter(pl.col("op").cast(pl.String).is_in(COMING))["school"].cast(pl.String)
+        school = pl.col("school")
         rows = self.actual.chats.filter(
-            pl.col("school").is_not_null(),
-            ~pl.col("school").is_in([*schools]),
-            ~pl.col("school").is_in(coming.unique().implode()),
-        )
+            school.is_not_null(),
+            school.is_in(rooms["school"].unique().implode()) | ~school.is_in(coming.unique().implode()),
+        ).join(rooms, on=rooms.columns, how="anti", maintain_order="left")
         ledger = rows.select(
             "school", "key", "external_id", kind=pl.lit(Kind.CHAT.value), username=pl.lit(None, pl.String)
         )
@@ -311,7 +316,7 @@ class _Look:
                 context=context,
             ),
             made=memory.made,
-            unseen=Unseen(complete=actual.complete, schools=_unseen(wanted, actual)),
+            unseen=Unseen(complete=actual.complete, schools=unseen(wanted, actual)),
             contexts={Guard.EXPOSURE: context, Guard.CLOCK: _moment(one.sure)},
             now=now,
             salt=salt,
@@ -437,7 +442,7 @@ def _moment(sure: tuple[datetime, Records] | None) -> str:
     return sure[0].astimezone(UTC).isoformat() if sure is not None else ""
 
 
-def _unseen(wanted: Desired, actual: Actual) -> list[str]:
+def unseen(wanted: Desired, actual: Actual) -> list[str]:
     """Source ids of schools that have a chat whose members cannot be told for certain."""
     half = actual.chats.filter(~pl.col("complete"))["school"]
     doubtful = wanted.chats.filter(pl.col("key").is_in(list(actual.unsure)))["school"]

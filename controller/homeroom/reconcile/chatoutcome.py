@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
-from homeroom.api import ChatCounts, ChatPolicy, ChatPolicyStatus, MemberCounts, Reason, conditions
+from homeroom.api import ChatCounts, ChatPolicy, ChatPolicyStatus, MemberCounts, Reason, SchoolState, conditions
 from homeroom.chats.able import Fallback
 from homeroom.chats.standing import after, standing
 from homeroom.chats.words import State
 from homeroom.reconcile import approvals
-from homeroom.reconcile.chatdecision import ChatDecision
+from homeroom.reconcile.chatdecision import ChatDecision, unseen
 from homeroom.reconcile.executor import Applied
 from homeroom.reconcile.outcome import plan_status, unfinished_of
 from homeroom.reconcile.run import Ending
@@ -110,6 +110,46 @@ def with_state(
         generation=generation,
         now=now,
     )
+
+
+def chat_rows(
+    decision: ChatDecision, applied: Applied | None, made: pl.DataFrame, left: pl.DataFrame
+) -> dict[str, dict[str, Any]]:
+    """How the chats stand in each school that is to have some, for its School object: fields of `SchoolChatsStatus`.
+
+    By source id of the school, without the name. `made`, `left`: columns `homeroom.plan.CHANGE_SCHEMA`.
+    """
+    there = after(decision.actual, made)
+    failing = {*unseen(decision.desired, decision.actual), *(applied.failed_schools if applied is not None else ())}
+    held = {school for hold in decision.reviewed.open for school in hold.rows["school"].unique()}
+    waiting = {*left["school"].unique()}
+    is_there = pl.col("key").is_in(there.chats["key"].implode())
+    chats = decision.desired.chats.group_by("school").agg(wanted=pl.len(), there=is_there.sum())
+    members = (
+        standing(decision.desired, there)
+        .group_by("school")
+        .agg(
+            pl.col("people").filter(pl.col("state") == state.value).sum().alias(name)
+            for state, name in ((State.JOINED, "joined"), (State.UNLINKED, "unlinked"))
+        )
+    )
+    rows = chats.join(members, on="school", how="left").with_columns(pl.col("joined", "unlinked").fill_null(0))
+    return {
+        school: {
+            "state": (
+                SchoolState.ERROR
+                if school in failing or not decision.actual.complete
+                else SchoolState.HELD
+                if school in held
+                else SchoolState.PENDING
+                if school in waiting
+                else SchoolState.SYNCED
+            ).value,
+            **counts,
+        }
+        for counts in rows.sort("school").to_dicts()
+        for school in (counts.pop("school"),)
+    }
 
 
 def gaps(instead: Mapping[Fallback, int]) -> str:

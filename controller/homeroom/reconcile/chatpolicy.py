@@ -62,7 +62,7 @@ from homeroom.reconcile.chatdecision import (
     OtherPolicy,
     decide_chats,
 )
-from homeroom.reconcile.chatoutcome import chat_outcome, with_state
+from homeroom.reconcile.chatoutcome import chat_outcome, chat_rows, with_state
 from homeroom.reconcile.chatrecords import chat_records, links_from_template, links_from_user_ids
 from homeroom.reconcile.chatrepair import ChatHands, ChatRepair, Remembered
 from homeroom.reconcile.chatrules import limits_of, rules_of
@@ -74,6 +74,7 @@ from homeroom.reconcile.origin import revision_of
 from homeroom.reconcile.outcome import left_to_do, repaired
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics
 from homeroom.reconcile.run import Ending, Report, Run
+from homeroom.reconcile.school import changed_schools
 from homeroom.roster.door import RELEASED
 from homeroom.roster.tables import Roster
 from homeroom.roster.years import PINS
@@ -140,6 +141,7 @@ class ChatPolicyRoot:
                     message=f"ChatPlatform '{place.name}' is suspended: nothing is read or written there",
                     reason=Reason.SUSPENDED,
                     ending=Ending.STALLED,
+                    schools=run.last.schools if run.last is not None else {},
                 )
             return await self._in_turn(run, platform)
 
@@ -166,7 +168,7 @@ class ChatPolicyRoot:
                 epoch=run.cluster.epoch,
             )
             applied = await self._apply(run, gathered, decision, server)
-            rows = decision.unrecorded(inputs.memory.schools)
+            rows = decision.unrecorded(inputs.memory.rooms)
             app = journal_name(run.key.kind, run.key.name)
             await asyncio.to_thread(self.store.own, rows, namespace=run.key.namespace, app=app, epoch=run.cluster.epoch)
         made = applied.made(decision.allowed) if applied is not None else pl.DataFrame(schema=CHANGE_SCHEMA)
@@ -189,6 +191,7 @@ class ChatPolicyRoot:
             now=run.clock.now(),
             contact=gathered.district.spec.contact,
         )
+        schools = chat_rows(decision, applied, made, left)
         return Report(
             status=status,
             message="; ".join(filter(None, [message, calm.words])),
@@ -200,6 +203,8 @@ class ChatPolicyRoot:
                 **(status.chats.model_dump() if status.chats is not None else {}),
                 **(status.members.model_dump() if status.members is not None else {}),
             },
+            schools=schools,
+            wakes=changed_schools(run, schools),
         )
 
     # -- gather -------------------------------------------------------------------------------------------------
@@ -308,7 +313,7 @@ class ChatPolicyRoot:
         of_district = store.holds(namespace=namespace, kind="District", name=district.metadata.name)
         return ChatMemory(
             stored=store.chats.baseline(namespace=namespace, policy=name),
-            schools=store.chats.schools(namespace=namespace, policy=name),
+            rooms=store.chats.rooms(namespace=namespace, policy=name),
             recent=store.recent(namespace=namespace, app=app, since=since, closed_since=since),
             holds=holds,
             made=store.released(namespace=namespace, app=app, holds=approved),

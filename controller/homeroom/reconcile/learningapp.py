@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,12 +70,12 @@ from homeroom.reconcile.decide import (
     pool_from,
     recognisable,
 )
-from homeroom.reconcile.district import school_name
 from homeroom.reconcile.executor import Applied, Executor, count_planned, counting
 from homeroom.reconcile.origin import revision_of
 from homeroom.reconcile.outcome import gaps, left_to_do, outcome_of, plan_status, repaired, school_rows
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
+from homeroom.reconcile.school import changed_schools
 from homeroom.reconcile.subscription import with_subscription, without_subscription
 from homeroom.roster.diff import Baseline, diff, expected, is_current, passed_rows
 from homeroom.roster.door import RELEASED
@@ -163,7 +163,7 @@ class LearningAppRoot:
                 message="no SharingRule shares anything with this app: nothing is shared and nothing is removed",
                 reason=Reason.NO_SHARING_RULES,
                 ending=Ending.STALLED,
-                wakes=_changed_schools(run, {}),
+                wakes=changed_schools(run, {}),
             )
         inputs = await self._gather(run, models)
         wait = self._still_settling(run.key, inputs)
@@ -530,7 +530,7 @@ class LearningAppRoot:
             read_at=run.clock.now() if decision.actual.complete else None,
             summary=shared.distinct.model_dump(),
             schools=rows,
-            wakes=_changed_schools(run, rows),
+            wakes=changed_schools(run, rows),
         )
 
 
@@ -637,14 +637,3 @@ async def _refuse_rule(run_at: datetime, cluster: Cluster, raw: Object, *, reaso
 
 def _conditions_of(raw: Object) -> tuple[Condition, ...]:
     return tuple(Condition.model_validate(item) for item in (raw.get("status") or {}).get("conditions", []))
-
-
-def _changed_schools(run: Run[LearningApp], rows: Mapping[str, object]) -> list[Key]:
-    """School objects whose row has changed since the last run."""
-    before: Mapping[str, object] = run.last.schools if run.last else {}
-    district = run.resource.spec.district_ref.name
-    return [
-        Key("School", run.key.namespace, school_name(district, school))
-        for school in sorted({*rows, *before})
-        if rows.get(school) != before.get(school)
-    ]

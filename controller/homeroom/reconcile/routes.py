@@ -13,7 +13,7 @@ from homeroom.reconcile.ports import Cluster, Key, Object, key_of
 def routes(cluster: Cluster, old: Object | None, new: Object | None) -> Iterable[Key]:
     """The roots that a change from `old` (None: made) to `new` (None: gone) concerns; a moved reference wakes both."""
     found = {key: None for obj in (old, new) if obj is not None for key in _roots(cluster, obj)}
-    if old is not None and new is None and old["kind"] == "LearningApp":
+    if old is not None and new is None and old["kind"] in {"LearningApp", "ChatPolicy"}:
         # The rows show it no more. No run of its own can tell them: it is gone.
         district = ((old.get("spec") or {}).get("districtRef") or {}).get("name", "")
         found |= dict.fromkeys(_of_district(cluster, "School", old["metadata"]["namespace"], district))

@@ -1,6 +1,7 @@
-"""School: one row per school under `kubectl get schools`, rolled up from what the apps' runs left in the store.
+"""School: one row per school under `kubectl get schools`, rolled up from what runs of apps and policies left.
 
-Written by Homeroom only. The objects themselves are kept by `district`; `learningapp` enqueues those whose row changed.
+Written by Homeroom only. The objects themselves are kept by `district`; `learningapp` and `chatpolicy` enqueue those
+whose row changed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ from typing import Any, ClassVar
 
 import polars as pl
 
-from homeroom.api import PeopleCounts, School, SchoolAppStatus, SchoolState, SchoolStatus
+from homeroom.api import (
+    ChatPolicy,
+    LearningApp,
+    PeopleCounts,
+    School,
+    SchoolAppStatus,
+    SchoolChatsStatus,
+    SchoolState,
+    SchoolStatus,
+)
+from homeroom.reconcile.district import school_name
 from homeroom.reconcile.ports import Cluster, Key
 from homeroom.reconcile.run import Report, Run
 from homeroom.store import Store
@@ -28,8 +39,8 @@ class SchoolRoot:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """Which apps belong to the school's district, and whom to ask there."""
-        return ("LearningApp", "District")
+        """Which apps and policies belong to the school's district, and whom to ask there."""
+        return ("LearningApp", "ChatPolicy", "District")
 
     def needs_cleanup(self, resource: School) -> bool:
         """A row has nothing outside."""
@@ -45,31 +56,53 @@ class SchoolRoot:
     async def reconcile(self, run: Run[School]) -> Report[SchoolStatus]:
         """One run."""
         spec = run.resource.spec
-        apps = {
-            app["metadata"]["name"]
-            for app in run.cluster.list("LearningApp", run.key.namespace)
-            if app["spec"].get("districtRef", {}).get("name") == spec.district_ref.name
-        }
         runs = await asyncio.to_thread(self.store.runs, namespace=run.key.namespace)
-        rows = runs.filter((pl.col("kind") == "LearningApp") & pl.col("name").is_in(sorted(apps)))
-        stands = []
-        for name, schools in rows.select("name", "schools").sort("name").iter_rows():
-            row: Mapping[str, Any] | None = json.loads(schools).get(spec.sourced_id)
-            if row is not None:
-                stands.append(
-                    SchoolAppStatus(
-                        name=name,
-                        state=SchoolState(row["state"]),
-                        ready=PeopleCounts(**row["ready"]),
-                        synced=PeopleCounts(**row["synced"]),
-                    )
-                )
-        states = {stand.state for stand in stands} or {SchoolState.NOT_SET_UP}
+        rows = _rows(run, runs, "LearningApp")
+        apps = tuple(
+            SchoolAppStatus(
+                name=name,
+                state=SchoolState(row["state"]),
+                ready=PeopleCounts(**row["ready"]),
+                synced=PeopleCounts(**row["synced"]),
+            )
+            for name, row in rows.items()
+            if row is not None
+        )
+        policies = _rows(run, runs, "ChatPolicy")
+        chats = tuple(SchoolChatsStatus(name=name, **row) for name, row in policies.items() if row is not None)
+        states = [app.state for app in apps] + [one.state for one in chats]
+        words = [f"{app.name}: {app.state}" for app in apps] + [f"chats of {one.name}: {one.state}" for one in chats]
+        if not apps and (rows or not chats):  # a district with chats and no app at all is as it should be
+            states.append(SchoolState.NOT_SET_UP)
+            words.insert(0, "shared with no app")
         summary = max(states, key=list(SchoolState).index)
-        status = run.resource.status.model_copy(update={"summary": summary, "apps": tuple(stands)})
-        message = ", ".join(f"{stand.name}: {stand.state}" for stand in stands) or "shared with no app"
+        status = run.resource.status.model_copy(update={"summary": summary, "apps": apps, "chats": chats})
+        message = ", ".join(words)
         district = run.cluster.get(Key("District", run.key.namespace, spec.district_ref.name))
         contact = district["spec"].get("contact") if district is not None else None
         if contact and SchoolState.NOT_SET_UP in states:
             message += f"; ask {contact}"
         return Report(status=status, message=message)
+
+
+def _rows(run: Run[School], runs: pl.DataFrame, kind: str) -> dict[str, Mapping[str, Any] | None]:
+    """What each root of this kind in the school's district says of the school, by name; None: nothing."""
+    spec = run.resource.spec
+    names = sorted(
+        obj["metadata"]["name"]
+        for obj in run.cluster.list(kind, run.key.namespace)
+        if obj["spec"].get("districtRef", {}).get("name") == spec.district_ref.name
+    )
+    found = dict(runs.filter(pl.col("kind") == kind).select("name", "schools").iter_rows())
+    return {name: json.loads(found.get(name, "{}")).get(spec.sourced_id) for name in names}
+
+
+def changed_schools(run: Run[LearningApp] | Run[ChatPolicy], rows: Mapping[str, object]) -> list[Key]:
+    """School objects whose row has changed since the last run. `rows`: by source id of the school."""
+    before: Mapping[str, object] = run.last.schools if run.last else {}
+    district = run.resource.spec.district_ref.name
+    return [
+        Key("School", run.key.namespace, school_name(district, school))
+        for school in sorted({*rows, *before})
+        if rows.get(school) != before.get(school)
+    ]

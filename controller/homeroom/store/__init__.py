@@ -9,7 +9,7 @@ Nothing is decided here.
 """
 
 from homeroom.store.backup import BackupError, Manifest
-from homeroom.store.chats import Chats, StoredChats, journal_name
+from homeroom.store.chats import ROOMS, Chats, StoredChats, journal_name
 from homeroom.store.forgetting import StillThereError
 from homeroom.store.licences import CONNECTIONS_SCHEMA, DELIVERIES_SCHEMA, KEYS_SCHEMA, LicenceName, Licences
 from homeroom.store.links import PLACES_SCHEMA, Answer, Asked, Links, Visit
@@ -41,6 +41,7 @@ __all__ = [
     "LICENCE_DAYS_SCHEMA",
     "LICENCE_SCHEMA",
     "PLACES_SCHEMA",
+    "ROOMS",
     "Accepted",
     "Answer",
     "Asked",

@@ -26,6 +26,8 @@ from homeroom.store.folders import others, remove
 
 _BESIDE: Final = ("kept", "unapplied")
 _OF_THE_CLASSES: Final = ("lineage", "learners")
+ROOMS: Final = pl.Schema(dict.fromkeys(("school", "key", "external_id"), pl.String()))
+"""Source id of the school, key of the chat, and the platform's own id of the room."""
 
 
 def journal_name(kind: str, name: str) -> str:
@@ -123,16 +125,17 @@ class Chats:
             return pl.Series(dtype=pl.String)
         return pl.read_parquet(self._folder(namespace, policy) / row.files / "known.parquet")["key"]
 
-    def schools(self, *, namespace: str, policy: str) -> list[str]:
-        """Source ids of the schools in which the policy has a chat, made or found by its mark; sorted."""
+    def rooms(self, *, namespace: str, policy: str) -> pl.DataFrame:
+        """The chats of a policy that were made, or found by their mark: columns `ROOMS`, sorted by key."""
         table = schema.ledger
-        query = sa.select(table.c.school).where(
+        query = sa.select(*(table.c[name] for name in ROOMS)).where(
             table.c.namespace == namespace,
             table.c.app == journal_name("ChatPolicy", policy),
             table.c.kind == Kind.CHAT.value,
         )
         with self._engine.connect() as connection:
-            return sorted(connection.execute(query.distinct()).scalars())
+            rows = [tuple(row) for row in connection.execute(query.order_by(table.c.key))]
+        return pl.DataFrame(rows, schema=ROOMS, orient="row")
 
     def _folder(self, namespace: str, policy: str) -> Path:
         return self._directory / "chats" / namespace / policy

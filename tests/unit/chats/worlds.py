@@ -156,6 +156,7 @@ class Room:
     complete: bool = True
     people: dict[str, State] = field(default_factory=lambda: {ROBOT: State.JOINED})
     leads: set[str] = field(default_factory=lambda: {ROBOT})
+    successor: str | None = None  # id of the room that took its place
 
 
 @dataclass(kw_only=True)
@@ -169,8 +170,16 @@ class Server:
     def read(self, only: Collection[str] | None = None) -> Actual:
         keys = sorted(self.rooms if only is None else self.rooms.keys() & set(only))
         chats = [
-            (key, room.school, f"!{key}", room.name, room.archived, room.complete, *room.settings.items().values())
-            for key, room in ((key, self.rooms[key]) for key in keys)
+            (
+                key,
+                one.school,
+                one.successor or f"!{key}",
+                one.name,
+                one.archived,
+                one.complete,
+                *one.settings.items().values(),
+            )
+            for key, one in ((key, self.rooms[key]) for key in keys)
         ]
         people = [
             (n, account, account in room.leads, room.people.get(account))

@@ -15,6 +15,7 @@ from tests.unit.reconcile.nights import DISTRICT, Killed
 from homeroom.chats import State
 from homeroom.chats.linking import Place
 from homeroom.reconcile.ports import Key
+from homeroom.reconcile.routes import routes
 from homeroom.store import JournalQuery, Store
 
 OTHER = Key("ChatPolicy", "lakeside", "others")
@@ -59,6 +60,63 @@ def leave(here: ChatNights, title: str, number: int) -> None:
     section = section_of(here, title)
     for row in here.records.rows("enrollments", classSourcedId=section, role="student")[:number]:
         here.records.remove("enrollments", sourcedId=row["sourcedId"])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What the row of a school says
+
+
+def row(here: ChatNights, school: str = SECTION) -> dict[str, Any]:
+    """What the School says of the chats of its one policy."""
+    rows = [obj for key, obj in here.cluster.objects.items() if key.kind == "School"]
+    (found,) = (one["status"] for one in rows if one["spec"]["sourcedId"] == school)
+    (chats,) = found["chats"]
+    assert found["summary"] == chats["state"]
+    return dict(chats)
+
+
+async def test_the_row_of_a_school_follows_its_chats(empty: ChatNights) -> None:
+    await empty.run(DISTRICT, POLICY)
+    before = row(empty)
+    assert (before["state"], before["there"], before["joined"]) == ("Held", 0, 0)
+
+    await empty.approve(*(hold for hold in empty.holds(POLICY) if hold["place"] == SECTION), of=POLICY)
+    wanted = before["wanted"]
+    joined = sum(len(room.people) - 1 for room in empty.server.rooms.values())
+    counts = {"wanted": wanted, "there": wanted, "joined": joined, "unlinked": 0}
+    assert row(empty) == {"name": "chats", "state": "Synced", **counts}
+    assert row(empty, "s-001")["state"] == "Held"
+
+    place = Place("lakeside", "matrix", "lakeside")
+    empty.store.links.unlink(place, CHILD, now=empty.now)
+    await empty.run(POLICY)
+    assert row(empty) == {"name": "chats", "state": "Synced", **counts, "joined": joined - 1, "unlinked": 1}
+
+
+async def test_the_row_of_a_school_is_an_error_where_a_chat_was_refused_or_cannot_be_read(filled: ChatNights) -> None:
+    filled.server.room(STUDENTS).complete = False
+    await filled.run(POLICY)
+    assert (row(filled)["state"], row(filled, "s-001")["state"]) == ("Error", "Synced")
+    filled.server.room(STUDENTS).complete = True
+    del filled.server.room(STUDENTS).people[account(CHILD)]
+    filled.chats.refused = {account(CHILD)}
+    await filled.run(POLICY)
+    assert (row(filled)["state"], row(filled, "s-001")["state"]) == ("Error", "Synced")
+    filled.server.complete = False
+    await filled.run(POLICY)
+    assert row(filled, "s-001")["state"] == "Error"
+
+
+async def test_a_policy_that_is_suspended_or_gone_keeps_or_clears_the_row(filled: ChatNights) -> None:
+    before = row(filled)
+    filled.declare(PLATFORM, suspend=True)
+    await filled.run(POLICY)
+    filled.restarted()
+    assert row(filled) == before
+    gone = filled.cluster.objects.pop(POLICY)
+    cluster: Any = filled.cluster
+    await filled.run(*(key for key in routes(cluster, gone, None) if key.kind == "School"))
+    assert not any(obj["status"].get("chats") for key, obj in filled.cluster.objects.items() if key.kind == "School")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -182,6 +182,8 @@ def make(kind: str, name: str, **spec: object) -> Object:
 
 DISTRICT = make("District", "lakeside", contact="https://intranet.example/records")
 SCHOOL = make("School", "lakeside-s-1", districtRef={"name": "lakeside"}, sourcedId="s-1")
+POLICY = make("ChatPolicy", "chats", districtRef={"name": "lakeside"}, platformRef={"name": "matrix"})
+ELSEWHERE = make("ChatPolicy", "hillside", districtRef={"name": "hillside"}, platformRef={"name": "matrix"})
 APPS = [make("LearningApp", name, districtRef={"name": "lakeside"}) for name in ("kolibri", "moodle")]
 
 
@@ -197,6 +199,13 @@ def ran(store: Store, app: str, state: str, **counts: int) -> None:
     row: Mapping[str, object] = {"s-1": {"state": state, "ready": counts, "synced": counts}}
     done = RunRow(started_at=NOW, ended_at=NOW, reason="Succeeded", message="", schools=row)
     store.save_run(done, kind="LearningApp", namespace="lakeside", name=app, epoch=1)
+
+
+def chatted(store: Store, policy: str, state: str, **counts: int) -> None:
+    """A run of a policy that left a row about s-1."""
+    row: Mapping[str, object] = {"s-1": {"state": state, **counts}}
+    done = RunRow(started_at=NOW, ended_at=NOW, reason="Succeeded", message="", schools=row)
+    store.save_run(done, kind="ChatPolicy", namespace="lakeside", name=policy, epoch=1)
 
 
 async def summed_up(store: Store, *objects: Object) -> tuple[str, SchoolStatus]:
@@ -258,6 +267,30 @@ async def test_a_school_that_is_not_set_up_names_whom_to_ask(store: Store) -> No
     assert (await summed_up(store))[0] == "shared with no app"
 
 
+async def test_a_school_shows_its_chats_and_they_count_like_apps(store: Store) -> None:
+    ran(store, "kolibri", "Pending")
+    ran(store, "moodle", "Synced")
+    chatted(store, "chats", "Held", wanted=13, there=1, joined=20, unlinked=7)
+    chatted(store, "hillside", "Error")  # of another district
+    message, status = await summed_up(store, DISTRICT, *APPS, POLICY, ELSEWHERE)
+    assert message == "kolibri: Pending, moodle: Synced, chats of chats: Held"
+    assert status.summary == "Held"
+    assert [one.model_dump() for one in status.chats] == [
+        {"name": "chats", "state": "Held", "wanted": 13, "there": 1, "joined": 20, "unlinked": 7}
+    ]
+    ran(store, "kolibri", "Error")
+    assert (await summed_up(store, DISTRICT, *APPS, POLICY))[1].summary == "Error"
+
+
+async def test_a_school_with_chats_lacks_an_app_only_where_there_are_apps(store: Store) -> None:
+    chatted(store, "chats", "Synced")
+    message, status = await summed_up(store, DISTRICT, POLICY)
+    assert (message, status.summary) == ("chats of chats: Synced", "Synced")
+    message, status = await summed_up(store, DISTRICT, POLICY, *APPS)
+    assert message == "shared with no app, chats of chats: Synced; ask https://intranet.example/records"
+    assert status.summary == "NotSetUp"
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # What wakes it
 
@@ -273,6 +306,8 @@ def test_a_district_wakes_its_apps_and_its_schools_which_name_its_contact() -> N
     assert woken(DISTRICT, make("District", "lakeside", contact="other")) == everything | {("School", "lakeside-s-1")}
 
 
-def test_an_app_that_is_gone_wakes_the_schools_that_still_show_it() -> None:
+def test_an_app_or_policy_that_is_gone_wakes_the_schools_that_still_show_it() -> None:
     assert woken(APPS[0], None) == {("LearningApp", "kolibri"), ("School", "lakeside-s-1")}
     assert woken(APPS[0], APPS[0]) == {("LearningApp", "kolibri")}
+    assert ("School", "lakeside-s-1") in woken(POLICY, None)
+    assert not any(kind == "School" for kind, _ in woken(POLICY, POLICY))

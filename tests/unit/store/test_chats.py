@@ -75,7 +75,7 @@ def test_a_policy_and_an_app_of_one_name_share_nothing(store: Store) -> None:
     batch = store.intend([change], run="r", generation=1, revision="", plan="", **place)  # type: ignore[arg-type] # four of its fields
     outcome = Outcome(seq=0, result=Result.APPLIED, external_id="!1")
     store.conclude(batch, [change], [outcome], **place)  # type: ignore[arg-type] # as above
-    assert store.chats.schools(**POLICY) == ["s-1"]
+    assert store.chats.rooms(**POLICY).rows() == [("s-1", "hr-1", "!1")]
     assert store.chats.baseline(**POLICY) is None
     assert store.known(namespace="n", app="p").schools == ["s-2"]
     assert store.apps(namespace="n") == ["p"]
