@@ -50,13 +50,6 @@ class Part(StrEnum):
     TEACHERS = "Teachers"
 
 
-class CreateOn(StrEnum):
-    """When a subject chat comes to be (R14)."""
-
-    FIRST_CALL = "FirstCall"
-    ENROLLMENT = "Enrollment"
-
-
 class Allowed(StrEnum):
     """Who may do something in a chat. `Owner` is Homeroom's own account, hence nobody by hand."""
 
@@ -133,8 +126,8 @@ class ChatOfType(Model):
     cel_rules: ClassVar[tuple[Rule, ...]] = (
         *(_name_rule(of) for of in ChatType),
         Rule(
-            "self.type == 'Subject' || !(has(self.members) || has(self.createOn))",
-            "`members` and `createOn` go with type 'Subject' only; who is in the others is fixed",
+            "self.type == 'Subject' || !has(self.members)",
+            "`members` goes with type 'Subject' only; who is in the others is fixed",
         ),
         Rule(
             "!has(self.members) || 'Teachers' in self.members",
@@ -157,9 +150,6 @@ class ChatOfType(Model):
         | None
     ) = None
     """For type `Subject`: who is in them, `Teachers` among them; without it students, parents and teachers."""
-    create_on: CreateOn | None = None
-    """For type `Subject`: when such a chat is made, at the first call of the subject (`FirstCall`) or as soon as
-    somebody is enrolled (`Enrollment`); without it at the first call."""
 
 
 def _each_type_once(chats: tuple[ChatOfType, ...]) -> tuple[ChatOfType, ...]:

@@ -17,10 +17,10 @@ from typing import Final
 
 import polars as pl
 
-from homeroom.api.chatpolicy import ChatType, CreateOn, Part, RollOver
+from homeroom.api.chatpolicy import ChatType, Part, RollOver
 from homeroom.chats import names
 from homeroom.chats.identity import chat_key, plain, space_key
-from homeroom.chats.policy import ChatRule, ChatRules
+from homeroom.chats.policy import ChatRule, ChatRules, CreateOn
 from homeroom.chats.records import Links, Records
 from homeroom.chats.state import DESIRED_SCHEMAS, Desired
 from homeroom.chats.words import Reason, State

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from homeroom.api import ChatGuards, ChatOfType, ChatPolicy, ChatSettings, CreateOn, Part, Preset
+from homeroom.api import ChatGuards, ChatOfType, ChatPolicy, ChatSettings, Part, Preset
 from homeroom.chats import PRESETS, Setting, Settings
 from homeroom.chats.policy import LIMITS, ChatRule, ChatRules
 from homeroom.plan import Limits
@@ -50,7 +50,6 @@ def _rule(chat: ChatOfType, settings: Settings) -> ChatRule:
         name=chat.name,
         settings=settings,
         members=frozenset(Part if chat.members is None else chat.members),
-        create_on=chat.create_on or CreateOn.FIRST_CALL,
     )
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from tests.unit.chats.worlds import RULES, THREE, World, having, linked, members, pairs, wanted
 
-from homeroom.api import Allowed, ChatType, CreateOn, Language, Part
+from homeroom.api import Allowed, ChatType, Language, Part
 from homeroom.chats import Desired, Reason, Settings, State, chat_key, skeleton
 from homeroom.chats.desired import desired
-from homeroom.chats.policy import ChatRule, ChatRules
+from homeroom.chats.policy import ChatRule, ChatRules, CreateOn
 from homeroom.chats.records import Links
 from homeroom.errors import InvalidSpecError
 
@@ -51,14 +51,14 @@ def test_the_class_card_says_who_the_class_teacher_is() -> None:
 
 
 def test_a_subject_chat_comes_with_the_first_call_and_its_teachers_lead_it() -> None:
-    subject = ChatRule(type=ChatType.SUBJECT)
+    subject = ChatRule(type=ChatType.SUBJECT, create_on=CreateOn.FIRST_CALL)
     rules = having(chats=(*THREE, subject))
     assert "m7 Maths" not in members(wanted(SEVEN, rules=rules))
     opened = members(wanted(SEVEN, rules=rules, opened=["m7", "7a", "unknown"]))
     family = {"@mum": False, "@dad": False, "@tom": False}
     assert opened["m7 Maths"] == {"@ann": False, "@cid": False, "@lea": True, **family}
     assert len(opened) == 6
-    alone = ChatRule(type=ChatType.SUBJECT, members=frozenset({Part.STUDENTS}), create_on=CreateOn.ENROLLMENT)
+    alone = ChatRule(type=ChatType.SUBJECT, members=frozenset({Part.STUDENTS}))
     assert members(wanted(SEVEN, rules=having(chats=(alone,)))) == {
         "m7 Maths": {"@ann": False, "@cid": False, "@lea": True}
     }
@@ -110,7 +110,7 @@ worlds = st.builds(
     staff=st.lists(st.sampled_from(["ann!", "eve", "gus!", "hal!", "bob", "ida!"]), max_size=5).map(" ".join),
     students_too=st.sampled_from(["", "hal", "ida gus"]),
 )
-EVERYTHING = having(chats=(*THREE, ChatRule(type=ChatType.SUBJECT, create_on=CreateOn.ENROLLMENT)))
+EVERYTHING = having(chats=(*THREE, ChatRule(type=ChatType.SUBJECT)))
 quick = settings(deadline=None, max_examples=40)
 
 

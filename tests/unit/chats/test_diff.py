@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from tests.unit.chats.worlds import CAN, ROBOT, THREE, Nights, World, having, linked, pairs, wanted
 
-from homeroom.api import Allowed, ChatType, CreateOn, Deletion, Leave, Membership
+from homeroom.api import Allowed, ChatType, Deletion, Leave, Membership
 from homeroom.chats import Actual, Settings, State
 from homeroom.chats.able import Fallback, feasible
 from homeroom.chats.diff import diff
@@ -48,9 +48,7 @@ worlds = st.builds(
     subjects=st.dictionaries(st.sampled_from(["m7", "m8"]), crowds, max_size=2),
     staff=st.lists(st.sampled_from(["eve!", "gus!", "hal"]), max_size=3).map(" ".join),
 )
-EVERYTHING = having(
-    chats=(*THREE, ChatRule(type=ChatType.SUBJECT, create_on=CreateOn.ENROLLMENT)), deletion=Deletion.ARCHIVE
-)
+EVERYTHING = having(chats=(*THREE, ChatRule(type=ChatType.SUBJECT)), deletion=Deletion.ARCHIVE)
 
 
 @quick

@@ -24,7 +24,7 @@ from tests.unit.roster.rosters import (
     unhurried,
 )
 
-from homeroom.api import ChatType, CreateOn, HomeroomDefinition
+from homeroom.api import ChatType, HomeroomDefinition
 from homeroom.chats.desired import desired
 from homeroom.chats.policy import ChatRule, ChatRules
 from homeroom.chats.records import LINKS_SCHEMA, Links, Records
@@ -32,7 +32,7 @@ from homeroom.reconcile.chatrecords import chat_records, links_from_template, li
 from homeroom.roster.tables import FAMILY
 from homeroom.roster.years import NO_PINS, pinned
 
-RULES = ChatRules(scope="x", chats=tuple(ChatRule(type=one, create_on=CreateOn.ENROLLMENT) for one in ChatType))
+RULES = ChatRules(scope="x", chats=tuple(ChatRule(type=one) for one in ChatType))
 
 
 def read(*rows: Record, pins: pl.DataFrame = NO_PINS) -> Records:

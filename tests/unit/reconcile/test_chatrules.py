@@ -15,7 +15,6 @@ from homeroom.api import (
     Allowed,
     ChatPolicy,
     ChatType,
-    CreateOn,
     Deletion,
     Language,
     Leave,
@@ -65,9 +64,7 @@ def test_all_that_is_said_arrives() -> None:
     spec = {
         "match": [term("In", "s1", "s2")],
         "language": "Dutch",
-        "chats": [
-            {"type": "Subject", "name": "{course}", "members": ["Teachers", "Parents"], "createOn": "Enrollment"}
-        ],
+        "chats": [{"type": "Subject", "name": "{course}", "members": ["Teachers", "Parents"]}],
         "settings": {"preset": "Custom", **owner, "editInfo": "Administrators"},
         "membership": "AddOnly",
         "leave": "Respect",
@@ -85,7 +82,6 @@ def test_all_that_is_said_arrives() -> None:
                 name="{course}",
                 settings=Settings(edit_info=Allowed.ADMINISTRATORS),
                 members=frozenset({Part.TEACHERS, Part.PARENTS}),
-                create_on=CreateOn.ENROLLMENT,
             ),
         ),
         schools=frozenset({"s1", "s2"}),
