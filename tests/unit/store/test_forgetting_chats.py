@@ -100,7 +100,7 @@ def test_nothing_that_is_stored_names_the_person_or_an_account_any_more(store: S
     learners = pl.DataFrame([("7a", "s1", "gone"), ("7a", "s1", "ann")], LEARNERS, orient="row")
     remember(store, CLASS, WITHOUT, learners=learners)
     later = NOW + timedelta(days=9)
-    store.links.issue({"1" * 64: "gone"}, place=HERE, state=CodeState.PRINTED, expires_at=later, now=NOW)
+    store.links.issue({"gone": "1" * 64}, place=HERE, state=CodeState.PRINTED, expires_at=later, now=NOW)
     gone = re.compile(r"gone(?!-kid)")
     assert gone.search(everything(url, tmp_path))
     assert leave(store) == Forgotten(changes=2, accounts=0, baselines=1, snapshots=0)
