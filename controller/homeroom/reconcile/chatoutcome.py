@@ -12,9 +12,11 @@ from typing import Any, Final
 import polars as pl
 
 from homeroom.api import ChatCounts, ChatPolicy, ChatPolicyStatus, MemberCounts, Reason, SchoolState, conditions
+from homeroom.api.chatpolicy import ChatType
 from homeroom.chats.able import Fallback
 from homeroom.chats.standing import after, standing
 from homeroom.chats.words import State
+from homeroom.plan import Scope
 from homeroom.reconcile import approvals
 from homeroom.reconcile.chatdecision import ChatDecision, unseen
 from homeroom.reconcile.executor import Applied
@@ -36,7 +38,7 @@ def chat_outcome(
         words = f"{half} chats could not be read completely; nobody is removed from them"
         return Reason.TARGET_INCOMPLETE, words, Ending.RETRY
     waiting = decision.reviewed.open
-    held = approvals.held_message(waiting, contact=contact) if waiting else ""
+    held = approvals.held_message(waiting, contact=contact, chats=_told(decision)) if waiting else ""
     if decision.lost:
         words = "the store is empty, but chats carry our marks: nobody is removed"
         if waiting:
@@ -85,7 +87,7 @@ def with_state(
     )
     status = conditions.held(
         status,
-        message=approvals.held_message(waiting, contact=contact) if waiting else None,
+        message=approvals.held_message(waiting, contact=contact, chats=_told(decision)) if waiting else None,
         generation=generation,
         now=now,
     )
@@ -152,10 +154,26 @@ def chat_rows(
     }
 
 
+def _told(decision: ChatDecision) -> dict[str, str]:
+    """Held chats in words: by class or school, as their keys say nothing to people."""
+    held = [hold.place for hold in decision.reviewed.open if hold.scope is Scope.CLASS]
+    states = [decision.desired, *([decision.before.desired] if decision.before is not None else [])]
+    rows = pl.concat([state.chats.select("key", "type", "school", "section") for state in states])
+    rows = rows.filter(pl.col("key").is_in(held)).unique("key", keep="first")
+    return {row["key"]: _CHAT[row["type"]].format(**row) for row in rows.to_dicts()}
+
+
 def gaps(instead: Mapping[Fallback, int]) -> str:
     """What the platform cannot do, with what has to happen instead; empty: it can do all."""
     return "; ".join(f"{_INSTEAD[one]}: {number}" for one, number in sorted(instead.items()))
 
+
+_CHAT: Final = {
+    ChatType.STAFF_ROOM: "the staff room of school '{school}'",
+    ChatType.CLASS_STUDENTS: "the students' chat of class '{section}'",
+    ChatType.CLASS_PARENTS: "the parents' chat of class '{section}'",
+    ChatType.SUBJECT: "the chat of subject class '{section}'",
+}
 
 _COUNTED: Final = {
     State.JOINED: "joined",

@@ -202,14 +202,25 @@ class Links:
             rows = [tuple(row) for row in connection.execute(query)]
         return pl.DataFrame(rows, schema=types, orient="row").with_columns(pl.col("at").dt.replace_time_zone("UTC"))
 
+    def linked_in(self, *, namespace: str, district: str) -> pl.DataFrame:
+        """Who is linked on any platform: LINKS_SCHEMA, sorted."""
+        table = schema.link
+        here = (table.c.namespace == namespace, table.c.district == district, table.c.state == LinkState.LINKED.value)
+        with self._engine.connect() as connection:
+            rows = [tuple(row) for row in connection.execute(sa.select(table.c.person, table.c.account).where(*here))]
+        return pl.DataFrame(rows, schema=LINKS_SCHEMA, orient="row").unique().sort("account", "person")
+
     def linking_of(self, person: str, *, namespace: str, district: str) -> dict[str, list[dict[str, str]]]:
         """What is held of one person on the way to links, as text: `codes` and `visits`, without their words."""
-        told = {"codes": (schema.link_code, "expires_at"), "visits": (schema.link_proof, "account", "expires_at")}
+        told = {
+            "codes": (schema.link_code, ("platform", "state", "expires_at")),
+            "visits": (schema.link_proof, ("platform", "account", "state", "expires_at")),
+        }
         found: dict[str, list[dict[str, str]]] = {}
         with self._engine.connect() as connection:
-            for name, (table, *more) in told.items():
+            for name, (table, columns) in told.items():
                 mine = (table.c.namespace == namespace, table.c.district == district, table.c.person == person)
-                query = sa.select(*(table.c[column] for column in ("platform", "state", *more))).where(*mine)
+                query = sa.select(*(table.c[column] for column in columns)).where(*mine)
                 rows = connection.execute(query.order_by(table.c.digest)).mappings()
                 found[name] = [{key: str(value) for key, value in row.items() if value is not None} for row in rows]
         return found

@@ -127,6 +127,7 @@ async def test_the_first_chats_of_a_school_wait_for_a_word_and_are_filled_then(e
     await empty.run(DISTRICT, POLICY)
     assert empty.open_holds() == {"FirstSync", "Administrators"}
     assert {hold["place"] for hold in empty.holds(POLICY)} == {"s-001", "s-002", "s-003"}
+    assert "in school 's-001' 8 people would become administrators of chats" in empty.said(POLICY)
     assert not empty.server.writes
 
     await empty.approve(*(hold for hold in empty.holds(POLICY) if hold["place"] == SECTION), of=POLICY)
@@ -233,6 +234,8 @@ async def test_what_a_district_lets_pass_may_still_be_too_much_for_a_chat(filled
     filled.declare(DISTRICT, guard=LAX)
     await filled.night()
     assert "ClassShrink" in filled.open_holds()
+    told = f"the students' chat of class '{section_of(filled, '7b')}' would lose 7 people"
+    assert told in filled.said(POLICY)
     assert filled.there()[STUDENTS] == before[STUDENTS]
     assert len(filled.there()["6a students"]) == len(before["6a students"]) - 1
     for _ in range(3):  # nor does it fall apart by itself
