@@ -5,7 +5,7 @@ Neighbours: `chatpolicy` (the run), `chatdecision` (what it found), `outcome` (t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -25,9 +25,18 @@ from homeroom.reconcile.run import Ending
 
 
 def chat_outcome(
-    decision: ChatDecision, applied: Applied | None, left: pl.DataFrame, *, contact: str | None, claimed: int
+    decision: ChatDecision,
+    applied: Applied | None,
+    left: pl.DataFrame,
+    *,
+    contact: str | None,
+    claimed: int,
+    parked: int,
 ) -> tuple[Reason, str, Ending]:
-    """Reason, message and how it ended; the weightiest comes first. `claimed`: accounts that two people claim."""
+    """Reason, message and how it ended; the weightiest comes first. `claimed`: accounts that two people claim.
+
+    `parked`: accounts that can come in nowhere, which the server has not, or has put out of use.
+    """
     if (unfinished := unfinished_of(applied, left)) is not None:
         return unfinished
     actual = decision.actual
@@ -57,6 +66,8 @@ def chat_outcome(
     chats = decision.desired.chats.height
     words = f"{chats} chats, {decision.desired.members.height} members"
     words += " in sync" if left.is_empty() else f"; {left.height} changes are not made under this policy"
+    if parked:
+        words += f"; {parked} accounts are not there, or out of use, and are tried again later"
     return Reason.SUCCEEDED, words, Ending.DONE
 
 
@@ -67,14 +78,20 @@ def with_state(
     left: pl.DataFrame,
     *,
     stale: bool,
+    parked: Collection[str],
     digest: str,
     contact: str | None,
     now: datetime,
 ) -> ChatPolicyStatus:
-    """The status with counts, holds and the conditions beside Ready. `made`: columns `homeroom.plan.CHANGE_SCHEMA`."""
+    """The status with counts, holds and the conditions beside Ready. `made`: columns `homeroom.plan.CHANGE_SCHEMA`.
+
+    `parked`: accounts that can come in nowhere now.
+    """
     generation, waiting = policy.metadata.generation, decision.reviewed.open
     there = after(decision.actual, made)
-    counts = dict(standing(decision.desired, there).group_by("state").agg(pl.col("people").sum()).iter_rows())
+    counts = dict(
+        standing(decision.desired, there, parked=parked).group_by("state").agg(pl.col("people").sum()).iter_rows()
+    )
     wanted = decision.desired.chats["key"]
     status = policy.status.model_copy(
         update={

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +21,14 @@ from homeroom.chats.baseline import Baseline
 from homeroom.chats.desired import LINEAGE
 from homeroom.chats.rollover import LEARNERS
 from homeroom.chats.state import Desired
-from homeroom.plan import Kind
+from homeroom.plan import Kind, Result
 from homeroom.store import schema
 from homeroom.store.folders import others, remove
+
+_SHORTEST: Final = timedelta(hours=1)
+_LONGEST: Final = timedelta(days=1)
+_REMEMBERED: Final = timedelta(days=7)
+"""What was found out about an account that long ago says nothing any more."""
 
 _BESIDE: Final = ("kept", "unapplied")
 _OF_THE_CLASSES: Final = ("lineage", "learners")
@@ -137,6 +143,23 @@ class Chats:
         for part, frame in frames.items():
             frame.write_parquet(folder / f"{part}.parquet")
         return name
+
+    def parked(self, *, namespace: str, policy: str, now: datetime) -> frozenset[str]:
+        """Accounts that could come in nowhere, and are not tried again yet.
+
+        They are after as long a time as they have been so, which is an hour at least and a day at most.
+        """
+        table, naive = schema.journal, now.astimezone(UTC).replace(tzinfo=None)
+        first, last = sa.func.min(table.c.at), sa.func.max(table.c.at)
+        query = sa.select(table.c.key, first, last).where(
+            table.c.namespace == namespace,
+            table.c.app == journal_name("ChatPolicy", policy),
+            table.c.result == Result.PARKED.value,
+            table.c.at > naive - _REMEMBERED,
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.group_by(table.c.key)).all()
+        return frozenset(key for key, since, at in rows if naive < at + min(max(at - since, _SHORTEST), _LONGEST))
 
     def policies(self, *, namespace: str) -> list[str]:
         """All policies of a namespace of which people are remembered, declared any more or not; sorted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -343,6 +344,42 @@ async def test_who_is_refused_stops_nobody_else(first_fill: ChatNights, empty: C
     empty.chats.refused = set()
     await empty.run(POLICY)
     assert CHILD in empty.there()[STUDENTS]
+
+
+async def test_an_account_that_is_not_there_is_parked_and_tried_again_later(
+    first_fill: ChatNights, empty: ChatNights
+) -> None:
+    """B12: nobody else waits for it, and no run fails by it."""
+    empty.chats.unknown = {account("t-10")}  # of several chats, and an administrator
+    await empty.run(DISTRICT, POLICY)
+    await empty.approve_all()
+    words = "; 1 accounts are not there, or out of use, and are tried again later"
+    assert empty.said(POLICY) == f"Succeeded: 35 chats, {number(first_fill)} members in sync{words}"
+    chats = [name for name, people in first_fill.there().items() if "t-10" in people]
+    assert len(chats) > 1
+    assert empty.there() == {name: people - {"t-10"} for name, people in first_fill.there().items()}
+    status = empty.cluster.objects[POLICY]["status"]
+    assert status["members"]["parked"] == len(chats)
+    assert (status["plan"]["create"], status["plan"]["blocked"]) == (0, 0)
+    asked = empty.chats.asked
+
+    writes = empty.cluster.writes
+    await empty.run(POLICY)
+    await empty.run(POLICY)
+    assert (empty.chats.asked, empty.cluster.writes) == (asked, writes), "a run with nothing to do did something"
+    for hours, more in ((2, 1), (1, 0), (2, 1), (2, 0), (4, 1)):
+        empty.now += timedelta(hours=hours)
+        await empty.run(POLICY)
+        asked += more * len(chats)
+        assert empty.chats.asked == asked, hours
+        assert empty.cluster.objects[POLICY]["status"]["members"] == status["members"]
+
+    empty.chats.unknown = set()
+    await empty.night()
+    assert empty.there() == first_fill.there()
+    assert empty.server.led() == first_fill.server.led()
+    assert empty.said(POLICY) == f"Succeeded: 35 chats, {number(empty)} members in sync"
+    assert "DriftRepaired" not in {reason for reason, _ in empty.cluster.events}
 
 
 async def test_a_lost_store_takes_nobody_out_and_asks(filled: ChatNights, tmp_path: Path) -> None:
