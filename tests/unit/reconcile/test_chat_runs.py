@@ -464,3 +464,71 @@ async def test_before_there_are_records_there_are_no_chats(empty: ChatNights) ->
     await empty.run(POLICY)
     assert empty.said(POLICY).startswith("WaitingForRoster: ")
     assert not empty.chats.reads
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Rights, and accounts of two people
+
+
+async def test_no_student_ever_administers_a_chat(filled: ChatNights) -> None:
+    """Safety row 5: neither by a wrong row, by an edit in Git, by hand, nor with a chat that is opened again."""
+    students = {account(row["userSourcedId"]) for row in filled.records.rows("enrollments", role="student")}
+
+    def leading() -> set[str]:
+        return students & {one for room in filled.server.rooms.values() for one in room.leads}
+
+    (enrolled,) = filled.records.rows("enrollments", userSourcedId=CHILD, classSourcedId=section_of(filled, "7b"))
+    teaching = {**enrolled, "sourcedId": "wrong-1", "role": "teacher", "primary": "true"}
+    filled.records.files["enrollments"].append(teaching)
+    (role, *_) = filled.records.rows("roles", userSourcedId=CHILD)
+    filled.records.files["roles"].append({**role, "sourcedId": "wrong-2", "role": "principal", "roleType": "secondary"})
+    filled.declare(POLICY, firstSync="Automatic", chats=[*THREE, {"type": "Subject", "createOn": "Enrollment"}])
+    room = filled.server.room("7a students")
+    room.leads |= room.people.keys() & students
+    assert leading()
+    for _ in range(2):
+        await filled.night()
+        assert not leading()
+        for root in (DISTRICT, POLICY):
+            await filled.approve(*filled.holds(root), of=root)
+        assert not leading()
+    assert CHILD in filled.there()[STUDENTS]
+
+    before = filled.there()
+    room.archived = True
+    room.leads |= room.people.keys() & students
+    await filled.run(POLICY)
+    assert not room.archived
+    assert not leading()
+    assert filled.there() == before
+
+
+@pytest.mark.parametrize("parent_first", [True, False])
+async def test_one_account_of_two_people_stands_still_until_git_says_who_it_is(
+    filled: ChatNights,
+    parent_first: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Safety row 9: a parent of 7b, who is a teacher of another class, too, in either order of arrival."""
+    parent = parents(filled)[0]
+    teacher = min(filled.there()["6a students"] & {f"t-{n}" for n in range(99)})
+    both = "@both:school.example"
+    first, second = (parent, teacher) if parent_first else (teacher, parent)
+
+    def chats() -> set[str]:
+        return {name for name, people in filled.server.there().items() if both in people}
+
+    theirs = {one: {name for name, people in filled.there().items() if one in people} for one in (parent, teacher)}
+    filled.declare(PLATFORM, identity={"type": "UserIds", "userIdType": "Matrix"})
+    for one in (first, second):
+        (user,) = filled.records.rows("users", sourcedId=one)
+        user["userIds"] = f"{{Matrix:{both}}}"
+        await filled.night()
+        assert chats() == theirs[first]
+    assert filled.said(POLICY).startswith("IdentityConflict: 1 accounts are claimed by two people each")
+
+    filled.declare(DISTRICT, identity={"links": [{"from": teacher, "to": parent}]})
+    for _ in range(2):
+        await filled.night()
+        for root in (DISTRICT, POLICY):
+            await filled.approve(*filled.holds(root), of=root)
+    assert chats() == theirs[parent] | theirs[teacher]
