@@ -92,6 +92,7 @@ async def test_accounts_that_cannot_come_in_keep_nobody_out(chats: Chats) -> Non
         "the account is suspended",
         "there is no such account",
     ]
+    assert {outcome.result for outcome in outcomes if outcome.error} == {Result.PARKED}
     assert (await chats.read()).members == {key: {ann: "Joined"}}
 
 

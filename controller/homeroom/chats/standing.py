@@ -5,6 +5,7 @@ Nobody is named: who is not linked yet is shown to a chat's administrators only 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
@@ -25,16 +26,22 @@ STANDING: Final = pl.Schema(_COLUMNS)
 """How many are in which state, per chat; without zeros. Linked people count as accounts, the others as people."""
 
 
-def standing(desired: Desired, actual: Actual) -> pl.DataFrame:
-    """Columns `STANDING`, sorted. A chat that is not there has everybody waiting."""
+def standing(desired: Desired, actual: Actual, *, parked: Collection[str] = ()) -> pl.DataFrame:
+    """Columns `STANDING`, sorted. A chat that is not there has everybody waiting.
+
+    `parked`: accounts that can come in nowhere now.
+    """
     chat = numbered(actual.chats["key"], desired.chats["key"]).gather(actual.members["chat"])
     account = numbered(actual.members["account"], desired.accounts["account"])
     numbers = pl.DataFrame({"chat": chat, "account": account})
     there = numbers.select(code=code(pl.col("chat"), pl.col("account"))).with_columns(actual.members["state"])
-    wanted = desired.members.select("chat", code=code(pl.col("chat"), pl.col("account")))
+    is_parked = desired.accounts["account"].is_in(list(parked)).gather(desired.members["account"])
+    waits = pl.when(is_parked).then(pl.lit(State.PARKED.value)).otherwise(pl.lit(State.LINKED.value))
+    wanted = desired.members.select("chat", waits.alias("waits"), code=code(pl.col("chat"), pl.col("account")))
     found = wanted.join(there.drop_nulls().unique("code"), on="code", how="left")
-    linked = found.select("chat", pl.col("state").fill_null(State.LINKED.value))
-    counts = pl.concat([linked, desired.pending.select("chat", "state")]).group_by("chat", "state").agg(people=pl.len())
+    linked = found.select("chat", pl.col("state").cast(pl.String).fill_null(pl.col("waits")))
+    pending = desired.pending.select("chat", pl.col("state").cast(pl.String))
+    counts = pl.concat([linked, pending]).group_by("chat", "state").agg(people=pl.len())
     of = desired.chats.select("key", "school").with_row_index("chat")
     rows = counts.join(of, on="chat").select(pl.col(name).cast(dtype) for name, dtype in STANDING.items())
     return rows.sort("key", "state")

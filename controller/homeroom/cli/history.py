@@ -79,9 +79,10 @@ def command(
 ) -> None:
     """List changes that were made in an app: when, what, why. Newest first.
 
-    Of people it has source ids only. `RESULT` is Applied, Failed (the app refused it, the next run tries again) or
-    Skipped. `REVISION` is the commit that the app and its rules were of. JSON and CSV have the run and the app's words,
-    too. Where nothing narrows it, counts per run come first.
+    Of people it has source ids only. `RESULT` is Applied, Failed (the app refused it, the next run tries again),
+    Parked (a chat account cannot come in, and is tried again later) or Skipped. `REVISION` is the commit that the app
+    and its rules were of. JSON and CSV have the run and the app's words, too. Where nothing narrows it, counts per run
+    come first.
 
     Example: homeroom history -n lakeside --cause Intruder --since 7d
     """

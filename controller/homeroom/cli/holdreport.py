@@ -18,9 +18,10 @@ from typing import Final
 import polars as pl
 
 from homeroom.api import District, LicensePool
+from homeroom.chats.records import LINKS_SCHEMA
 from homeroom.cli import handout, records, terminal
 from homeroom.cli.handout import PERSONAL_DATA
-from homeroom.cli.holds import COUNTED, Found, counted, facts, listed
+from homeroom.cli.holds import Found, counted, facts, listed
 from homeroom.errors import DependencyNotReadyError, InvalidSpecError, TransientError
 from homeroom.plan import Cause
 from homeroom.roster.desired import FULL_NAME
@@ -82,6 +83,20 @@ WHY: Final = {
 }
 """Causes, as people in a school say it."""
 
+_WHAT_IN_CHATS: Final = {
+    **WHAT,
+    "Membership Create": "comes into the chat",
+    "Membership Remove": "goes out of the chat",
+    "Right Create": "becomes an administrator of the chat",
+    "Right Remove": "is no administrator of the chat any more",
+}
+_WHY_IN_CHATS: Final = {
+    **WHY,
+    Cause.DRIFT: "changed in the chat by hand",
+    Cause.FIRST_SYNC: "first time in these chats",
+}
+"""The same of chats."""
+
 _QUESTIONS: Final = {reason: reason.text for reason in Evidence}
 """The same of questions about who is who: why they are asked."""
 
@@ -100,15 +115,21 @@ def names(store: Store, found: Found, *, files: Sequence[Path] | None, context: 
 
     `files`, `context`: where the app is declared, looked into only where its namespace has several districts.
     """
-    rosters = [Roster.empty()]  # of licences nobody is named
+    rosters, accounts = [Roster.empty()], pl.DataFrame(schema=LINKS_SCHEMA)  # of licences nobody is named
     if found.kind != LicensePool.__name__:
-        rosters = list(_rosters(store, found, _district(store, found, files=files, context=context)))
+        district = _district(store, found, files=files, context=context)
+        rosters = list(_rosters(store, found, district))
+        accounts = store.links.linked_in(namespace=found.namespace, district=district)
     frames = {
         "schools": [roster.orgs.select("id", "name") for roster in rosters],
         "classes": [roster.classes.select("id", name="title") for roster in rosters],
         "people": [roster.users.select("id", name=FULL_NAME) for roster in rosters],
     }
-    return Names(**{part: pl.concat(each).unique("id", keep="first") for part, each in frames.items()})
+    named = {part: pl.concat(each).unique("id", keep="first") for part, each in frames.items()}
+    if found.chats is not None:  # there a person is an account
+        whose = accounts.join(named["people"], left_on="person", right_on="id")
+        named["people"] = whose.select("name", id="account").select("id", "name").unique("id", keep="first")
+    return Names(**named)
 
 
 def _district(store: Store, found: Found, *, files: Sequence[Path] | None, context: str | None) -> str:
@@ -117,8 +138,9 @@ def _district(store: Store, found: Found, *, files: Sequence[Path] | None, conte
     there = store.districts(namespace=found.namespace)
     if len(there) == 1:
         return there[0]
-    _, district = asyncio.run(records.of_app(found.name, files=files, namespace=found.namespace, context=context))
-    return district.metadata.name
+    kind, name, namespace = found.kind, found.name, found.namespace
+    of = asyncio.run(records.district_of(kind, name, files=files, namespace=namespace, context=context))
+    return of.metadata.name
 
 
 def _rosters(store: Store, found: Found, district: str) -> Iterator[Roster]:
@@ -141,10 +163,10 @@ def write(path: Path, found: Found, names: Names | None) -> None:
 
     Raises InvalidSpecError for a file that is neither .html nor .csv.
     """
-    changes = listed(found.hold)
+    changes = listed(found)
     if path.suffix not in {".html", ".csv"}:
         raise InvalidSpecError(f"--report {path}: must end in .html or .csv")
-    table = counted(changes, *COUNTED) if names is None else _named(changes, names)
+    table = counted(changes, *found.counted_by) if names is None else _named(changes, names)
     if path.suffix == ".csv":
         handout.write_csv(path, _cells(table, found))
     else:
@@ -157,7 +179,8 @@ def _named(changes: pl.DataFrame, names: Names) -> pl.DataFrame:
     for column, frame in (("school", names.schools), ("class", names.classes), ("person", names.people)):
         titled = frame.select(pl.col("id").alias(column), pl.col("name").alias(f"{column} name"))
         changes = changes.join(titled, on=column, how="left")
-    order = ("school name", "school", "class name", "class", "person name", "person")
+    chat = ["chat"] if "chat" in changes.columns else []
+    order = ("school name", "school", "class name", "class", *chat, "person name", "person")
     rows = changes.select(*order, "licence", "role", "kind", "op", "cause")
     rows = rows.sort(*order, "licence", "kind", "op", "role", nulls_last=True)
     return rows if rows["licence"].count() else rows.drop("licence")
@@ -191,14 +214,16 @@ def _parts(found: Found, table: pl.DataFrame, *, named: bool) -> Iterator[str]:
         else "<p>Counts only: there is no name and no person here.</p>"
     )
     yield handout.facts(told)
-    table = _in_school_words(table)
+    table = _in_school_words(table, of_chats=found.chats is not None)
     yield from _sections(table) if named else [handout.table(table)]
 
 
-def _in_school_words(table: pl.DataFrame) -> pl.DataFrame:
+def _in_school_words(table: pl.DataFrame, *, of_chats: bool) -> pl.DataFrame:
     """`kind`, `op` and `cause` become what and why."""
-    what = pl.concat_str("kind", "op", separator=" ").replace(WHAT)
-    why = pl.col("cause").replace({cause.value: words for cause, words in (*WHY.items(), *_QUESTIONS.items())})
+    words, causes = (_WHAT_IN_CHATS, _WHY_IN_CHATS) if of_chats else (WHAT, WHY)
+    what = pl.concat_str("kind", "op", separator=" ").replace(words)
+    told = {cause.value: text for cause, text in (*causes.items(), *_QUESTIONS.items())}
+    why = pl.col("cause").replace(told)
     return table.select(pl.exclude("kind", "op", "cause", "changes"), what.alias("what"), why.alias("why"), "^changes$")
 
 

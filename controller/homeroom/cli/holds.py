@@ -13,10 +13,11 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
-from homeroom.api import Reason
+from homeroom.api import ChatPolicy, Reason
+from homeroom.chats import Desired
 from homeroom.cli import terminal
 from homeroom.errors import RefusedError
-from homeroom.plan import PERSONAL, Guard, Hold, Kind, Op, State
+from homeroom.plan import PERSONAL, PLACES, Guard, Hold, Op, Scope, State
 from homeroom.reconcile.approvals import people_in
 from homeroom.seats.revocation import KIND
 from homeroom.store import Store
@@ -52,6 +53,23 @@ TO_CHECK: Final = {
 }
 """What to ask before the approval, by guard: read by people who know their school, and not this program."""
 
+TO_CHECK_IN_CHATS: Final = {
+    **TO_CHECK,
+    Guard.CLASS_SHRINK: "Have so many really left this chat's class at once, or their parents with them? If the class "
+    "is only missing from the export, have the export mended, and approve nothing.",
+    Guard.UPDATES: "Are these the names and settings that the chats of this school are meant to have?",
+    Guard.SCOPE_EDIT: "Somebody edited the policy of chats in Git; nobody left a school. Are these people meant to go "
+    "out of these chats?",
+    Guard.EXPOSURE: "Somebody edited the policy of chats in Git. May these people come into these chats, and read what "
+    "is written there from then on?",
+    Guard.ADMINISTRATORS: "May each of these people administer this chat?",
+    Guard.IDENTITY: "Is each account really of the person whom the records mean? Who comes into a chat reads it.",
+    Guard.ROLL_OVER: "Is the school year over, so that the chats of its classes may be put away?",
+    Guard.FIRST_SYNC: "This school gets its chats for the first time. Does it want that now, and are these its classes "
+    "and people?",
+}
+"""The same of a ChatPolicy."""
+
 _STATES: Final = {
     State.OPEN: "waits for a person's word",
     State.APPROVED: "what is left of it is being done",
@@ -63,17 +81,32 @@ _STATES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A hold, and the resource that has it."""
+    """A hold, and the resource that has it.
+
+    `chats`: [key, chat, class], what keys of chats stand for: type and id of the class, as far as the store knows; null
+    is a staff room. None: it is not about chats.
+    """
 
     namespace: str
     kind: str
     name: str
     hold: Hold
+    chats: pl.DataFrame | None = None
 
     @property
     def resource(self) -> str:
         """As commands write resources."""
         return f"{self.kind.lower()}/{self.name}"
+
+    @property
+    def counted_by(self) -> tuple[str, ...]:
+        """Columns of `listed` by which changes are counted."""
+        return COUNTED if self.chats is None else ("school", "class", "chat", *COUNTED[2:])
+
+    @property
+    def to_check(self) -> str:
+        """What to ask before the approval."""
+        return (TO_CHECK if self.chats is None else TO_CHECK_IN_CHATS)[self.hold.guard]
 
 
 def find(store: Store, hold: str, *, namespace: str) -> Found:
@@ -85,13 +118,18 @@ def find(store: Store, hold: str, *, namespace: str) -> Found:
             "another namespace (-n)?",
             reason=Reason.HOLD_UNKNOWN,
         )
-    kind, name, stored = found
-    return Found(namespace=namespace, kind=kind, name=name, hold=stored)
+    kind, name, held = found
+    chats = None
+    if kind == ChatPolicy.__name__:
+        remembered = store.chats.baseline(namespace=namespace, policy=name)
+        known = (Desired.empty() if remembered is None else remembered.baseline.desired).chats
+        chats = known.select("key", pl.col("type").cast(pl.String).alias("chat"), pl.col("section").alias("class"))
+    return Found(namespace=namespace, kind=kind, name=name, hold=held, chats=chats)
 
 
 def show(found: Found, *, details: bool, output: Literal["text", "json"]) -> None:
     """Print it; of people, source ids at most."""
-    changes, now = listed(found.hold), datetime.now(UTC)
+    changes, now = listed(found), datetime.now(UTC)
     if output == "json":
         terminal.document(_document(found, changes, details=details, now=now))
         return
@@ -100,12 +138,12 @@ def show(found: Found, *, details: bool, output: Literal["text", "json"]) -> Non
     if changes.is_empty():
         return
     terminal.say()
-    rows = counted(changes, *COUNTED)
+    rows = counted(changes, *found.counted_by)
     terminal.table([name.upper() for name in rows.columns], rows.rows())
     if details:
         terminal.say()
         for row in changes.iter_rows(named=True):
-            what = (row[name] for name in ("op", "kind", "school", "class", "licence", "person", "role"))
+            what = (row.get(name) for name in ("op", "kind", "school", "class", "chat", "licence", "person", "role"))
             terminal.say(f"{Op(row['op']).symbol} {' '.join(filter(None, what))}  ({row['cause']})")
 
 
@@ -121,7 +159,7 @@ def _facts(found: Found, now: datetime) -> Iterator[tuple[str, str]]:
     yield "hold", hold.id
     yield "resource", f"{found.resource} in namespace {found.namespace}"
     yield "guard", hold.guard.value
-    yield "scope", f"{hold.scope.value} {hold.place}".rstrip()
+    yield "scope", _scope(found)
     yield "since", _moment(hold.since)
     yield "to be approved before", _moment(hold.expires)
     yield "state", f"{hold.state.value}: {_in_words(hold, now)}"
@@ -130,7 +168,7 @@ def _facts(found: Found, now: datetime) -> Iterator[tuple[str, str]]:
     yield "changes", f"{left}, {hold.struck:,} no longer planned"
     yield "people", f"{people:,}"
     if hold.state is State.OPEN:
-        yield "to check", TO_CHECK[hold.guard]
+        yield "to check", found.to_check
 
 
 def _in_words(hold: Hold, now: datetime) -> str:
@@ -139,23 +177,40 @@ def _in_words(hold: Hold, now: datetime) -> str:
     return "was not approved in time; the next run gives it a new id" if is_late(hold, now=now) else _STATES[hold.state]
 
 
+def _scope(found: Found) -> str:
+    """How far it reaches, and where; of a chat the type, and its class where it has one."""
+    scope, place = found.hold.scope, found.hold.place
+    if found.chats is not None and scope is Scope.CLASS:
+        for chat, section in found.chats.filter(key=place).select("chat", "class").iter_rows():
+            return f"{scope.value} {section}, {chat}" if section else chat
+    return f"{scope.value} {place}".rstrip()
+
+
 def is_late(hold: Hold, *, now: datetime) -> bool:
     """Nobody approved it in time, and no run has said so yet."""
     return hold.state is State.OPEN and now >= hold.expires
 
 
-def listed(hold: Hold) -> pl.DataFrame:
-    """Each change that is left, by source ids: [*COUNTED, licence, person, role], sorted."""
-    section = pl.when(pl.col("kind") == Kind.CLASS.value).then("key").otherwise("class_key")
+def listed(found: Found) -> pl.DataFrame:
+    """Each change that is left, by source ids: [*found.counted_by, licence, person, role], sorted.
+
+    Of chats `chat` is the type, or the key where the store does not know what it stands for, and `person` an account.
+    """
+    section = pl.when(pl.col("kind").is_in(PLACES)).then("key").otherwise("class_key")
     person = pl.when(pl.col("kind").is_in(PERSONAL)).then("key")
     names = {"school": pl.when(pl.col("school") != "").then("school"), "class": section}
     licence = pl.when(pl.col("kind") == KIND).then("key")
-    return hold.rows.select(
+    rows = found.hold.rows.select(
         *(names.get(name, pl.col(name)).alias(name) for name in COUNTED),
         licence.alias("licence"),
         person.alias("person"),
         "role",
-    ).sort(*COUNTED, "licence", "person", "role", nulls_last=True)
+    )
+    if found.chats is not None:
+        rows = rows.rename({"class": "key"}).join(found.chats, on="key", how="left")
+        rows = rows.with_columns(pl.col("chat").fill_null(pl.col("key"))).drop("key")
+    columns = (*found.counted_by, "licence", "person", "role")
+    return rows.select(columns).sort(columns, nulls_last=True)
 
 
 def counted(changes: pl.DataFrame, *by: str) -> pl.DataFrame:
@@ -181,14 +236,14 @@ def _document(found: Found, changes: pl.DataFrame, *, details: bool, now: dateti
         "approval": hold.approval,
         "approvedAt": _stamp(hold.approved_at) if hold.approved_at else None,
         "successor": hold.successor,
-        "toCheck": TO_CHECK[hold.guard],
+        "toCheck": found.to_check,
         "counts": {
             "total": hold.total,
             "left": hold.rows.height,
             "struck": hold.struck,
             "people": people_in(hold),
         },
-        "summary": counted(changes, *COUNTED).to_dicts(),
+        "summary": counted(changes, *found.counted_by).to_dicts(),
     }
     return {**document, "changes": changes.to_dicts()} if details else document
 

@@ -1,8 +1,8 @@
 """`homeroom export-person` and `homeroom forget-person`: the law's access and erasure requests.
 
 Both are about all that Homeroom itself holds: snapshots of the records, and what the store has of each app of the
-district. What the learning apps hold is theirs to give out and to delete. Neighbours: `homeroom.roster.person`, which
-finds, and `homeroom.store`, which forgets.
+district, and of its chats. What learning apps and chat servers hold is theirs to give out and to delete. Neighbours:
+`homeroom.roster.person` and `homeroom.chats.person`, which find, and `homeroom.store`, which forgets.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ import polars as pl
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from homeroom.api import District, LearningApp
+from homeroom.api import ChatPolicy, District, LearningApp
+from homeroom.chats.person import in_chats
 from homeroom.cli import history, options, records, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.errors import InvalidSpecError, TransientError
 from homeroom.plan import PERSONAL
 from homeroom.roster.person import in_baseline, in_records
 from homeroom.sources import load
-from homeroom.store import JournalQuery, StillThereError, Store
+from homeroom.store import JournalQuery, StillThereError, Store, journal_name
 
 _District = Annotated[str, typer.Argument(help="Name of the District.")]
 _Person = Annotated[str, typer.Argument(help="Source id of the person (sourcedId in the records).")]
@@ -34,8 +35,8 @@ _Apps = Annotated[
     list[str] | None,
     typer.Option(
         "--app",
-        help="Also this app, which is declared no more, and was of this district. Needed only where the namespace has "
-        "several districts. May be repeated.",
+        help="Also this app (or ChatPolicy/NAME), which is declared no more, and was of this district. Needed only "
+        "where the namespace has several districts. May be repeated.",
     ),
 ]
 
@@ -44,7 +45,8 @@ _Apps = Annotated[
 class _Place:
     """Where to look: apps of the district that are declared (`managed`) and that were once (`abandoned`).
 
-    `left_out`: apps that are declared no more, and may have been of another district of the namespace.
+    A policy of chats stands beside them as in the journal (`homeroom.store.journal_name`). `left_out`: those that are
+    declared no more, and may have been of another district of the namespace.
     """
 
     namespace: str
@@ -67,8 +69,8 @@ def export(
     """Give out all that is held about one person of a district, as JSON.
 
     Records (also of the snapshot before), accounts, user names and the history of changes in each app, what is wanted
-    there, seats of pools, when each app was used last, licences by which the person teaches or did, and chat accounts.
-    A password is mentioned, and not shown. Who runs this sees it all: run it where the store is.
+    there, the same of chats, chat accounts, seats of pools, when each app was used last, and licences by which the
+    person teaches or did. A password is mentioned, and not shown. Who runs this sees it all: run it where the store is.
     """
     with records.opened(store, data) as opened:
         assert opened is not None
@@ -77,7 +79,15 @@ def export(
         apps = [
             found | {"declared": name in place.managed}
             for name in (*place.managed, *place.abandoned)
-            if (found := _of_app(opened, place.namespace, name, person))
+            if "/" not in name and (found := _of_app(opened, place.namespace, name, person))
+        ]
+        linking = opened.links.linking_of(person, namespace=place.namespace, district=district)
+        accounts = opened.links.ever(person, namespace=place.namespace, district=district)
+        chats = [
+            found | {"declared": app in place.managed}
+            for name, app in _policies(opened, place.namespace).items()
+            if app in {*place.managed, *place.abandoned}
+            and (found := _of_chats(opened, place.namespace, name, person, accounts))
         ]
         held = _held(opened, place.namespace, District, district, person)
         seats = opened.seats_of(person, namespace=place.namespace, district=district)
@@ -86,10 +96,12 @@ def export(
         connections = opened.licences.connections_of(person, namespace=place.namespace, district=district)
         links = opened.links.links_of(person, namespace=place.namespace, district=district)
     elsewhere = (seats, activity, licences, connections, links)
-    if not (snapshots or apps or held) and all(part.is_empty() for part in elsewhere):
+    nothing = not (snapshots or apps or chats or held or any(linking.values()))
+    if nothing and all(part.is_empty() for part in elsewhere):
         raise StillThereError(f"nothing is held about a person '{person}': it must be a source id")
     about = {"namespace": place.namespace, "district": district, "person": person}
-    found = {"records": snapshots, "holds": held, "apps": apps, "notLookedInto": place.left_out}
+    found = {"records": snapshots, "holds": held, "apps": apps, "chats": chats}
+    found |= {**linking, "notLookedInto": place.left_out}
     found["seats"] = seats.with_columns(pl.col(pl.Date).cast(pl.String)).to_dicts()
     found["activity"] = activity.with_columns(pl.col(pl.Date).cast(pl.String)).to_dicts()
     found["licences"] = licences.to_dicts()
@@ -112,9 +124,9 @@ def forget(
 ) -> None:
     """Forget one person of a district who has left: make anonymous what has to stay.
 
-    Refused while the person is in the records, or has an account in use in an app. In the history a random word takes
-    the place of the source id, so that counts stay; user names stay reserved as hashes. There is no way back. The
-    operator may be running. Delete the account in the apps first: it bears the source id, too.
+    Refused while the person is in the records, in a chat, or has an account in use in an app. In the history a random
+    word takes the place of source id and chat account, so that counts stay; user names stay reserved as hashes. There
+    is no way back. The operator may be running. Delete the account in the apps first: it bears the source id, too.
     """
     if re.search(rf"(?<!\w){re.escape(person)}(?!\w)", reason):
         raise InvalidSpecError("--reason must not name the person: it is kept for ever")
@@ -151,7 +163,7 @@ def forget(
         f"forgotten: {done.changes} changes and {done.accounts} accounts made anonymous, taken out of {done.baselines} "
         f"baselines, {done.snapshots} old snapshots removed"
     )
-    terminal.say("not touched: back-ups of the store, and the apps themselves")
+    terminal.say("not touched: back-ups of the store, the apps and the chat servers themselves")
     for name in place.left_out:
         terminal.say(f"not looked into: {name}, which is declared no more (--app {name}, if it was of this district)")
 
@@ -173,16 +185,17 @@ def _apps(resources: Declared, store: Store, district: str, named: Collection[st
     """Which apps are, or were, of this district. A person's id says nothing in another one."""
     # As they are: that something else in them is invalid does not stand in the way.
     apps = {
-        str(obj["metadata"]["name"]): (obj["spec"].get("districtRef") or {}).get("name")
+        journal_name(obj["kind"], str(obj["metadata"]["name"])): (obj["spec"].get("districtRef") or {}).get("name")
         for obj in resources.objects
-        if obj["kind"] == LearningApp.__name__
+        if obj["kind"] in {LearningApp.__name__, ChatPolicy.__name__}
     }
     districts = {str(obj["metadata"]["name"]) for obj in resources.objects if obj["kind"] == District.__name__}
     districts.update(store.districts(namespace=resources.namespace))
     if district not in districts:
         there = f"there is {', '.join(sorted(districts))}" if districts else "there is none; another namespace (-n)?"
         raise InvalidSpecError(f"no District '{district}' in namespace {resources.namespace}: {there}")
-    abandoned = [name for name in store.apps(namespace=resources.namespace) if name not in apps]
+    remembered = [*store.apps(namespace=resources.namespace), *_policies(store, resources.namespace).values()]
+    abandoned = [name for name in remembered if name not in apps]
     if stray := sorted(set(named).difference(abandoned)):
         raise InvalidSpecError(f"--app {stray[0]}: the store has no app of this name that is declared no more")
     ours = abandoned if len(districts) == 1 else [name for name in abandoned if name in named]
@@ -192,6 +205,11 @@ def _apps(resources: Declared, store: Store, district: str, named: Collection[st
         abandoned=ours,
         left_out=[name for name in abandoned if name not in ours],
     )
+
+
+def _policies(store: Store, namespace: str) -> dict[str, str]:
+    """The policies of chats that the store knows, by name: what they are called among the apps."""
+    return {name: journal_name(ChatPolicy.__name__, name) for name in store.chats.policies(namespace=namespace)}
 
 
 def _snapshots(
@@ -239,10 +257,27 @@ def _of_app(store: Store, namespace: str, app: str, person: str) -> dict[str, An
     return {"app": app, "accounts": accounts, "baseline": wanted, "holds": held, "journal": journal}
 
 
+def _of_chats(store: Store, namespace: str, policy: str, person: str, accounts: Sequence[str]) -> dict[str, Any]:
+    """What the store has of the person, and of the accounts, in the chats of one policy; empty when nothing."""
+    stored = store.chats.baseline(namespace=namespace, policy=policy)
+    remembered = None
+    if stored is not None:
+        remembered = in_chats(stored.baseline, stored.learners, person=person, accounts=accounts)
+    app, journal, held = journal_name(ChatPolicy.__name__, policy), [], []
+    for account in accounts:
+        query = JournalQuery(namespace=namespace, app=app, person=account, limit=None)
+        journal += history.entries(store, query)
+        held += _held(store, namespace, ChatPolicy, policy, account)
+    if not journal and not held and (remembered is None or remembered.empty):
+        return {}
+    wanted = None if remembered is None else asdict(remembered)
+    return {"policy": policy, "baseline": wanted, "holds": held, "journal": journal}
+
+
 def _held(
-    store: Store, namespace: str, kind: type[District | LearningApp], name: str, person: str
+    store: Store, namespace: str, kind: type[District | LearningApp | ChatPolicy], name: str, person: str
 ) -> list[dict[str, Any]]:
-    """The changes about the person in holds of one resource, with the state of the hold."""
+    """The changes about the person (of chats: the account) in holds of one resource, with the state of the hold."""
     mine = (pl.col("key") == person) & pl.col("kind").is_in(PERSONAL)
     return [
         {"hold": hold.id, "since": hold.since.isoformat(timespec="seconds"), "state": hold.state.value, **row}

@@ -126,6 +126,7 @@ class Result(StrEnum):
 
     APPLIED = "Applied"
     FAILED = "Failed"  # the target said no to this one; the next run plans it again, with back-off
+    PARKED = "Parked"  # of chats: the account cannot come in anywhere now; tried again later, and nobody else waits
     SKIPPED = "Skipped"  # something it depends on failed, or ownership did not hold when applying
 
 

@@ -6,7 +6,7 @@ Neighbours: `homeroom.plan.hold` (what they mean), `district`, `learningapp` and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -152,26 +152,29 @@ def people_in(hold: Hold) -> int:
     return int(hold.rows.filter(pl.col("kind").is_in(PERSONAL))["key"].n_unique())
 
 
-def in_words(hold: Hold) -> str:
-    """What a hold is about, in counts."""
+def in_words(hold: Hold, *, chats: Mapping[str, str] | None = None) -> str:
+    """What a hold is about, in counts. `chats`: of a ChatPolicy, keys of chats in words; None: it is of an app."""
     if hold.scope is Scope.PERSON:
         asked = {word.split(" ")[0] for word in hold.rows["role"]}
         return f"who is person '{hold.place}'? " + "; ".join(text for word, text in _ASKED.items() if word in asked)
     changes, people = _counted(hold.rows.height, "change"), _counted(people_in(hold), "person", "people")
     place = f"{hold.scope.value.lower()} '{hold.place}'" if hold.place else "the district"
+    if chats is not None and hold.scope is Scope.CLASS:
+        place = chats.get(hold.place, f"chat '{hold.place}'")
     clock = f"{hold.context[:16]} to {hold.since.astimezone(UTC).isoformat()[:16]}".replace("T", " ")
     licences = _counted(hold.rows.height, "licence")
     words = {"changes": changes, "people": people, "clock": clock, "licences": licences, "used": hold.context}
-    return _WORDS[hold.guard].format(place=place, **words)
+    told = _WORDS if chats is None else _WORDS_OF_CHATS
+    return told[hold.guard].format(place=place, **words)
 
 
 def _counted(number: int, one: str, several: str | None = None) -> str:
     return f"{number} {one if number == 1 else several or one + 's'}"
 
 
-def held_message(holds: Sequence[Hold], *, contact: str | None) -> str:
-    """What waits for a person; the oldest holds first."""
-    told = "; ".join(f"{hold.id}: {in_words(hold)}" for hold in holds[:3])
+def held_message(holds: Sequence[Hold], *, contact: str | None, chats: Mapping[str, str] | None = None) -> str:
+    """What waits for a person; the oldest holds first. `chats`: as for `in_words`."""
+    told = "; ".join(f"{hold.id}: {in_words(hold, chats=chats)}" for hold in holds[:3])
     more = f"; and {len(holds) - 3} more holds" if len(holds) > 3 else ""
     whole = any(hold.guard is Guard.IDENTITY and hold.scope is Scope.DISTRICT for hold in holds)
     rest = "" if whole else "; everything else is done"  # who is who is asked before anything is done
@@ -193,4 +196,12 @@ _WORDS: Final = {
     Guard.ROLL_OVER: "the school year is over for {people} ({changes})",
     Guard.FIRST_SYNC: "{place} is shared for the first time: {people} ({changes})",
     Guard.LICENCES: "{licences} would be revoked ({used})",
+}
+_WORDS_OF_CHATS: Final = {
+    **_WORDS,
+    Guard.UPDATES: "in {place} {changes} of names and settings of chats",
+    Guard.SCOPE_EDIT: "an edit in Git would take {people} out of chats ({changes})",
+    Guard.EXPOSURE: "an edit in Git would let {people} into chats ({changes})",
+    Guard.ADMINISTRATORS: "in {place} {people} would become administrators of chats",
+    Guard.FIRST_SYNC: "{place} gets its chats for the first time: {people} ({changes})",
 }

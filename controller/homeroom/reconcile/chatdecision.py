@@ -37,6 +37,7 @@ from homeroom.plan import (
     CHANGE,
     COMING,
     LEAVING,
+    PERSONAL,
     Cause,
     Guard,
     Hold,
@@ -81,8 +82,9 @@ class ChatMemory:
 
     `rooms`: columns `homeroom.store.ROOMS`, every chat it ever had. `recent`: columns `homeroom.plan.RECENT_SCHEMA`.
     `holds`: all of this policy. `made`: columns `homeroom.plan.CHANGE_SCHEMA`, what was applied under its approved
-    holds. `released`: columns `homeroom.roster.door.RELEASED`, what approvals let pass at the source. `rolled_over`:
-    they let the school year end.
+    holds. `released`: columns `homeroom.roster.door.RELEASED`, what approvals let pass at the source. `parked`:
+    accounts that could come in nowhere, and are not tried again yet. `rolled_over`: the approvals let the school year
+    end.
     """
 
     stored: StoredChats | None
@@ -93,6 +95,7 @@ class ChatMemory:
     words: Sequence[Word]
     noted: Noted = field(default_factory=Noted)
     released: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RELEASED))
+    parked: Collection[str] = ()
     rolled_over: bool = False
 
     @property
@@ -157,7 +160,7 @@ class ChatDecision:
     allows, after the guards. `instead`: what of that the platform cannot do, by what has to happen in its place.
     `before`: the baseline as it was, but for chats that are another policy's now. `rules`: those whose effect nobody
     has to approve any more, canonical. `taken`: columns `PARTS`, what an older policy sees to. `lost`: we know nothing
-    of what the server says is ours. `now`: when this was decided.
+    of what the server says is ours. `now`: when this was decided. `waiting`: changes that wait for a parked account.
     """
 
     desired: Desired
@@ -173,11 +176,12 @@ class ChatDecision:
     taken: pl.DataFrame
     lost: bool
     now: datetime
+    waiting: int = 0
 
     @property
     def blocked(self) -> int:
-        """Changes that are wanted and not allowed now."""
-        return self.plan.changes.height - self.reviewed.plan.changes.height
+        """Changes that are wanted and not allowed now; not those that wait for an account."""
+        return self.plan.changes.height - self.reviewed.plan.changes.height - self.waiting
 
     def stored(self) -> StoredChats:
         """What is to be remembered before the first change."""
@@ -338,11 +342,14 @@ class _Look:
             taken=taken.join(parts(one.records, one.rules), on=PARTS.names(), how="semi"),
             lost=lost,
             now=now,
+            waiting=whole.changes.filter(coming_of(memory.parked)).height,
         )
 
     def permitted(self, plan: Plan) -> Plan:
-        """What the policy, and the age of the records, let through."""
+        """What the policy, and the age of the records, let through, without accounts that can come in nowhere."""
         found = under(plan, self.inputs.rules.membership)
+        if self.inputs.memory.parked:
+            found = Plan(found.changes.filter(~coming_of(self.inputs.memory.parked)))
         return _without_departures(found) if self.inputs.stale else found
 
     def judged(
@@ -420,6 +427,12 @@ class _Look:
             return None
         rows = identity(leaving)
         return rows.filter(in_desired(rows, self.wanted(sure[1], self.inputs.rules, lineage=lineage, taken=taken)))
+
+
+def coming_of(accounts: Collection[str]) -> pl.Expr:
+    """Rows of a plan by which one of these accounts comes into a chat, or gets rights there."""
+    op = pl.col("op").cast(pl.String)
+    return pl.col("kind").cast(pl.String).is_in(PERSONAL) & op.is_in(COMING) & pl.col("key").is_in(list(accounts))
 
 
 def _learners(records: Records) -> pl.DataFrame:

@@ -5,16 +5,18 @@ Neighbours: `chatpolicy` (the run), `chatdecision` (what it found), `outcome` (t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import polars as pl
 
 from homeroom.api import ChatCounts, ChatPolicy, ChatPolicyStatus, MemberCounts, Reason, SchoolState, conditions
+from homeroom.api.chatpolicy import ChatType
 from homeroom.chats.able import Fallback
 from homeroom.chats.standing import after, standing
 from homeroom.chats.words import State
+from homeroom.plan import Scope
 from homeroom.reconcile import approvals
 from homeroom.reconcile.chatdecision import ChatDecision, unseen
 from homeroom.reconcile.executor import Applied
@@ -23,9 +25,18 @@ from homeroom.reconcile.run import Ending
 
 
 def chat_outcome(
-    decision: ChatDecision, applied: Applied | None, left: pl.DataFrame, *, contact: str | None, claimed: int
+    decision: ChatDecision,
+    applied: Applied | None,
+    left: pl.DataFrame,
+    *,
+    contact: str | None,
+    claimed: int,
+    parked: int,
 ) -> tuple[Reason, str, Ending]:
-    """Reason, message and how it ended; the weightiest comes first. `claimed`: accounts that two people claim."""
+    """Reason, message and how it ended; the weightiest comes first. `claimed`: accounts that two people claim.
+
+    `parked`: accounts that can come in nowhere, which the server has not, or has put out of use.
+    """
     if (unfinished := unfinished_of(applied, left)) is not None:
         return unfinished
     actual = decision.actual
@@ -36,7 +47,7 @@ def chat_outcome(
         words = f"{half} chats could not be read completely; nobody is removed from them"
         return Reason.TARGET_INCOMPLETE, words, Ending.RETRY
     waiting = decision.reviewed.open
-    held = approvals.held_message(waiting, contact=contact) if waiting else ""
+    held = approvals.held_message(waiting, contact=contact, chats=_told(decision)) if waiting else ""
     if decision.lost:
         words = "the store is empty, but chats carry our marks: nobody is removed"
         if waiting:
@@ -55,6 +66,8 @@ def chat_outcome(
     chats = decision.desired.chats.height
     words = f"{chats} chats, {decision.desired.members.height} members"
     words += " in sync" if left.is_empty() else f"; {left.height} changes are not made under this policy"
+    if parked:
+        words += f"; {parked} accounts are not there, or out of use, and are tried again later"
     return Reason.SUCCEEDED, words, Ending.DONE
 
 
@@ -65,14 +78,20 @@ def with_state(
     left: pl.DataFrame,
     *,
     stale: bool,
+    parked: Collection[str],
     digest: str,
     contact: str | None,
     now: datetime,
 ) -> ChatPolicyStatus:
-    """The status with counts, holds and the conditions beside Ready. `made`: columns `homeroom.plan.CHANGE_SCHEMA`."""
+    """The status with counts, holds and the conditions beside Ready. `made`: columns `homeroom.plan.CHANGE_SCHEMA`.
+
+    `parked`: accounts that can come in nowhere now.
+    """
     generation, waiting = policy.metadata.generation, decision.reviewed.open
     there = after(decision.actual, made)
-    counts = dict(standing(decision.desired, there).group_by("state").agg(pl.col("people").sum()).iter_rows())
+    counts = dict(
+        standing(decision.desired, there, parked=parked).group_by("state").agg(pl.col("people").sum()).iter_rows()
+    )
     wanted = decision.desired.chats["key"]
     status = policy.status.model_copy(
         update={
@@ -85,7 +104,7 @@ def with_state(
     )
     status = conditions.held(
         status,
-        message=approvals.held_message(waiting, contact=contact) if waiting else None,
+        message=approvals.held_message(waiting, contact=contact, chats=_told(decision)) if waiting else None,
         generation=generation,
         now=now,
     )
@@ -152,10 +171,26 @@ def chat_rows(
     }
 
 
+def _told(decision: ChatDecision) -> dict[str, str]:
+    """Held chats in words: by class or school, as their keys say nothing to people."""
+    held = [hold.place for hold in decision.reviewed.open if hold.scope is Scope.CLASS]
+    states = [decision.desired, *([decision.before.desired] if decision.before is not None else [])]
+    rows = pl.concat([state.chats.select("key", "type", "school", "section") for state in states])
+    rows = rows.filter(pl.col("key").is_in(held)).unique("key", keep="first")
+    return {row["key"]: _CHAT[row["type"]].format(**row) for row in rows.to_dicts()}
+
+
 def gaps(instead: Mapping[Fallback, int]) -> str:
     """What the platform cannot do, with what has to happen instead; empty: it can do all."""
     return "; ".join(f"{_INSTEAD[one]}: {number}" for one, number in sorted(instead.items()))
 
+
+_CHAT: Final = {
+    ChatType.STAFF_ROOM: "the staff room of school '{school}'",
+    ChatType.CLASS_STUDENTS: "the students' chat of class '{section}'",
+    ChatType.CLASS_PARENTS: "the parents' chat of class '{section}'",
+    ChatType.SUBJECT: "the chat of subject class '{section}'",
+}
 
 _COUNTED: Final = {
     State.JOINED: "joined",

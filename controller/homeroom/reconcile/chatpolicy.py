@@ -60,6 +60,7 @@ from homeroom.reconcile.chatdecision import (
     ChatInputs,
     ChatMemory,
     OtherPolicy,
+    coming_of,
     decide_chats,
 )
 from homeroom.reconcile.chatoutcome import chat_outcome, chat_rows, with_state
@@ -176,9 +177,16 @@ class ChatPolicyRoot:
         if number := repaired(decision, applied):
             words = f"{number} changes made by hand in the chats were put back"
             run.cluster.event(run.obj, warning=False, reason="DriftRepaired", message=words)
+        parked = frozenset(inputs.memory.parked) | (applied.parked if applied is not None else frozenset())
         left = left_to_do(decision, applied)
+        left = left.filter(~coming_of(parked))
         reason, message, ending = chat_outcome(
-            decision, applied, left, contact=gathered.district.spec.contact, claimed=inputs.links.claimed.len()
+            decision,
+            applied,
+            left,
+            contact=gathered.district.spec.contact,
+            claimed=inputs.links.claimed.len(),
+            parked=len(parked),
         )
         policy = run.resource
         status = with_state(
@@ -187,6 +195,7 @@ class ChatPolicyRoot:
             made,
             left,
             stale=inputs.stale,
+            parked=parked,
             digest=gathered.digest,
             now=run.clock.now(),
             contact=gathered.district.spec.contact,
@@ -322,6 +331,7 @@ class ChatPolicyRoot:
             released=store.passed(namespace=namespace, district=district.metadata.name)
             .released.filter(pl.col("at") > (now - VALID).astimezone(UTC))
             .select(RELEASED.names()),
+            parked=store.chats.parked(namespace=namespace, policy=name, now=now),
             rolled_over=rolled_over(of_district, now=now),
         )
 

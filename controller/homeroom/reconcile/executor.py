@@ -45,6 +45,7 @@ class Applied:
 
     `undone`: the rows of the plan that were not applied, columns `IDENTITY`. `stopped`: why it ended before its end, in
     words, or None. `broken`: the error that ended it, if one did. `failed_schools`: where something was refused.
+    `parked`: accounts that can come in nowhere now, which is no failure of the run.
     """
 
     applied: int
@@ -54,6 +55,7 @@ class Applied:
     broken: TransientError | None
     errors: tuple[str, ...]
     failed_schools: frozenset[str]
+    parked: frozenset[str] = frozenset()
 
     def made(self, plan: Plan) -> pl.DataFrame:
         """What of the plan was applied: columns `homeroom.plan.CHANGE_SCHEMA`."""
@@ -94,12 +96,14 @@ class Executor:
         lost: set[str] = set()
         failed_schools: set[str] = set()
         late: set[str] = set()  # who did not get what was to come
+        parked: set[str] = set()
         failed = 0
         stopped: str | None = None
         broken: TransientError | None = None
         for whole in plan.batches(self.sizes):
             # Whoever moves keeps the old place until there is a new one.
             batch = [one for one in whole if one.cause is not Cause.MOVED or one.key not in late]
+            batch = [one for one in batch if one.op is not Op.CREATE or one.key not in parked]
             if not batch or batch[0].school in lost:
                 late |= {one.key for one in whole}
                 continue
@@ -122,7 +126,10 @@ class Executor:
                 continue
             done += [outcome.seq for outcome in outcomes if outcome.result is Result.APPLIED]
             for change, outcome in zip(batch, outcomes, strict=True):
-                if outcome.result is not Result.APPLIED:
+                if outcome.result is Result.PARKED:
+                    parked.add(change.key)
+                    late.add(change.key)
+                elif outcome.result is not Result.APPLIED:
                     failed += 1
                     failed_schools.add(change.school)
                     late.add(change.key)
@@ -136,6 +143,7 @@ class Executor:
             broken=broken,
             errors=tuple(errors),
             failed_schools=frozenset(failed_schools | lost),
+            parked=frozenset(parked),
         )
 
     async def _one(self, batch: Sequence[Change], target: Hands, plan: str) -> Sequence[Outcome]:
@@ -181,6 +189,7 @@ def counting(metrics: Metrics) -> Callable[[Kind, Op, Result, int], None]:
 
     def count(kind: Kind, _op: Op, result: Result, number: int) -> None:
         done = number if result is Result.APPLIED else 0
-        metrics.operations(kind.value.lower(), applied=done, failed=number - done)
+        failed = 0 if result is Result.PARKED else number - done
+        metrics.operations(kind.value.lower(), applied=done, failed=failed)
 
     return count

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,9 +21,14 @@ from homeroom.chats.baseline import Baseline
 from homeroom.chats.desired import LINEAGE
 from homeroom.chats.rollover import LEARNERS
 from homeroom.chats.state import Desired
-from homeroom.plan import Kind
+from homeroom.plan import Kind, Result
 from homeroom.store import schema
 from homeroom.store.folders import others, remove
+
+_SHORTEST: Final = timedelta(hours=1)
+_LONGEST: Final = timedelta(days=1)
+_REMEMBERED: Final = timedelta(days=7)
+"""What was found out about an account that long ago says nothing any more."""
 
 _BESIDE: Final = ("kept", "unapplied")
 _OF_THE_CLASSES: Final = ("lineage", "learners")
@@ -77,7 +83,12 @@ class Chats:
 
     def baseline(self, *, namespace: str, policy: str) -> StoredChats | None:
         """What had a reason when a plan was last applied; None: nothing ever was, or the store was lost."""
-        row = self._row(namespace, policy)
+        with self._engine.connect() as connection:
+            return self.read(connection, namespace=namespace, policy=policy)
+
+    def read(self, connection: sa.Connection, *, namespace: str, policy: str) -> StoredChats | None:
+        """The same within a transaction."""
+        row = _row(connection, namespace, policy)
         if row is None:
             return None
         folder = self._folder(namespace, policy) / row.files
@@ -100,7 +111,27 @@ class Chats:
 
     def save_baseline(self, stored: StoredChats, *, namespace: str, policy: str, epoch: int) -> None:
         """Replace it: files first, then the row that names them, so that a crash leaves the old one."""
-        directory, name, baseline = self._folder(namespace, policy), uuid.uuid4().hex, stored.baseline
+        directory, table = self._folder(namespace, policy), schema.chat_baseline
+        name = self._write(stored, directory)
+        values = {"files": name, "rules": stored.rules, "first": stored.baseline.first}
+        with self._writing(epoch) as connection:
+            connection.execute(sa.delete(table).where(table.c.namespace == namespace, table.c.policy == policy))
+            connection.execute(sa.insert(table).values(namespace=namespace, policy=policy, **values))
+            # Looked up while nobody else writes, so that what `replace` is writing is not taken for an old one.
+            old = others(directory, keep={name})
+        remove(old)
+
+    def replace(self, connection: sa.Connection, stored: StoredChats, *, namespace: str, policy: str) -> Path:
+        """Replace the frames of the one there is, in a transaction; the folder to be removed once that is through."""
+        directory, table = self._folder(namespace, policy), schema.chat_baseline
+        of_policy = (table.c.namespace == namespace, table.c.policy == policy)
+        old = connection.execute(sa.select(table.c.files).where(*of_policy)).scalar_one()
+        connection.execute(sa.update(table).where(*of_policy).values(files=self._write(stored, directory)))
+        return directory / str(old)
+
+    def _write(self, stored: StoredChats, directory: Path) -> str:
+        """Write the files; the name of their folder."""
+        name, baseline = uuid.uuid4().hex, stored.baseline
         folder = directory / name
         folder.mkdir(parents=True, mode=0o700)
         frames = {
@@ -111,16 +142,34 @@ class Chats:
         }
         for part, frame in frames.items():
             frame.write_parquet(folder / f"{part}.parquet")
-        table = schema.chat_baseline
-        place = {"namespace": namespace, "policy": policy}
-        with self._writing(epoch) as connection:
-            connection.execute(sa.delete(table).where(table.c.namespace == namespace, table.c.policy == policy))
-            connection.execute(sa.insert(table).values(**place, files=name, rules=stored.rules, first=baseline.first))
-        remove(others(directory, keep={name}))
+        return name
+
+    def parked(self, *, namespace: str, policy: str, now: datetime) -> frozenset[str]:
+        """Accounts that could come in nowhere, and are not tried again yet.
+
+        They are after as long a time as they have been so, which is an hour at least and a day at most.
+        """
+        table, naive = schema.journal, now.astimezone(UTC).replace(tzinfo=None)
+        first, last = sa.func.min(table.c.at), sa.func.max(table.c.at)
+        query = sa.select(table.c.key, first, last).where(
+            table.c.namespace == namespace,
+            table.c.app == journal_name("ChatPolicy", policy),
+            table.c.result == Result.PARKED.value,
+            table.c.at > naive - _REMEMBERED,
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.group_by(table.c.key)).all()
+        return frozenset(key for key, since, at in rows if naive < at + min(max(at - since, _SHORTEST), _LONGEST))
+
+    def policies(self, *, namespace: str) -> list[str]:
+        """All policies of a namespace of which people are remembered, declared any more or not; sorted."""
+        with self._engine.connect() as connection:
+            return policies_of(connection, namespace)
 
     def known(self, *, namespace: str, policy: str) -> pl.Series:
         """Keys of the chats of which it is known who had a reason to be in them."""
-        row = self._row(namespace, policy)
+        with self._engine.connect() as connection:
+            row = _row(connection, namespace, policy)
         if row is None:
             return pl.Series(dtype=pl.String)
         return pl.read_parquet(self._folder(namespace, policy) / row.files / "known.parquet")["key"]
@@ -140,11 +189,21 @@ class Chats:
     def _folder(self, namespace: str, policy: str) -> Path:
         return self._directory / "chats" / namespace / policy
 
-    def _row(self, namespace: str, policy: str) -> sa.Row[Any] | None:
-        table = schema.chat_baseline
-        query = sa.select(table).where(table.c.namespace == namespace, table.c.policy == policy)
-        with self._engine.connect() as connection:
-            return connection.execute(query).one_or_none()
+
+def policies_of(connection: sa.Connection, namespace: str) -> list[str]:
+    """`Chats.policies` within a transaction."""
+    stored, holds = schema.chat_baseline, schema.hold
+    names = sa.union(
+        sa.select(stored.c.policy).where(stored.c.namespace == namespace),
+        sa.select(holds.c.name).where(holds.c.namespace == namespace, holds.c.kind == "ChatPolicy"),
+    )
+    return sorted(connection.execute(names).scalars())
+
+
+def _row(connection: sa.Connection, namespace: str, policy: str) -> sa.Row[Any] | None:
+    table = schema.chat_baseline
+    query = sa.select(table).where(table.c.namespace == namespace, table.c.policy == policy)
+    return connection.execute(query).one_or_none()
 
 
 NO_LINEAGE: Final = pl.DataFrame(schema=LINEAGE)

@@ -1,8 +1,9 @@
 """What stays of people who were forgotten, and what stands in the way. Neighbour: `store`, with its transactions.
 
-A random word takes the place of the source id in journal, ledger and old holds, so that counts stay true. User names
-become keyed hashes, so that none is ever given to somebody else, and nobody reads whose they were. The key lies in the
-same database: this is no secret kept from who may read all of it, but nothing that a person finds again by looking.
+A random word takes the place of the source id in journal, ledger and old holds, and another one that of each account
+of a chat server, so that counts stay true. User names become keyed hashes, so that none is ever given to somebody else,
+and nobody reads whose they were. The key lies in the same database: this is no secret kept from who may read all of it,
+but nothing that a person finds again by looking.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import secrets
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import polars as pl
 import sqlalchemy as sa
 
+from homeroom.chats.person import Remembered
 from homeroom.errors import TerminalError
 from homeroom.plan import PERSONAL, Kind, Scope, State
-from homeroom.roster.person import Remembered
+from homeroom.roster.person import Remembered as InApp
 from homeroom.roster.state import Withdrawn
 from homeroom.store import schema
 
@@ -32,11 +35,12 @@ _ACTIVE: Final = (State.OPEN.value, State.APPROVED.value)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owners:
-    """Whose rows are about the people of one district: its own, and those of its apps."""
+    """Whose rows are about the people of one district: its own, and those of its apps and policies of chats."""
 
     namespace: str
     district: str
     apps: Sequence[str]
+    policies: Sequence[str] = ()
 
 
 class StillThereError(TerminalError):
@@ -59,7 +63,7 @@ def accounts_of(connection: sa.Connection, namespace: str, app: str, person: str
     return pl.DataFrame([tuple(row) for row in found], schema=columns, orient="row")
 
 
-def refuse_in_use(person: str, app: str, found: Remembered | None, *, known: pl.DataFrame) -> None:
+def refuse_in_use(person: str, app: str, found: InApp | None, *, known: pl.DataFrame) -> None:
     """Raises StillThereError for an app that has, or may have, something for the person."""
     if found is not None and found.in_use:
         schools = ", ".join(found.in_use)
@@ -74,9 +78,33 @@ def refuse_in_use(person: str, app: str, found: Remembered | None, *, known: pl.
         )
 
 
-def refuse_held(connection: sa.Connection, owners: Owners, person: str) -> None:
+def refuse_in_chats(person: str, policy: str, found: Remembered | None, *, known: bool) -> None:
+    """Raises StillThereError for a policy in whose chats the person is, or may be. `known`: its journal has them."""
+    if found is not None and found.in_use:
+        schools = ", ".join(found.in_use)
+        raise StillThereError(
+            f"'{person}' is in chats of ChatPolicy '{policy}' (school {schools}): first records and policy have to let "
+            "go, or who administers the chat server has to take the account out, and then a run has to see that"
+        )
+    if found is None and known:
+        raise StillThereError(
+            f"'{person}' was in chats of ChatPolicy '{policy}', of which the store does not know who is in them now: "
+            "wait for its next run"
+        )
+
+
+def in_journal(connection: sa.Connection, namespace: str, app: str, accounts: Sequence[str]) -> bool:
+    """Whether the journal of a policy (`homeroom.store.journal_name`) names one of these accounts."""
+    table = schema.journal
+    named = (table.c.namespace == namespace, table.c.app == app, table.c.key.in_(accounts))
+    query = sa.select(table.c.id).where(*named, table.c.kind.in_(PERSONAL)).limit(1)
+    return connection.execute(query).first() is not None
+
+
+def refuse_held(connection: sa.Connection, owners: Owners, person: str, accounts: Sequence[str]) -> None:
     """Raises StillThereError for a hold that has a say in what is applied, and has the person among its changes."""
-    for row, _ in _holds(connection, owners, person):
+    found = [_holds(connection, owners, person), *(_holds(connection, owners, one, chats=True) for one in accounts)]
+    for row, _ in chain(*found):
         if row.state in _ACTIVE:
             raise StillThereError(
                 f"'{person}' is in hold {row.id} of {row.kind} '{row.name}': first it has to be approved, or to go away"
@@ -86,15 +114,9 @@ def refuse_held(connection: sa.Connection, owners: Owners, person: str) -> None:
 def made_anonymous(connection: sa.Connection, owners: Owners, person: str) -> tuple[int, int]:
     """Put one random word in place of a source id, and hashes in place of user names; how many changes and accounts."""
     namespace, apps = owners.namespace, owners.apps
-    token = f"forgotten-{uuid.uuid4().hex}"
+    token = _token()
     for row, rows in _holds(connection, owners, person):
-        buffer = io.BytesIO()
-        named = pl.lit(_named(rows, person))
-        key = pl.when(named & (pl.col("key") == person)).then(pl.lit(token)).otherwise("key").alias("key")
-        other = pl.when(named & _asked_about(person)).then(pl.col("role").str.strip_suffix(person) + token)
-        rows.with_columns(key, other.otherwise("role").alias("role")).write_parquet(buffer)
-        of_hold = [getattr(schema.hold.c, name) == getattr(row, name) for name in ("namespace", "kind", "name", "id")]
-        connection.execute(sa.update(schema.hold).where(*of_hold).values(rows=buffer.getvalue()))
+        _put_into_hold(connection, row, rows, person, token)
     _let_go(connection, owners, person)
     table = schema.hold  # a question about the person has the id as its place
     question = (table.c.namespace == namespace) & (table.c.kind == "District") & (table.c.name == owners.district)
@@ -118,15 +140,53 @@ def made_anonymous(connection: sa.Connection, owners: Owners, person: str) -> tu
     return changes, accounts
 
 
-def _holds(connection: sa.Connection, owners: Owners, person: str) -> Iterator[tuple[sa.Row[Any], pl.DataFrame]]:
-    """The holds that name the person, with their rows."""
+def accounts_anonymous(connection: sa.Connection, owners: Owners, accounts: Sequence[str], apps: Sequence[str]) -> int:
+    """The same with accounts of chat servers, each with a word of its own; how many changes.
+
+    `apps`: the policies as the journal has them. What a server answered may name the account, too.
+    """
+    journal, changes = schema.journal, 0
+    here = (journal.c.namespace == owners.namespace, journal.c.app.in_(apps))
+    for account in accounts:
+        token = _token()
+        for row, rows in _holds(connection, owners, account, chats=True):
+            _put_into_hold(connection, row, rows, account, token)
+        named = (*here, journal.c.error.contains(account, autoescape=True))
+        told = sa.func.replace(journal.c.error, account, token)
+        connection.execute(sa.update(journal).where(*named).values(error=told))
+        mine = (*here, journal.c.key == account, journal.c.kind.in_(PERSONAL))
+        changes += connection.execute(sa.update(journal).where(*mine).values(key=token)).rowcount
+    return changes
+
+
+def _token() -> str:
+    return f"forgotten-{uuid.uuid4().hex}"
+
+
+def _put_into_hold(connection: sa.Connection, row: sa.Row[Any], rows: pl.DataFrame, key: str, token: str) -> None:
+    """Write a hold anew, with `token` in place of `key`."""
+    buffer = io.BytesIO()
+    named = pl.lit(_named(rows, key))
+    mine = pl.when(named & (pl.col("key") == key)).then(pl.lit(token)).otherwise("key").alias("key")
+    other = pl.when(named & _asked_about(key)).then(pl.col("role").str.strip_suffix(key) + token)
+    rows.with_columns(mine, other.otherwise("role").alias("role")).write_parquet(buffer)
+    of_hold = [getattr(schema.hold.c, name) == getattr(row, name) for name in ("namespace", "kind", "name", "id")]
+    connection.execute(sa.update(schema.hold).where(*of_hold).values(rows=buffer.getvalue()))
+
+
+def _holds(
+    connection: sa.Connection, owners: Owners, key: str, *, chats: bool = False
+) -> Iterator[tuple[sa.Row[Any], pl.DataFrame]]:
+    """The holds that name the person `key`, with their rows; of `chats` those that name the account `key`."""
     table = schema.hold
-    of_apps = (table.c.kind == "LearningApp") & table.c.name.in_(owners.apps)
-    of_district = (table.c.kind == "District") & (table.c.name == owners.district)
-    query = sa.select(table).where(table.c.namespace == owners.namespace, of_apps | of_district)
-    for row in connection.execute(query).all():
+    if chats:
+        whose = (table.c.kind == "ChatPolicy") & table.c.name.in_(owners.policies)
+    else:
+        whose = (table.c.kind == "LearningApp") & table.c.name.in_(owners.apps)
+        whose |= (table.c.kind == "District") & (table.c.name == owners.district)
+    for row in connection.execute(sa.select(table).where(table.c.namespace == owners.namespace, whose)).all():
         rows = pl.read_parquet(io.BytesIO(row.rows))
-        if _named(rows, person).any():
+        if _named(rows, key).any():
             yield row, rows
 
 

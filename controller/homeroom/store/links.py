@@ -135,6 +135,11 @@ class Links:
             told = connection.execute(sa.update(table).where(*new).values(news=False).returning(table.c.district))
             return sorted(set(told.scalars()))
 
+    def ever(self, person: str, *, namespace: str, district: str) -> list[str]:
+        """The accounts that are, or were, a person's, on any platform; sorted. Not those that are somebody else's."""
+        with self._engine.connect() as connection:
+            return accounts_linked(connection, namespace=namespace, district=district, person=person)
+
     # -- links, by people ---------------------------------------------------------------------------------------
 
     def link(self, visit: str, *, now: datetime) -> Answer:
@@ -196,6 +201,29 @@ class Links:
         with self._engine.connect() as connection:
             rows = [tuple(row) for row in connection.execute(query)]
         return pl.DataFrame(rows, schema=types, orient="row").with_columns(pl.col("at").dt.replace_time_zone("UTC"))
+
+    def linked_in(self, *, namespace: str, district: str) -> pl.DataFrame:
+        """Who is linked on any platform: LINKS_SCHEMA, sorted."""
+        table = schema.link
+        here = (table.c.namespace == namespace, table.c.district == district, table.c.state == LinkState.LINKED.value)
+        with self._engine.connect() as connection:
+            rows = [tuple(row) for row in connection.execute(sa.select(table.c.person, table.c.account).where(*here))]
+        return pl.DataFrame(rows, schema=LINKS_SCHEMA, orient="row").unique().sort("account", "person")
+
+    def linking_of(self, person: str, *, namespace: str, district: str) -> dict[str, list[dict[str, str]]]:
+        """What is held of one person on the way to links, as text: `codes` and `visits`, without their words."""
+        told = {
+            "codes": (schema.link_code, ("platform", "state", "expires_at")),
+            "visits": (schema.link_proof, ("platform", "account", "state", "expires_at")),
+        }
+        found: dict[str, list[dict[str, str]]] = {}
+        with self._engine.connect() as connection:
+            for name, (table, columns) in told.items():
+                mine = (table.c.namespace == namespace, table.c.district == district, table.c.person == person)
+                query = sa.select(*(table.c[column] for column in columns)).where(*mine)
+                rows = connection.execute(query.order_by(table.c.digest)).mappings()
+                found[name] = [{key: str(value) for key, value in row.items() if value is not None} for row in rows]
+        return found
 
     # -- places: told by runs, for the pages, which do not see the cluster --------------------------------------
 
@@ -354,13 +382,37 @@ class Links:
         return rows.select(_PAIR).sort("account", "person")
 
 
-def forget_links(connection: sa.Connection, *, namespace: str, district: str, person: str) -> bool:
-    """Take out what is known of a person's accounts, codes and visits; whether there was any link."""
-    found = 0
+def accounts_linked(connection: sa.Connection, *, namespace: str, district: str, person: str) -> list[str]:
+    """The accounts that are, or were, a person's, on any platform; sorted. Not those that are somebody else's now."""
+    table = schema.link
+    other = table.alias()
+    here = [table.c[name] == other.c[name] for name in ("namespace", "platform", "district", "account")]
+    others = (*here, other.c.state == LinkState.LINKED.value, other.c.person != person)
+    query = sa.select(table.c.account).where(
+        table.c.namespace == namespace,
+        table.c.district == district,
+        table.c.person == person,
+        table.c.state.in_([LinkState.LINKED.value, LinkState.UNLINKED.value]),
+        ~sa.exists().where(*others),
+    )
+    return sorted(connection.execute(query.distinct()).scalars())
+
+
+def forget_links(
+    connection: sa.Connection, *, namespace: str, district: str, person: str, accounts: Collection[str]
+) -> bool:
+    """Take out what is known of a person's accounts, codes and visits; whether there was any link.
+
+    `accounts`: theirs alone, so what others claimed of them, or named on a visit, goes too.
+    """
+    found = {}
     for table in (schema.link_code, schema.link_proof, schema.link):
-        mine = (table.c.namespace == namespace, table.c.district == district, table.c.person == person)
-        found = connection.execute(sa.delete(table).where(*mine)).rowcount
-    return found > 0
+        mine = table.c.person == person
+        if "account" in table.c:
+            mine |= table.c.account.in_(accounts)
+        here = (table.c.namespace == namespace, table.c.district == district)
+        found[table.name] = connection.execute(sa.delete(table).where(*here, mine)).rowcount
+    return found["link"] > 0
 
 
 def _rows(connection: sa.Connection, place: Place) -> pl.DataFrame:

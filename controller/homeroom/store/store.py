@@ -11,7 +11,7 @@ import json
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final, Self
@@ -22,6 +22,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
+from homeroom.chats.person import in_chats
+from homeroom.chats.person import without as chats_without
 from homeroom.errors import HomeroomError
 from homeroom.plan import (
     CHANGE,
@@ -52,21 +54,24 @@ from homeroom.seats.revocation import NONE_REVOKED, REVOKED_SCHEMA
 from homeroom.seats.usage import NOTICED_SCHEMA, RECLAIMED_SCHEMA
 from homeroom.store import backup, revision, schema
 from homeroom.store.backup import Manifest
-from homeroom.store.chats import Chats, journal_name
+from homeroom.store.chats import Chats, StoredChats, journal_name, policies_of
 from homeroom.store.folders import others, remove
 from homeroom.store.forgetting import (
     Owners,
     StillThereError,
+    accounts_anonymous,
     accounts_of,
+    in_journal,
     made_anonymous,
     refuse_held,
+    refuse_in_chats,
     refuse_in_use,
     unconnect,
     unseat,
     withdrawn_names,
 )
 from homeroom.store.licences import Licences, alone
-from homeroom.store.links import Links, forget_links
+from homeroom.store.links import Links, accounts_linked, forget_links
 from homeroom.store.use import Use
 from homeroom.store.web import Web
 
@@ -702,8 +707,8 @@ class Store:
         """Make all that is remembered of a person anonymous, or take it out.
 
         `digest`: the accepted snapshot, in which the person is not; `snapshots`: others with the person, to remove.
-        `managed` and `abandoned`: apps of the district that are declared, and that are not any more; what the latter
-        have in use is nobody's business here.
+        `managed` and `abandoned`: apps and policies of chats of the district (`journal_name`) that are declared, and
+        that are not any more; what the latter have in use is nobody's business here.
 
         Everything happens in one transaction, which whoever leads waits for. It needs no leadership: nothing of it is
         about anybody that a run could still be busy with, or it is refused. Only a run that is just under way may write
@@ -711,10 +716,20 @@ class Store:
 
         Raises StillThereError where the person is in use, or not known at all; then nothing was written.
         """
-        owners = Owners(namespace=namespace, district=district, apps=[*managed, *abandoned])
+        names = [*managed, *abandoned]
         with self._engine.begin() as connection:
             # A write comes first: it waits for other writers, so that what is read from now on stays true.
             alone(connection)
+            policies = {name: journal_name("ChatPolicy", name) for name in policies_of(connection, namespace)}
+            policies = {name: app for name, app in policies.items() if app in names}
+            owners = Owners(
+                namespace=namespace,
+                district=district,
+                apps=[name for name in names if "/" not in name],
+                policies=[*policies],
+            )
+            place = {"namespace": namespace, "district": district}
+            chatting = accounts_linked(connection, **place, person=person)
             accepted = schema.accepted
             now = connection.execute(
                 sa.select(accepted.c.digest).where(accepted.c.namespace == namespace, accepted.c.district == district)
@@ -723,7 +738,7 @@ class Store:
                 raise StillThereError("the records were read anew just now: try again")
             outdated = [self.snapshots(namespace=namespace, district=district) / name for name in snapshots]
             rewritten: list[tuple[str, Baseline]] = []
-            refuse_held(connection, owners, person)
+            refuse_held(connection, owners, person, chatting)
             for app in owners.apps:
                 stored = _baseline_row(connection, namespace, app)
                 folder = self._baselines(namespace, app) / (stored.files if stored else "")
@@ -734,20 +749,51 @@ class Store:
                 if baseline and found and not found.empty:
                     rewritten.append((app, without(baseline, person)))
                     outdated.append(folder)
+            chats = list(self._chats_without(connection, person, chatting, owners, policies, managed=managed))
             for app, baseline in rewritten:
                 name = _write(baseline, self._baselines(namespace, app))
                 of_app = (schema.baseline.c.namespace == namespace, schema.baseline.c.app == app)
                 connection.execute(sa.update(schema.baseline).where(*of_app).values(files=name))
+            for policy, left in chats:
+                outdated.append(self.chats.replace(connection, left, namespace=namespace, policy=policy))
             changes, accounts = made_anonymous(connection, owners, person)
+            changes += accounts_anonymous(connection, owners, chatting, [*policies.values()])
             seat = unseat(connection, owners, person)
             connected = unconnect(connection, owners, person)
-            linked = forget_links(connection, namespace=namespace, district=district, person=person)
-            if not (changes or accounts or rewritten or snapshots or seat or connected or linked):
+            linked = forget_links(connection, **place, person=person, accounts=chatting)
+            baselines = len(rewritten) + len(chats)
+            if not (changes or accounts or baselines or snapshots or seat or connected or linked):
                 raise StillThereError(f"nothing is known of a person '{person}': it must be a source id")
             row = {"at": _naive(at), "namespace": namespace, "district": district, "reason": reason}
             connection.execute(sa.insert(schema.erasure).values(**row, changes=changes, accounts=accounts))
         remove(outdated)
-        return Forgotten(changes=changes, accounts=accounts, baselines=len(rewritten), snapshots=len(snapshots))
+        return Forgotten(changes=changes, accounts=accounts, baselines=baselines, snapshots=len(snapshots))
+
+    def _chats_without(
+        self,
+        connection: sa.Connection,
+        person: str,
+        accounts: Sequence[str],
+        owners: Owners,
+        policies: Mapping[str, str],
+        *,
+        managed: Collection[str],
+    ) -> Iterator[tuple[str, StoredChats]]:
+        """The policies that remember a person, with what is left without. `policies`: as the journal has them.
+
+        Raises StillThereError where one that is declared (`managed`) has the person in a chat.
+        """
+        for policy, app in policies.items():
+            stored = self.chats.read(connection, namespace=owners.namespace, policy=policy)
+            found = None
+            if stored is not None:
+                found = in_chats(stored.baseline, stored.learners, person=person, accounts=accounts)
+            if app in managed:
+                known = in_journal(connection, owners.namespace, app, accounts)
+                refuse_in_chats(person, policy, found, known=known)
+            if stored is not None and found is not None and not found.empty:
+                baseline, learners = chats_without(stored.baseline, stored.learners, person=person, accounts=accounts)
+                yield policy, replace(stored, baseline=baseline, learners=learners)
 
     def erasures(self, *, namespace: str) -> pl.DataFrame:
         """That people were forgotten, newest first: [at, district, reason, changes, accounts]; not who."""

@@ -15,13 +15,16 @@ from typing import Any, Final, cast
 
 import polars as pl
 import pytest
+from tests.unit.chats.worlds import Nights, World
 
 from homeroom.api import Approval, parse
 from homeroom.api.yaml import load_all
+from homeroom.chats.linking import LinkedBy, Place
+from homeroom.chats.records import LINKS_SCHEMA
 from homeroom.cli.files import read_export
 from homeroom.cli.handout import PERSONAL_DATA
 from homeroom.cli.holdreport import WHAT, WHY
-from homeroom.cli.holds import TO_CHECK
+from homeroom.cli.holds import TO_CHECK, TO_CHECK_IN_CHATS
 from homeroom.plan import (
     CHANGE_SCHEMA,
     HELD_SCHEMA,
@@ -42,7 +45,8 @@ from homeroom.roster.desired import FULL_NAME
 from homeroom.seats.revocation import KIND, Standing, asked, judge
 from homeroom.sources import Snapshot
 from homeroom.sources.snapshots import write
-from homeroom.store import Accepted, Store
+from homeroom.store import Accepted, Store, StoredChats
+from homeroom.store.chats import NO_LEARNERS, NO_LINEAGE
 
 from .conftest import RECORDS, TREE, Homeroom, Said
 
@@ -520,3 +524,70 @@ def test_a_reason_is_wanted(homeroom: Homeroom, hold: Hold) -> None:
         said = approve(homeroom, hold.id, "--reason", reason)
         assert (said.code, said.out) == (1, "")
         assert words in said.err
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Of chats
+
+
+@pytest.fixture
+def chat(store: Store) -> Hold:
+    """Half a chat of class c-1 would go; whose accounts these are is known."""
+    pairs = pl.DataFrame([(one, f"@{one}") for one in PUPILS], schema=LINKS_SCHEMA, orient="row")
+    place = Place("lakeside", "matrix", "lakeside")
+    store.links.note(pairs, place=place, by=LinkedBy.RECORDS, at=NOW, epoch=1)
+    nights = Nights()
+    nights.night(World(school="s-001", homerooms={"c-1": f"{' '.join(PUPILS)} tom*"}))
+    assert nights.baseline is not None
+    stored = StoredChats(baseline=nights.baseline, rules="{}", lineage=NO_LINEAGE, learners=NO_LEARNERS)
+    store.chats.save_baseline(stored, namespace="lakeside", policy="chats", epoch=1)
+    chats = nights.baseline.desired.chats
+    (key,) = chats.filter(pl.col("type") == "ClassStudents")["key"]
+    row = {"op": "Remove", "kind": "Membership", "school": "s-001", "cause": "LeftSource", "guard": "ClassShrink"}
+    rows = [{**dict.fromkeys(HELD_SCHEMA), **row, "class_key": key, "key": f"@{one}"} for one in PUPILS]
+    held = [{**one, "scope": "Class", "place": key} for one in rows]
+    hold = replace(
+        published(guard=Guard.CLASS_SHRINK),
+        scope=Scope.CLASS,
+        place=key,
+        rows=pl.DataFrame(held, schema=HELD_SCHEMA),
+        total=3,
+    )
+    keep(store, hold, kind="ChatPolicy", name="chats")
+    return hold
+
+
+def test_a_hold_of_chats_names_class_and_type_and_no_key(homeroom: Homeroom, chat: Hold) -> None:
+    said = homeroom("plan", "--hold", chat.id, "-n", "lakeside", "--details")
+    assert (said.code, said.err) == (0, "")
+    assert "resource: chatpolicy/chats in namespace lakeside" in said.out
+    assert "scope: Class c-1, ClassStudents" in said.out
+    assert TO_CHECK_IN_CHATS[Guard.CLASS_SHRINK] in " ".join(said.out.split())
+    assert "- Remove Membership s-001 c-1 ClassStudents @u-1  (LeftSource)" in said.out
+    assert chat.place not in said.out
+    table = said.out.split("\n\n")[1].splitlines()
+    assert table[0].split() == ["SCHOOL", "CLASS", "CHAT", "KIND", "OP", "CAUSE", "CHANGES"]
+    assert table[1].split() == ["s-001", "c-1", "ClassStudents", "Membership", "Remove", "LeftSource", "3"]
+
+
+def test_a_chat_of_which_nothing_is_known_stands_there_by_its_key(homeroom: Homeroom, store: Store, chat: Hold) -> None:
+    keep(store, chat, kind="ChatPolicy", name="another")
+    changes = json.loads(homeroom("plan", "--hold", chat.id, "-n", "lakeside", "--details", "-o", "json").out)[
+        "changes"
+    ]
+    assert {(change["class"], change["chat"]) for change in changes} == {(None, chat.place)}
+
+
+def test_a_school_recognises_its_children_by_their_accounts(homeroom: Homeroom, chat: Hold, tmp_path: Path) -> None:
+    report(homeroom, chat, tmp_path / "hold.html")
+    words = Page((tmp_path / "hold.html").read_text(encoding="utf-8")).words
+    assert {"Belvane Feldwariakos", "goes out of the chat", "ClassStudents", HOSTILE} <= set(words)
+    report(homeroom, chat, tmp_path / "counts.csv", "--anonymous")
+    with (tmp_path / "counts.csv").open(encoding="utf-8-sig", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["class"], row["chat"], row["changes"]) == ("c-1", "ClassStudents", "3")
+
+
+def test_every_word_of_an_app_has_one_of_chats() -> None:
+    told = {guard: words for guard, words in TO_CHECK_IN_CHATS.items() if re.search(r"\bapp\b", words)}
+    assert set(told) == {Guard.LICENCES}, "of pools only"

@@ -13,13 +13,18 @@ from typing import Any
 import polars as pl
 import pytest
 from sqlalchemy.exc import OperationalError
+from tests.unit.chats.worlds import Nights as ChatNights
+from tests.unit.chats.worlds import World
 
+from homeroom.chats.linking import LinkedBy, Place
+from homeroom.chats.records import LINKS_SCHEMA
 from homeroom.cli.files import read_export
 from homeroom.plan import Cause, Change, Kind, Op, Outcome, Result
 from homeroom.roster.diff import KEPT_SCHEMA, UNAPPLIED_SCHEMA, Baseline
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired
 from homeroom.sources.snapshots import write
-from homeroom.store import Accepted, Store, StoredBaseline
+from homeroom.store import Accepted, Store, StoredBaseline, StoredChats
+from homeroom.store.chats import NO_LEARNERS, NO_LINEAGE
 
 from .conftest import RECORDS, TREE, Homeroom
 
@@ -211,3 +216,59 @@ def test_a_store_that_is_busy_is_said_without_the_person(
     assert (said.code, said.out) == (1, "")
     assert "the store did not take it (OperationalError): nothing was forgotten" in said.err
     assert "zz-1" not in said.err
+
+
+CHATS = """\
+apiVersion: homeroom.dev/v1alpha1
+kind: ChatPolicy
+metadata: {name: chats, namespace: lakeside}
+spec: {districtRef: {name: lakeside}, platformRef: {name: matrix}}
+"""
+
+
+def chatting(store: Store, world: World, *, account: str = "@gone") -> None:
+    """What `gone` is linked to, and a night of a policy of chats."""
+    place = Place("lakeside", "matrix", "lakeside")
+    given = pl.DataFrame([("gone", account)], schema=LINKS_SCHEMA, orient="row")
+    store.links.note(given, place=place, by=LinkedBy.RECORDS, at=NOW, epoch=1)
+    nights = ChatNights()
+    nights.night(World(homerooms={"7a": "ann tom*"}, parents={"gone": "ann"}))
+    nights.night(world)
+    assert nights.baseline is not None
+    stored = StoredChats(baseline=nights.baseline, rules="{}", lineage=NO_LINEAGE, learners=NO_LEARNERS)
+    store.chats.save_baseline(stored, namespace="lakeside", policy="chats", epoch=1)
+
+
+def test_chats_are_given_out_and_forgotten_once_they_have_let_go(
+    homeroom: Homeroom, store: Store, tmp_path: Path
+) -> None:
+    accept(store, RECORDS)
+    (tmp_path / "chats.yaml").write_text(CHATS)
+    declared = ("-f", TREE, "-f", tmp_path / "chats.yaml")
+    chatting(store, World(homerooms={"7a": "ann tom*"}, parents={"gone": "ann"}))
+    found = told(homeroom, "gone", *declared[2:])
+    assert [(link["account"], link["state"]) for link in found["links"]] == [("@gone", "Linked")]
+    (chats,) = found["chats"]
+    assert (chats["policy"], chats["declared"]) == ("chats", True)
+    (member,) = chats["baseline"]["members"]
+    assert (member["account"], member["school"], member["type"]) == ("@gone", "s1", "ClassParents")
+    said = homeroom(*FORGET, "gone", *declared)
+    assert (said.code, said.out) == (1, "")
+    assert "'gone' is in chats of ChatPolicy 'chats' (school s1)" in said.err
+
+    chatting(store, World(homerooms={"7a": "ann tom*"}))
+    assert homeroom(*FORGET, "gone", *declared).code == 0
+    assert homeroom("export-person", "lakeside", "gone", *declared).code == 1
+
+
+def test_a_policy_that_is_declared_no_more_counts_where_there_is_one_district(
+    homeroom: Homeroom, store: Store, tmp_path: Path
+) -> None:
+    accept(store, RECORDS)
+    chatting(store, World(homerooms={"7a": "ann tom*"}, parents={"gone": "ann"}))
+    (tmp_path / "seaside.yaml").write_text(OTHER_DISTRICT)
+    found = told(homeroom, "gone", "-f", tmp_path / "seaside.yaml")
+    assert (found["chats"], found["notLookedInto"]) == ([], ["ChatPolicy/chats"])
+    assert [one["declared"] for one in told(homeroom, "gone")["chats"]] == [False]
+    assert homeroom(*FORGET, "gone", "-f", TREE).code == 0
+    assert homeroom("export-person", "lakeside", "gone", "-f", TREE).code == 1

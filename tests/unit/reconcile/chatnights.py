@@ -31,11 +31,14 @@ class Opened:
     """The server as a run sees it.
 
     `until`: it takes so many changes more, then the operator dies. `refused`: accounts that it lets in nowhere.
+    `unknown`: accounts that it has not; `asked`: how often it was asked to let one of these in.
     """
 
     server: Server = field(default_factory=Server)
     until: int | None = None
     refused: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
+    asked: int = 0
     reads: int = 0
     only: list[set[str]] = field(default_factory=list)
     """Keys of chats that were read without the others, each time."""
@@ -78,6 +81,9 @@ class Opened:
             if not self.until:
                 raise Killed
             self.until -= 1
+        if change.key in self.unknown:
+            self.asked += 1
+            return Outcome(seq=change.seq, result=Result.PARKED, error="there is no such account")
         if change.key in self.refused:
             return Outcome(seq=change.seq, result=Result.FAILED, error="the server refused that (403)")
         self.server.make(change, wanted)

@@ -107,7 +107,8 @@ def everything(url: str, directory: Path) -> str:
             connection.execute(sa.text("PRAGMA wal_checkpoint(TRUNCATE)"))
     engine.dispose()
     texts += [path.read_bytes().decode("latin-1") for path in directory.rglob("*") if path.is_file()]
-    texts += [str(pl.read_parquet(path).rows()) for path in (directory / "baselines").rglob("*.parquet")]
+    for part in ("baselines", "chats"):
+        texts += [str(pl.read_parquet(path).rows()) for path in (directory / part).rglob("*.parquet")]
     return "".join(texts)
 
 

@@ -30,9 +30,9 @@ class People:
         account = change.key
         if room.membership(account) == "join":
             return applied(change)
-        if (problem := await unfit(self.api, self.us, account)) is not None:
-            return failed(change, problem)
         try:
+            if (problem := await unfit(self.api, self.us, account)) is not None:
+                return Outcome(seq=change.seq, result=Result.PARKED, error=problem)
             await self.api.call("POST", path(f"{ADMIN}/v1/join", room.id), {"user_id": account})
         except RefusedCallError as error:
             now = await self._membership(room, account)
@@ -106,13 +106,15 @@ class People:
 
 
 async def unfit(api: Api, us: Us, account: str) -> str | None:
-    """Why somebody cannot join a room, in words; None: nothing is known against it."""
+    """Why somebody cannot join any room, in words; None: nothing is known against it. Raises RefusedCallError."""
     if account.partition(":")[2] != us.server:
         return "the account is on another server, and chats do not leave this one"
     try:
         user = await api.call("GET", path(f"{ADMIN}/v2/users", account))
     except RefusedCallError as error:
-        return "there is no such account" if error.status == 404 else error.message
+        if error.status != 404:
+            raise
+        return "there is no such account"
     states = [word for word in _UNFIT if user.get(word) is True]
     return f"the account is {states[0]}" if states else None
 
