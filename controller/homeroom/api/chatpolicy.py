@@ -268,7 +268,7 @@ class ChatPolicySpec(Model):
     """The ChatPlatform on which the chats are; cannot change, as chats do not move."""
     match: Annotated[tuple[SchoolTerm, ...], Field(max_length=16)] = ()
     """Which schools have these chats; all conditions have to hold, and without one all schools of the district have
-    them. No two policies may be about one school and type of chats: there only the older one works."""
+    them. No two policies may be about one school and type of chats on one platform: there only the older works."""
     language: Language = Language.ENGLISH
     """Of names that are not declared, and of what people are told in the chats."""
     chats: Annotated[
@@ -315,11 +315,11 @@ class ChatPolicySpec(Model):
         return (wanted, refused) if wanted is None else (wanted - refused, frozenset())
 
     def overlaps(self, other: ChatPolicySpec) -> bool:
-        """Whether both are about one type of chats in one school, as far as can be told without the records.
+        """Whether both are about one type of chats in one school on one platform, as far as records need not be asked.
 
         Two that are both about "all but some" overlap: a school may come that neither names.
         """
-        if self.district_ref != other.district_ref:
+        if (self.district_ref, self.platform_ref) != (other.district_ref, other.platform_ref):
             return False
         if not {chat.type for chat in self.chats} & {chat.type for chat in other.chats}:
             return False

@@ -149,12 +149,12 @@ def test_of_two_that_are_made_at_once_the_name_decides_which_is_older() -> None:
     ("spec", "overlaps"),
     [
         ({}, True),
-        ({"platformRef": {"name": "another"}}, True),
+        ({"platformRef": {"name": "another"}}, False),
         ({"districtRef": {"name": "hillside"}}, False),
         ({"chats": [STUDENTS]}, False),
         ({"chats": [STUDENTS, STAFF]}, True),
         ({"match": [term("NotIn", "s1")]}, False),
     ],
 )
-def test_policies_overlap_by_district_type_and_school(spec: dict[str, object], overlaps: bool) -> None:  # noqa: FBT001 - a row
+def test_policies_overlap_by_district_platform_type_and_school(spec: dict[str, object], overlaps: bool) -> None:  # noqa: FBT001 - a row
     assert policy(spec=spec).spec.overlaps(policy(spec={"match": [term("In", "s1")]}).spec) is overlaps
