@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from typing import Final
 
 import pytest
+import structlog
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -33,13 +36,15 @@ _GROUPS: Final = {
     "a synced district": ("test_cli", "test_cli_running", "test_end_to_end"),
     "a synced district that is disturbed": ("test_holds", "test_revocation"),
     "an undisturbed first sync": ("test_first_sync",),
-    "servers of their own": ("test_adoption", "test_demo_seats"),
+    "servers of their own": ("test_adoption", "test_demo_seats", "test_demo_chats"),
+    "chats of a school": ("test_chats",),
     "a day of many licences": ("test_keys", "test_storm"),
 }
 """Modules whose tests share what takes long to make, or are long alone; each group takes a minute or two."""
 
 _UNIT_GROUPS: Final = {
     "histories": ("plan/test_hold", "reconcile/test_admission"),
+    "chats": ("reconcile/test_chat_runs", "reconcile/test_chat_years", "reconcile/test_listening"),
     "idle seats": ("reconcile/test_reclaim",),
     "seats of students": ("reconcile/test_seating",),
     "seats of teachers": ("reconcile/test_teachers",),
@@ -53,6 +58,19 @@ _GROUP_OF: Final = {
     for group, modules in groups.items()
     for module in modules
 }
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A test that sets up logging leaves no handler behind, whose stream is closed by then."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    yield
+    for handler in root.handlers[:]:
+        if handler not in before and type(handler) is logging.StreamHandler:  # pytest has handlers of its own
+            root.removeHandler(handler)
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist publishes no types

@@ -207,7 +207,9 @@ def test_check_names_the_hop_that_fails(homeroom: Homeroom, tmp_path: Path) -> N
     hops = json.loads(homeroom(*look, "-o", "json").out)
     assert [hop["ok"] for hop in hops] == [True, True, False]
     assert homeroom(*look, "district/lakeside").code == 0
-    assert "name district/NAME, learningapp/NAME or licensepool/NAME" in homeroom(*look, "kolibri").err
+    assert (
+        "name district/NAME, learningapp/NAME, licensepool/NAME or chatplatform/NAME" in homeroom(*look, "kolibri").err
+    )
     assert "no District 'sea'" in homeroom(*look, "district/sea").err
     assert "has nothing to check" in homeroom(*look, "-n", "elsewhere").err
     said = homeroom("check", "-f", TREE, "district/lakeside")
@@ -241,7 +243,11 @@ def test_the_operator_is_set_up_from_options_and_variables(
     async def lead() -> None:
         nothing: Any = None
         async with build(nothing, nothing, nothing) as reconcilers:
-            assert set(reconcilers.handlers) == {"District", "LearningApp", "School", "LicensePool", "SchoolLicense"}
+            assert set(reconcilers.handlers) == {
+                *("District", "LearningApp", "School"),
+                *("LicensePool", "SchoolLicense"),
+                *("ChatPlatform", "ChatPolicy", "Linking"),
+            }
             assert await reconcilers.problems() == []
 
     asyncio.run(lead())

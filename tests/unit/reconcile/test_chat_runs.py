@@ -482,7 +482,7 @@ async def test_no_student_ever_administers_a_chat(filled: ChatNights) -> None:
     filled.records.files["enrollments"].append(teaching)
     (role, *_) = filled.records.rows("roles", userSourcedId=CHILD)
     filled.records.files["roles"].append({**role, "sourcedId": "wrong-2", "role": "principal", "roleType": "secondary"})
-    filled.declare(POLICY, firstSync="Automatic", chats=[*THREE, {"type": "Subject", "createOn": "Enrollment"}])
+    filled.declare(POLICY, firstSync="Automatic", chats=[*THREE, {"type": "Subject"}])
     room = filled.server.room("7a students")
     room.leads |= room.people.keys() & students
     assert leading()
