@@ -154,6 +154,11 @@ async def test_a_platform_says_whether_it_can_be_used(place: Place, synapse: Syn
             )
         )
         await place.says("Succeeded", policies=1)
+        # The policy has told that its district is missing; until then there is something to write.
+        reason = "{.status.conditions[?(@.type=='Ready')].reason}"
+        await place.kubectl(
+            "wait", f"--for=jsonpath={reason}=DependencyNotReady", "chatpolicy/schools", "--timeout=60s"
+        )
 
         before = place.plane.etcd_revision()
         await place.ask()

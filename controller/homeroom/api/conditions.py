@@ -87,6 +87,12 @@ def find(conditions: Sequence[Condition], type_: str) -> Condition | None:
     return next((condition for condition in conditions if condition.type == type_), None)
 
 
+def is_told(status: Status, *, generation: int) -> bool:
+    """Whether Ready says how a run of this generation ended, be it badly."""
+    ready = find(status.conditions, ConditionType.READY)
+    return ready is not None and ready.observed_generation == generation and ready.reason != Reason.PROGRESSING
+
+
 def set_condition(
     conditions: Sequence[Condition],
     *,

@@ -191,7 +191,8 @@ class Shell(Generic[R, S]):
         if needs != (FINALIZER in meta.finalizers):
             await self._cluster.set_finalizer(obj, present=needs)
             run.obj = run._newest()  # noqa: SLF001 - the shell and its run are one
-        if run.fresh:
+        # Not once more by each try of what has been told to fail: nothing moves in a status that says the same again.
+        if asked or (run.fresh and not conditions.is_told(status, generation=meta.generation)):
             await run.progress("a run is under way")
         try:
             return await self._finish(run, await self._attempt(run))

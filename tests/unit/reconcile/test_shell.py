@@ -27,6 +27,7 @@ class Half(Declared):
         self.missing = missing
         self.objects = [obj for obj in self.objects if obj["kind"] not in missing]
         self.said: dict[str, Mapping[str, Any]] = {}
+        self.writes: list[tuple[str, Mapping[str, Any]]] = []
 
     def unlisted(self, kinds: Iterable[str]) -> list[str]:
         return [kind for kind in kinds if kind in self.missing]
@@ -34,6 +35,7 @@ class Half(Declared):
     async def write_status(self, *said: Any) -> None:
         obj, status = said
         self.said[obj["metadata"]["name"]] = status
+        self.writes.append((obj["metadata"]["name"], status))
 
 
 @pytest.fixture
@@ -62,6 +64,18 @@ async def test_a_kind_that_is_not_listed_stops_the_run(kind: str, opened: Store)
     verdict, reason = await run(opened, half)
     assert (verdict.failed, reason) == (True, "KindNotServed")
     assert set(half.said) == {APP.name}, "others were told something"
+
+
+async def test_a_run_that_fails_again_and_again_says_the_same(opened: Store) -> None:
+    half = Half()
+    verdict, reason = await run(opened, half)
+    assert (verdict.failed, reason) == (True, "DependencyNotReady")
+    assert [name for name, _ in half.writes] == [APP.name] * 2, "under way, and how it ended"
+    said = half.said[APP.name]
+    half.objects = [{**obj, "status": said} if obj["metadata"]["name"] == APP.name else obj for obj in half.objects]
+    half.writes.clear()
+    await run(opened, half)
+    assert half.writes == [(APP.name, said)], "nothing to write: the cluster has that already"
 
 
 async def test_that_there_is_no_rule_is_said_once_rules_are_listed(opened: Store) -> None:
