@@ -128,8 +128,8 @@ class ChatInputs:
 
     `sure`: the last moment that is sure (`homeroom.plan.doubted_since`), with the records as they were to be read then;
     None: the clock is right. `stale`: the records are older than they should be, and nobody is removed by them.
-    `denied`: source ids of people who must be out. `still`: accounts that stand still. `opened`: ids of classes whose
-    subject chat somebody asked for. `reviews`: what a school gets for the first time waits for a word.
+    `denied`: source ids of people who must be out. `still`: accounts that stand still. `reviews`: what a school gets
+    for the first time waits for a word.
     """
 
     rules: ChatRules
@@ -142,7 +142,6 @@ class ChatInputs:
     now: datetime
     denied: Collection[str] = ()
     still: Collection[str] = ()
-    opened: Collection[str] = ()
     sure: tuple[datetime, Records] | None = None
     stale: bool = False
 
@@ -252,7 +251,7 @@ class _Look:
     ) -> Desired:
         """What some rules make of some records."""
         one = self.inputs
-        return desired(records, one.links, rules, opened=one.opened, lineage=lineage, denied=one.denied, taken=taken)
+        return desired(records, one.links, rules, lineage=lineage, denied=one.denied, taken=taken)
 
     def classes(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Which class has whose chat, and who has to be remembered for the next school year."""
