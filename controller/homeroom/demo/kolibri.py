@@ -18,10 +18,8 @@ import os
 import platform
 import secrets
 import shutil
-import signal
 import socket
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import urllib.error
@@ -30,17 +28,16 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 from homeroom.demo.server import (
+    Server,
     ServerError,
     default_cache,
     made_once,
     output,
     process_group,
     reserved_port,
-    serve,
     step,
     wait_for_the_end,
 )
@@ -61,7 +58,6 @@ _SETTINGS: Final = {
     "KOLIBRI_REGULAR_PRIORITY_WORKERS": "1",
     "KOLIBRI_HIGH_PRIORITY_WORKERS": "1",
 }
-_STOP_SECONDS = 30.0
 _REQUEST_SECONDS = 30.0
 _SERVING = "0"  # the state of a server that answers, in the fourth line of its server.pid
 _AUTH_TABLES: Final = ("collection", "facilitydataset", "facilityuser", "membership", "role")
@@ -138,7 +134,7 @@ def _environment(home: Path) -> dict[str, str]:
     return {**inherited, **_SETTINGS, "KOLIBRI_HOME": str(home)}
 
 
-class Kolibri:
+class Kolibri(Server):
     """One Kolibri of its own, up while the `with` block lasts.
 
     `directory` (made if missing) takes its home and its log and is left in place, for whoever looks for the cause of a
@@ -149,14 +145,12 @@ class Kolibri:
     password = _PASSWORD
 
     def __init__(self, installation: Installation, directory: Path) -> None:
+        super().__init__()
         self.url = ""
         self._python = installation.python
         self._template = installation.home
         self._home = directory / "home"
         self._log = directory / "kolibri.log"
-        self._held = contextlib.ExitStack()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._group: int | None = None
 
     def __enter__(self) -> Self:
         shutil.copytree(self._template, self._home)
@@ -169,51 +163,20 @@ class Kolibri:
             self._held = held.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._held.close()
-
     def start(self) -> None:
         """Start the server, at the same address every time, and wait until it answers."""
-        if self._group is None:
-            raise ServerError("a Kolibri is started by its `with` block")
         told = self._home / "server.pid"
         told.unlink(missing_ok=True)  # of a server that was killed
         command = (self._python, "-m", "kolibri", "start", "--foreground")
-        self._process = serve(
+        self._serve(
             "kolibri",
             *command,
             f"--port={self._ports[0]}",
             f"--zip-port={self._ports[1]}",
             environment=_environment(self._home),
             log=self._log,
-            group=self._group,
             is_up=lambda: told.exists() and told.read_text().split()[3:] == [_SERVING],
         )
-
-    def stop(self) -> None:
-        """Ask it to end, and wait for that (some 3 s)."""
-        self._send(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it as a crash would; does nothing when it is down."""
-        self._send(signal.SIGKILL)
-
-    def restart(self) -> None:
-        """End it as a crash would, and start it again."""
-        self.kill()
-        self.start()
-
-    def _send(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            try:
-                self._process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
 
     def human(self, username: str = _USERNAME, password: str = _PASSWORD, facility: str | None = None) -> Human:
         """Somebody who has logged in, in a session of their own; without `facility` only the operator can."""

@@ -17,12 +17,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
 
 import filelock
 
 from homeroom.errors import TerminalError
 
 _START_SECONDS = 60.0  # a start takes 1 to 5 s; a busy machine may take many times that
+_STOP_SECONDS = 30.0
 
 
 class ServerError(TerminalError):
@@ -179,6 +181,64 @@ def _wait_until_up(name: str, process: subprocess.Popen[bytes], is_up: Callable[
         outcome = late if status is None else f"ended with status {status}"
         end = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
         raise ServerError(f"{name} {outcome}; the end of {log}:\n{end}")
+
+
+class Server:
+    """One server, up while its `with` block lasts, that may be ended and started anew meanwhile.
+
+    Who derives from it enters a `process_group` as `_group`, into `_held`, and starts the server there by `_serve`. It
+    ends with this process, however that ends. Leaving the block kills it: nothing has to survive.
+    """
+
+    def __init__(self) -> None:
+        self._held = contextlib.ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._group: int | None = None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.close()
+
+    def start(self) -> None:
+        """Start it, at the same address every time, and wait until it answers."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Ask it to end, and wait for that (some 3 s)."""
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a crash would; does nothing when it is down."""
+        self._send(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """End it as a crash would, and start it again."""
+        self.kill()
+        self.start()
+
+    def _serve(
+        self,
+        name: str,
+        *command: str | Path,
+        log: Path,
+        is_up: Callable[[], bool],
+        environment: Mapping[str, str],
+    ) -> None:
+        """What `start` ends with: `serve`, in this server's group."""
+        if self._group is None:
+            raise ServerError(f"{name} is started by its `with` block")
+        self._process = serve(name, *command, log=log, group=self._group, is_up=is_up, environment=environment)
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            try:
+                self._process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
 
 
 def wait_for_the_end(words: str) -> None:

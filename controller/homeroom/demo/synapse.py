@@ -18,9 +18,7 @@ import json
 import os
 import platform
 import secrets
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,24 +27,22 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Self
 
 from homeroom.demo.server import (
+    Server,
     ServerError,
     default_cache,
     made_once,
     output,
     process_group,
     reserved_port,
-    serve,
     step,
     wait_for_the_end,
 )
 
 _LOCK_FILE = Path(__file__).parents[3] / "tests" / "synapse" / "requirements.txt"
 _OPERATOR: Final = "operator"
-_STOP_SECONDS = 30.0
 _REQUEST_SECONDS = 30.0
 _MEMORY = Path("/dev/shm")  # noqa: S108 (a RAM disk, where there is one: joins take half the time there)
 
@@ -91,7 +87,7 @@ class Answer:
         return self.status < 400
 
 
-class Synapse:
+class Synapse(Server):
     """One Synapse of its own, up while the `with` block lasts; `operator` is an administrator of it.
 
     `server_name`: what its accounts end with. `database`: its SQLite file, for what no call can bring about; only while
@@ -102,15 +98,13 @@ class Synapse:
     """
 
     def __init__(self, python: Path, directory: Path, *, server_name: str = "school.test") -> None:
+        super().__init__()
         self.server_name = server_name
         self.url = ""
         self.operator: Account
         self.database: Path
         self._python = python
         self._directory = directory
-        self._held = contextlib.ExitStack()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._group: int | None = None
         self._secret = secrets.token_hex(16)
 
     def __enter__(self) -> Self:
@@ -130,11 +124,6 @@ class Synapse:
                 time.sleep(0.05)  # until its new database has all indexes; without them some calls end in a 500
             self._held = held.pop_all()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._held.close()
 
     def _configure(self, port: int) -> None:
         """Write all that Synapse needs. Its YAML may be JSON."""
@@ -175,15 +164,12 @@ class Synapse:
 
     def start(self) -> None:
         """Start the server, at the same address every time, and wait until it answers."""
-        if self._group is None:
-            raise ServerError("a Synapse is started by its `with` block")
-        self._process = serve(
+        self._serve(
             "synapse",
             self._python,
             *("-m", "synapse.app.homeserver", "-c", self._directory / "homeserver.yaml"),
             environment={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
             log=self._directory / "synapse.log",
-            group=self._group,
             is_up=self._is_up,
         )
 
@@ -192,29 +178,6 @@ class Synapse:
             return _request(f"{self.url}/health").ok
         except OSError:
             return False
-
-    def stop(self) -> None:
-        """Ask it to end, and wait for that."""
-        self._send(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it as a crash would; does nothing when it is down."""
-        self._send(signal.SIGKILL)
-
-    def restart(self) -> None:
-        """End it as a crash would, and start it again."""
-        self.kill()
-        self.start()
-
-    def _send(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            try:
-                self._process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
 
     def administrator(self, localpart: str) -> Account:
         """A new account that administrates the server, made by the secret that only who owns the machine knows."""
