@@ -12,6 +12,7 @@ from homeroom.demo.controlplane import ControlPlane, binaries
 from homeroom.demo.server import default_cache
 
 from .kolibri_fixtures import kolibri, place  # noqa: F401 (fixtures; tests are no package with a name)
+from .operator_fixtures import installed  # noqa: F401 (as above)
 from .stage_fixtures import all_synced_stages, stage, synced, synced_stages  # noqa: F401 (as above)
 from .synapse_fixtures import chats, limited, mark, operator, synapse, version  # noqa: F401 (as above)
 

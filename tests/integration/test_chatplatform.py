@@ -6,8 +6,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +16,11 @@ from homeroom.api import GROUP
 from homeroom.api.conditions import violations
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.synapse import Account, Synapse
-from homeroom.operator.runtime import Operator, Reconcilers, Settings, SystemClock
-from homeroom.reconcile.connect import Outside
-from homeroom.reconcile.ports import Clock, Cluster, Metrics
-from homeroom.reconcile.roots import handlers
-from homeroom.reconcile.routes import routes
 from homeroom.store import Store
 
+from .operator_fixtures import SYSTEM, at_work
+
 pytestmark = pytest.mark.integration
-
-MANIFESTS = Path(__file__).parents[2] / "manifests"
-SYSTEM = "homeroom-system"
-SETTINGS = Settings(owner_id="test", lease=None, host="127.0.0.1", port=0, probe_interval=0.5, startup_spread=0.1)
-
-
-@pytest.fixture(scope="module")
-def kubeconfig(controlplane: ControlPlane) -> Path:
-    """CRDs and rights as shipped, and the log-in of the operator's ServiceAccount."""
-    controlplane.kubectl("apply", "--server-side", "--force-conflicts", f"--kustomize={MANIFESTS / 'base'}")
-    controlplane.kubectl("wait", "--for=condition=Established", f"crd/chatplatforms.{GROUP}")
-    return controlplane.kubeconfig_for(SYSTEM, "homeroom")
 
 
 class Place:
@@ -88,34 +72,16 @@ class Place:
             assert time.monotonic() < deadline, f"{ready['reason']}: {ready['message']} {now}"
             await asyncio.sleep(0.1)
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[Store]:
         """The operator at work in this process."""
-        store = Store.open(f"sqlite:///{self.directory / 'homeroom.db'}", self.directory)
-
-        async def fine() -> Sequence[str]:
-            return []
-
-        @asynccontextmanager
-        async def build(cluster: Cluster, clock: Clock, metrics: Metrics) -> AsyncIterator[Reconcilers]:
-            ready = handlers(cluster, clock, metrics, store=store, outside=Outside(owner_id="test"))
-            yield Reconcilers(handlers=ready, problems=fine)
-
-        stop = asyncio.Event()
-        task = asyncio.create_task(Operator(SETTINGS, build=build, routes=routes, clock=SystemClock(), stop=stop).run())
-        try:
-            yield
-        finally:
-            stop.set()
-            await task
-            store.close()
+        return at_work(f"sqlite:///{self.directory / 'homeroom.db'}", self.directory)
 
 
 @pytest.fixture
 def place(
-    controlplane: ControlPlane, kubeconfig: Path, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    controlplane: ControlPlane, installed: Path, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Place:
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    monkeypatch.setenv("KUBECONFIG", str(installed))
     return Place(controlplane, namespace, tmp_path)
 
 

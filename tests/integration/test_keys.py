@@ -7,8 +7,8 @@ import base64
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,13 @@ from homeroom.cli import main
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.stage import message
 from homeroom.mail import Mailer, MailServer, Post, Security
-from homeroom.operator.runtime import Operator, Reconcilers, Settings, SystemClock
-from homeroom.reconcile.connect import Outside
-from homeroom.reconcile.ports import Clock, Cluster, Metrics
-from homeroom.reconcile.roots import handlers
-from homeroom.reconcile.routes import routes
 from homeroom.seats import keys
 from homeroom.store import LicenceName, Store
 
+from .operator_fixtures import ROOT, at_work
+
 pytestmark = pytest.mark.integration
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
-SETTINGS = Settings(owner_id="test", lease=None, host="127.0.0.1", port=0, probe_interval=0.5, startup_spread=0.1)
 OFFICE = "office@rowan.example"
 
 
@@ -100,46 +95,19 @@ class Town:
         secret = await self.read("secret", "homeroom-key-rowan")
         return base64.b64decode(secret["data"]["key"]).decode()
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Store]:
+    def running(self) -> AbstractAsyncContextManager[Store]:
         """The operator at work in this process."""
-        store = Store.open(self.database, self.directory)
-
-        async def fine() -> Sequence[str]:
-            return []
-
-        @asynccontextmanager
-        async def build(cluster: Cluster, clock: Clock, metrics: Metrics) -> AsyncIterator[Reconcilers]:
-            outside = Outside(owner_id="test", file_root=self.directory / "files")
-            post = Post(mailer=Mailer(self.mail), connect_url="https://homeroom.example/connect")
-            ready = handlers(cluster, clock, metrics, store=store, outside=outside, post=post)
-            yield Reconcilers(handlers=ready, problems=fine)
-
-        operator = Operator(SETTINGS, build=build, routes=routes, clock=SystemClock(), stop=asyncio.Event())
-        task = asyncio.create_task(operator.run())
-        try:
-            yield store
-        finally:
-            operator._stop.set()
-            await task
-            store.close()
+        post = Post(mailer=Mailer(self.mail), connect_url="https://homeroom.example/connect")
+        return at_work(self.database, self.directory, post=post)
 
 
 def says(kind: str, reason: str) -> Callable[[dict[str, Any]], bool]:
     return lambda status: (kind, reason) in [(item["type"], item["reason"]) for item in status.get("conditions", ())]
 
 
-@pytest.fixture(scope="module")
-def installed(controlplane: ControlPlane) -> Path:
-    """CRDs and rights as shipped; the log-in of the operator's ServiceAccount."""
-    controlplane.kubectl("apply", "--server-side", "--force-conflicts", f"--kustomize={MANIFESTS / 'base'}")
-    controlplane.kubectl("wait", "--for=condition=Established", f"crd/schoollicenses.{GROUP}")
-    return controlplane.kubeconfig_for("homeroom-system", "homeroom")
-
-
 def take_in(plane: ControlPlane, namespace: str, directory: Path, *components: str) -> None:
     """As a tenant's kustomization does it."""
-    places = [os.path.relpath(MANIFESTS / "components" / name, directory) for name in components]
+    places = [os.path.relpath(ROOT / "manifests" / "components" / name, directory) for name in components]
     (directory / "kustomization.yaml").write_text(yaml.safe_dump({"namespace": namespace, "components": places}))
     plane.kubectl("apply", "--server-side", f"--kustomize={directory}")
 
@@ -283,8 +251,8 @@ async def test_the_command_reads_with_the_callers_rights_and_mails_by_hand(
 
 def test_the_component_for_mail_gives_the_operator_its_server(controlplane: ControlPlane, tmp_path: Path) -> None:
     places = {
-        "resources": [os.path.relpath(MANIFESTS / "base", tmp_path)],
-        "components": [os.path.relpath(MANIFESTS / "components" / "mail", tmp_path)],
+        "resources": [os.path.relpath(ROOT / "manifests" / "base", tmp_path)],
+        "components": [os.path.relpath(ROOT / "manifests" / "components" / "mail", tmp_path)],
     }
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(places))
     made = list(yaml.safe_load_all(controlplane.kubectl("kustomize", str(tmp_path))))

@@ -10,8 +10,8 @@ import json
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +23,11 @@ from homeroom.api.conditions import violations
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.server import ServerError
 from homeroom.demo.stage import RECORDS, Records, message
-from homeroom.operator.runtime import Operator, Reconcilers, Settings, SystemClock
-from homeroom.reconcile.connect import Outside
-from homeroom.reconcile.ports import Clock, Cluster, Metrics
-from homeroom.reconcile.roots import handlers
-from homeroom.reconcile.routes import routes
 from homeroom.store import Store
 
+from .operator_fixtures import ROOT, at_work
+
 pytestmark = pytest.mark.integration
-
-MANIFESTS = Path(__file__).parents[2] / "manifests"
-SYSTEM = "homeroom-system"
-SETTINGS = Settings(owner_id="test", lease=None, host="127.0.0.1", port=0, probe_interval=0.5, startup_spread=0.1)
-
-
-@pytest.fixture(scope="module")
-def kubeconfig(controlplane: ControlPlane) -> Path:
-    """CRDs, rights and the admission policy as shipped, and the log-in of the operator's ServiceAccount."""
-    controlplane.kubectl("apply", "--server-side", "--force-conflicts", f"--kustomize={MANIFESTS / 'base'}")
-    controlplane.kubectl("wait", "--for=condition=Established", f"crd/schoollicenses.{GROUP}")
-    return controlplane.kubeconfig_for(SYSTEM, "homeroom")
 
 
 class Town:
@@ -146,35 +131,16 @@ class Town:
                     found += violations(obj, final=ready != ["Unknown"])
         return found
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[Store]:
         """The operator at work in this process."""
-        store = Store.open(f"sqlite:///{self.directory / 'homeroom.db'}", self.directory)
-
-        async def fine() -> Sequence[str]:
-            return []
-
-        @asynccontextmanager
-        async def build(cluster: Cluster, clock: Clock, metrics: Metrics) -> AsyncIterator[Reconcilers]:
-            outside = Outside(owner_id="test", file_root=self.directory / "files")
-            ready = handlers(cluster, clock, metrics, store=store, outside=outside)
-            yield Reconcilers(handlers=ready, problems=fine)
-
-        operator = Operator(SETTINGS, build=build, routes=routes, clock=SystemClock(), stop=asyncio.Event())
-        task = asyncio.create_task(operator.run())
-        try:
-            yield
-        finally:
-            operator._stop.set()
-            await task
-            store.close()
+        return at_work(f"sqlite:///{self.directory / 'homeroom.db'}", self.directory)
 
 
 @pytest.fixture
 def town(
-    controlplane: ControlPlane, kubeconfig: Path, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    controlplane: ControlPlane, installed: Path, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Town]:
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    monkeypatch.setenv("KUBECONFIG", str(installed))
     place = Town(controlplane, namespace, tmp_path)
     yield place
     assert place.broken() == []
@@ -314,16 +280,16 @@ async def test_a_namespace_goes_with_its_pool_and_its_licences(town: Town, contr
 
 
 @pytest.fixture
-def denying(controlplane: ControlPlane, kubeconfig: Path, tmp_path: Path) -> Iterator[None]:  # noqa: ARG001 - the base
+def denying(controlplane: ControlPlane, installed: Path, tmp_path: Path) -> Iterator[None]:  # noqa: ARG001 - the base
     """The component, taken in as an overlay does it; taken away again."""
     places = {
-        "resources": [os.path.relpath(MANIFESTS / "base", tmp_path)],
-        "components": [os.path.relpath(MANIFESTS / "components" / "deny-below-use", tmp_path)],
+        "resources": [os.path.relpath(ROOT / "manifests" / "base", tmp_path)],
+        "components": [os.path.relpath(ROOT / "manifests" / "components" / "deny-below-use", tmp_path)],
     }
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(places))
     controlplane.kubectl("apply", "--server-side", "--force-conflicts", f"--kustomize={tmp_path}")
     yield
-    controlplane.kubectl("apply", "--server-side", "--force-conflicts", f"--kustomize={MANIFESTS / 'base'}")
+    controlplane.kubectl("apply", "--server-side", "--force-conflicts", f"--kustomize={ROOT / 'manifests' / 'base'}")
 
 
 def used(plane: ControlPlane, town: Town, number: int) -> None:

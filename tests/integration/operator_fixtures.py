@@ -1,0 +1,60 @@
+"""The operator at work in the process of a test, on a real API server, with the rights that `manifests/` ships."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from homeroom.api import GROUP
+from homeroom.demo.controlplane import ControlPlane
+from homeroom.mail import Post
+from homeroom.operator.runtime import Operator, Reconcilers, Settings, SystemClock
+from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.ports import Clock, Cluster, Metrics
+from homeroom.reconcile.roots import handlers
+from homeroom.reconcile.routes import routes
+from homeroom.store import Store
+
+ROOT = Path(__file__).parents[2]
+SYSTEM = "homeroom-system"
+_SETTINGS = Settings(owner_id="test", lease=None, host="127.0.0.1", port=0, probe_interval=0.5, startup_spread=0.1)
+
+
+@pytest.fixture(scope="module")
+def installed(controlplane: ControlPlane) -> Path:
+    """CRDs, rights and the admission policy as shipped; the log-in of the operator's ServiceAccount."""
+    controlplane.kubectl("apply", "--server-side", "--force-conflicts", f"--kustomize={ROOT / 'manifests' / 'base'}")
+    crds = [f"--filename={path}" for path in sorted((ROOT / "crds").glob(f"{GROUP}_*.yaml"))]
+    controlplane.kubectl("wait", "--for=condition=Established", *crds)
+    return controlplane.kubeconfig_for(SYSTEM, "homeroom")
+
+
+@asynccontextmanager
+async def at_work(database: str, directory: Path, *, post: Post | None = None) -> AsyncIterator[Store]:
+    """The operator with this store; `directory` has its snapshots, and the files of districts in `files`.
+
+    It is who `KUBECONFIG` says. Stopped in peace at the end.
+    """
+    store = Store.open(database, directory)
+    outside = Outside(owner_id="test", file_root=directory / "files")
+
+    async def fine() -> Sequence[str]:
+        return []
+
+    @asynccontextmanager
+    async def build(cluster: Cluster, clock: Clock, metrics: Metrics) -> AsyncIterator[Reconcilers]:
+        ready = handlers(cluster, clock, metrics, store=store, outside=outside, post=post)
+        yield Reconcilers(handlers=ready, problems=fine)
+
+    stop = asyncio.Event()
+    task = asyncio.create_task(Operator(_SETTINGS, build=build, routes=routes, clock=SystemClock(), stop=stop).run())
+    try:
+        yield store
+    finally:
+        stop.set()
+        await task
+        store.close()
