@@ -64,6 +64,7 @@ from homeroom.roster.adoption import adoptable
 from homeroom.roster.desired import desired as desired_of
 from homeroom.roster.diff import KEPT_SCHEMA, diff, identity, in_state, sizes, unseen
 from homeroom.roster.door import RELEASED, following
+from homeroom.roster.leaving import until_followed
 from homeroom.roster.seated import administrators_in, seated, students_in, teachers_in
 from homeroom.roster.shared import Match, Rule, Shared, share
 from homeroom.roster.state import Actual, Desired, Known
@@ -335,7 +336,11 @@ class _Look:
                 starting=starting,
             )
             passing = pl.concat([released, seen])
-            return judge(permitted, standing, limits_of(app.spec.guard), released=passing, sticky=sticky)
+            found = judge(permitted, standing, limits_of(app.spec.guard), released=passing, sticky=sticky)
+            if stored is None:
+                return found
+            kept = stored.baseline.kept
+            return replace(found, plan=until_followed(found.plan, permitted, self.wanted, kept, now=now))
 
         reviewed = review(
             plan,

@@ -14,7 +14,7 @@ from typing import Final
 import polars as pl
 
 from homeroom.api import Duration
-from homeroom.plan import IDENTITY, MOMENT, PERSONAL, Cause, Kind, Op, Role
+from homeroom.plan import COMING, IDENTITY, MOMENT, PERSONAL, Cause, Kind, Op, Plan, Role
 from homeroom.roster.state import Desired
 
 PROTECTED: Final = timedelta(days=7)
@@ -107,6 +107,45 @@ def last_teachers(rows: pl.DataFrame, desired: Desired) -> pl.DataFrame:
     members = desired.memberships.join(untaught, on="class")
     stays = members.select(*place, desired.people["key"].gather(members["person"]).alias("key"))
     return gone.join(untaught, on=place, how="semi").join(stays, on=[*place, "key"], how="anti").select(IDENTITY)
+
+
+def until_followed(passing: Plan, planned: Plan, desired: Desired, kept: pl.DataFrame, *, now: datetime) -> Plan:
+    """`passing` (of `planned`, what the guards let through), with a day for teachers whose successor they hold.
+
+    A class whose teachers all wait for somebody's word keeps those who leave until one may come, and no longer than the
+    last teachers of a class. `kept`: columns `homeroom.roster.diff.KEPT_SCHEMA`.
+    """
+    place = ["school", "class_key"]
+    role, op = pl.col("role") == Role.COACH.value, pl.col("op").cast(pl.String)
+    teaching = role & (pl.col("kind") == Kind.MEMBERSHIP.value)
+    goes = teaching & (op == Op.REMOVE.value) & pl.col("due").is_null() & ~pl.col("cause").is_in(_NO_DEPARTURE)
+    if passing.changes.filter(goes).is_empty():
+        return passing
+    who = [*place, "key"]
+    comes = teaching & op.is_in(COMING)
+    held = planned.changes.filter(comes).join(passing.changes.filter(comes), on=who, how="anti").select(who)
+    if held.is_empty():
+        return passing
+    coaches = desired.memberships.filter(role)
+    classes = desired.classes[coaches["class"]]
+    staff = pl.DataFrame(
+        {
+            "school": desired.schools["key"].gather(classes["school"]),
+            "class_key": classes["key"],
+            "key": desired.people["key"].gather(coaches["person"]),
+        }
+    )
+    alone = held.select(place).unique().join(staff.join(held, on=who, how="anti"), on=place, how="anti")
+    rows = passing.changes.with_columns(goes.alias("goes"))
+    since = rows.select(pl.col(name).cast(pl.String) for name in IDENTITY).join(
+        kept.select(*IDENTITY, "since"), on=list(IDENTITY), how="left", nulls_equal=True, maintain_order="left"
+    )["since"]
+    waits = rows.select(place).join(
+        alone.with_columns(alone=pl.lit(value=True)), on=place, how="left", nulls_equal=False, maintain_order="left"
+    )["alone"]
+    until = since.fill_null(now) + PROTECTED
+    stays = rows["goes"] & waits.fill_null(value=False) & (until > now)
+    return Plan(passing.changes.with_columns(pl.when(stays).then(until).otherwise("due").alias("due")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

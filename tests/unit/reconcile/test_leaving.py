@@ -439,6 +439,71 @@ async def test_when_a_new_teacher_comes_the_old_one_goes_at_once(district: Distr
     assert (report.status.kept.protected, staffed(report)) == (0, "Staffed")
 
 
+def substitute(district: District) -> str:
+    """A teacher of a big school whom the product must not have yet: an Exclude covers them."""
+    schools = [row["schoolSourcedId"] for row in district.records.rows("enrollments", role="student")]
+    school = max(set(schools), key=schools.count)
+    *_, found = sorted(
+        row["userSourcedId"] for row in district.records.rows("enrollments", role="teacher", schoolSourcedId=school)
+    )
+    rule = {
+        "apiVersion": API_VERSION,
+        "kind": "SharingRule",
+        "metadata": {"name": "not-yet", "namespace": APP.namespace, "uid": "not-yet", "generation": 1},
+        "spec": {
+            "appRef": {"name": APP.name},
+            "effect": "Exclude",
+            "share": "Teachers",
+            "match": [{"key": "teacher", "operator": "In", "values": [found]}],
+        },
+    }
+    district.cluster.objects = [*district.cluster.objects, rule]
+    return found
+
+
+async def test_while_the_new_teacher_is_held_the_old_one_stays_for_a_week_and_no_longer(district: District) -> None:
+    covered = substitute(district)
+    await district.open()
+    lesson = district.lesson
+
+    def replaced(records: Records) -> None:
+        (old,) = records.rows("enrollments", userSourcedId=lesson.teacher, classSourcedId=lesson.section)
+        gone(lesson.teacher)(records)
+        records.add("enrollments", **{**old, "sourcedId": "e-new", "userSourcedId": covered})
+
+    district.export(replaced)
+    district.cluster.objects = [obj for obj in district.cluster.objects if obj["metadata"]["name"] != "not-yet"]
+    await district.on(1)
+    report = await district.on(1.1)  # the rules stood still
+    assert [hold.guard for hold in report.status.holds] == ["Exposure"]
+    assert district.members(lesson.section, COACH) == [lesson.teacher]
+    assert report.status.kept.protected == 1
+    again = await district.on(2)
+    assert (silent(again).kept, silent(again).holds) == (report.status.kept, report.status.holds)
+    assert district.members(lesson.section, COACH) == [lesson.teacher]
+    await district.on(8.2)
+    assert district.members(lesson.section, COACH) == []
+
+
+async def test_once_the_new_teacher_may_come_the_old_one_goes(district: District) -> None:
+    covered = substitute(district)
+    await district.open()
+    lesson = district.lesson
+
+    def replaced(records: Records) -> None:
+        (old,) = records.rows("enrollments", userSourcedId=lesson.teacher, classSourcedId=lesson.section)
+        gone(lesson.teacher)(records)
+        records.add("enrollments", **{**old, "sourcedId": "e-new", "userSourcedId": covered})
+
+    district.export(replaced)
+    district.cluster.objects = [obj for obj in district.cluster.objects if obj["metadata"]["name"] != "not-yet"]
+    await district.on(1)
+    report = await district.on(1.1)
+    district.approve(report.status.holds[0].id)
+    await district.on(2)
+    assert district.members(lesson.section, COACH) == [covered]
+
+
 async def test_no_protection_for_a_teacher_who_is_denied(district: District) -> None:
     await district.open()
     lesson = district.lesson
