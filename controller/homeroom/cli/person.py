@@ -69,8 +69,9 @@ def export(
     """Give out all that is held about one person of a district, as JSON.
 
     Records (also of the snapshot before), accounts, user names and the history of changes in each app, what is wanted
-    there, the same of chats, chat accounts, seats of pools, when each app was used last, and licences by which the
-    person teaches or did. A password is mentioned, and not shown. Who runs this sees it all: run it where the store is.
+    there, the same of chats, chat accounts, lessons and calls, seats of pools, when each app was used last, and
+    licences by which the person teaches or did. A password is mentioned, and not shown. Who runs this sees it all: run
+    it where the store is.
     """
     with records.opened(store, data) as opened:
         assert opened is not None
@@ -95,13 +96,14 @@ def export(
         licences = opened.taught_by(person, namespace=place.namespace, district=district)
         connections = opened.licences.connections_of(person, namespace=place.namespace, district=district)
         links = opened.links.links_of(person, namespace=place.namespace, district=district)
+        taught = opened.lessons.of_person(person, namespace=place.namespace, district=district)
     elsewhere = (seats, activity, licences, connections, links)
-    nothing = not (snapshots or apps or chats or held or any(linking.values()))
+    nothing = not (snapshots or apps or chats or held or any(linking.values()) or any(taught.values()))
     if nothing and all(part.is_empty() for part in elsewhere):
         raise StillThereError(f"nothing is held about a person '{person}': it must be a source id")
     about = {"namespace": place.namespace, "district": district, "person": person}
     found = {"records": snapshots, "holds": held, "apps": apps, "chats": chats}
-    found |= {**linking, "notLookedInto": place.left_out}
+    found |= {**linking, **taught, "notLookedInto": place.left_out}
     found["seats"] = seats.with_columns(pl.col(pl.Date).cast(pl.String)).to_dicts()
     found["activity"] = activity.with_columns(pl.col(pl.Date).cast(pl.String)).to_dicts()
     found["licences"] = licences.to_dicts()

@@ -2,7 +2,8 @@
 
 `schema` has the tables, `revision` makes them or lets `migrations` (Alembic) bring older ones up to date, `store` is
 the door for everybody else, `forgetting` what it does when somebody is to be forgotten, `backup` its records as one
-file; `licences` has keys and connections, `links` whose chat account is whose, `chats` what had a reason in chats,
+file; `licences` has keys and connections, `links` whose chat account is whose, `lessons` remote
+lessons and their calls, `chats` what had a reason in chats,
 `web` what the web service tells and keeps, `use` how seats are used. What can be read again from the
 targets' marks is derived (ledger, baseline), the journal is a record. All calls block: the loop hands them to a thread.
 Nothing is decided here.
@@ -11,6 +12,7 @@ Nothing is decided here.
 from homeroom.store.backup import BackupError, Manifest
 from homeroom.store.chats import ROOMS, Chats, StoredChats, journal_name
 from homeroom.store.forgetting import StillThereError
+from homeroom.store.lessons import GIVEN_SCHEMA, LESSONS_SCHEMA, Call, Lessons
 from homeroom.store.licences import CONNECTIONS_SCHEMA, DELIVERIES_SCHEMA, KEYS_SCHEMA, LicenceName, Licences
 from homeroom.store.links import PLACES_SCHEMA, Answer, Asked, Links, Visit
 from homeroom.store.revision import RevisionError
@@ -36,8 +38,10 @@ __all__ = [
     "CONNECTIONS_SCHEMA",
     "DAYS_SCHEMA",
     "DELIVERIES_SCHEMA",
+    "GIVEN_SCHEMA",
     "GRANTS_SCHEMA",
     "KEYS_SCHEMA",
+    "LESSONS_SCHEMA",
     "LICENCE_DAYS_SCHEMA",
     "LICENCE_SCHEMA",
     "PLACES_SCHEMA",
@@ -46,11 +50,13 @@ __all__ = [
     "Answer",
     "Asked",
     "BackupError",
+    "Call",
     "Chats",
     "Day",
     "Door",
     "Forgotten",
     "JournalQuery",
+    "Lessons",
     "LicenceName",
     "Licences",
     "Links",

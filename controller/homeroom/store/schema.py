@@ -369,6 +369,55 @@ link_place = sa.Table(
     comment="where people can link accounts, as runs of the platform told; `server`: what its accounts end with",
 )
 
+lesson = sa.Table(
+    "lesson",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("district", NAME, primary_key=True),
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("class", SOURCE_ID, nullable=False),
+    sa.Column("begins", sa.DateTime, nullable=False),
+    sa.Column("ends", sa.DateTime, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("how", sa.String(16), nullable=False),
+    sa.Column("feed", SOURCE_ID, nullable=False),
+    sa.Column("person", SOURCE_ID),
+    sa.Column("noted_at", sa.DateTime, nullable=False),
+    sa.Index(None, "namespace", "district", "class"),
+    sa.Index(None, "ends"),
+    comment="remote lessons of classes (Homeroom's ids); `how`, `feed`: who says so; `person`: who added it",
+)
+
+call = sa.Table(
+    "call",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("district", NAME, primary_key=True),
+    sa.Column("lesson", sa.String(32), primary_key=True),
+    sa.Column("class", SOURCE_ID, nullable=False),
+    sa.Column("pressed_at", sa.DateTime, nullable=False),
+    sa.Column("person", SOURCE_ID),
+    sa.Column("word", sa.String(64), nullable=False),
+    sa.Column("until", sa.DateTime, nullable=False),
+    sa.Index(None, "namespace", "until"),
+    comment="the call of a lesson, once somebody (`person`) has started it; `word`: part of its address",
+)
+
+call_told = sa.Table(
+    "call_told",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("district", NAME, primary_key=True),
+    sa.Column("lesson", sa.String(32), primary_key=True),
+    sa.Column("platform", NAME, primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("chat", sa.Text),
+    sa.Column("url", sa.Text),
+    sa.Column("hold", sa.String(16)),
+    sa.Column("at", sa.DateTime, nullable=False),
+    comment="how far a call is on a chat platform: `chat` and `url`, once those in the chat were told",
+)
+
 origin = sa.Table(
     "origin",
     metadata,

@@ -70,6 +70,7 @@ from homeroom.store.forgetting import (
     unseat,
     withdrawn_names,
 )
+from homeroom.store.lessons import Lessons, forget_lessons
 from homeroom.store.licences import Licences, alone
 from homeroom.store.links import Links, accounts_linked, forget_links
 from homeroom.store.use import Use
@@ -283,6 +284,7 @@ class Store:
         self.licences = Licences(engine, self._writing)
         self.web = Web(engine, self._writing)
         self.links = Links(engine, self._writing)
+        self.lessons = Lessons(engine, self._writing)
         self.use = Use(engine, self._writing)
         self.chats = Chats(engine, self._writing, directory)
 
@@ -761,8 +763,9 @@ class Store:
             seat = unseat(connection, owners, person)
             connected = unconnect(connection, owners, person)
             linked = forget_links(connection, **place, person=person, accounts=chatting)
+            taught = forget_lessons(connection, **place, person=person)
             baselines = len(rewritten) + len(chats)
-            if not (changes or accounts or baselines or snapshots or seat or connected or linked):
+            if not (changes or accounts or baselines or snapshots or seat or connected or linked or taught):
                 raise StillThereError(f"nothing is known of a person '{person}': it must be a source id")
             row = {"at": _naive(at), "namespace": namespace, "district": district, "reason": reason}
             connection.execute(sa.insert(schema.erasure).values(**row, changes=changes, accounts=accounts))

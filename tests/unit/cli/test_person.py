@@ -6,7 +6,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +259,21 @@ def test_chats_are_given_out_and_forgotten_once_they_have_let_go(
     chatting(store, World(homerooms={"7a": "ann tom*"}))
     assert homeroom(*FORGET, "gone", *declared).code == 0
     assert homeroom("export-person", "lakeside", "gone", *declared).code == 1
+
+
+def test_lessons_stay_for_their_class_and_nobody_knows_whose_they_were(homeroom: Homeroom, store: Store) -> None:
+    accept(store, RECORDS)
+    here = {"namespace": "lakeside", "district": "lakeside"}
+    lesson = store.lessons.add(
+        **here, class_id="7a", begins=NOW, ends=NOW + timedelta(hours=1), title="Algebra", person="gone", now=NOW
+    )
+    store.lessons.press(lesson, **here, person="gone", word="word", now=NOW)
+    found = told(homeroom, "gone")
+    assert [(row["title"], row["how"]) for row in found["lessons"]] == [("Algebra", "Page")]
+    assert [row["class"] for row in found["calls"]] == ["7a"]
+    assert homeroom(*FORGET, "gone", "-f", TREE).code == 0
+    assert homeroom("export-person", "lakeside", "gone", "-f", TREE).code == 1
+    assert store.lessons.lesson(lesson, **here).select("title", "person").rows() == [("Algebra", None)]
 
 
 def test_a_policy_that_is_declared_no_more_counts_where_there_is_one_district(
