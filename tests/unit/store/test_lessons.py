@@ -46,8 +46,7 @@ def said(store: Store, given: pl.DataFrame, *, now: datetime = NOW, feed: str = 
 
 def imported(store: Store, given: pl.DataFrame, *, person: str) -> None:
     """What somebody's calendar says."""
-    place = {"namespace": "n", "district": "d", "person": person}
-    store.lessons.replace(given, **place, by=LessonBy.CALENDAR, feed="cal", now=NOW, epoch=None)
+    store.lessons.replace(given, **HERE, by=LessonBy.CALENDAR, feed="cal", now=NOW, person=person, epoch=None)
 
 
 def known(store: Store, *classes: str, now: datetime = NOW - KEPT) -> list[tuple[str, int]]:
