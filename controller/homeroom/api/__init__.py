@@ -25,6 +25,7 @@ from homeroom.api.chatplatform import (
 )
 from homeroom.api.chatpolicy import (
     Allowed,
+    Calls,
     ChatCounts,
     ChatGuards,
     ChatOfType,
@@ -35,6 +36,7 @@ from homeroom.api.chatpolicy import (
     ChatSync,
     ChatSyncMode,
     ChatType,
+    CreateOn,
     Deletion,
     Leave,
     MemberCounts,
@@ -199,6 +201,7 @@ __all__ = [
     "Approval",
     "ApprovalSpec",
     "ApprovalStatus",
+    "Calls",
     "ChatCounts",
     "ChatGuards",
     "ChatOfType",
@@ -217,6 +220,7 @@ __all__ = [
     "Condition",
     "ConditionStatus",
     "Counts",
+    "CreateOn",
     "Deletion",
     "DeletionPolicy",
     "Denied",

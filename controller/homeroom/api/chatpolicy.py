@@ -50,6 +50,14 @@ class Part(StrEnum):
     TEACHERS = "Teachers"
 
 
+class CreateOn(StrEnum):
+    """When the chat of a subject comes to be (R14)."""
+
+    FIRST_CALL = "FirstCall"  # somebody who teaches the class has started the call of a remote lesson
+    FIRST_LESSON = "FirstLesson"  # a remote lesson of the class is known
+    ENROLLMENT = "Enrollment"  # the class is there
+
+
 class Allowed(StrEnum):
     """Who may do something in a chat. `Owner` is Homeroom's own account, hence nobody by hand."""
 
@@ -130,6 +138,10 @@ class ChatOfType(Model):
             "`members` goes with type 'Subject' only; who is in the others is fixed",
         ),
         Rule(
+            "self.type == 'Subject' || !has(self.createOn)",
+            "`createOn` goes with type 'Subject' only; the others are there with their school or class",
+        ),
+        Rule(
             "!has(self.members) || 'Teachers' in self.members",
             "`members` must have 'Teachers': they lead the chats of their subjects",
         ),
@@ -150,6 +162,10 @@ class ChatOfType(Model):
         | None
     ) = None
     """For type `Subject`: who is in them, `Teachers` among them; without it students, parents and teachers."""
+    create_on: CreateOn | None = None
+    """For type `Subject`: when the chat of a class is made: with the first call of a remote lesson (`FirstCall`, also
+    without this field), as soon as a remote lesson is known (`FirstLesson`), or with the class (`Enrollment`). What is
+    there stays."""
 
 
 def _each_type_once(chats: tuple[ChatOfType, ...]) -> tuple[ChatOfType, ...]:
@@ -216,6 +232,20 @@ class ChatSettings(Model):
     """Who may make others administrators; must be `Owner`, as they come from the records."""
     appearance: Allowed | None = None
     """Who may change how the chat looks."""
+
+
+UrlTemplate = Annotated[
+    str,
+    Field(min_length=15, max_length=500, pattern=r"^https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/[^\s{}@]*\{call\}[^\s{}@]*$"),
+]
+
+
+class Calls(Model):
+    """What people are told of the call of a remote lesson."""
+
+    url_template: UrlTemplate
+    """Where calls are: `https`, with `{call}` once behind the name of the server; in its place comes a random word that
+    no other call has."""
 
 
 class ChatGuards(Model):
@@ -290,6 +320,9 @@ class ChatPolicySpec(Model):
     roll_over: RollOver = RollOver.NEW_CHAT_EACH_YEAR
     """`NewChatEachYear`: a class gets new chats each school year; `FollowClass`: the chats go on with most of their
     students."""
+    calls: Calls | None = None
+    """Where the calls of remote lessons are: who is in the chat of the subject is sent there. Without it people call
+    with their own program, if `settings.call` lets them."""
     guard: ChatGuards = ChatGuards()
     """From where on changes need a person's word."""
     deletion: Deletion = Deletion.RETAIN

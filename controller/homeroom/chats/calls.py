@@ -6,7 +6,11 @@ A lesson is known (`LessonBy`), its teacher presses on its page, and the chat of
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
+
+from homeroom.api import Language
 
 
 class LessonBy(StrEnum):
@@ -28,3 +32,25 @@ class CallState(StrEnum):
     HELD = "Held"
     NOWHERE = "Nowhere"
     TOLD = "Told"
+
+
+LONGEST_TITLE: Final = 100
+"""Characters of a lesson's title in a message."""
+
+_MESSAGES: Final[Mapping[Language, str]] = {
+    Language.ENGLISH: "The call has begun: {url}",
+    Language.SWEDISH: "Samtalet har börjat: {url}",
+    Language.DUTCH: "Het gesprek is begonnen: {url}",
+    Language.RUSSIAN: "Звонок начался: {url}",
+}
+
+
+def call_url(template: str, word: str) -> str:
+    """Where a call is. `template`: of the policy; `word`: the call's own, of which an address may be made."""
+    return template.replace("{call}", word)
+
+
+def call_message(language: Language, *, title: str, url: str) -> str:
+    """What everybody in a chat is told. `title`: of the lesson, may be empty."""
+    told = " ".join(title.split())[:LONGEST_TITLE]
+    return "\n".join(filter(None, [told, _MESSAGES[language].format(url=url)]))

@@ -12,21 +12,25 @@ Who is in which: R27 to R29, R15, R16. Who administers: R33 to R35, and never an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import polars as pl
 
-from homeroom.api.chatpolicy import ChatType, Part, RollOver
+from homeroom.api.chatpolicy import ChatType, CreateOn, Part, RollOver
 from homeroom.chats import names
 from homeroom.chats.identity import chat_key, plain, space_key
-from homeroom.chats.policy import ChatRule, ChatRules, CreateOn
+from homeroom.chats.policy import ChatRule, ChatRules
 from homeroom.chats.records import Links, Records
 from homeroom.chats.state import DESIRED_SCHEMAS, Desired
 from homeroom.chats.words import Reason, State
 
 LINEAGE: Final = pl.Schema({"class": pl.String, "first": pl.String})
 """With `FollowClass`: the class with which the chat of a class began (`homeroom.chats.rollover`)."""
+
+Opened = Mapping[CreateOn, Collection[str]]
+"""Ids of the classes of which a first call, or a first lesson, asks for a chat of their subject."""
 
 PARTS: Final = pl.Schema({"type": pl.Enum(ChatType), "school": pl.String()})
 """What a policy sees to: the chats of one type in one school (source id)."""
@@ -40,18 +44,20 @@ def desired(
     links: Links,
     rules: ChatRules,
     *,
-    opened: Collection[str] = (),
+    opened: Opened = MappingProxyType({}),
+    there: pl.Series | None = None,
     lineage: pl.DataFrame | None = None,
     denied: Collection[str] = (),
     taken: pl.DataFrame | None = None,
 ) -> Desired:
     """The chats that a policy wants. The order of rows of `records` and `links` changes nothing.
 
-    `opened`: ids of classes whose subject chat was asked for by a first call. `lineage`: columns `LINEAGE`. `denied`:
-    source ids of people who are in no chat, whatever the records say. `taken`: columns `PARTS`, what another policy
-    sees to.
+    `there`: keys of chats that were made once: they need not be asked for again. `lineage`: columns `LINEAGE`.
+    `denied`: source ids of people who are in no chat, whatever the records say. `taken`: columns `PARTS`, what another
+    policy sees to.
     """
-    chats = _chats(records, rules, opened=frozenset(opened), lineage=lineage)
+    chats = _chats(records, rules, lineage=lineage)
+    chats = chats.filter(_asked_for(rules, opened, there))
     if taken is not None:
         chats = chats.join(taken, on=PARTS.names(), how="anti", maintain_order="left")
     reasons = _reasons(records, chats, rules)
@@ -80,15 +86,18 @@ def parts(records: Records, rules: ChatRules) -> pl.DataFrame:
 
 def keys(records: Records, rules: ChatRules, *, lineage: pl.DataFrame | None = None) -> pl.Series:
     """The keys of all chats that a policy wants of these records, or would once they are asked for; sorted."""
-    return _chats(records, rules, opened=frozenset(records.classes["id"]), lineage=lineage)["key"]
+    return _chats(records, rules, lineage=lineage)["key"]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Chats
 
 
-def _chats(records: Records, rules: ChatRules, *, opened: frozenset[str], lineage: pl.DataFrame | None) -> pl.DataFrame:
-    """The chats, sorted by key: columns of `DESIRED_SCHEMAS["chats"]`, and `at`, the row of the school or class."""
+def _chats(records: Records, rules: ChatRules, *, lineage: pl.DataFrame | None) -> pl.DataFrame:
+    """The chats, sorted by key: columns of `DESIRED_SCHEMAS["chats"]`, and `at`, the row of the school or class.
+
+    Also those that are made only once they are asked for.
+    """
     schools = records.schools.select(school_id="id", school=pl.col("name").fill_null(pl.col("id")))
     schools = schools.with_columns(meant=meant(rules, pl.col("school_id")))
     classes = pl.concat(
@@ -103,19 +112,28 @@ def _chats(records: Records, rules: ChatRules, *, opened: frozenset[str], lineag
             rows = schools.with_columns(first=pl.lit(None, pl.String), year=pl.lit(None, pl.Int16), id="school_id")
         else:
             rows = classes.with_columns(**{"class": "title"})
-        rows = rows.with_columns(pl.int_range(pl.len(), dtype=_ROW).alias("at")).filter("meant", *_which(rule, opened))
+        rows = rows.with_columns(pl.int_range(pl.len(), dtype=_ROW).alias("at")).filter("meant", *_which(rule))
         found.append(_of_rule(rows, rule, rules))
     return pl.concat(found).sort("key")
 
 
-def _which(rule: ChatRule, opened: frozenset[str]) -> Iterator[pl.Expr]:
+def _asked_for(rules: ChatRules, opened: Opened, there: pl.Series | None) -> pl.Expr:
+    """Which chats are not waiting for a call or lesson."""
+    made = pl.lit(value=False) if there is None else pl.col("key").is_in(there.implode())
+    found = pl.lit(value=True)
+    for rule in rules.chats:
+        if rule.type is ChatType.SUBJECT and rule.create_on is not CreateOn.ENROLLMENT:
+            waits = pl.col("type").cast(pl.String) == rule.type.value
+            found &= ~waits | made | pl.col("section").is_in(list(opened.get(rule.create_on, ())))
+    return found
+
+
+def _which(rule: ChatRule) -> Iterator[pl.Expr]:
     """Which classes a rule is about."""
     if rule.type in {ChatType.CLASS_STUDENTS, ChatType.CLASS_PARENTS}:
         yield pl.col("homeroom")
     elif rule.type is ChatType.SUBJECT:
         yield ~pl.col("homeroom")
-        if rule.create_on is CreateOn.FIRST_CALL:
-            yield pl.col("id").is_in(list(opened))
 
 
 def _of_rule(rows: pl.DataFrame, rule: ChatRule, rules: ChatRules) -> pl.DataFrame:

@@ -7,22 +7,14 @@ Neighbours: `homeroom.api.chatpolicy` (the closed lists), `desired` (reads all o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Final
 
-from homeroom.api.chatpolicy import ChatType, Deletion, Leave, Membership, Part, RollOver
+from homeroom.api.chatpolicy import ChatType, CreateOn, Deletion, Leave, Membership, Part, RollOver
 from homeroom.api.schoollicense import Language
 from homeroom.chats import names
 from homeroom.chats.words import Settings
 from homeroom.errors import InvalidSpecError
 from homeroom.plan import Limits
-
-
-class CreateOn(StrEnum):
-    """When a subject chat comes to be (R14). A ChatPolicy says `Enrollment`, as long as there are no calls."""
-
-    FIRST_CALL = "FirstCall"
-    ENROLLMENT = "Enrollment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,7 +105,7 @@ class Capabilities:
     rename: bool
     archive: bool
     delete: bool
-    calls: bool
+    calls: bool  # everybody in a chat can be told of a call
     events: bool  # tells of changes as they happen
     settings: Mapping[Setting, Enforcement] = field(default_factory=dict)  # what is not named is `Unsupported`
 

@@ -15,6 +15,7 @@ import prometheus_client as prometheus
 from homeroom.reconcile.ports import Key, Object
 
 _SEATS = ("capacity", "granted", "used", "demand")
+_LAGS = (1, 2, 3, 5, 8, 13, 30, 60, 180, 600, 1800)
 _SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 180, 600)
 
 
@@ -57,6 +58,12 @@ class Metrics:
         self._seats = prometheus.Gauge(
             "homeroom_seats", "Seats of a LicensePool.", ("namespace", "name", "state"), registry=registry
         )
+        self._call_lag = prometheus.Histogram(
+            "homeroom_call_lag_seconds",
+            "From starting a call until everybody in its chat was told.",
+            buckets=_LAGS,
+            registry=registry,
+        )
         self._operations = prometheus.Counter(
             "homeroom_operations", "Changes in targets.", ("kind", "outcome"), registry=registry
         )
@@ -89,6 +96,10 @@ class Metrics:
     def records_read(self, district: Key, *, at: datetime) -> None:
         """Note when the records of a District that are in use were read."""
         self._records.labels(district.namespace, district.name).set(at.timestamp())
+
+    def call_told(self, *, seconds: float) -> None:
+        """Note how long after somebody had started a call everybody in its chat was told."""
+        self._call_lag.observe(seconds)
 
     def seats(self, pool: Key, *, capacity: int, granted: int, used: int, demand: int) -> None:
         """Note how the seats of a LicensePool are shared out."""

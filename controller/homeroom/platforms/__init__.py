@@ -76,6 +76,15 @@ class Platform(Protocol):
         `title`: what the place is called that it comes in, where the product has such.
         """
 
+    def address(self, external_id: str) -> str:
+        """Where people open a chat that they are in, by the platform's own id of it."""
+
+    async def announce(self, key: str, text: str, *, url: str, word: str) -> None:
+        """Tell everybody in a chat of ours of a call at `url`; with `Capabilities.calls` only. Needs a `read`.
+
+        Idempotent: of a call with the same `word`, which no other has, people are told once. Raises RefusedError.
+        """
+
     async def version(self) -> str:
         """What the server says that it is. Raises InvalidSpecError where it cannot do what was asked of it."""
 

@@ -26,7 +26,7 @@ from pydantic import TypeAdapter
 from homeroom.api import RollOver
 from homeroom.chats.able import Fallback, feasible, under
 from homeroom.chats.baseline import Baseline, expected, identity, in_desired
-from homeroom.chats.desired import PARTS, desired, keys, meant, parts
+from homeroom.chats.desired import PARTS, Opened, desired, keys, meant, parts
 from homeroom.chats.diff import diff, sizes
 from homeroom.chats.policy import ChatRules
 from homeroom.chats.records import Links, Records
@@ -129,7 +129,7 @@ class ChatInputs:
     `sure`: the last moment that is sure (`homeroom.plan.doubted_since`), with the records as they were to be read then;
     None: the clock is right. `stale`: the records are older than they should be, and nobody is removed by them.
     `denied`: source ids of people who must be out. `still`: accounts that stand still. `reviews`: what a school gets
-    for the first time waits for a word.
+    for the first time waits for a word. `opened`: classes with a call or lesson.
     """
 
     rules: ChatRules
@@ -144,6 +144,7 @@ class ChatInputs:
     still: Collection[str] = ()
     sure: tuple[datetime, Records] | None = None
     stale: bool = False
+    opened: Opened = field(default_factory=dict)
 
     @property
     def declared(self) -> str:
@@ -206,7 +207,8 @@ class ChatDecision:
 
 def decide_chats(inputs: ChatInputs, there: Actual, able: Capabilities, *, salt: Salt = SALT) -> ChatDecision:
     """Work out what is to change. `there`: all chats of the district on the platform."""
-    return _Look(inputs=inputs, able=able).decide(there, salt)
+    made = pl.concat([there.chats["key"], inputs.memory.rooms["key"]]).unique()
+    return _Look(inputs=inputs, able=able, made=made).decide(there, salt)
 
 
 def canonical(rules: ChatRules) -> str:
@@ -243,15 +245,27 @@ def part_of(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
+    """`made`: keys of chats that were made once."""
+
     inputs: ChatInputs
     able: Capabilities
+    made: pl.Series
 
     def wanted(
         self, records: Records, rules: ChatRules, *, lineage: pl.DataFrame, taken: pl.DataFrame | None
     ) -> Desired:
         """What some rules make of some records."""
         one = self.inputs
-        return desired(records, one.links, rules, lineage=lineage, denied=one.denied, taken=taken)
+        return desired(
+            records,
+            one.links,
+            rules,
+            opened=one.opened,
+            there=self.made,
+            lineage=lineage,
+            denied=one.denied,
+            taken=taken,
+        )
 
     def classes(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Which class has whose chat, and who has to be remembered for the next school year."""

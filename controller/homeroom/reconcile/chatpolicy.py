@@ -29,12 +29,14 @@ from homeroom.api import (
     ChatPolicy,
     ChatPolicyStatus,
     ChatSyncMode,
+    CreateOn,
     District,
     InvalidSpecError,
     Reason,
     parse,
 )
 from homeroom.chats.baseline import Baseline
+from homeroom.chats.desired import Opened
 from homeroom.chats.flapping import Calmed
 from homeroom.chats.linking import LinkedBy, Place
 from homeroom.chats.policy import ChatRules
@@ -84,7 +86,7 @@ from homeroom.store import Store, StoredChats, journal_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Gathered:
+class Gathered:
     """Everything that a run reads before it looks at the server. `digest`: of the snapshot."""
 
     district: District
@@ -147,7 +149,7 @@ class ChatPolicyRoot:
             return await self._in_turn(run, platform)
 
     async def _in_turn(self, run: Run[ChatPolicy], platform: ChatPlatform) -> Report[ChatPolicyStatus]:
-        gathered = await self._gather(run, platform)
+        gathered = await self.gather(run, platform)
         inputs = gathered.inputs
         server = await self.outside.platform(
             platform,
@@ -218,7 +220,8 @@ class ChatPolicyRoot:
 
     # -- gather -------------------------------------------------------------------------------------------------
 
-    async def _gather(self, run: Run[ChatPolicy], platform: ChatPlatform) -> _Gathered:
+    async def gather(self, run: Run[ChatPolicy], platform: ChatPlatform) -> Gathered:
+        """Read all but the server. Raises HomeroomError."""
         policy, namespace = run.resource, run.key.namespace
         name = policy.spec.district_ref.name
         raw = run.cluster.get(Key("District", namespace, name))
@@ -248,7 +251,7 @@ class ChatPolicyRoot:
         revision = await revision_of(
             run.obj, [raw], ask=run.cluster.revision, store=self.store, now=run.clock.now(), epoch=run.cluster.epoch
         )
-        return _Gathered(district=district, inputs=inputs, digest=accepted.serving, revision=revision)
+        return Gathered(district=district, inputs=inputs, digest=accepted.serving, revision=revision)
 
     def _inputs(
         self,
@@ -296,7 +299,14 @@ class ChatPolicyRoot:
             if sure is None
             else (sure, chat_records(roster, pins=pins, homeroom=homeroom, today=district.spec.day(sure))),
             stale=now > next_reading(district, next_reading(district, read_at)),
+            opened=self._opened(namespace, name),
         )
+
+    def _opened(self, namespace: str, district: str) -> Opened:
+        """Classes with a call or a lesson. Blocks."""
+        lessons, place = self.store.lessons, {"namespace": namespace, "district": district}
+        called = lessons.called(**place)
+        return {CreateOn.FIRST_CALL: called, CreateOn.FIRST_LESSON: sorted({*called, *lessons.taught(**place)})}
 
     def _links(self, run: Run[ChatPolicy], platform: ChatPlatform, district: District, roster: Roster) -> Links:
         """Whose account is whose: what is said now, and what was once and nobody took back. Blocks."""
@@ -338,7 +348,7 @@ class ChatPolicyRoot:
     # -- apply --------------------------------------------------------------------------------------------------
 
     async def _apply(
-        self, run: Run[ChatPolicy], gathered: _Gathered, decision: ChatDecision, server: Platform
+        self, run: Run[ChatPolicy], gathered: Gathered, decision: ChatDecision, server: Platform
     ) -> Applied | None:
         """Carry out what is allowed; None: there was nothing to do.
 
@@ -372,7 +382,7 @@ class ChatPolicyRoot:
         self._remember(run, gathered, decision, settled)
         return applied
 
-    def _remember(self, run: Run[ChatPolicy], gathered: _Gathered, decision: ChatDecision, baseline: Baseline) -> None:
+    def _remember(self, run: Run[ChatPolicy], gathered: Gathered, decision: ChatDecision, baseline: Baseline) -> None:
         """What repairs between this run and the next go by."""
         if run.resource.spec.sync.mode is not ChatSyncMode.CONTINUOUS:
             self.repairs.remember(run.key, None)

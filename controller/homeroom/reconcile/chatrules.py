@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from homeroom.api import ChatGuards, ChatOfType, ChatPolicy, ChatSettings, Part, Preset
+from homeroom.api import ChatGuards, ChatOfType, ChatPolicy, ChatSettings, ChatType, CreateOn, Part, Preset
 from homeroom.chats import PRESETS, Setting, Settings
 from homeroom.chats.policy import LIMITS, ChatRule, ChatRules
 from homeroom.plan import Limits
@@ -45,11 +45,13 @@ def limits_of(guards: ChatGuards) -> Limits:
 
 
 def _rule(chat: ChatOfType, settings: Settings) -> ChatRule:
+    otherwise = CreateOn.FIRST_CALL if chat.type is ChatType.SUBJECT else CreateOn.ENROLLMENT
     return ChatRule(
         type=chat.type,
         name=chat.name,
         settings=settings,
         members=frozenset(Part if chat.members is None else chat.members),
+        create_on=chat.create_on or otherwise,
     )
 
 

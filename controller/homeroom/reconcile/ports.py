@@ -152,5 +152,8 @@ class Metrics(Protocol):
     def records_read(self, district: Key, *, at: datetime) -> None:
         """Note the age of a District's records: when those in use were read."""
 
+    def call_told(self, *, seconds: float) -> None:
+        """Note how long after somebody had started a call everybody in its chat was told."""
+
     def seats(self, pool: Key, *, capacity: int, granted: int, used: int, demand: int) -> None:
         """Note how the seats of a LicensePool are shared out."""

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 from homeroom.mail import Post
+from homeroom.reconcile.chatcalls import KIND as CALLS
+from homeroom.reconcile.chatcalls import Calls
 from homeroom.reconcile.chatplatform import ChatPlatformRoot
 from homeroom.reconcile.chatpolicy import ChatPolicyRoot
 from homeroom.reconcile.chatrepair import ChatRepair
@@ -35,12 +37,13 @@ def handlers(
     post: Post | None = None,
     repairs: ChatRepair | None = None,
 ) -> Mapping[str, Handler]:
-    """The handler of each kind that is a root, who mails the keys of licences, and who links accounts, which are none.
+    """The handler of each kind that is a root; and who mails keys of licences, links accounts, or tells of calls.
 
     `settle`: how long sharing rules must have stood still to count. `post` None: there is no mail server.
     `repairs`: what `homeroom.reconcile.listening` works with, if anything listens.
     """
     repairs = repairs or ChatRepair(store=store, outside=outside, metrics=metrics, clock=clock)
+    policies = ChatPolicyRoot(store=store, outside=outside, metrics=metrics, clock=clock, repairs=repairs)
 
     def shell(root: Any) -> Handler:  # each root names its own kind and status; the shell only passes them through
         return Shell(root, cluster=cluster, store=store, clock=clock)
@@ -55,9 +58,8 @@ def handlers(
             LicensePoolRoot(store=store, outside=outside, metrics=metrics, clock=clock, keys=KeySecrets(store))
         ),
         "ChatPlatform": shell(ChatPlatformRoot(outside=outside)),
-        "ChatPolicy": shell(
-            ChatPolicyRoot(store=store, outside=outside, metrics=metrics, clock=clock, repairs=repairs)
-        ),
+        "ChatPolicy": shell(policies),
+        CALLS: Calls(cluster=cluster, policies=policies),
         LINKING: Linking(store=store, cluster=cluster, clock=clock, outside=outside),
         "SchoolLicense": KeyMail(store=store, cluster=cluster, clock=clock, post=post),
     }

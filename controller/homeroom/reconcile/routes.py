@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from homeroom.reconcile.chatcalls import KIND as CALLS
 from homeroom.reconcile.chatplatform import policies_of
 from homeroom.reconcile.licences import apps_of_pool, pool_of, pools_of_district
 from homeroom.reconcile.linking import KIND as LINKING
@@ -47,6 +48,7 @@ def _roots(cluster: Cluster, obj: Object) -> Iterator[Key]:
     elif kind == "ChatPlatform":
         yield from map(key_of, policies_of(cluster, key_of(obj)))
         yield Key(LINKING, namespace, obj["metadata"]["name"])
+        yield Key(CALLS, namespace, obj["metadata"]["name"])
     elif kind == "LicensePool":
         yield from apps_of_pool(cluster, key_of(obj))
     elif kind == "School":

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from tests.unit.chats.worlds import RULES, THREE, World, having, linked, members, pairs, wanted
 
-from homeroom.api import Allowed, ChatType, Language, Part
+from homeroom.api import Allowed, ChatType, CreateOn, Language, Part
 from homeroom.chats import Desired, Reason, Settings, State, chat_key, skeleton
 from homeroom.chats.desired import desired
-from homeroom.chats.policy import ChatRule, ChatRules, CreateOn
+from homeroom.chats.policy import ChatRule, ChatRules
 from homeroom.chats.records import Links
 from homeroom.errors import InvalidSpecError
 
@@ -54,7 +54,7 @@ def test_a_subject_chat_comes_with_the_first_call_and_its_teachers_lead_it() -> 
     subject = ChatRule(type=ChatType.SUBJECT, create_on=CreateOn.FIRST_CALL)
     rules = having(chats=(*THREE, subject))
     assert "m7 Maths" not in members(wanted(SEVEN, rules=rules))
-    opened = members(wanted(SEVEN, rules=rules, opened=["m7", "7a", "unknown"]))
+    opened = members(wanted(SEVEN, rules=rules, opened={CreateOn.FIRST_CALL: ["m7", "7a", "unknown"]}))
     family = {"@mum": False, "@dad": False, "@tom": False}
     assert opened["m7 Maths"] == {"@ann": False, "@cid": False, "@lea": True, **family}
     assert len(opened) == 6

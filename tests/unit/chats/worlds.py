@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 import polars as pl
 
@@ -25,7 +26,7 @@ from homeroom.chats import (
 )
 from homeroom.chats.able import under
 from homeroom.chats.baseline import Baseline, expected
-from homeroom.chats.desired import desired
+from homeroom.chats.desired import Opened, desired
 from homeroom.chats.diff import diff, sizes
 from homeroom.chats.policy import LIMITS, ChatRule, ChatRules
 from homeroom.chats.records import LINKS_SCHEMA, RECORDS_SCHEMAS, Links, Records, in_question
@@ -127,7 +128,7 @@ def linked(world: World, *, without: str = "") -> Links:
 
 
 def wanted(
-    world: World, links: Links | None = None, rules: ChatRules = RULES, *, opened: Collection[str] = ()
+    world: World, links: Links | None = None, rules: ChatRules = RULES, *, opened: Opened = MappingProxyType({})
 ) -> Desired:
     return desired(world.records(), links or linked(world), rules, opened=opened)
 
@@ -270,7 +271,7 @@ class Nights:
         *,
         denied: Collection[str] = (),
         still: Collection[str] = (),
-        opened: Collection[str] = (),
+        opened: Opened = MappingProxyType({}),
         edited: ChatRules | None = None,
         guarded: bool = False,
         rights: bool = False,

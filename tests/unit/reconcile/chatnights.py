@@ -44,6 +44,9 @@ class Opened:
     """Keys of chats that were read without the others, each time."""
     told: asyncio.Queue[Changes | Exception] = field(default_factory=asyncio.Queue)
     """What it tells of changes, one answer after the other."""
+    announced: list[tuple[str, str, str]] = field(default_factory=list)
+    """Name of the chat, text and address of each call that people were told of; the same word counts once."""
+    words: set[str] = field(default_factory=set)
     after: list[str | None] = field(default_factory=list)
     """From when on it was asked for them, each time."""
 
@@ -72,15 +75,28 @@ class Opened:
             raise answer
         return answer
 
+    def address(self, external_id: str) -> str:
+        return f"chat:{external_id}"
+
+    async def announce(self, key: str, text: str, *, url: str, word: str) -> None:
+        self._change()
+        if word not in self.words:
+            self.words.add(word)
+            self.announced.append((self.server.rooms[key].name, text, url))
+        self._change()  # or it dies when all is done
+
     async def apply(self, batch: Sequence[Change], wanted: Desired) -> Sequence[Outcome]:
         assert len({(change.kind, change.op, change.school) for change in batch}) == 1
         return [self._one(change, wanted) for change in batch]
 
-    def _one(self, change: Change, wanted: Desired) -> Outcome:
+    def _change(self) -> None:
         if self.until is not None:
             if not self.until:
                 raise Killed
             self.until -= 1
+
+    def _one(self, change: Change, wanted: Desired) -> Outcome:
+        self._change()
         if change.key in self.unknown:
             self.asked += 1
             return Outcome(seq=change.seq, result=Result.PARKED, error="there is no such account")

@@ -223,6 +223,8 @@ class Nights:
         self.export = directory / "files" / "lakeside" / "export.zip"
         self.directory = directory
         self.post: Post | None = None
+        self.lags: list[float] = []
+        """Seconds from starting a call until everybody was told, each time."""
         self._handlers = self._ready(directory)
 
     def restarted(self) -> None:
@@ -245,7 +247,7 @@ class Nights:
             platform=self.platform,
         )
         clock: Any = SimpleNamespace(now=lambda: self.now, monotonic=lambda: self.now.timestamp() % 1e9)
-        metrics: Any = SimpleNamespace(operations=_nothing, records_read=_nothing, seats=_nothing)
+        metrics: Any = SimpleNamespace(operations=_nothing, records_read=_nothing, seats=_nothing, call_told=self._told)
         cluster: Any = self.cluster
         self.repairs = ChatRepair(store=self.store, outside=outside, metrics=metrics, clock=clock)
         self.outside, self.clock = outside, clock
@@ -259,6 +261,9 @@ class Nights:
             post=self.post,
             repairs=self.repairs,
         )
+
+    def _told(self, *, seconds: float) -> None:
+        self.lags.append(seconds)
 
     async def platform(self, *_: object, **__: object) -> Any:
         """The chat server, as a run opens it; see `chatnights`."""

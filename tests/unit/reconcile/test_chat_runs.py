@@ -23,6 +23,7 @@ OTHER = Key("ChatPolicy", "lakeside", "others")
 PARENTS, STUDENTS, STAFF = "7b parents", "7b students", "Staff room - Sable Creek Middle School"
 SECTION = "s-002"  # the school of these
 CHILD = "u-110"  # in 7b
+ALWAYS = {"type": "Subject", "createOn": "Enrollment"}
 LAX = {"maxDeletes": "100%", "maxClassShrink": "100%"}
 
 
@@ -482,7 +483,7 @@ async def test_no_student_ever_administers_a_chat(filled: ChatNights) -> None:
     filled.records.files["enrollments"].append(teaching)
     (role, *_) = filled.records.rows("roles", userSourcedId=CHILD)
     filled.records.files["roles"].append({**role, "sourcedId": "wrong-2", "role": "principal", "roleType": "secondary"})
-    filled.declare(POLICY, firstSync="Automatic", chats=[*THREE, {"type": "Subject"}])
+    filled.declare(POLICY, firstSync="Automatic", chats=[*THREE, ALWAYS])
     room = filled.server.room("7a students")
     room.leads |= room.people.keys() & students
     assert leading()

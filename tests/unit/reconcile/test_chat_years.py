@@ -66,7 +66,7 @@ async def test_a_chat_that_follows_its_class_is_the_same_next_year(filled: ChatN
 
 async def test_what_an_edit_would_add_waits_for_a_word(filled: ChatNights) -> None:
     before = filled.there()
-    filled.declare(POLICY, firstSync="Automatic", chats=[*THREE, {"type": "Subject"}])
+    filled.declare(POLICY, firstSync="Automatic", chats=[*THREE, {"type": "Subject", "createOn": "Enrollment"}])
     for _ in range(2):
         await filled.run(POLICY)
         assert filled.open_holds() == {"Exposure", "Administrators"}

@@ -15,6 +15,7 @@ from homeroom.api import (
     Allowed,
     ChatPolicy,
     ChatType,
+    CreateOn,
     Deletion,
     Language,
     Leave,
@@ -54,7 +55,11 @@ def term(operator: str, *schools: str) -> dict[str, object]:
 def test_what_is_not_said_is_as_the_rules_have_it() -> None:
     made = rules_of(policy(spec={"chats": [STAFF, {"type": "Subject"}]}), scope="o/n/schools")
     assert made == ChatRules(
-        scope="o/n/schools", chats=(ChatRule(type=ChatType.STAFF_ROOM), ChatRule(type=ChatType.SUBJECT))
+        scope="o/n/schools",
+        chats=(
+            ChatRule(type=ChatType.STAFF_ROOM),
+            ChatRule(type=ChatType.SUBJECT, create_on=CreateOn.FIRST_CALL),
+        ),
     )
     assert limits_of(policy().spec.guard) == LIMITS
 
@@ -64,7 +69,9 @@ def test_all_that_is_said_arrives() -> None:
     spec = {
         "match": [term("In", "s1", "s2")],
         "language": "Dutch",
-        "chats": [{"type": "Subject", "name": "{course}", "members": ["Teachers", "Parents"]}],
+        "chats": [
+            {"type": "Subject", "name": "{course}", "members": ["Teachers", "Parents"], "createOn": "FirstLesson"}
+        ],
         "settings": {"preset": "Custom", **owner, "editInfo": "Administrators"},
         "membership": "AddOnly",
         "leave": "Respect",
@@ -82,6 +89,7 @@ def test_all_that_is_said_arrives() -> None:
                 name="{course}",
                 settings=Settings(edit_info=Allowed.ADMINISTRATORS),
                 members=frozenset({Part.TEACHERS, Part.PARENTS}),
+                create_on=CreateOn.FIRST_LESSON,
             ),
         ),
         schools=frozenset({"s1", "s2"}),

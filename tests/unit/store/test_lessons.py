@@ -124,7 +124,7 @@ def test_feeds_do_not_touch_each_others_lessons_nor_what_a_teacher_added(store: 
     said(store, lessons(("a", "c1", 1)))
     said(store, lessons(("a", "c1", 2)), feed="february")
     for person in ("t1", "t2"):
-        store.lessons.replace(lessons(("a", "c2", 3)), **HERE, by=LessonBy.CALENDAR, feed="cal", person=person, now=NOW)
+        imported(store, lessons(("a", "c2", 3)), person=person)
     assert known(store) == [("c1", 1), ("c1", 2), ("c2", 3), ("c2", 3), ("c1", 9)]
     said(store, lessons())
     imported(store, lessons(), person="t1")

@@ -26,7 +26,9 @@ from homeroom.plan import Change, Kind, Op, Outcome
 from homeroom.platforms import Changes
 from homeroom.platforms.matrix import listening
 from homeroom.platforms.matrix.api import ADMIN, CLIENT, Api, RefusedCallError, path
+from homeroom.platforms.matrix.calls import announce
 from homeroom.platforms.matrix.direct import tell
+from homeroom.platforms.matrix.links import link
 from homeroom.platforms.matrix.people import People, applied, failed, skipped
 from homeroom.platforms.matrix.reading import Found, found
 from homeroom.platforms.matrix.room import CHAT_MARK, ENFORCEMENT, Mark, Room
@@ -108,7 +110,7 @@ class MatrixPlatform:
             rename=True,
             archive=True,
             delete=False,
-            calls=False,
+            calls=True,
             events=True,
             settings=ENFORCEMENT,
         )
@@ -347,6 +349,16 @@ class MatrixPlatform:
     async def tell(self, account: str, text: str, *, title: str) -> None:
         """Send a message; see `homeroom.platforms.Platform.tell`."""
         await tell(self._api, self._us, account, text, title=title)
+
+    def address(self, external_id: str) -> str:
+        """Where people open a room."""
+        return link(external_id, server=self._server_name)
+
+    async def announce(self, key: str, text: str, *, url: str, word: str) -> None:
+        """Tell everybody in a room of a call; see `homeroom.platforms.Platform.announce`."""
+        await self._lift_limits()
+        rooms = Rooms(self._api, self._us, self._found)
+        await announce(rooms, await rooms.claimed(key), text, url=url, word=word)
 
     # Looking
 
