@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
+from urllib.parse import quote
 
 from homeroom.api import Language
 
@@ -46,8 +47,8 @@ _MESSAGES: Final[Mapping[Language, str]] = {
 
 
 def call_url(template: str, word: str) -> str:
-    """Where a call is. `template`: of the policy; `word`: the call's own, of which an address may be made."""
-    return template.replace("{call}", word)
+    """Where a call is. `template`: of the policy; `word`: the call's own."""
+    return template.replace("{call}", quote(word, safe=""))
 
 
 def call_message(language: Language, *, title: str, url: str) -> str:

@@ -61,8 +61,8 @@ def opening(inputs: ChatInputs, wanted: Desired, there: Actual, able: Capabiliti
     stored = memory.stored
     before = stored.baseline.only(chats["key"]) if stored is not None else Baseline.empty()
     asking = [hold for hold in memory.holds if hold.state is State.OPEN]
-    starting = {hold.place: hold.id for hold in asking if hold.guard is Guard.FIRST_SYNC}
-    seen = {*memory.schools, *first_synced(memory.holds)} - starting.keys()
+    starting = {hold.place for hold in asking if hold.guard is Guard.FIRST_SYNC}
+    seen = {*memory.schools, *first_synced(memory.holds)} - starting
     # An edit that no run has looked at, or that somebody is asked about, may be what adds this chat.
     settled = stored is not None and stored.rules == inputs.declared
     may = pl.lit(settled) & (pl.lit(not inputs.reviews) | pl.col("school").is_in(sorted(seen)))
@@ -90,7 +90,6 @@ def opening(inputs: ChatInputs, wanted: Desired, there: Actual, able: Capabiliti
     possible = feasible(Plan(rows), able).plan.due
     coming = possible.changes.filter(kind == Kind.CHAT.value)["key"].cast(pl.String)
     standing = there.chats.filter(~pl.col("archived"))["key"]
-    waiting = chats.filter(~key.is_in(pl.concat([standing, coming]).implode()))
-    exposed = next((hold.id for hold in asking if hold.guard is Guard.EXPOSURE), None)
-    holds = {one: hold for one, school in waiting.iter_rows() if (hold := starting.get(school, exposed)) is not None}
-    return Opening(plan=possible, waiting=frozenset(waiting["key"]), holds=holds)
+    waiting = frozenset(chats["key"]) - {*standing, *coming}
+    holds = {one: hold.id for hold in asking for one in hold.rows["key"].filter(hold.rows["key"].is_in(list(waiting)))}
+    return Opening(plan=possible, waiting=waiting, holds=holds)
