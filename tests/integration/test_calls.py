@@ -141,7 +141,7 @@ def test_two_hundred_presses_at_once_make_one_chat(crowd: Crowd) -> None:
     word = crowd.presses("Fractions")
     view = school.view()
     ((key, room),) = view.rooms.items()
-    assert view.names[key] == "Mathematics 5a Mathematics"
+    assert view.names[key] == "Mathematics 5a Mathematics 5"
     rows = school.records.rows("enrollments", classSourcedId=MATHS, role="student")
     learners = {school.account(row["userSourcedId"]) for row in rows}
     there = {account for account, state in view.members[key].items() if state == "Joined"}

@@ -212,10 +212,11 @@ class Calls:
     ) -> None:
         """Tell everybody in a chat that is there; noted afterwards, as people are told of a call only once."""
         spec, url = run.resource.spec, None
-        if spec.calls is not None and server.capabilities.calls:
+        if spec.calls is not None:
             url = call_url(spec.calls.url_template, call.word)
-            text = call_message(spec.language, title=call.title, url=url)
-            await server.announce(chat, text, url=url, word=call.word)
+            if server.capabilities.calls:
+                text = call_message(spec.language, title=call.title, url=url)
+                await server.announce(chat, text, url=url, word=call.word)
         await self._note(place, call, CallState.TOLD, chat=server.address(room), url=url)
         self._policies.metrics.call_told(seconds=(self._clock.now() - call.pressed_at).total_seconds())
 

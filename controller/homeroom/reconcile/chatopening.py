@@ -61,8 +61,8 @@ def opening(inputs: ChatInputs, wanted: Desired, there: Actual, able: Capabiliti
     stored = memory.stored
     before = stored.baseline.only(chats["key"]) if stored is not None else Baseline.empty()
     asking = [hold for hold in memory.holds if hold.state is State.OPEN]
-    starting = {hold.place for hold in asking if hold.guard is Guard.FIRST_SYNC}
-    seen = {*memory.schools, *first_synced(memory.holds)} - starting
+    starting = {hold.place: hold.id for hold in asking if hold.guard is Guard.FIRST_SYNC}
+    seen = {*memory.schools, *first_synced(memory.holds)} - starting.keys()
     # An edit that no run has looked at, or that somebody is asked about, may be what adds this chat.
     settled = stored is not None and stored.rules == inputs.declared
     may = pl.lit(settled) & (pl.lit(not inputs.reviews) | pl.col("school").is_in(sorted(seen)))
@@ -91,5 +91,10 @@ def opening(inputs: ChatInputs, wanted: Desired, there: Actual, able: Capabiliti
     coming = possible.changes.filter(kind == Kind.CHAT.value)["key"].cast(pl.String)
     standing = there.chats.filter(~pl.col("archived"))["key"]
     waiting = frozenset(chats["key"]) - {*standing, *coming}
-    holds = {one: hold.id for hold in asking for one in hold.rows["key"].filter(hold.rows["key"].is_in(list(waiting)))}
+    # The first sync of a school is one question, whatever chats it is about.
+    holds = {one: starting[school] for one, school in chats.iter_rows() if one in waiting and school in starting}
+    for hold in asking:
+        rows = hold.rows.filter(pl.col("kind") != Kind.RIGHT.value)  # who is to lead a chat keeps none from being there
+        about = rows.select(pl.coalesce("class_key", "key").alias("chat"))["chat"].unique()
+        holds |= dict.fromkeys(about.filter(about.is_in(list(waiting))), hold.id)
     return Opening(plan=possible, waiting=waiting, holds=holds)

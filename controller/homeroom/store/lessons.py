@@ -208,7 +208,7 @@ class Lessons:
     ) -> Call | None:
         """Somebody (source id) starts the call of a lesson: the one call that it has, whoever was first.
 
-        `word` counts for the first one only. None: there is no such lesson (any more). Rights are not asked here.
+        `word` (64 characters at most) counts for the first one only. None: there is no such lesson (any more). Rights are not asked here.
         """
         table, lessons = schema.call, schema.lesson
         where = (lessons.c.namespace == namespace, lessons.c.district == district, lessons.c.id == lesson)
@@ -252,10 +252,10 @@ class Lessons:
 
     def waiting(self, *, namespace: str, platform: str, now: datetime) -> list[Call]:
         """Calls of all districts that are not told on this platform yet, and may still be; the oldest first."""
-        table = schema.call
-        where = (table.c.namespace == namespace, table.c.until > _naive(now))
+        table, state = schema.call, schema.call_told.c.state
+        open_ = sa.or_(state.is_(None), state != CallState.TOLD.value)
         with self._engine.connect() as connection:
-            return [call for call in _calls(connection, platform, where) if call.state is not CallState.TOLD]
+            return _calls(connection, platform, (table.c.namespace == namespace, table.c.until > _naive(now), open_))
 
     def note(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from tests.unit.reconcile.chatnights import PLATFORM, POLICY, THREE, ChatNights, account
@@ -16,8 +17,9 @@ from tests.unit.reconcile.test_chat_years import august
 from homeroom.chats import State
 from homeroom.chats.calls import CallState
 from homeroom.chats.linking import Place
+from homeroom.errors import TransientError
 from homeroom.reconcile.chatcalls import KIND
-from homeroom.reconcile.ports import Key
+from homeroom.reconcile.ports import Key, Verdict
 from homeroom.store import Call
 
 CALLS = Key(KIND, "lakeside", "matrix")
@@ -97,10 +99,11 @@ def new(here: ChatNights, before: set[str]) -> list[str]:
     return sorted(set(here.server.rooms) - before)
 
 
-async def look(here: ChatNights) -> None:
-    """The operator looks, and nothing that this wakes runs yet."""
+async def look(here: ChatNights) -> Verdict:
+    """Two seconds later the operator looks; nothing that this wakes runs yet."""
+    here.now += timedelta(seconds=2)
     here.cluster.asked = []
-    await here._handlers[KIND](CALLS)
+    return await here._handlers[KIND](CALLS)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -111,7 +114,6 @@ async def test_a_press_makes_the_one_chat_with_all_who_are_in_it_and_tells_them(
     before, reads = set(filled.server.rooms), filled.chats.reads
     section = classes(filled)[0]
     call = press(filled, lesson(filled, section))
-    filled.now += timedelta(seconds=2)
     await look(filled)
     (key,) = new(filled, before)
     assert filled.chats.reads == reads, "all chats were read"
@@ -194,15 +196,30 @@ async def test_killed_anywhere_it_ends_the_same_and_nobody_is_told_twice(filled:
     assert filled.said(POLICY).startswith("Succeeded: ")
 
 
-async def test_a_server_that_is_away_tells_of_the_call_when_it_is_back(filled: ChatNights) -> None:
-    call = press(filled, lesson(filled, classes(filled)[0]))
-    everybody = {account(one["sourcedId"]) for one in filled.records.files["users"]}
-    filled.chats.unknown = everybody  # a chat nobody can come into yet is told of all the same
-    await look(filled)
+async def test_who_cannot_come_in_keeps_nobody_from_the_call(filled: ChatNights) -> None:
+    before, section = set(filled.server.rooms), classes(filled)[0]
+    out, *_ = sorted(people(filled, section, "teacher"))
+    filled.chats.unknown = {account(out)}
+    call = press(filled, lesson(filled, section))
+    await filled.run(CALLS)
+    (key,) = new(filled, before)
     assert standing(filled, call).state is CallState.TOLD
-    filled.chats.unknown = set()
-    await filled.run(POLICY)
-    assert filled.said(POLICY).startswith(("Succeeded", "HeldForApproval"))
+    assert account(out) not in filled.server.rooms[key].people
+    assert len(filled.server.rooms[key].people) > 5
+
+
+async def test_a_server_that_is_away_tells_of_the_call_when_it_is_back(
+    filled: ChatNights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = press(filled, lesson(filled, classes(filled)[0]))
+    away = TransientError("it does not answer", reason="TargetUnavailable", retry_after=7)
+    with monkeypatch.context() as patch:
+        patch.setattr(filled.chats, "announce", AsyncMock(side_effect=away))
+        assert await look(filled) == Verdict(failed=True, retry_after=7)
+    assert standing(filled, call).state is CallState.WAITING
+    assert (await look(filled)).again is not None
+    assert standing(filled, call).state is CallState.TOLD
+    assert len(filled.chats.announced) == 1
 
 
 async def test_without_an_address_the_chat_is_made_and_nothing_is_said(filled: ChatNights) -> None:
@@ -225,7 +242,9 @@ async def test_the_first_chats_of_a_school_are_seen_before_any_call_makes_one(em
     await empty.approve(*(hold for hold in empty.holds(POLICY) if hold["place"] == "s-001"), of=POLICY)
     call = press(empty, lesson(empty, classes(empty)[0]))
     before = set(empty.server.rooms)
-    await empty.run(CALLS)
+    await look(empty)
+    assert empty.cluster.asked == [POLICY]
+    await empty.run(POLICY)
     await look(empty)
     (hold,) = [hold["id"] for hold in empty.holds(POLICY) if hold["place"] == "s-002" and hold["guard"] == "FirstSync"]
     held = standing(empty, call)
