@@ -208,7 +208,8 @@ class Lessons:
     ) -> Call | None:
         """Somebody (source id) starts the call of a lesson: the one call that it has, whoever was first.
 
-        `word` (64 characters at most) counts for the first one only. None: there is no such lesson (any more). Rights are not asked here.
+        `word`, of 64 characters at most, counts for the first one only. None: there is no such lesson (any more).
+        Rights are not asked here.
         """
         table, lessons = schema.call, schema.lesson
         where = (lessons.c.namespace == namespace, lessons.c.district == district, lessons.c.id == lesson)
