@@ -23,7 +23,7 @@ import structlog
 
 from homeroom.api import ChatPlatform, ChatPolicy, ChatType, CreateOn, Reason, parse
 from homeroom.chats.calls import CallState, call_message, call_url
-from homeroom.errors import HomeroomError, InvalidSpecError, TransientError
+from homeroom.errors import HomeroomError, InvalidSpecError, RefusedError, TransientError
 from homeroom.platforms import Platform
 from homeroom.reconcile.chatopening import Opening, opening, wanted_for
 from homeroom.reconcile.chatplatform import policies_of
@@ -47,10 +47,10 @@ class Calls:
     def __init__(self, *, cluster: Cluster, policies: ChatPolicyRoot) -> None:
         self._cluster, self._policies = cluster, policies
         self._store, self._clock = policies.store, policies.clock
-        self._tried: dict[
-            Key, dict[tuple[str, str], object]
-        ] = {}  # by platform: (district, lesson) -> after which runs
-        self._taught: dict[Key, Mapping[str, frozenset[str]]] = {}  # by platform and district
+        self._tried: dict[Key, dict[tuple[str, str], object]] = {}
+        """By platform, and district and lesson of a call: after which runs of policies it was tried last."""
+        self._taught: dict[Key, Mapping[str, frozenset[str]]] = {}
+        """By platform and district: the classes of which lessons were known at the last look."""
 
     async def __call__(self, key: Key) -> Verdict:
         """One look at what waits for this platform."""
@@ -174,16 +174,17 @@ class Calls:
                         there = await opened.read(sorted(mine.values()))
                     rooms: dict[str, str] = dict(there.chats.select("key", "external_id").iter_rows())
                     for call, chat in mine.items():
-                        if chat not in found.waiting:
-                            await self._tell(run, place, opened, call, chat=chat, room=rooms[chat])
-                            continue
-                        if call.state is CallState.WAITING:
-                            self._cluster.enqueue(key)  # a whole run finds out what has to be asked
-                        await self._note(place, call, CallState.HELD, hold=found.holds.get(chat))
+                        told = False
+                        if chat in rooms and chat not in found.waiting:
+                            told = await self._tell(run, place, opened, call, chat=chat, room=rooms[chat])
+                        if not told:
+                            if call.state is CallState.WAITING:
+                                self._cluster.enqueue(key)  # a whole run finds out what has to be asked
+                            await self._note(place, call, CallState.HELD, hold=found.holds.get(chat))
         return {call.lesson for call in mine}
 
     async def _make(self, run: Run[ChatPolicy], gathered: Gathered, found: Opening, hands: ChatHands) -> None:
-        """Make the chats, with who is in them. Raises TransientError when that has not come to its end."""
+        """Make the chats, with who is in them. Raises TransientError when that could not be tried to its end."""
         metrics = self._policies.metrics
         count_planned(metrics, found.plan)
         executor = Executor(
@@ -204,21 +205,24 @@ class Calls:
             raise applied.broken
         if applied.stopped is not None:
             raise TransientError(f"chats of calls were not made to their end: {applied.stopped}", reason=_LATER)
-        if "Chat" in set(applied.undone["kind"]):
-            raise TransientError(f"the chat of a call was not made: {'; '.join(applied.errors)}", reason=_LATER)
 
     async def _tell(
         self, run: Run[ChatPolicy], place: Key, server: Platform, call: Call, *, chat: str, room: str
-    ) -> None:
-        """Tell everybody in a chat that is there; noted afterwards, as people are told of a call only once."""
+    ) -> bool:
+        """Tell everybody in a chat that is there; whether that can be. Noted afterwards, as it is told only once."""
         spec, url = run.resource.spec, None
         if spec.calls is not None:
             url = call_url(spec.calls.url_template, call.word)
             if server.capabilities.calls:
                 text = call_message(spec.language, title=call.title, url=url)
-                await server.announce(chat, text, url=url, word=call.word)
+                try:
+                    await server.announce(chat, text, url=url, word=call.word)
+                except RefusedError as error:  # as of every chat that is not as it was: the next run looks at it
+                    log.warning("a call was not told", key=str(run.key), reason=error.reason, message=error.message)
+                    return False
         await self._note(place, call, CallState.TOLD, chat=server.address(room), url=url)
         self._policies.metrics.call_told(seconds=(self._clock.now() - call.pressed_at).total_seconds())
+        return True
 
     async def _note(
         self,

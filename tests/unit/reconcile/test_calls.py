@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from tests.unit.reconcile.chatnights import PLATFORM, POLICY, THREE, ChatNights,
 from tests.unit.reconcile.nights import DISTRICT, Killed
 from tests.unit.reconcile.test_chat_years import august
 
-from homeroom.chats import State
+from homeroom.chats import Desired, State
 from homeroom.chats.calls import CallState
 from homeroom.chats.linking import Place
-from homeroom.errors import TransientError
+from homeroom.errors import RefusedError, TransientError
+from homeroom.plan import Change, Outcome, Result
 from homeroom.reconcile.chatcalls import KIND
 from homeroom.reconcile.ports import Key, Verdict
 from homeroom.store import Call
@@ -220,6 +221,52 @@ async def test_a_server_that_is_away_tells_of_the_call_when_it_is_back(
     assert (await look(filled)).again is not None
     assert standing(filled, call).state is CallState.TOLD
     assert len(filled.chats.announced) == 1
+
+
+async def test_a_chat_in_which_nothing_can_be_said_keeps_no_other_call_waiting(
+    filled: ChatNights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (press(filled, lesson(filled, section)) for section in classes(filled)[:2])
+    announce = filled.chats.announce
+
+    async def refused(key: str, text: str, *, url: str, word: str) -> None:
+        if word == one.word:
+            raise RefusedError("the room is not ours any more", reason="OwnedElsewhere")
+        await announce(key, text, url=url, word=word)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(filled.chats, "announce", refused)
+        assert (await look(filled)).again is not None
+        assert standing(filled, one).state is CallState.HELD
+        assert standing(filled, other).state is CallState.TOLD
+    await filled.run(POLICY)
+    await look(filled)
+    assert standing(filled, one).state is CallState.TOLD
+
+
+async def test_a_chat_that_is_refused_keeps_no_other_call_waiting(
+    filled: ChatNights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (press(filled, lesson(filled, section)) for section in classes(filled)[:2])
+    apply, before = filled.chats.apply, set(filled.server.rooms)
+
+    async def refused(batch: Sequence[Change], wanted: Desired) -> Sequence[Outcome]:
+        bad = {chat["key"] for chat in wanted.chats.to_dicts() if chat["section"] == classes(filled)[0]}
+        some = [change for change in batch if bad & {change.key, change.class_key}]
+        failed = [Outcome(seq=change.seq, result=Result.FAILED, error="it is taken") for change in some]
+        made = await apply([change for change in batch if change not in some], wanted) if len(some) < len(batch) else []
+        return sorted([*failed, *made], key=lambda outcome: outcome.seq)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(filled.chats, "apply", refused)
+        assert (await look(filled)).again is not None
+        assert standing(filled, one).state is CallState.HELD
+        assert standing(filled, other).state is CallState.TOLD
+        assert len(new(filled, before)) == 1
+    await filled.run(POLICY)
+    await look(filled)
+    assert standing(filled, one).state is CallState.TOLD
+    assert len(new(filled, before)) == 2
 
 
 async def test_without_an_address_the_chat_is_made_and_nothing_is_said(filled: ChatNights) -> None:
