@@ -25,9 +25,9 @@ class LessonBy(StrEnum):
 class CallState(StrEnum):
     """How far a call is on one platform.
 
-    `Waiting`: nothing was done yet. `Held`: its chat waits for somebody's Approval, or for a run of the policy that looks
-    what is wrong. `Nowhere`: no policy makes a chat of its class there. `Told`: the chat is there, and who is in it has
-    been told of the call.
+    `Waiting`: nothing was done yet. `Held`: its chat waits for somebody's Approval, or for a run of the policy that
+    looks what is wrong. `Nowhere`: no policy makes a chat of its class there. `Told`: the chat is there, and who is in
+    it has been told of the call.
     """
 
     WAITING = "Waiting"
