@@ -42,11 +42,14 @@ class RefusedError(TerminalError):
 
 
 class TransientError(HomeroomError):
-    """Trying again later may work. `retry_after` (seconds) is what the other side asked for, if it did."""
+    """Trying again later may work. `retry_after` (seconds) is what the other side asked for, if it did.
+
+    More than an hour is not taken from anybody: it would be a way to stop us.
+    """
 
     def __init__(self, message: str, *, reason: str, retry_after: float | None = None) -> None:
         super().__init__(message, reason=reason)
-        self.retry_after = retry_after
+        self.retry_after = None if retry_after is None else min(retry_after, 3600.0)
 
 
 class DependencyNotReadyError(TransientError):

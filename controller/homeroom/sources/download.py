@@ -326,4 +326,4 @@ def _judge_status(answer: aiohttp.ClientResponse) -> None:
 
 def _retry_after(text: str | None) -> float | None:
     """Seconds, when the other side gave them; a date is left to the ordinary back-off."""
-    return float(text) if text is not None and text.isdigit() else None
+    return float(text) if text is not None and text.isdecimal() else None

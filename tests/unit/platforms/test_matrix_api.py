@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,6 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from homeroom.errors import HomeroomError, TerminalError, TransientError
+from homeroom.platforms.matrix import api as api_module
 from homeroom.platforms.matrix.api import Api, RefusedCallError, path
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -59,6 +61,8 @@ NAMED = {"errcode": "M_FORBIDDEN", "error": "@ann:school.test is already in the 
         (answering(302, headers={"Location": "http://elsewhere.example"}), TransientError, "TargetUnavailable"),
         (answering(200, "<html>a proxy's log-in page</html>"), TransientError, "TargetUnavailable"),
         (answering(200, '{"joined_rooms": ["!a:school.test", '), TransientError, "TargetUnavailable"),
+        (answering(200, "[" * 200_000), TransientError, "TargetUnavailable"),
+        (answering(403, "[" * 200_000), RefusedCallError, "TargetRefused"),
         (answering(401, {"errcode": "M_UNKNOWN_TOKEN"}), TerminalError, "CredentialsInvalid"),
         (answering(403, NAMED), RefusedCallError, "TargetRefused"),
         (answering(500, {"errcode": "M_UNKNOWN"}), RefusedCallError, "TargetRefused"),
@@ -81,6 +85,8 @@ async def test_every_refusal_is_told_apart_and_names_nobody(
     [
         ({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 61_599}, None, 61.599),
         ("", {"Retry-After": "30"}, 30.0),
+        ("", {"Retry-After": "9" * 400}, 3600.0),  # for ever: not by us
+        ({"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 10**400}, None, 3600.0),
         ("", {"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
         ("", None, None),
     ],
@@ -94,6 +100,23 @@ async def test_a_limit_says_how_long_to_wait_and_nobody_waits_here(
             await api.call("POST", "_matrix/client/v3/createRoom", {})
         assert time.monotonic() - begun < 10
     assert caught.value.retry_after == seconds
+
+
+async def test_an_answer_without_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_module, "_LARGEST", 1 << 20)
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse()
+        answer.enable_compression()  # small on the way, large here
+        await answer.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await answer.write(b" " * 65536)
+        return answer
+
+    async with serving(endless) as api:
+        with pytest.raises(TransientError, match="more than 1 MiB"):
+            await api.call("GET", "_matrix/client/v3/joined_rooms")
 
 
 async def test_names_of_any_kind_arrive_as_they_are() -> None:

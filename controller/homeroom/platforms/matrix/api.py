@@ -24,6 +24,9 @@ TIMEOUT: Final = aiohttp.ClientTimeout(total=120, sock_connect=10, sock_read=90)
 CLIENT: Final = "_matrix/client/v3"
 ADMIN: Final = "_synapse/admin"
 
+_LARGEST: Final = 64 << 20
+"""Bytes of an answer, unpacked; the state of a room with ten thousand people is some 5 MB."""
+
 _BUSY: Final = frozenset({408, 429, 502, 503, 504})
 
 
@@ -86,7 +89,7 @@ class Api:
         """
         url = URL(f"{self.base}{at}", encoded=True)
         async with self._answer(method, url, body) as answer:
-            text = await answer.read()
+            text = await _read(answer)
             if answer.status in _BUSY:
                 raise TransientError(
                     f"synapse answered {answer.status}: it is overloaded, restarting, or our account has limits "
@@ -108,7 +111,7 @@ class Api:
                 raise RefusedCallError(status=answer.status, code=_code(text))
             try:
                 return json_module.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise TransientError(
                     "something other than synapse answers at its address: check the address and the proxy",
                     reason="TargetUnavailable",
@@ -132,10 +135,23 @@ class Api:
             ) from error
 
 
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    """The body; one without end must not take the memory of all tenants. Raises TransientError."""
+    text = bytearray()
+    async for part in answer.content.iter_any():
+        text += part
+        if len(text) > _LARGEST:
+            raise TransientError(
+                f"synapse answers with more than {_LARGEST >> 20} MiB: check what is at its address",
+                reason="TargetUnavailable",
+            )
+    return bytes(text)
+
+
 def _fields(text: bytes) -> Mapping[str, Any]:
     try:
         body = json_module.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 
@@ -150,6 +166,6 @@ def _wait(answer: aiohttp.ClientResponse, text: bytes) -> float | None:
     """Seconds that the server asks us to wait."""
     milliseconds = _fields(text).get("retry_after_ms")
     if isinstance(milliseconds, int):
-        return milliseconds / 1000
+        return min(milliseconds, 10**9) / 1000
     header = answer.headers.get("Retry-After", "")
     return float(header) if header.isdecimal() else None
