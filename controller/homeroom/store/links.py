@@ -145,9 +145,10 @@ class Links:
     def link(self, visit: str, *, now: datetime) -> Answer:
         """Make the link that a visit (its digest) has proven both sides of; the code is used up by it.
 
-        What the person was linked to before is taken back: a person has one account that they chose themselves.
+        What the person was linked to before is taken back: a person has one account that they chose themselves. Others
+        who came with the same code have nothing to look for any more.
         """
-        table, codes = schema.link, schema.link_code
+        table, codes, visits = schema.link, schema.link_code, schema.link_proof
         with self._unled() as connection:
             found = _visit(connection, visit, now)
             if found is None or found.person is None or found.account is None or found.proof is not Proof.PROVEN:
@@ -163,6 +164,9 @@ class Links:
             good = (*_at(codes, found.place), codes.c.digest == found.code, codes.c.person == found.person)
             good = (*good, codes.c.expires_at > _naive(now))
             used = connection.execute(sa.delete(codes).where(*good)).rowcount
+            if used:
+                others = (*_at(visits, found.place), visits.c.person == found.person, visits.c.digest != visit)
+                connection.execute(sa.delete(visits).where(*others))
             if holder == found.person:
                 return Answer.LINKED
             if used != 1:
@@ -250,8 +254,11 @@ class Links:
     def issue(
         self, digests: Mapping[str, str], *, place: Place, state: CodeState, expires_at: datetime, now: datetime
     ) -> None:
-        """Give people (source ids) codes by these digests; what they had before is good no more, nor what expired."""
-        table = schema.link_code
+        """Give people (source ids) codes by these digests; what they had before is good no more, nor what expired.
+
+        Whoever is on the pages by an older code has to come again.
+        """
+        table, visits = schema.link_code, schema.link_proof
         rows = [
             {
                 **place._asdict(),
@@ -266,8 +273,9 @@ class Links:
             connection.execute(sa.delete(table).where(table.c.expires_at <= _naive(now)))
             for start in range(0, len(rows), _CHUNK):
                 some = rows[start : start + _CHUNK]
-                theirs = table.c.person.in_([row["person"] for row in some])
-                connection.execute(sa.delete(table).where(*_at(table, place), theirs))
+                people = [row["person"] for row in some]
+                for old in (table, visits):
+                    connection.execute(sa.delete(old).where(*_at(old, place), old.c.person.in_(people)))
                 connection.execute(sa.insert(table), some)
 
     def note_letter(self, digest: str, state: CodeState) -> None:
