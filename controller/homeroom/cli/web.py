@@ -39,8 +39,8 @@ def command(
         typer.Option(
             envvar="HOMEROOM_TRUSTED_PROXIES",
             metavar="NETWORK",
-            help="Address or network of a proxy whose X-Forwarded-For is believed. Without it all who come by one "
-            "proxy count as one. May be repeated.",
+            help="Address or network of a proxy whose X-Forwarded-For is believed, with no browsers in it. Without it "
+            "all who come by one proxy count as one. May be repeated.",
         ),
     ] = None,
     log_level: Annotated[
@@ -98,8 +98,11 @@ def _origin(text: str) -> str:
 
 def _network(text: str) -> str:
     try:
-        return str(ip_network(text.strip()))
+        network = ip_network(text.strip())
     except ValueError as error:
         raise typer.BadParameter(
-            "must be an address or a network, such as 10.0.0.0/8", param_hint="--trusted-proxy"
+            "must be an address or a network, such as 10.42.0.0/16", param_hint="--trusted-proxy"
         ) from error
+    if network.prefixlen == 0:
+        raise typer.BadParameter("is everybody: then nobody is limited", param_hint="--trusted-proxy")
+    return str(network)

@@ -82,6 +82,8 @@ def test_it_is_written_as_browsers_write_it(url: str) -> None:
     [
         (["--trusted-proxy", "everybody"], "must be an address or a network"),
         (["--trusted-proxy", "10.0.0.1/8"], "must be an address or a network"),
+        (["--trusted-proxy", "0.0.0.0/0"], "is everybody"),
+        (["--trusted-proxy", "::/0"], "is everybody"),
         (["--listen", "8081"], "must be an address and a port"),
     ],
 )
