@@ -32,7 +32,8 @@ summary { cursor: pointer; margin: .4em 0 }
 @media print { body { margin: 0; max-width: none; font-size: 9pt } .school { break-before: page } }
 """
 _ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
-_FORMULA: Final = r"^([=+\-@\t\r])"
+_FORMULA: Final = r"(^|[;\t\r\n])([=+\-@\t\r])"
+"""Where a formula begins: also behind a semicolon or tab, where spreadsheets of half of Europe begin a cell."""
 
 
 def private(path: Path) -> Path:
@@ -49,7 +50,7 @@ def write_csv(path: Path, cells: pl.DataFrame) -> None:
 
 def safe(cells: pl.DataFrame) -> pl.DataFrame:
     """A table in which no cell begins as a formula does: spreadsheets would carry it out."""
-    return cells.with_columns(pl.col(pl.String).str.replace(_FORMULA, "'$1"))
+    return cells.with_columns(pl.col(pl.String).str.replace_all(_FORMULA, "$1'$2"))
 
 
 def write_page(path: Path, title: str, parts: Iterable[str]) -> None:
