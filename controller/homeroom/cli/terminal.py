@@ -7,17 +7,22 @@ frames or wrapping, as kubectl's are, so that they can be piped and copied.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+_ORDERS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What terminals obey instead of showing it, and what turns the text around: names of the records may have it."""
+
 
 def say(text: str = "", *, style: str = "") -> None:
     """Print one or more lines."""
+    text = _ORDERS.sub("", text)
     if sys.stdout.isatty():
         _console(sys.stdout).print(text, style=style, soft_wrap=True)
     else:  # a large plan is a hundred thousand lines, which the console would take its time for
@@ -28,14 +33,14 @@ def error(text: str) -> None:
     """Print what went wrong, and in further lines what to do."""
     console = _console(sys.stderr)
     console.print("error: ", style="bold red", end="")
-    console.print(text, soft_wrap=True)
+    console.print(_ORDERS.sub("", text), soft_wrap=True)
 
 
 def warning(text: str) -> None:
     """Print what somebody should know, though it went well."""
     console = _console(sys.stderr)
     console.print("warning: ", style="bold yellow", end="")
-    console.print(text, soft_wrap=True)
+    console.print(_ORDERS.sub("", text), soft_wrap=True)
 
 
 def document(value: object) -> None:
