@@ -1,8 +1,8 @@
 """How often somebody may try: token buckets, in memory.
 
 Not in the store: whoever is a stranger must not be able to make us write, and a restart forgives one burst at most.
-With several processes each counts for itself. Neighbours: `site` (per address, and all together), `desk` (per key and
-per teacher).
+With several processes each counts for itself. Neighbours: `pages` (per address and network, and all together), `desk`
+(per key and per teacher), `chats` (per visit, per person and per account).
 """
 
 from __future__ import annotations
@@ -36,14 +36,17 @@ class Limit:
         return True
 
 
-def network(address: str) -> str:
-    """What counts as one address: of IPv6 its /64, since whoever has one of these has all of it."""
+def network(address: str) -> tuple[str, str]:
+    """What counts as one address, and the network that a single customer may have all of.
+
+    Of IPv6 a /64 and a /48, since whoever has one of these has all of it; of IPv4 the address itself and its /24.
+    """
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return ""
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return address
+        return "", ""
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
+        parsed = parsed.ipv4_mapped
+    bits = (32, 24) if isinstance(parsed, ipaddress.IPv4Address) else (64, 48)
+    one, whole = (str(ipaddress.ip_network((parsed, length), strict=False)) for length in bits)
+    return one, whole

@@ -36,6 +36,8 @@ class Pages:
         self._secure = public_url.startswith("https:")
         # A school has one address for all its teachers.
         self._per_address = Limit(burst=30, seconds=20, monotonic=clock.monotonic)
+        # Whoever has thousands of addresses must not use up what is allowed to all together.
+        self._per_network = Limit(burst=100, seconds=2, monotonic=clock.monotonic)
         self._overall = Limit(burst=200, seconds=0.5, monotonic=clock.monotonic)
 
     async def posted(self, request: Request) -> dict[str, str]:
@@ -45,9 +47,9 @@ class Pages:
         return await form(request)
 
     def limit(self, request: Request) -> None:
-        """Raises HTTPException when this address, or all together, try too often."""
-        address = network(request.client.host if request.client else "")
-        if not self._per_address.take(address) or not self._overall.take():
+        """Raises HTTPException when this address, its network, or all together, try too often."""
+        address, whole = network(request.client.host if request.client else "")
+        if not (self._per_address.take(address) and self._per_network.take(whole) and self._overall.take()):
             raise HTTPException(429)
 
     def cookie(self, name: str) -> str:

@@ -45,6 +45,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_of_ipv6_the_whole_network_counts() -> None:
-    assert network("2001:db8::1") == network("2001:db8:0:0:ffff::9") == "2001:db8::/64"
-    assert network("::ffff:203.0.113.9") == network("203.0.113.9") == "203.0.113.9"
-    assert network("unix") == network("") == ""
+    assert network("2001:db8::1") == network("2001:db8:0:0:ffff::9") == ("2001:db8::/64", "2001:db8::/48")
+    assert network("2001:db8:0:1::1") == ("2001:db8:0:1::/64", "2001:db8::/48")
+    assert network("::ffff:203.0.113.9") == network("203.0.113.9") == ("203.0.113.9/32", "203.0.113.0/24")
+    assert network("unix") == network("") == ("", "")
