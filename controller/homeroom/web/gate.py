@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -91,7 +91,7 @@ class Gate:
 
 
 async def form(request: Request) -> dict[str, str]:
-    """The fields of a form. Raises HTTPException when it is too large, too slow, or none."""
+    """The fields of a form. Raises HTTPException when it is too large, too slow, broken off, or none."""
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise HTTPException(415)
     body = bytearray()
@@ -103,6 +103,8 @@ async def form(request: Request) -> dict[str, str]:
                     raise HTTPException(413)
     except TimeoutError as error:
         raise HTTPException(408) from error
+    except ClientDisconnect as error:  # nobody reads the answer; it is no failure of ours
+        raise HTTPException(400) from error
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS, errors="strict"))
     except ValueError as error:

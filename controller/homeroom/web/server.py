@@ -23,7 +23,7 @@ from homeroom.web.staff import Staff
 _HEADERS: Final = 16 * 1024
 """Bytes of a request that are waited for before its body; `gate` refuses it sooner."""
 _CONNECTIONS: Final = 256
-"""At the same time; more are told to come again."""
+"""At the same time; for one more the oldest goes. Turned away is who waits, not who comes: our own probes, too."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +50,7 @@ async def served(settings: Settings, *, store: Store, mailer: Mailer, clock: Clo
     staff = Staff(store)
     desk = Desk(store=store, staff=staff, mailer=mailer, clock=clock, public_url=settings.public_url)
     site = Site(store=store, staff=staff, desk=desk, clock=clock, public_url=settings.public_url)
+    lasting: dict[asyncio.Transport, None] = {}  # the oldest first
 
     class Bounded(H11Protocol):
         """A connection that ends in time."""
@@ -57,9 +58,15 @@ async def served(settings: Settings, *, store: Store, mailer: Mailer, clock: Clo
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent
             super().connection_made(transport)
             self.end = asyncio.get_running_loop().call_later(settings.connection_seconds, transport.abort)
+            lasting[transport] = None
+            if len(lasting) > _CONNECTIONS:
+                oldest = next(iter(lasting))
+                del lasting[oldest]
+                oldest.abort()
 
         def connection_lost(self, exc: Exception | None) -> None:
             self.end.cancel()
+            lasting.pop(self.transport, None)
             super().connection_lost(exc)
 
     server = _Server(
@@ -73,7 +80,6 @@ async def served(settings: Settings, *, store: Store, mailer: Mailer, clock: Clo
             server_header=False,
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=list(settings.trusted_proxies),
-            limit_concurrency=_CONNECTIONS,
             h11_max_incomplete_event_size=_HEADERS,
             timeout_graceful_shutdown=settings.stop_seconds,
         )

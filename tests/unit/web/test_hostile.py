@@ -348,9 +348,19 @@ async def test_behind_our_own_proxy_each_address_counts_for_itself(store: Store)
 async def test_all_together_are_limited_too(store: Store) -> None:
     async with town_of(store, trusted=("127.0.0.0/8",)) as town:
         statuses = [
-            (await tries(town.browser, 1, **{"X-Forwarded-For": f"203.0.113.{number}"}))[0] for number in range(201)
+            (await tries(town.browser, 1, **{"X-Forwarded-For": f"203.0.{number}.1"}))[0] for number in range(201)
         ]
         assert statuses == [303] * 200 + [429]
+
+
+@pytest.mark.parametrize("address", ["2001:db8:1:{:x}::1", "203.0.113.{}"])
+async def test_who_has_a_whole_network_leaves_something_to_others(store: Store, address: str) -> None:
+    async with town_of(store, trusted=("127.0.0.0/8",)) as town:
+        statuses = [
+            (await tries(town.browser, 1, **{"X-Forwarded-For": address.format(number)}))[0] for number in range(102)
+        ]
+        assert statuses == [303] * 100 + [429] * 2
+        assert await tries(town.browser, 1, **{"X-Forwarded-For": "198.51.100.1"}) == [303]
 
 
 async def test_links_cannot_be_guessed_faster_either(town: Town) -> None:
@@ -422,6 +432,89 @@ async def test_nobody_keeps_a_connection_by_being_slow(store: Store, half: bytes
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
+
+
+async def test_slow_forms_keep_nobody_out(town: Town) -> None:
+    """More connections than there are places for; a probe that failed for that would end the process."""
+    slow = []
+    for _ in range(300):
+        _, writer = await asyncio.open_connection("127.0.0.1", town.port)
+        writer.write(HALF["half of a form"])
+        slow.append(writer)
+    try:
+        async with asyncio.timeout(30):
+            assert [(await town.browser.get(path)).status for path in ("/livez", "/readyz", "/connect")] == [200] * 3
+            assert (await town.asked("anna")).status == 303
+    finally:
+        for writer in slow:
+            writer.close()
+
+
+async def test_a_form_that_is_broken_off_is_no_failure_of_ours(town: Town) -> None:
+    class Lines(io.StringIO):
+        told = asyncio.Event()
+
+        def write(self, text: str) -> int:
+            self.told.set()
+            return super().write(text)
+
+    lines = Lines()
+    configure(level="info", console=False, stream=lines)
+    _, writer = await asyncio.open_connection("127.0.0.1", town.port)
+    writer.write(HALF["half of a form"])
+    await writer.drain()
+    writer.close()
+    async with asyncio.timeout(30):
+        await lines.told.wait()
+    (line,) = map(json.loads, lines.getvalue().splitlines())
+    assert (line["event"], line["status"]) == ("request", 400)
+
+
+ODD = (
+    b"GET http://evil.example/connect HTTP/1.1",
+    b"CONNECT evil.example:443 HTTP/1.1",
+    b"OPTIONS * HTTP/1.1",
+    b"TRACE /connect HTTP/1.1",
+    b"PUT /chats HTTP/1.1",
+    b"DELETE /licences/leave HTTP/1.1",
+    b"PROPFIND / HTTP/1.1",
+    b"GET /connect?\xff HTTP/1.1",
+    b"GET /%ff%fe HTTP/1.1",
+    b"GET /../../etc/passwd HTTP/1.1",
+    b"GET /style.css/..%2f..%2fsite.py HTTP/1.1",
+    b"GET /link/%00%0d%0aX:%20y HTTP/1.1",
+    b"GET /link/%ed%a0%80 HTTP/1.1",
+    b"GET /chats?code=%ff%00%0d%0a&lang=%f0 HTTP/1.1",
+    b"GET /connect HTTP/1.1\r\nHost: x/sign-in?",
+    b"GET /connect HTTP/1.1\r\nHost: [",
+    b"GET /connect HTTP/1.1\r\nUpgrade: websocket",
+    b"GET /connect HTTP/1.1\r\nAccept-Language: en;q=nan,sv;q=inf,ru;q=-1,nl;q=1e999,;;=,\xff",
+    b'GET /licences HTTP/1.1\r\nCookie: __Host-homeroom="\\377\\000"; =; a',
+    b"GET /chats/mine HTTP/1.1\r\nCookie: __Host-homeroom-chats=\xff\xfe",
+    b"POST /chats HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5",
+    b"POST /chats HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6",
+    b"POST /chats HTTP/1.1\r\nContent-Length: -1",
+    b"GET /connect HTTP/9.9",
+    b"GET /connect",
+    b"\x16\x03\x01\x02\x00\x01",
+)
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+async def test_odd_requests_break_nothing(town: Town, odd: bytes) -> None:
+    lines = io.StringIO()
+    configure(level="info", console=False, stream=lines)
+    reader, writer = await asyncio.open_connection("127.0.0.1", town.port)
+    host = b"" if b"Host:" in odd else b"\r\nHost: x"
+    writer.write(odd + host + b"\r\nConnection: close\r\n\r\n")
+    async with asyncio.timeout(30):
+        answer = await reader.read()
+    writer.close()
+    status = int(answer.split()[1])
+    assert status in {200, 303, 400, 403, 404, 405, 410}
+    assert b"x: y" not in answer.lower()
+    assert '"level": "error"' not in lines.getvalue()
+    assert "passwd" not in lines.getvalue()
 
 
 # -- what others see --------------------------------------------------------------------------------------------------
