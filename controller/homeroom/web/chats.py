@@ -41,7 +41,12 @@ from homeroom.web.pages import Pages, language_of
 
 VISIT_LIFETIME: Final = timedelta(minutes=30)
 _MESSAGES: Final = 3
-"""Numbers that are sent to one account, and one more every 20 minutes: nobody is to be pestered through us."""
+"""Numbers that are sent to one account, and one more every 20 minutes: nobody is to be pestered through us.
+
+Counted apart for those with a code and those without: without one, nobody keeps an account from being linked.
+"""
+_ACCOUNTS: Final = 6
+"""Numbers that are sent for one person, and one more every 10 minutes, however often they enter their code."""
 
 log = structlog.get_logger(__name__)
 
@@ -64,6 +69,8 @@ class Chats:
         # A class of thirty enters its codes at once, by one address; what follows is limited for each visit instead.
         self._per_visit = Limit(burst=20, seconds=30, monotonic=clock.monotonic)
         self._per_account = Limit(burst=_MESSAGES, seconds=1200, monotonic=clock.monotonic)
+        self._per_sign_in = Limit(burst=_MESSAGES, seconds=1200, monotonic=clock.monotonic)
+        self._per_person = Limit(burst=_ACCOUNTS, seconds=600, monotonic=clock.monotonic)
 
     @property
     def routes(self) -> Sequence[Route]:
@@ -156,7 +163,8 @@ class Chats:
         account = account_in(typed, server=told["server"]) if told is not None else None
         if account is None:
             return await self._ask(request, 422, fault="Chat", account=typed[:255])
-        if not self._per_account.take(f"{visitor.visit.place} {account}"):
+        place, person = visitor.visit.place, visitor.visit.person
+        if not (self._per_person.take(f"{place} {person}") and self._per_account.take(f"{place} {account}")):
             raise HTTPException(429)
         language, now = language_of(request).value, self._clock.now()
         await asyncio.to_thread(self._store.links.ask, visitor.key, account, language=language, now=now)
@@ -191,7 +199,7 @@ class Chats:
         """The word of a visit by somebody who says to have this account. Blocks."""
         now = self._clock.now()
         known = self._store.links.holder(place, account) is not None
-        may = self._per_account.take(f"{place} {account}")
+        may = self._per_sign_in.take(f"{place} {account}")
         made, its_digest = word()
         visit = Visit(
             place=place,

@@ -327,6 +327,57 @@ async def test_nobody_is_pestered_through_us(chat: Chat) -> None:
     assert (await chat.named()).status == 303
 
 
+async def test_who_has_no_code_keeps_no_account_from_being_linked(chat: Chat) -> None:
+    for _ in range(5):
+        assert (await chat.signs_in("ann")).status == 303
+    chat.town.browser.cookies.clear()
+    assert (await chat.link()).location == "/chats/mine"
+
+
+async def test_one_code_pesters_a_few_and_no_more_by_being_entered_again(chat: Chat) -> None:
+    answers = []
+    for number in range(8):
+        chat.town.browser.cookies.clear()
+        await chat.entered()
+        answers.append((await chat.named(f"a{number}")).status)
+    assert answers == [303] * 6 + [429] * 2
+    chat.town.clock.forward(minutes=10)
+    await chat.entered()
+    assert (await chat.named("ann")).status == 303
+
+
+async def test_with_the_link_everybody_else_with_that_code_is_out(chat: Chat) -> None:
+    browser = chat.town.browser
+    await chat.entered()
+    other = dict(browser.cookies)  # somebody who has seen the letter
+    browser.cookies.clear()
+    await chat.link()
+    browser.cookies = other
+    assert (await browser.get("/chats/mine")).location == "/chats"
+    assert chat.linked == [("u-1", ANN)]
+
+
+async def test_a_new_letter_puts_out_who_came_with_the_old_one(chat: Chat) -> None:
+    await chat.link()
+    give(chat.store, "u-1", keys.new_key(lambda n: n // 9))
+    assert (await chat.town.browser.get("/chats/mine")).location == "/chats"
+    assert chat.linked == [("u-1", ANN)]
+
+
+async def test_nobody_is_put_into_a_visit_that_somebody_else_began(chat: Chat) -> None:
+    """Neither by an address, nor by a cookie that was there before."""
+    browser = chat.town.browser
+    page = await browser.get(f"/chats?code={CODE}")
+    assert "set-cookie" not in page.headers
+    await chat.entered(OTHER_CODE)
+    planted = dict(browser.cookies)
+    await chat.entered()
+    assert browser.cookies.keys() == planted.keys()
+    assert browser.cookies != planted
+    browser.cookies = planted
+    assert "P. K." not in (await browser.get("/chats/account")).text
+
+
 async def test_forms_of_other_sites_and_other_visits_are_refused(chat: Chat) -> None:
     await chat.entered()
     browser = chat.town.browser
@@ -376,7 +427,26 @@ async def test_only_ones_own_link_can_be_taken_back(chat: Chat) -> None:
 
 @pytest.mark.parametrize(
     "account",
-    ["@ann:evil.example", "ann\r\nX-Header: y", "<script>alert(1)</script>", "a" * 300, "", "@:north.example", "ann "],
+    [
+        "@ann:evil.example",
+        "ann\r\nX-Header: y",
+        "<script>alert(1)</script>",
+        "a" * 300,
+        "",
+        "@:north.example",
+        "ann ",
+        "\u0430nn",  # Cyrillic
+        "\uff20ann",  # a wide @
+        "ann\u202e",
+        "ann\u00ad",
+        "ann@north.example",
+        "@ann:north.example:8448",
+        "@ann:north.example.",
+        "@ann:north.example@evil.example",
+        "@@ann:north.example",
+        "#room:north.example",
+        "ann\x00",
+    ],
 )
 async def test_odd_accounts_are_turned_away_and_stay_text(chat: Chat, account: str) -> None:
     await chat.entered()
