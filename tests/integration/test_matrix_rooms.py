@@ -428,8 +428,10 @@ async def test_one_token_serves_all_runs(chats: Chats) -> None:
 async def test_a_check_tells_every_step(chats: Chats) -> None:
     hops = await chats.platform().check()
     assert [(hop.name, hop.ok) for hop in hops] == [
-        (name, True) for name in ("name resolution", "server", "access token", "permissions", "rooms", "limits")
+        (name, True)
+        for name in ("name resolution", "server", "access token", "permissions", "registration", "rooms", "limits")
     ]
+    assert hops[4].words == "strangers cannot register accounts"
     person = chats.account("ann")
     hops = await chats.platform(token=person.token).check()
     assert (hops[-1].name, hops[-1].ok) == ("permissions", False)

@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 from homeroom.errors import HomeroomError, TerminalError, TransientError
 from homeroom.platforms.matrix import api as api_module
 from homeroom.platforms.matrix.api import Api, RefusedCallError, path
+from homeroom.platforms.matrix.people import anybody_registers
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -117,6 +118,19 @@ async def test_an_answer_without_end_is_not_waited_for(monkeypatch: pytest.Monke
     async with serving(endless) as api:
         with pytest.raises(TransientError, match="more than 1 MiB"):
             await api.call("GET", "_matrix/client/v3/joined_rooms")
+
+
+@pytest.mark.parametrize(
+    ("handler", "anybody"),
+    [
+        (answering(403, {"errcode": "M_FORBIDDEN"}), False),
+        (answering(200, {"available": True}), True),
+        (answering(400, {"errcode": "M_USER_IN_USE"}), True),
+    ],
+)
+async def test_a_server_that_strangers_can_register_with_is_told_from_others(handler: Handler, anybody: bool) -> None:  # noqa: FBT001 - a case
+    async with serving(handler) as api:
+        assert await anybody_registers(api) is anybody
 
 
 async def test_names_of_any_kind_arrive_as_they_are() -> None:

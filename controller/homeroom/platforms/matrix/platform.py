@@ -29,7 +29,7 @@ from homeroom.platforms.matrix.api import ADMIN, CLIENT, Api, RefusedCallError, 
 from homeroom.platforms.matrix.calls import announce
 from homeroom.platforms.matrix.direct import tell
 from homeroom.platforms.matrix.links import link
-from homeroom.platforms.matrix.people import People, applied, failed, skipped
+from homeroom.platforms.matrix.people import People, anybody_registers, applied, failed, skipped
 from homeroom.platforms.matrix.reading import Found, found
 from homeroom.platforms.matrix.room import CHAT_MARK, ENFORCEMENT, Mark, Room
 from homeroom.platforms.matrix.rooms import NotOursError, Rooms, Us
@@ -386,6 +386,7 @@ class MatrixPlatform:
                 ("server", self._see_server),
                 ("access token", self._see_token),
                 ("permissions", self._see_permissions),
+                ("registration", self._see_registration),
                 ("rooms", self._see_versions),
                 ("limits", self._see_limits),
             ):
@@ -411,6 +412,14 @@ class MatrixPlatform:
     async def _see_permissions(self, api: Api) -> tuple[bool, str]:
         await self._see_administrator(api, await self._who(api))
         return True, "the account is a server administrator"
+
+    async def _see_registration(self, api: Api) -> tuple[bool, str]:
+        if not await anybody_registers(api):
+            return True, "strangers cannot register accounts"
+        return True, (
+            "strangers can register accounts: whoever takes one that the records, or a template, give to somebody who "
+            "has none yet, comes into that person's chats; set `enable_registration: false`"
+        )
 
     async def _see_versions(self, api: Api) -> tuple[bool, str]:
         answer = await api.call("GET", f"{CLIENT}/capabilities")
