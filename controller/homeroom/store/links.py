@@ -339,17 +339,20 @@ class Links:
             return connection.execute(sa.update(table).where(*lasting).values(**values)).rowcount == 1
 
     def enter(self, digest: str, number: str, *, now: datetime) -> Proof | None:
-        """Compare a number (its digest) that a visitor entered with what was sent; how far the visit is then."""
+        """Compare a number (its digest) that a visitor entered with what was sent; how far the visit is then.
+
+        Written is the same whether any was sent, so that the time it takes does not tell whether an account is linked.
+        """
         table = schema.link_proof
         lasting = (table.c.digest == digest, table.c.expires_at > _naive(now))
         with self._unled() as connection:
             row = connection.execute(sa.select(table).where(*lasting)).one_or_none()
-            if row is None or row.state != Proof.SENT.value:
-                return None if row is None else Proof(row.state)
-            proof, tries = Proof.SENT, row.tries + 1
-            if hmac.compare_digest(row.number, number):
+            if row is None:
+                return None
+            proof, tries = Proof(row.state), row.tries + 1
+            if proof is Proof.SENT and hmac.compare_digest(row.number, number):
                 proof = Proof.PROVEN
-            elif tries >= TRIES:
+            elif proof is Proof.SENT and tries >= TRIES:
                 proof = Proof.FAILED
             kept = row.number if proof is Proof.SENT else None
             values = {"state": proof.value, "tries": tries, "number": kept}

@@ -315,6 +315,54 @@ async def test_whether_an_account_is_linked_is_told_to_nobody(chat: Chat) -> Non
     assert chat.sent.keys() == {ANN}  # and strangers are sent nothing
 
 
+async def test_the_store_has_the_same_work_whether_an_account_is_linked(chat: Chat) -> None:
+    await chat.link()
+    done: list[list[str]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        done[-1].append(statement)
+
+    sa.event.listen(chat.store._engine, "before_cursor_execute", note)
+    for account in ("@ann:north.example", "@bob:north.example"):
+        chat.town.browser.cookies.clear()
+        done.append([])
+        await chat.signs_in(account)
+        done.append([])  # what the operator does is not for the visitor to see
+        chat.send()
+        done.append([])
+        for _ in range(7):
+            await chat.numbered(keys.new_key(lambda n: n // 11, length=NUMBER_LENGTH))
+    sa.event.remove(chat.store._engine, "before_cursor_execute", note)
+    entered, _, numbered, *others = done
+    assert [others[0], others[2]] == [entered, numbered]
+    assert len(numbered) > 14
+
+
+async def test_one_form_that_is_sent_many_times_makes_one_link(chat: Chat) -> None:
+    await chat.entered()
+    await chat.named()
+    chat.send()
+    page = await chat.town.browser.get("/chats/number")
+    form = {**page.form("/chats/number"), "number": chat.sent[ANN][-1]}
+    answers = await asyncio.gather(*(chat.town.browser.post("/chats/number", form) for _ in range(8)))
+    assert {(answer.status, answer.location) for answer in answers} == {(303, "/chats/mine")}
+    assert chat.linked == [("u-1", ANN)]
+    page = await chat.town.browser.get("/chats/mine")
+    form = {**page.form("/chats/unlink"), "sure": "yes"}
+    await asyncio.gather(*(chat.town.browser.post("/chats/unlink", form) for _ in range(4)))
+    assert chat.linked == []
+    assert (await chat.numbered(chat.sent[ANN][-1])).status == 410  # the code was used
+    assert chat.linked == []
+
+
+async def test_the_cookie_stays_where_it_belongs(chat: Chat) -> None:
+    cookie = (await chat.entered()).headers["set-cookie"]
+    assert cookie.startswith("__Host-homeroom-chats=")
+    for word in ("HttpOnly", "Path=/", "SameSite=strict", "Secure"):
+        assert word in cookie
+    assert "Domain" not in cookie
+
+
 async def test_nobody_is_pestered_through_us(chat: Chat) -> None:
     await chat.entered()
     assert [(await chat.named()).status for _ in range(5)] == [303] * 3 + [429] * 2

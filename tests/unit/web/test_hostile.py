@@ -524,6 +524,7 @@ async def test_every_answer_keeps_others_out(town: Town) -> None:
     await town.signed_in("anna")
     link = await town.link("anna", None)
     paths = ("/connect", "/sign-in", "/sent", link, "/link/x", "/licences", "/nowhere", "/", "/style.css", "/livez")
+    paths += ("/chats", "/chats/sign-in", "/chats/mine")
     for path in paths:
         page = await town.browser.get(path)
         policy = page.headers["content-security-policy"]
