@@ -523,9 +523,8 @@ async def test_odd_requests_break_nothing(town: Town, odd: bytes) -> None:
 async def test_every_answer_keeps_others_out(town: Town) -> None:
     await town.signed_in("anna")
     link = await town.link("anna", None)
-    paths = ("/connect", "/sign-in", "/sent", link, "/link/x", "/licences", "/nowhere", "/", "/style.css", "/livez")
-    paths += ("/chats", "/chats/sign-in", "/chats/mine")
-    for path in paths:
+    paths = ["/connect", "/sign-in", "/sent", link, "/link/x", "/licences", "/nowhere", "/", "/style.css", "/livez"]
+    for path in [*paths, "/chats", "/chats/sign-in", "/chats/mine"]:
         page = await town.browser.get(path)
         policy = page.headers["content-security-policy"]
         assert policy.startswith("default-src 'none'; style-src 'self';")
