@@ -43,8 +43,11 @@ VISIT_LIFETIME: Final = timedelta(minutes=30)
 _MESSAGES: Final = 3
 """Numbers that are sent to one account, and one more every 20 minutes: nobody is to be pestered through us.
 
-Counted apart for those with a code and those without: without one, nobody keeps an account from being linked.
+Counted apart for those with a code and those without, and of these for each network: a stranger must not use up what
+the owner of the account needs.
 """
+_SIGNING_IN: Final = 12
+"""Numbers that are sent to one account without any code, whoever asks for them, and one more every 5 minutes."""
 _ACCOUNTS: Final = 6
 """Numbers that are sent for one person, and one more every 10 minutes, however often they enter their code."""
 
@@ -69,7 +72,8 @@ class Chats:
         # A class of thirty enters its codes at once, by one address; what follows is limited for each visit instead.
         self._per_visit = Limit(burst=20, seconds=30, monotonic=clock.monotonic)
         self._per_account = Limit(burst=_MESSAGES, seconds=1200, monotonic=clock.monotonic)
-        self._per_sign_in = Limit(burst=_MESSAGES, seconds=1200, monotonic=clock.monotonic)
+        self._per_sender = Limit(burst=_MESSAGES, seconds=1200, monotonic=clock.monotonic)
+        self._per_sign_in = Limit(burst=_SIGNING_IN, seconds=300, monotonic=clock.monotonic)
         self._per_person = Limit(burst=_ACCOUNTS, seconds=600, monotonic=clock.monotonic)
 
     @property
@@ -192,14 +196,16 @@ class Chats:
         account = account_in(typed, server=told["server"]) if told is not None else None
         if chosen is None or account is None:
             return await self._sign_in_page(request, 422, fault="Chat", account=typed[:255])
-        made = await asyncio.to_thread(self._signing_in, chosen, account, language_of(request).value)
+        # Counted before it is known whether the account is linked, so that the limits tell nothing either.
+        _, sender = self._pages.sender(request)
+        may = self._per_sender.take(f"{chosen} {account} {sender}") and self._per_sign_in.take(f"{chosen} {account}")
+        made = await asyncio.to_thread(self._signing_in, chosen, account, language_of(request).value, may=may)
         return self._entered(request, made, "/chats/number")
 
-    def _signing_in(self, place: Place, account: str, language: str) -> str:
-        """The word of a visit by somebody who says to have this account. Blocks."""
+    def _signing_in(self, place: Place, account: str, language: str, *, may: bool) -> str:
+        """The word of a visit by somebody who says to have this account. `may`: a number may be sent. Blocks."""
         now = self._clock.now()
         known = self._store.links.holder(place, account) is not None
-        may = self._per_sign_in.take(f"{place} {account}")
         made, its_digest = word()
         visit = Visit(
             place=place,

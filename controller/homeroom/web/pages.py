@@ -48,9 +48,14 @@ class Pages:
 
     def limit(self, request: Request) -> None:
         """Raises HTTPException when this address, its network, or all together, try too often."""
-        address, whole = network(request.client.host if request.client else "")
+        address, whole = self.sender(request)
         if not (self._per_address.take(address) and self._per_network.take(whole) and self._overall.take()):
             raise HTTPException(429)
+
+    @staticmethod
+    def sender(request: Request) -> tuple[str, str]:
+        """The address that a request comes from, and the network of that, as they count for limits."""
+        return network(request.client.host if request.client else "")
 
     def cookie(self, name: str) -> str:
         """The cookie's name. The prefix lets no other host of the domain set it; browsers take it over https only."""

@@ -18,7 +18,7 @@ from homeroom.store import PLACES_SCHEMA, Store
 from homeroom.store.schema import metadata
 from homeroom.web.desk import digest_of
 
-from .conftest import NOW, SCHOOLS, Page, Town, serve_records, without
+from .conftest import NOW, SCHOOLS, Page, Town, serve_records, town_of, without
 
 HERE = Place("n", "matrix", "d")
 SERVER = "north.example"
@@ -380,6 +380,28 @@ async def test_who_has_no_code_keeps_no_account_from_being_linked(chat: Chat) ->
         assert (await chat.signs_in("ann")).status == 303
     chat.town.browser.cookies.clear()
     assert (await chat.link()).location == "/chats/mine"
+
+
+async def test_a_stranger_keeps_nobody_from_signing_in_from_elsewhere(store: Store) -> None:
+    tell_places(store, "North district")
+    give(store, "u-1", CODE)
+    async with town_of(store, trusted=("127.0.0.0/8",)) as town:
+        chat = Chat(store, town)
+        await chat.link()
+
+        async def asked_from(address: str) -> int:
+            before = len(chat.sent[ANN])
+            fields = {"place": "n/matrix/d", "account": "ann"}
+            for _ in range(5):
+                assert (await town.browser.post("/chats/sign-in", fields, **{"X-Forwarded-For": address})).status == 303
+                chat.send()
+            return len(chat.sent[ANN]) - before
+
+        assert await asked_from("203.0.113.1") == 3
+        assert await asked_from("203.0.113.2") == 0  # the same network
+        assert [await asked_from(f"198.51.{number}.1") for number in range(5)] == [3, 3, 3, 0, 0]
+        town.clock.forward(minutes=5)
+        assert await asked_from("192.0.2.1") == 1
 
 
 async def test_one_code_pesters_a_few_and_no_more_by_being_entered_again(chat: Chat) -> None:
