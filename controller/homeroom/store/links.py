@@ -349,7 +349,8 @@ class Links:
             row = connection.execute(sa.select(table).where(*lasting)).one_or_none()
             if row is None:
                 return None
-            proof, tries = Proof(row.state), row.tries + 1
+            proof = Proof(row.state)
+            tries = row.tries + (1 if proof is Proof.SENT else 0)
             if proof is Proof.SENT and hmac.compare_digest(row.number, number):
                 proof = Proof.PROVEN
             elif proof is Proof.SENT and tries >= TRIES:
