@@ -208,7 +208,17 @@ async def test_an_untrusted_certificate_is_told(server: Server, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "0.0.0.0"]
+    "host",
+    [
+        "localhost",
+        "127.0.0.1",
+        "0x7f000001",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "169.254.169.254",
+        "0xa9fea9fe",
+        "0.0.0.0",
+    ],
 )
 async def test_local_addresses_are_refused(host: str, server: Server, tmp_path: Path) -> None:
     port = server.url.rsplit(":", 1)[1]
@@ -253,6 +263,13 @@ async def test_impossible_addresses_are_refused(url: str, tmp_path: Path) -> Non
 async def test_endless_redirects_end(server: Server, tmp_path: Path) -> None:
     server.answer = status(302, Location="/again")
     with pytest.raises(TransientError, match="redirects"):
+        await server.source().fetch(previous=None, into=tmp_path)
+
+
+@pytest.mark.parametrize("location", ["https://[", "https://sis.example:99999999/x", "https://sis.example:x/"])
+async def test_a_redirect_to_no_address_is_told(location: str, server: Server, tmp_path: Path) -> None:
+    server.answer = status(302, Location=location)
+    with pytest.raises(TransientError, match="redirects to something that is no address"):
         await server.source().fetch(previous=None, into=tmp_path)
 
 

@@ -214,7 +214,7 @@ class Download:
                             _judge_status(answer)
                             yield answer
                             return
-                        url = url.join(URL(answer.headers["Location"]))
+                        url = _further(url, answer.headers["Location"])
                 except HomeroomError:
                     raise
                 except aiohttp.ClientConnectorCertificateError as error:
@@ -299,6 +299,14 @@ class Download:
             f"the export is larger than {self.largest} bytes, the most that is downloaded; check what it contains",
             reason="SourceInvalid",
         )
+
+
+def _further(url: URL, location: str) -> URL:
+    """Where a redirect leads. Raises TransientError."""
+    try:
+        return url.join(URL(location))
+    except ValueError as error:
+        raise _unavailable("the source redirects to something that is no address; check the address") from error
 
 
 def _cut() -> IncompleteReadError:
