@@ -429,7 +429,7 @@ async def test_a_check_tells_every_step(chats: Chats) -> None:
     hops = await chats.platform().check()
     assert [(hop.name, hop.ok) for hop in hops] == [
         (name, True)
-        for name in ("name resolution", "server", "access token", "permissions", "registration", "rooms", "limits")
+        for name in ("name resolution", "server", "access token", "permissions", "strangers", "rooms", "limits")
     ]
     assert hops[4].words == "strangers cannot register accounts"
     person = chats.account("ann")

@@ -16,7 +16,6 @@ from aiohttp.test_utils import TestServer
 from homeroom.errors import HomeroomError, TerminalError, TransientError
 from homeroom.platforms.matrix import api as api_module
 from homeroom.platforms.matrix.api import Api, RefusedCallError, path
-from homeroom.platforms.matrix.people import anybody_registers
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -120,17 +119,27 @@ async def test_an_answer_without_end_is_not_waited_for(monkeypatch: pytest.Monke
             await api.call("GET", "_matrix/client/v3/joined_rooms")
 
 
+def ways(*steps: list[str]) -> dict[str, object]:
+    return {"session": "x", "params": {}, "flows": [{"stages": one} for one in steps]}
+
+
 @pytest.mark.parametrize(
     ("handler", "anybody"),
     [
         (answering(403, {"errcode": "M_FORBIDDEN"}), False),
-        (answering(200, {"available": True}), True),
-        (answering(400, {"errcode": "M_USER_IN_USE"}), True),
+        (answering(401, ways(["m.login.dummy"])), True),
+        (answering(401, ways(["m.login.registration_token", "m.login.dummy"])), False),
+        (answering(401, ways(["m.login.registration_token"], ["m.login.email.identity"])), True),
+        (answering(200, "<html>"), False),
     ],
 )
 async def test_a_server_that_strangers_can_register_with_is_told_from_others(handler: Handler, anybody: bool) -> None:  # noqa: FBT001 - a case
-    async with serving(handler) as api:
-        assert await anybody_registers(api) is anybody
+    async def as_synapse_does(request: web.Request) -> web.StreamResponse:
+        """It asks nothing of whoever comes with a token."""
+        return web.Response(status=400) if "Authorization" in request.headers else await handler(request)
+
+    async with serving(as_synapse_does) as api:
+        assert await api.anybody_registers() is anybody
 
 
 async def test_names_of_any_kind_arrive_as_they_are() -> None:

@@ -27,6 +27,7 @@ ADMIN: Final = "_synapse/admin"
 _LARGEST: Final = 64 << 20
 """Bytes of an answer, unpacked; the state of a room with ten thousand people is some 5 MB."""
 
+_TOKEN_STEP: Final = "m.login.registration_token"  # noqa: S105 - the name of a step, not a secret
 _BUSY: Final = frozenset({408, 429, 502, 503, 504})
 
 
@@ -63,12 +64,13 @@ class Api:
         self.base = URL(url.rstrip("/") + "/")
         self._proxy = proxy
         self._tls = tls
+        self._known = {"Authorization": f"Bearer {token}"}
         self._session = aiohttp.ClientSession(
             connector=connector,
             middlewares=middlewares,
             timeout=TIMEOUT,
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Accept": "application/json", "Authorization": f"Bearer {token}"},
+            headers={"Accept": "application/json"},
         )
 
     @property
@@ -88,7 +90,7 @@ class Api:
         TransientError when it is unreachable or busy, at once: nobody waits in here for a minute that it asks for.
         """
         url = URL(f"{self.base}{at}", encoded=True)
-        async with self._answer(method, url, body) as answer:
+        async with self._answer(method, url, body, headers=self._known) as answer:
             text = await _read(answer)
             if answer.status in _BUSY:
                 raise TransientError(
@@ -117,11 +119,28 @@ class Api:
                     reason="TargetUnavailable",
                 ) from error
 
+    async def anybody_registers(self) -> bool:
+        """Whether a stranger can make an account on the server, by the steps that it asks of one. Makes none."""
+        url = URL(f"{self.base}{CLIENT}/register", encoded=True)
+        async with self._answer("POST", url, {}, headers={}) as answer:  # as a stranger: without our token
+            ways = _fields(await _read(answer)).get("flows")
+        if answer.status != 401 or not isinstance(ways, list):
+            return False
+        return any(isinstance(way, dict) and _TOKEN_STEP not in way.get("stages", ()) for way in ways)
+
     @contextlib.asynccontextmanager
-    async def _answer(self, method: str, url: URL, body: object) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _answer(
+        self, method: str, url: URL, body: object, *, headers: Mapping[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         try:
             async with self._session.request(
-                method, url, json=body, proxy=self._proxy, ssl=self._tls or True, allow_redirects=False
+                method,
+                url,
+                json=body,
+                headers=headers,
+                proxy=self._proxy,
+                ssl=self._tls or True,
+                allow_redirects=False,
             ) as answer:
                 yield answer
         except aiohttp.ClientConnectorCertificateError as error:

@@ -119,15 +119,6 @@ async def unfit(api: Api, us: Us, account: str) -> str | None:
     return f"the account is {states[0]}" if states else None
 
 
-async def anybody_registers(api: Api) -> bool:
-    """Whether a stranger can make an account on the server, hence one that the records give to somebody else."""
-    try:
-        await api.call("GET", f"{CLIENT}/register/available?username=homeroom-looks")
-    except RefusedCallError as error:
-        return error.status != 403
-    return True
-
-
 def applied(change: Change, external_id: str | None = None) -> Outcome:
     """It is so now."""
     return Outcome(seq=change.seq, result=Result.APPLIED, external_id=external_id)

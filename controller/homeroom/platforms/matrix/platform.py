@@ -29,7 +29,7 @@ from homeroom.platforms.matrix.api import ADMIN, CLIENT, Api, RefusedCallError, 
 from homeroom.platforms.matrix.calls import announce
 from homeroom.platforms.matrix.direct import tell
 from homeroom.platforms.matrix.links import link
-from homeroom.platforms.matrix.people import People, anybody_registers, applied, failed, skipped
+from homeroom.platforms.matrix.people import People, applied, failed, skipped
 from homeroom.platforms.matrix.reading import Found, found
 from homeroom.platforms.matrix.room import CHAT_MARK, ENFORCEMENT, Mark, Room
 from homeroom.platforms.matrix.rooms import NotOursError, Rooms, Us
@@ -386,7 +386,7 @@ class MatrixPlatform:
                 ("server", self._see_server),
                 ("access token", self._see_token),
                 ("permissions", self._see_permissions),
-                ("registration", self._see_registration),
+                ("strangers", self._see_strangers),
                 ("rooms", self._see_versions),
                 ("limits", self._see_limits),
             ):
@@ -413,12 +413,12 @@ class MatrixPlatform:
         await self._see_administrator(api, await self._who(api))
         return True, "the account is a server administrator"
 
-    async def _see_registration(self, api: Api) -> tuple[bool, str]:
-        if not await anybody_registers(api):
+    async def _see_strangers(self, api: Api) -> tuple[bool, str]:
+        if not await api.anybody_registers():
             return True, "strangers cannot register accounts"
         return True, (
             "strangers can register accounts: whoever takes one that the records, or a template, give to somebody who "
-            "has none yet, comes into that person's chats; set `enable_registration: false`"
+            "has none yet, comes into that person's chats; turn `enable_registration` off, or have it ask for a token"
         )
 
     async def _see_versions(self, api: Api) -> tuple[bool, str]:
