@@ -16,14 +16,14 @@ from typing import Final
 import polars as pl
 import structlog
 
-from homeroom.api import ChatPlatform, Language, parse
+from homeroom.api import ChatPlatform, District, Language, parse
 from homeroom.chats.linking import NUMBER_LENGTH, Place, number_message
 from homeroom.errors import HomeroomError, InvalidSpecError, TransientError
 from homeroom.reconcile.chatplatform import policies_of
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.ports import Clock, Cluster, Key, Object, Verdict, key_of
 from homeroom.seats import keys
-from homeroom.store import PLACES_SCHEMA, Asked, LostLeadershipError, Store
+from homeroom.store import DISTRICTS_SCHEMA, PLACES_SCHEMA, Asked, LostLeadershipError, Store
 
 KIND: Final = "Linking"
 """Of the key in the queue; no kind of the API. Namespace and name are the ChatPlatform's."""
@@ -52,6 +52,7 @@ class Linking:
         resource = self._platform(key)
         links, of, epoch = self._store.links, {"namespace": key.namespace, "platform": key.name}, self._cluster.epoch
         await asyncio.to_thread(links.tell, self._places(key, resource), **of, epoch=epoch)
+        await asyncio.to_thread(self._store.web.tell_districts, self._districts(key, resource), **of, epoch=epoch)
         if resource is None:
             return Verdict()
         if resource.spec.suspend:
@@ -118,6 +119,20 @@ class Linking:
                     title = str(obj["spec"].get("displayName") or district)
                     rows.append((key.namespace, key.name, district, resource.spec.matrix.server_name, title))
         return pl.DataFrame(rows, PLACES_SCHEMA, orient="row")
+
+    def _districts(self, key: Key, resource: ChatPlatform | None) -> pl.DataFrame:
+        """What the pages have to know of the districts of its policies; one that is not valid counts for nobody."""
+        rows = []
+        names = {_district(policy) for policy in policies_of(self._cluster, key)} if resource is not None else set()
+        for name in sorted(names):
+            obj = self._cluster.get(Key("District", key.namespace, name))
+            try:
+                district = parse(obj) if obj is not None else None
+            except InvalidSpecError:
+                continue
+            if isinstance(district, District):
+                rows.append((name, district.spec.time_zone, district.spec.denied()))
+        return pl.DataFrame(rows, DISTRICTS_SCHEMA, orient="row")
 
 
 def _district(policy: Object) -> str:

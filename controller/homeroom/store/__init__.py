@@ -32,12 +32,13 @@ from homeroom.store.store import (
     StoredBaseline,
 )
 from homeroom.store.use import DAYS_SCHEMA, LICENCE_DAYS_SCHEMA, Day, Use
-from homeroom.store.web import LICENCE_SCHEMA, Purpose, Ticket, Web
+from homeroom.store.web import DISTRICTS_SCHEMA, LICENCE_SCHEMA, Purpose, Ticket, Web
 
 __all__ = [
     "CONNECTIONS_SCHEMA",
     "DAYS_SCHEMA",
     "DELIVERIES_SCHEMA",
+    "DISTRICTS_SCHEMA",
     "GIVEN_SCHEMA",
     "GRANTS_SCHEMA",
     "KEYS_SCHEMA",

@@ -65,6 +65,7 @@ DERIVED: Final = (
     schema.link_code,
     schema.link_proof,
     schema.link_place,
+    schema.district_told,
 )
 """What it has not: read again, said anew by whoever runs next, or, as a ticket, asked for again."""
 

@@ -369,6 +369,17 @@ link_place = sa.Table(
     comment="where people can link accounts, as runs of the platform told; `server`: what its accounts end with",
 )
 
+district_told = sa.Table(
+    "district_told",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("platform", NAME, primary_key=True),
+    sa.Column("district", NAME, primary_key=True),
+    sa.Column("zone", sa.String(64), nullable=False),
+    sa.Column("denied", sa.Text, nullable=False),
+    comment="what pages have to know of a District, as runs of the platform told; `denied`: source ids as JSON",
+)
+
 lesson = sa.Table(
     "lesson",
     metadata,

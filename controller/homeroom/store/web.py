@@ -1,12 +1,14 @@
 """What the web service needs beside keys and connections. Neighbour: `store`, which opens this.
 
-It has no access to the cluster, so runs of a pool tell it here what it may say of each licence. Its own are tickets:
+It has no access to the cluster, so runs of a pool tell it here what it may say of each licence, and those of a chat
+platform what it has to know of each District. Its own are tickets:
 the links that it mails, and sessions. Of a ticket only the SHA-256 of its random word is here, so whoever reads the
 store, or an old copy of it, can open nothing with what is found.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
@@ -31,6 +33,10 @@ LICENCE_SCHEMA: Final = pl.Schema(
 the unit. `granted`, `used`: seats. `waiting`: students of connected teachers who have no seat.
 """
 _NAMES: Final = ["namespace", "licence"]
+
+
+DISTRICTS_SCHEMA: Final = pl.Schema({"district": pl.String(), "zone": pl.String(), "denied": pl.List(pl.String())})
+"""What pages have to know of Districts. `zone`: time zone (IANA). `denied`: people (source ids) who are out at once."""
 
 
 class Purpose(StrEnum):
@@ -92,6 +98,27 @@ class Web:
         with self._engine.connect() as connection:
             rows = [tuple(row) for row in connection.execute(query)]
         return pl.DataFrame(rows, schema=LICENCE_SCHEMA, orient="row").sort(_NAMES)
+
+    def districts(self, *, namespace: str, platform: str) -> pl.DataFrame:
+        """What was told of the Districts that have chats on this platform: DISTRICTS_SCHEMA, by name."""
+        table = schema.district_told
+        here = (table.c.namespace == namespace, table.c.platform == platform)
+        query = sa.select(table.c.district, table.c.zone, table.c.denied).where(*here).order_by(table.c.district)
+        with self._engine.connect() as connection:
+            rows = [(row.district, row.zone, json.loads(row.denied)) for row in connection.execute(query)]
+        return pl.DataFrame(rows, schema=DISTRICTS_SCHEMA, orient="row")
+
+    def tell_districts(self, districts: pl.DataFrame, *, namespace: str, platform: str, epoch: int) -> None:
+        """These Districts (DISTRICTS_SCHEMA, by name), and no others, have chats on this platform."""
+        table = schema.district_told
+        if self.districts(namespace=namespace, platform=platform).equals(districts):
+            return
+        with self._leading(epoch) as connection:
+            connection.execute(sa.delete(table).where(table.c.namespace == namespace, table.c.platform == platform))
+            of = {"namespace": namespace, "platform": platform}
+            rows = [{**of, **row, "denied": json.dumps(row["denied"])} for row in districts.to_dicts()]
+            if rows:
+                connection.execute(sa.insert(table), rows)
 
     # -- tickets: nobody else has to do with them, so no leadership is needed -----------------------------------
 

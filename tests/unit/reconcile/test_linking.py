@@ -194,6 +194,30 @@ async def test_places_are_those_of_the_policies_while_the_platform_is_there(worl
     assert world.places == []
 
 
+async def test_pages_are_told_the_clock_of_the_district_and_who_is_denied(world: World) -> None:
+    def told() -> list[tuple[object, ...]]:
+        return world.store.web.districts(namespace=SPACE, platform="matrix").rows()
+
+    await world.look()
+    ((name, zone, denied),) = told()
+    assert (name, denied) == ("lakeside", [])
+    district = world.cluster.objects[Key("District", SPACE, "lakeside")]
+    assert zone == district["spec"]["timeZone"]
+    more = {"timeZone": "Asia/Tokyo", "deny": [{"person": "t-1"}]}
+    world.cluster.put({**district, "spec": {**district["spec"], **more}})
+    await world.look()
+    assert told() == [("lakeside", "Asia/Tokyo", ["t-1"])]
+    world.cluster.put({**district, "spec": {**district["spec"], "timeZone": "Nowhere"}})
+    await world.look()
+    assert told() == []  # nobody knows who is denied
+    world.cluster.put(district)
+    await world.look()
+    assert len(told()) == 1
+    world.cluster.objects.pop(Key("ChatPlatform", SPACE, "matrix"))
+    await world.look()
+    assert told() == []
+
+
 async def test_a_suspended_platform_tells_nobody(world: World) -> None:
     world.cluster.put({**PLATFORM, "spec": {**PLATFORM["spec"], "suspend": True}})
     world.ask()

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from homeroom.store import LICENCE_SCHEMA, LostLeadershipError, Purpose, Store, Ticket
+from homeroom.store import DISTRICTS_SCHEMA, LICENCE_SCHEMA, LostLeadershipError, Purpose, Store, Ticket
 from homeroom.store.forgetting import Owners, unconnect
 
 NOW = datetime(2026, 9, 1, 8, 0, tzinfo=UTC)
@@ -89,3 +89,18 @@ def test_who_is_forgotten_has_no_ticket(store: Store) -> None:
         unconnect(connection, Owners(namespace="n", district="d", apps=()), "t-1")
     assert store.web.ticket("a", now=NOW) is None
     assert store.web.ticket("b", now=NOW) is not None
+
+
+def test_what_is_told_of_districts_is_written_where_it_is_new(store: Store) -> None:
+    of = {"namespace": "n", "platform": "p"}
+    both = pl.DataFrame([("a", "UTC", []), ("b", "Asia/Tokyo", ["t-1", "t-2"])], DISTRICTS_SCHEMA, orient="row")
+    store.web.tell_districts(both, **of, epoch=2)
+    assert store.web.districts(**of).equals(both)
+    store.web.tell_districts(both, **of, epoch=1)  # nothing is new, so nobody has to lead
+    with pytest.raises(LostLeadershipError):
+        store.web.tell_districts(both.head(1), **of, epoch=1)
+    store.web.tell_districts(both.tail(1), **of, epoch=2)
+    assert store.web.districts(**of).equals(both.tail(1))
+    assert store.web.districts(namespace="n", platform="q").is_empty()
+    store.web.tell_districts(both.clear(), **of, epoch=2)
+    assert store.web.districts(**of).is_empty()
