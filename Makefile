@@ -54,8 +54,9 @@ storm: servers  ## many more licences in the storm over a pool than `make test` 
 demo: .venv/stamp  ## the whole story on this machine (CLUSTER=current uses your cluster, ONCE=1 ends by itself)
 	$(V)/homeroom demo $(if $(filter 1,$(ONCE)),--once) $(if $(CLUSTER),--cluster $(CLUSTER))
 
-pictures: .venv/stamp  ## the demo, and pictures of the web pages from it, into docs/ (needs a Chromium)
+pictures: .venv/stamp  ## pictures of the web pages, from the demo and a test, into docs/ (needs a Chromium)
 	$(V)/homeroom demo --once --pictures docs/pictures
+	HOMEROOM_PICTURES=docs/pictures $(UNIT) tests/unit/web/test_in_a_browser.py -k starts_a_call
 
 bench: .venv/stamp  ## speed and memory, as ratios to named peers
 	$(V)/python bench/run.py

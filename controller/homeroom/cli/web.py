@@ -50,7 +50,7 @@ def command(
         ),
     ] = "info",
 ) -> None:
-    """Run the pages on which teachers connect to school licences, and people link chat accounts.
+    """Run the pages for teachers and classes: school licences, links of chat accounts, remote lessons and their calls.
 
     Needs the operator's store, and nothing of the cluster. Put a proxy that speaks https before it. SIGTERM stops it.
     """

@@ -223,10 +223,15 @@ class Chromium:
 
     def enter(self, field: str, text: str) -> None:
         """Write into the field with that name."""
-        place = f"document.getElementsByName({json.dumps(field)})[0]"
-        if not self._evaluate(f"const found = {place}; found?.select(); return found != null"):
+        kind = self._evaluate(
+            f"const found = document.getElementsByName({json.dumps(field)})[0]; found?.select(); "
+            # Nobody types into these as they do into text, and how depends on the language of the browser.
+            f"if (['date', 'time'].includes(found?.type)) found.value = {json.dumps(text)}; return found?.type"
+        )
+        if kind is None:
             raise ServerError(f"the page has no field '{field}'")
-        self._call("Input.insertText", text=text)
+        if kind not in {"date", "time"}:
+            self._call("Input.insertText", text=text)
 
     def press(self, button: str) -> None:
         """Press the button with these words, and wait for the page that comes."""

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import traceback
 from time import monotonic
 from typing import Final
@@ -26,6 +27,8 @@ _BODY: Final = 4096
 """Bytes of a form; ours need some hundred."""
 _BODY_SECONDS: Final = 10.0
 _FIELDS: Final = 10
+_BOUNDARY: Final = re.compile(r"""boundary="?([A-Za-z0-9'()+_,./:=?-]{1,70})"? *(?:;|$)""")
+_NAMED: Final = re.compile(rb'^content-disposition: *form-data; *name="([a-z]{1,20})"', re.IGNORECASE | re.MULTILINE)
 
 HEADERS: Final = {
     # No script, no picture, no frame; style sheets and forms of our own only.
@@ -92,19 +95,58 @@ class Gate:
 
 async def form(request: Request) -> dict[str, str]:
     """The fields of a form. Raises HTTPException when it is too large, too slow, broken off, or none."""
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
+    if _type(request) != "application/x-www-form-urlencoded":
         raise HTTPException(415)
+    return _fields(await _body(request, _BODY))
+
+
+async def upload(request: Request, *, file: str, limit: int) -> tuple[dict[str, str], bytes]:
+    """The fields of a form, and what is in its one file, of at most `limit` bytes. Raises as `form` does.
+
+    Nothing is written to a disk, and no name of a file is looked at.
+    """
+    boundary = _BOUNDARY.search(request.headers.get("content-type", ""))
+    if _type(request) != "multipart/form-data" or boundary is None:
+        raise HTTPException(415)
+    content, fields = b"", {}
+    parts = (b"\r\n" + await _body(request, limit + _BODY)).split(b"\r\n--" + boundary[1].encode())
+    if len(parts) > _FIELDS + 2:
+        raise HTTPException(400)
+    for part in parts[1:-1]:
+        head, _, value = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        named = _NAMED.search(head)
+        if named is None:
+            raise HTTPException(400)
+        if named[1] == file.encode():
+            content = value
+            continue
+        try:
+            fields[named[1].decode()] = value.decode()
+        except UnicodeDecodeError as error:
+            raise HTTPException(400) from error
+    return fields, content
+
+
+def _type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip()
+
+
+async def _body(request: Request, limit: int) -> bytes:
     body = bytearray()
     try:
         async with asyncio.timeout(_BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > _BODY:
+                if len(body) > limit:
                     raise HTTPException(413)
     except TimeoutError as error:
         raise HTTPException(408) from error
     except ClientDisconnect as error:  # nobody reads the answer; it is no failure of ours
         raise HTTPException(400) from error
+    return bytes(body)
+
+
+def _fields(body: bytes) -> dict[str, str]:
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_FIELDS, errors="strict"))
     except ValueError as error:

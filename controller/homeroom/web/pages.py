@@ -15,7 +15,7 @@ from homeroom.api import Language
 from homeroom.reconcile.ports import Clock
 from homeroom.seats.keys import ALPHABET
 from homeroom.seats.letters import CODES
-from homeroom.web.gate import form
+from homeroom.web.gate import form, upload
 from homeroom.web.limits import Limit, network
 from homeroom.web.words import LANGUAGES, NAMES, preferred, say
 
@@ -42,9 +42,17 @@ class Pages:
 
     async def posted(self, request: Request) -> dict[str, str]:
         """The fields of a form of ours. Raises HTTPException for any other: browsers say from where they send one."""
+        self._ours(request)
+        return await form(request)
+
+    async def uploaded(self, request: Request, *, file: str, limit: int) -> tuple[dict[str, str], bytes]:
+        """As `posted`, with the content of the one file that this form has, of at most `limit` bytes."""
+        self._ours(request)
+        return await upload(request, file=file, limit=limit)
+
+    def _ours(self, request: Request) -> None:
         if request.headers.getlist("origin") != [self._origin]:
             raise HTTPException(403)
-        return await form(request)
 
     def limit(self, request: Request) -> None:
         """Raises HTTPException when this address, its network, or all together, try too often."""

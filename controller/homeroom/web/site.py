@@ -6,6 +6,7 @@
     /link/WORD             the link of the mail: a page with a button, which connects or signs in
     /licences              of somebody who is signed in: seats, colleagues, leave, remove (asked again)
     /chats                 linking an account of a chat server: `chats`
+    /lessons               remote lessons and their calls: `lessons`
 
 Neighbours: `gate` (what all requests pass), `pages` (what all pages have), `desk` (who gets a link), `staff` (names),
 `words` (texts), `templates`.
@@ -39,6 +40,7 @@ from homeroom.store import LicenceName, Purpose, Store, Ticket
 from homeroom.web.chats import Chats
 from homeroom.web.desk import LINK_LIFETIME, Desk, Wish, digest_of, minutes, word
 from homeroom.web.gate import Gate
+from homeroom.web.lessons import Lessons
 from homeroom.web.pages import Pages, language_of
 from homeroom.web.staff import Staff
 from homeroom.web.words import say
@@ -93,6 +95,7 @@ class Site:
         self._cookie = self._pages.cookie("homeroom")
         self._style = (files("homeroom.web") / "templates" / "style.css").read_bytes()
         chats = Chats(store=store, pages=self._pages, clock=clock)
+        lessons = Lessons(store=store, pages=self._pages, clock=clock)
         pages = Starlette(
             routes=[
                 Route("/", self._start),
@@ -108,6 +111,7 @@ class Site:
                 Route("/licences/remove", self._remove, methods=["POST"]),
                 Route("/sign-out", self._sign_out, methods=["POST"]),
                 *chats.routes,
+                *lessons.routes,
                 Route("/style.css", self._stylesheet),
                 Route("/livez", self._live),
                 Route("/readyz", self._ready),

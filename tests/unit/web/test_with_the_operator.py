@@ -1,11 +1,22 @@
-"""The key that a run made connects a teacher on the page; the next run seats their students, and tells the page."""
+"""What people do on the pages, the next run acts upon, and tells the page: seats for students, a chat for a lesson."""
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from pathlib import Path
 
+from tests.unit.reconcile import test_calls as calls
+from tests.unit.reconcile.chatnights import ChatNights
+from tests.unit.reconcile.chatnights import account as chat_account
 from tests.unit.reconcile.test_keys import held, licence, pupils, teacher
 from tests.unit.reconcile.test_licensepool import POOL, World
+
+from homeroom.chats.linking import Proof
+from homeroom.reconcile.linking import KIND as LINKING
+from homeroom.reconcile.ports import Key
+from homeroom.store import Visit
+from homeroom.web.desk import word
 
 from .conftest import Town, town_of
 
@@ -44,3 +55,36 @@ async def test_a_teacher_connects_and_the_next_run_seats_their_students(tmp_path
         await town.asked(account(world, person), held(world))
         await town.asked(account(world, person), None)
         assert len(town.mail.mails) == 1
+
+
+async def test_200_presses_make_one_chat_and_the_pages_lead_to_the_call(tmp_path: Path) -> None:
+    here = await ChatNights.filled(tmp_path)
+    await calls.with_subjects(here)
+    await here._handlers[LINKING](Key(LINKING, "lakeside", "matrix"))
+    section, before = calls.classes(here)[0], set(here.server.rooms)
+    lesson = calls.lesson(here, section)
+    async with town_of(here.store) as town:
+        town.clock.moment, browser = here.now, town.browser
+
+        def enters(role: str) -> None:
+            made, digest = word()
+            person = min(calls.people(here, section, role))
+            ends = here.now + timedelta(minutes=30)
+            visit = Visit(
+                place=calls.PLACE, language="English", expires_at=ends, account=chat_account(person), proof=Proof.PROVEN
+            )
+            here.store.links.begin(visit, digest=digest, now=here.now)
+            browser.cookies = {"__Host-homeroom-chats": made}
+
+        enters("student")
+        assert "The call has not begun." in (await browser.get(f"/lessons/{lesson}")).text
+        enters("teacher")
+        fields = (await browser.get(f"/lessons/{lesson}")).form("/lessons/start")
+        await asyncio.gather(*(browser.post("/lessons/start", fields) for _ in range(200)))
+        await calls.look(here)
+        assert len(calls.new(here, before)) == 1
+        ((_, _, url),) = here.chats.announced
+        for role in ("teacher", "student"):
+            enters(role)
+            assert f'href="{url}"' in (await browser.get(f"/lessons/{lesson}")).text
+    here.store.close()

@@ -10,8 +10,9 @@ from string import Formatter
 import pytest
 
 from homeroom.api import Language
+from homeroom.chats.calls import CallState
 from homeroom.seats.letters import CODES
-from homeroom.web import words
+from homeroom.web import calendars, words
 
 from .conftest import Page, Town, tell
 
@@ -33,7 +34,7 @@ def test_every_language_says_it_with_the_same_values(key: str) -> None:
 
 
 def test_every_text_is_used() -> None:
-    sources = [*TEMPLATES.glob("*.html"), *TEMPLATES.parent.glob("[cds]*.py")]
+    sources = [*TEMPLATES.glob("*.html"), *TEMPLATES.parent.glob("[cdls]*.py")]
     used = set(re.findall(r"""["']([a-z.-]+)["']""", "\n".join(path.read_text() for path in sources)))
     made = {f"{kind}.{part}" for kind in ("connect", "sign-in") for part in ("title", "lead")}
     made |= {f"{kind}.{part}" for kind in ("link.connect", "link.sign-in") for part in ("title", "text")}
@@ -46,6 +47,10 @@ def test_every_text_is_used() -> None:
     made |= {f"mail.{kind}.{part}" for kind in ("connect", "sign-in") for part in ("subject", "text")}
     made |= {f"fault.{fault}" for fault in ("Length", "Letter", "Check", "Account")} | {"key.hint", "account.hint"}
     made |= {f"chats.fault.{fault}" for fault in ("Length", "Letter", "Check", "Chat", "Number", "Unsent")}
+    made |= {f"lessons.fault.{fault}" for fault in ("Class", "Day", "End", "Title", "Many", *calendars.Fault)}
+    made |= {f"lessons.left.{left}" for left in calendars.Left} | {"lessons.gone.title", "lessons.gone.text"}
+    made |= {f"lessons.state.{state}" for state in CallState if state is not CallState.TOLD}
+    made |= {"lessons.link.call", "lessons.link.chat"}
     assert set(words.TEXTS) - used - made == set()
 
 
@@ -91,7 +96,7 @@ class _Outline(HTMLParser):
             self.labelled.add(values["for"])
         elif tag == "input" and values.get("type") != "hidden":
             self.inputs.append(values["id"])
-            self.described.append(values["aria-describedby"])
+            self.described += values.get("aria-describedby", "").split()
         elif tag == "main":
             self.main += 1
 
