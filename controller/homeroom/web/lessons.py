@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ EARLY: Final = timedelta(minutes=15)
 MOST: Final = 3000
 """Lessons to come that one person may have added."""
 _SHOWN: Final = 200
+_ID: Final = re.compile("[0-9a-f]{32}")  # of a lesson
 _SOON: Final = timedelta(hours=1)
 """From so long before a lesson on its page looks again by itself."""
 _LOOK: Final = {None: 15, CallState.WAITING: 3, CallState.HELD: 15, CallState.NOWHERE: 60}
@@ -373,7 +375,9 @@ class Lessons:
 
     def _lesson(self, person: _Person, lesson: str) -> _Lesson | None:
         """A lesson of a class of theirs. Blocks."""
-        rows = self._store.lessons.lesson(lesson[:64], **person.here)
+        if not _ID.fullmatch(lesson):  # PostgreSQL takes no text with a zero in it
+            return None
+        rows = self._store.lessons.lesson(lesson, **person.here)
         found = [_lesson(row, person) for row in rows.iter_rows(named=True) if row["class"] in person.mine.all]
         return found[0] if found else None
 

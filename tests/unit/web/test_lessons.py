@@ -195,6 +195,12 @@ async def test_others_do_not_and_cannot_tell_whether_there_is_one(school: School
     assert school.rows(schema.call) == []
 
 
+@pytest.mark.parametrize("odd", ["%00", "f" * 33, "..%2F", "F" * 32])
+async def test_what_is_no_id_of_a_lesson_is_asked_of_no_database(school: School, odd: str) -> None:
+    school.enters("u-1")
+    assert (await school.page(odd)).status == 404
+
+
 async def test_the_list_has_today_and_two_weeks_by_the_clock_of_the_district(school: School) -> None:
     day = datetime(2026, 9, 30, 22, 30, tzinfo=UTC)  # half past midnight of 1 October in Stockholm
     for title, begins in (
