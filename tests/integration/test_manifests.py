@@ -42,6 +42,7 @@ EVERYWHERE = {
     "schoollicenses.homeroom.dev": {"get", "list", "watch", "update"},
     "chatplatforms.homeroom.dev": {"get", "list", "watch"},
     "chatpolicies.homeroom.dev": {"get", "list", "watch"},
+    "chats.homeroom.dev": {"get", "list", "watch", "update"},
     "schools.homeroom.dev": {"get", "list", "watch", "create", "update", "delete"},
     "districts.homeroom.dev/status": {"update"},
     "learningapps.homeroom.dev/status": {"update"},
@@ -52,6 +53,7 @@ EVERYWHERE = {
     "schoollicenses.homeroom.dev/status": {"update"},
     "chatplatforms.homeroom.dev/status": {"update"},
     "chatpolicies.homeroom.dev/status": {"update"},
+    "chats.homeroom.dev/status": {"update"},
     "namespaces": {"get"},
     CRDS: {"list", "watch"},
     **{f"{CRDS} {model.plural}.{GROUP}": {"get"} for model in KINDS.values()},
@@ -323,7 +325,7 @@ class TestPeoplesRights:
         self, controlplane: ControlPlane, bound: Callable[[str], str], namespace: str, role: str
     ) -> None:
         user = bound(role)
-        licensed, chats = ("licensepools", "schoollicenses"), ("chatplatforms", "chatpolicies")
+        licensed, chats = ("licensepools", "schoollicenses"), ("chatplatforms", "chatpolicies", "chats")
         for plural in ("districts", "learningapps", "sharingrules", *licensed, *chats):
             assert may(controlplane, user, "create", plural, namespace) is (role == "edit")
 

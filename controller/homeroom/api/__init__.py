@@ -15,6 +15,17 @@ from typing import Final
 from pydantic import ValidationError
 
 from homeroom.api.approval import Approval, ApprovalSpec, ApprovalStatus, HoldingKind, HoldingReference
+from homeroom.api.chat import (
+    Admitted,
+    Chat,
+    ChatLink,
+    ChatMembers,
+    ChatSpec,
+    ChatStatus,
+    Join,
+    RoleInSchool,
+    SchoolRole,
+)
 from homeroom.api.chatplatform import (
     AccountIdentity,
     AccountsFrom,
@@ -196,14 +207,18 @@ __all__ = [
     "Access",
     "AccountIdentity",
     "AccountsFrom",
+    "Admitted",
     "Adoption",
     "Allowed",
     "Approval",
     "ApprovalSpec",
     "ApprovalStatus",
     "Calls",
+    "Chat",
     "ChatCounts",
     "ChatGuards",
+    "ChatLink",
+    "ChatMembers",
     "ChatOfType",
     "ChatPlatform",
     "ChatPlatformSpec",
@@ -212,6 +227,8 @@ __all__ = [
     "ChatPolicySpec",
     "ChatPolicyStatus",
     "ChatSettings",
+    "ChatSpec",
+    "ChatStatus",
     "ChatSync",
     "ChatSyncMode",
     "ChatType",
@@ -244,6 +261,7 @@ __all__ = [
     "InlineUnit",
     "InvalidFieldsError",
     "InvalidSpecError",
+    "Join",
     "KeptStatus",
     "KeyDelivery",
     "KeyStatus",
@@ -287,6 +305,7 @@ __all__ = [
     "RegistryType",
     "Removal",
     "Resource",
+    "RoleInSchool",
     "RollOver",
     "RootStatus",
     "Rule",
@@ -298,6 +317,7 @@ __all__ = [
     "SchoolLicense",
     "SchoolLicenseSpec",
     "SchoolLicenseStatus",
+    "SchoolRole",
     "SchoolSpec",
     "SchoolState",
     "SchoolStatus",
@@ -349,6 +369,7 @@ KINDS: Final[Mapping[str, type[Resource]]] = MappingProxyType(
             SchoolLicense,
             ChatPlatform,
             ChatPolicy,
+            Chat,
         )
     }
 )

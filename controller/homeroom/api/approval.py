@@ -20,6 +20,7 @@ class HoldingKind(StrEnum):
     LEARNING_APP = "LearningApp"
     LICENSE_POOL = "LicensePool"
     CHAT_POLICY = "ChatPolicy"
+    CHAT = "Chat"
 
 
 class HoldingReference(Model):

@@ -75,6 +75,12 @@ class Reason(StrEnum):
         "narrow `spec.match` or `spec.chats` of one of the two",
     )
 
+    STUDENT_ADMINISTRATOR = (
+        "StudentAdministrator",
+        "somebody in `spec.admins` of a Chat is a student by some record: they are in the chat, and do not lead it",
+        "take them out of `spec.admins`; the message names them",
+    )
+
     # Approvals
     RELEASED = "Released", "the hold is released, and what was still planned of it is done"
     HOLD_UNKNOWN = (

@@ -30,6 +30,7 @@ _REFERENCES: Final[Mapping[str, Mapping[Path, str]]] = {
     "LicensePool": {("unitRegistry", "districtRef"): "District"},
     "SchoolLicense": {("poolRef",): "LicensePool", ("districtRef",): "District"},
     "ChatPolicy": {("districtRef",): "District", ("platformRef",): "ChatPlatform"},
+    "Chat": {("districtRef",): "District", ("platformRef",): "ChatPlatform"},
 }
 """Kind -> the fields of its spec that refer to another kind."""
 

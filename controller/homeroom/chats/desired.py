@@ -20,8 +20,9 @@ import polars as pl
 
 from homeroom.api.chatpolicy import ChatType, CreateOn, Part, RollOver
 from homeroom.chats import names
+from homeroom.chats.extra import extra_chat, extra_reasons
 from homeroom.chats.identity import chat_key, plain, space_key
-from homeroom.chats.policy import ChatRule, ChatRules
+from homeroom.chats.policy import ChatRule, ChatRules, ExtraChat
 from homeroom.chats.records import Links, Records
 from homeroom.chats.state import DESIRED_SCHEMAS, Desired
 from homeroom.chats.words import Reason, State
@@ -46,21 +47,23 @@ def desired(
     *,
     opened: Opened = MappingProxyType({}),
     there: pl.Series | None = None,
+    joined: Collection[str] = (),
     lineage: pl.DataFrame | None = None,
     denied: Collection[str] = (),
     taken: pl.DataFrame | None = None,
 ) -> Desired:
     """The chats that a policy wants. The order of rows of `records` and `links` changes nothing.
 
-    `there`: keys of chats that were made once: they need not be asked for again. `lineage`: columns `LINEAGE`.
-    `denied`: source ids of people who are in no chat, whatever the records say. `taken`: columns `PARTS`, what another
-    policy sees to.
+    `there`: keys of chats that were made once: they need not be asked for again. `joined`: source ids of those who came
+    by the link of an extra chat. `lineage`: columns `LINEAGE`. `denied`: source ids of people who are in no chat,
+    whatever the records say. `taken`: columns `PARTS`, what another policy sees to.
     """
     chats = _chats(records, rules, lineage=lineage)
     chats = chats.filter(_asked_for(rules, opened, there))
     if taken is not None:
         chats = chats.join(taken, on=PARTS.names(), how="anti", maintain_order="left")
-    reasons = _reasons(records, chats, rules)
+    extra = rules.extra
+    reasons = _of_extra(records, extra, joined) if extra is not None else _reasons(records, chats, rules)
     if denied:
         barred = records.people["id"].is_in(list(denied))
         reasons = reasons.filter(~barred.gather(reasons["person"]))
@@ -98,6 +101,8 @@ def _chats(records: Records, rules: ChatRules, *, lineage: pl.DataFrame | None) 
 
     Also those that are made only once they are asked for.
     """
+    if rules.extra is not None:
+        return extra_chat(rules.extra, scope=rules.scope).with_columns(at=pl.lit(None, _ROW))
     schools = records.schools.select(school_id="id", school=pl.col("name").fill_null(pl.col("id")))
     schools = schools.with_columns(meant=meant(rules, pl.col("school_id")))
     classes = pl.concat(
@@ -200,6 +205,14 @@ def _reasons(records: Records, chats: pl.DataFrame, rules: ChatRules) -> pl.Data
             size = max(records.schools.height, records.classes.height)
             found.append(_placed(rows, of_type, size=size))
     return pl.concat(found)
+
+
+def _of_extra(records: Records, extra: ExtraChat, joined: Collection[str]) -> pl.DataFrame:
+    """The same of the one chat."""
+    why = pl.col("why") + pl.when("leads").then(pl.lit(_ADMINISTRATOR, pl.UInt8)).otherwise(pl.lit(0, pl.UInt8))
+    return extra_reasons(records, extra, joined=joined).select(
+        pl.lit(0, _ROW).alias("chat"), "person", why.alias("why")
+    )
 
 
 def _placed(rows: pl.DataFrame, chats: pl.DataFrame, *, size: int) -> pl.DataFrame:

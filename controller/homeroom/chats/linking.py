@@ -43,6 +43,18 @@ class LinkState(StrEnum):
     REFUSED = "Refused"
 
 
+class JoinState(StrEnum):
+    """What became of somebody's wish to come into an extra chat by its link.
+
+    `Asked`: no run has let them in yet. `Refused`: the link is not for them. `Left`: they took it back, or left.
+    """
+
+    ASKED = "Asked"
+    IN = "In"
+    REFUSED = "Refused"
+    LEFT = "Left"
+
+
 class Proof(StrEnum):
     """How far a visitor has come in proving an account.
 

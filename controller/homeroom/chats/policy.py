@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from homeroom.api.chat import Admitted, SchoolRole
 from homeroom.api.chatpolicy import ChatType, CreateOn, Deletion, Leave, Membership, Part, RollOver
 from homeroom.api.schoollicense import Language
 from homeroom.chats import names
@@ -31,23 +32,50 @@ class ChatRule:
         """Refuse what would fight the records, and names that say nothing."""
         if self.name is not None:
             names.check(self.name, of=self.type)
-        if self.settings != self.settings.with_members_from_records():
-            raise InvalidSpecError(
-                f"settings of the chat type {self.type}: `invite` and `appoint` must be Owner; members and "
-                "administrators of these chats come from the records, and who is brought in by hand is taken out"
-            )
+        _see_closed(self.settings, of=f"the chat type {self.type}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtraChat:
+    """One extra chat, declared by hand. Ids of people, classes and schools are those of the records.
+
+    `parts`: who of the classes; `roles`: everybody with a role in a school; `admits`: for whom its link is, if it
+    has one. Raises InvalidSpecError.
+    """
+
+    name: str
+    people: frozenset[str] = frozenset()
+    classes: frozenset[str] = frozenset()
+    parts: frozenset[Part] = frozenset()
+    roles: frozenset[tuple[SchoolRole, str]] = frozenset()
+    administrators: frozenset[str] = frozenset()
+    admits: frozenset[Admitted] = frozenset()
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        """Refuse what would fight the resource."""
+        _see_closed(self.settings, of="the chat")
+
+
+def _see_closed(settings: Settings, *, of: str) -> None:
+    if settings != settings.with_members_from_records():
+        raise InvalidSpecError(
+            f"settings of {of}: `invite` and `appoint` must be Owner; members and administrators of these chats come "
+            "from records and resources, and who is brought in by hand is taken out"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRules:
-    """One policy. Raises InvalidSpecError.
+    """One policy, or one extra chat (`extra`; then `chats` is empty). Raises InvalidSpecError.
 
     `scope`: who owns its chats, in words that no other owner has. `schools`: source ids, None: all but `other_schools`.
     `protected`: accounts (bots, support) that are never taken out, nor are their rights.
     """
 
     scope: str
-    chats: tuple[ChatRule, ...]
+    chats: tuple[ChatRule, ...] = ()
+    extra: ExtraChat | None = None
     schools: frozenset[str] | None = None
     other_schools: frozenset[str] = frozenset()
     language: Language = Language.ENGLISH

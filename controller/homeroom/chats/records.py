@@ -7,7 +7,7 @@ makes these of them. All of it is of one day: what has not begun or is over is n
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
@@ -91,6 +91,16 @@ class Links:
         linked = linked.join(back, on=["person", "account"], how="anti").sort("account", "person")
         account = linked["account"]
         return cls(linked=linked, unlinked=back.sort("account", "person"), claimed=account.filter(_again(account)))
+
+    def taken_back(self, people: Collection[str]) -> Links:
+        """The same, as if these people (source ids) had taken theirs back, as far as nothing else keeps them in a chat.
+
+        `linked` stays: they are out of where they have no reason to be, at once, and stay where they have one.
+        """
+        theirs = self.linked.filter(pl.col("person").is_in(list(people)))
+        if theirs.is_empty():
+            return self
+        return replace(self, unlinked=pl.concat([self.unlinked, theirs]).unique().sort("account", "person"))
 
 
 def in_question(records: Records, links: Links, people: Collection[str]) -> pl.Series:

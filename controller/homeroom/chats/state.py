@@ -28,8 +28,9 @@ def _schemas(tables: dict[str, _Columns]) -> Mapping[str, pl.Schema]:
 
 DESIRED_SCHEMAS: Final = _schemas(
     {
-        # key: `homeroom.chats.identity`, unique; school: source id; section: Homeroom's id of the class, null: a staff
-        # room; year: the one in which the school year ends, null: of no year; space: key of the space to be in
+        # key: `homeroom.chats.identity`, unique; type: null: an extra chat; school: source id, empty: of no school;
+        # section: Homeroom's id of the class, null: of none; year: the one in which the school year ends, null: of no
+        # year; space: key of the space to be in, empty: in none
         "chats": {
             "key": pl.String,
             "type": pl.Enum(ChatType),
@@ -74,7 +75,7 @@ class Chat:
     """One wanted chat, as the hands that make or repair it see it. Fields: columns of `DESIRED_SCHEMAS["chats"]`."""
 
     key: str
-    type: ChatType
+    type: ChatType | None
     school: str
     section: str | None
     year: int | None
@@ -100,7 +101,8 @@ class Desired:
             raise KeyError(key)
         values = self.chats.row(row, named=True)
         settings = Settings(**{name: Allowed(values.pop(name)) for name in _SETTINGS})
-        return Chat(**{**values, "type": ChatType(values["type"])}, settings=settings)
+        type_ = ChatType(values["type"]) if values["type"] is not None else None
+        return Chat(**{**values, "type": type_}, settings=settings)
 
     def equals(self, other: Desired) -> bool:
         """The same rows in the same order."""

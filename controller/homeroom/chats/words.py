@@ -23,6 +23,8 @@ class Reason(IntFlag):
     TEACHER = 4  # of the class, or of the subject
     STAFF = 8
     HEAD = 16  # leads the school
+    NAMED = 32  # by a Chat
+    JOINED = 64  # came by the link of a Chat
 
 
 class State(StrEnum):

@@ -13,14 +13,14 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
-from homeroom.api import ChatPolicy, Reason
+from homeroom.api import Chat, ChatPolicy, Reason
 from homeroom.chats import Desired
 from homeroom.cli import terminal
 from homeroom.errors import RefusedError
 from homeroom.plan import PERSONAL, PLACES, Guard, Hold, Op, Scope, State
 from homeroom.reconcile.approvals import people_in
 from homeroom.seats.revocation import KIND
-from homeroom.store import Store
+from homeroom.store import Store, policy_name
 
 COUNTED: Final = ("school", "class", "kind", "op", "cause")
 """What changes are counted by. The first two are source ids, null where a change is in no class."""
@@ -68,7 +68,7 @@ TO_CHECK_IN_CHATS: Final = {
     Guard.FIRST_SYNC: "This school gets its chats for the first time. Does it want that now, and are these its classes "
     "and people?",
 }
-"""The same of a ChatPolicy."""
+"""The same of a ChatPolicy or a Chat."""
 
 _STATES: Final = {
     State.OPEN: "waits for a person's word",
@@ -83,8 +83,8 @@ _STATES: Final = {
 class Found:
     """A hold, and the resource that has it.
 
-    `chats`: [key, chat, class], what keys of chats stand for: type and id of the class, as far as the store knows; null
-    is a staff room. None: it is not about chats.
+    `chats`: [key, chat, class], what keys of chats stand for: type (of an extra one the name of its Chat) and id of the
+    class, as far as the store knows; null is a staff room. None: it is not about chats.
     """
 
     namespace: str
@@ -106,6 +106,8 @@ class Found:
     @property
     def to_check(self) -> str:
         """What to ask before the approval."""
+        if self.kind == Chat.__name__ and self.hold.guard is Guard.FIRST_SYNC:
+            return "May there be this chat, with these people in it?"
         return (TO_CHECK if self.chats is None else TO_CHECK_IN_CHATS)[self.hold.guard]
 
 
@@ -120,10 +122,11 @@ def find(store: Store, hold: str, *, namespace: str) -> Found:
         )
     kind, name, held = found
     chats = None
-    if kind == ChatPolicy.__name__:
-        remembered = store.chats.baseline(namespace=namespace, policy=name)
+    if kind in {ChatPolicy.__name__, Chat.__name__}:
+        remembered = store.chats.baseline(namespace=namespace, policy=policy_name(kind, name))
         known = (Desired.empty() if remembered is None else remembered.baseline.desired).chats
-        chats = known.select("key", pl.col("type").cast(pl.String).alias("chat"), pl.col("section").alias("class"))
+        type_ = pl.col("type").cast(pl.String).fill_null(name)  # an extra chat is of none
+        chats = known.select("key", type_.alias("chat"), pl.col("section").alias("class"))
     return Found(namespace=namespace, kind=kind, name=name, hold=held, chats=chats)
 
 
@@ -180,6 +183,8 @@ def _in_words(hold: Hold, now: datetime) -> str:
 def _scope(found: Found) -> str:
     """How far it reaches, and where; of a chat the type, and its class where it has one."""
     scope, place = found.hold.scope, found.hold.place
+    if found.kind == Chat.__name__:
+        return "the whole chat"
     if found.chats is not None and scope is Scope.CLASS:
         for chat, section in found.chats.filter(key=place).select("chat", "class").iter_rows():
             return f"{scope.value} {section}, {chat}" if section else chat

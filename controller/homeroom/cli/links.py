@@ -1,4 +1,4 @@
-"""`homeroom links`: the chats of each school and class as a table of links (R36, B17).
+"""`homeroom links`: the chats of each school and class as a table of links (R36, B17), and extra chats below it.
 
 Flow: `declared` has the policies, the store which chats their last runs wanted, which rooms there are, and what is
 held; the records say what classes are called. No chat server is asked. Neighbours: `handout`, `records`.
@@ -13,16 +13,17 @@ from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 import polars as pl
+import segno
 import typer
 
-from homeroom.api import ChatPlatform, ChatPolicy, ChatType, District, InvalidSpecError, Reason
+from homeroom.api import Chat, ChatPlatform, ChatPolicy, ChatType, District, InvalidSpecError, Reason
 from homeroom.chats.identity import plain
 from homeroom.cli import handout, options, records, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.plan import Kind, Op, State
 from homeroom.platforms.matrix import link, masked
 from homeroom.roster.tables import Roster
-from homeroom.store import Store
+from homeroom.store import Store, policy_name
 
 _COLUMNS: Final = {
     "staff": ChatType.STAFF_ROOM,
@@ -40,11 +41,16 @@ A cell is null where no such chat is declared; else it has a link, or the reason
 """
 
 
+_EXTRA: Final = pl.Schema({"chat": _TEXT, "name": _TEXT, "room": _CELL, "join": _TEXT})
+"""A row per extra chat. `chat`: name of the resource; `join`: the link by which people come in, null: there is none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Links:
-    """`table`: columns `_TABLE`, sorted. `notes`: what a reader must know to read it right."""
+    """`table`: columns `_TABLE`, sorted; `extra`: `_EXTRA`. `notes`: what a reader must know to read it right."""
 
     table: pl.DataFrame
+    extra: pl.DataFrame
     notes: list[str]
 
 
@@ -70,6 +76,10 @@ def command(
             help="How browsers reach the pages of `homeroom web`, to say where people link their account.",
         ),
     ] = None,
+    qr: Annotated[
+        str | None,
+        typer.Option(metavar="CHAT", help="Print the link of this Chat as a QR code (SVG) instead; needs --pages-url."),
+    ] = None,
     files: options.Files = None,
     namespace: options.Namespace = None,
     context: options.Context = None,
@@ -81,23 +91,31 @@ def command(
 ) -> None:
     """List the chats of each school and class, with their links. Asks no chat server.
 
-    A row for the staff room and one per class, as the last run of each policy left them. Where a chat is missing the
-    cell says why. A link lets nobody in: people come into a chat once it is known which account is theirs.
+    A row for the staff room and one per class, as the last run of each policy left them, and below them extra chats
+    (not in CSV). Where a chat is missing the cell says why. A link lets nobody in: people come into a chat once it is
+    known which account is theirs, and into an extra chat that has a link under JOIN by pressing a button there.
 
     Example: homeroom links -n lakeside --school s-001 --reveal -o csv > links.csv
     """
 
-    async def look() -> _Links:
+    async def look() -> _Links | None:
         async with declared(files=files, namespace=namespace, context=context) as resources:
             with records.opened(store, data) as opened:
                 assert opened is not None
-                return await asyncio.to_thread(_look, resources, policy, opened, school=school, reveal=reveal)
+                if qr is not None:
+                    sys.stdout.write(_qr_code(opened, resources.one(Chat, qr), pages=pages))
+                    return None
+                return await asyncio.to_thread(
+                    _look, resources, policy, opened, school=school, pages=pages, reveal=reveal
+                )
 
     found = asyncio.run(look())
+    if found is None:
+        return
     page = f"{pages.rstrip('/')}/chats" if pages else None
     if output == "json":
         rows = found.table.rename({"school_name": "schoolName"}).to_dicts()
-        terminal.document({"page": page, "notes": found.notes, "rows": rows})
+        terminal.document({"page": page, "notes": found.notes, "rows": rows, "extra": found.extra.to_dicts()})
     elif output == "csv":
         sys.stdout.write(handout.safe(_cells(found.table)).write_csv())
     else:
@@ -108,10 +126,13 @@ def command(
 # Gather
 
 
-def _look(resources: Declared, policy: str | None, store: Store, *, school: str | None, reveal: bool) -> _Links:
+def _look(
+    resources: Declared, policy: str | None, store: Store, *, school: str | None, pages: str | None, reveal: bool
+) -> _Links:
     """Blocks."""
     policies = resources.every(ChatPolicy) if policy is None else [resources.one(ChatPolicy, policy)]
-    if not policies:
+    chats = resources.every(Chat) if policy is None and school is None else []
+    if not policies and not chats:
         resources.one(ChatPolicy, None)  # says where there is none
     tables, notes = [pl.DataFrame(schema=_TABLE)], list[str]()
     names: dict[str, _Names] = {}
@@ -129,7 +150,11 @@ def _look(resources: Declared, policy: str | None, store: Store, *, school: str 
             raise InvalidSpecError(f"no policy has wanted a chat in a school '{school}' yet: give its source id")
     number = pl.col("collective").str.extract(r"(\d+)").cast(pl.UInt64, strict=False)  # 5a comes before 10a
     order = ["policy", "school_name", "school", pl.col("class").is_not_null(), number, "collective", "class"]
-    return _Links(table=table.sort(order), notes=notes)
+    for chat in chats:
+        notes.extend(_notes(store, chat))
+    rows = [_of_chat(resources, store, chat, pages=pages, reveal=reveal) for chat in chats]
+    extra = pl.DataFrame(rows, schema=_EXTRA, orient="row").sort("chat")
+    return _Links(table=table.sort(order), extra=extra, notes=notes)
 
 
 def _names(resources: Declared, district: District, store: Store) -> _Names:
@@ -188,7 +213,44 @@ def _of_policy(
     )
 
 
-def _held(store: Store, policy: ChatPolicy) -> pl.DataFrame:
+def _of_chat(
+    resources: Declared, store: Store, chat: Chat, *, pages: str | None, reveal: bool
+) -> tuple[str, str, dict[str, str | None], str | None]:
+    """A row of `_EXTRA`."""
+    platform = resources.one(ChatPlatform, chat.spec.platform_ref.name)
+    assert platform.spec.matrix is not None  # there is no other platform
+    name = policy_name(chat.kind, chat.metadata.name)
+    room: str | None = None
+    for found in store.chats.rooms(namespace=chat.metadata.namespace, policy=name)["external_id"]:
+        room = link(found, server=platform.spec.matrix.server_name) if reveal else masked(found)
+    held = next(iter(_held(store, chat)["hold"]), None)
+    stopped = chat.spec.suspend or platform.spec.suspend
+    reason = "suspended" if stopped else f"held: {held}" if held else "not made yet"
+    way = store.joins.link(namespace=chat.metadata.namespace, chat=chat.metadata.name)
+    join = None if way is None else _join_link(way.word, pages=pages) if reveal else f"…{way.word[-4:]}"
+    return chat.metadata.name, chat.spec.name, {"link": room, "reason": None if room else reason}, join
+
+
+def _join_link(word: str, *, pages: str | None) -> str:
+    """The address by which people come into an extra chat; only its path, where nobody says how browsers reach it."""
+    return f"{(pages or '').rstrip('/')}/chats/join/{word}"
+
+
+def _qr_code(store: Store, chat: Chat, *, pages: str | None) -> str:
+    """The link of an extra chat as a QR code, SVG. Raises InvalidSpecError."""
+    if pages is None:
+        raise InvalidSpecError(
+            "a QR code needs a whole address: say with --pages-url how browsers reach `homeroom web`"
+        )
+    way = store.joins.link(namespace=chat.metadata.namespace, chat=chat.metadata.name)
+    if way is None:
+        raise InvalidSpecError(
+            f"Chat '{chat.metadata.name}' has no link: declare `join: Link`, and wait for its next run"
+        )
+    return segno.make_qr(_join_link(way.word, pages=pages), error="m").svg_inline(border=4, scale=8)
+
+
+def _held(store: Store, policy: ChatPolicy | Chat) -> pl.DataFrame:
     """[key, hold]: chats that are to be made, and wait for an Approval."""
     of_policy = store.holds(kind=policy.kind, namespace=policy.metadata.namespace, name=policy.metadata.name)
     parts = [
@@ -201,13 +263,13 @@ def _held(store: Store, policy: ChatPolicy) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema={"key": _TEXT, "hold": _TEXT}), *parts]).unique("key")
 
 
-def _notes(store: Store, policy: ChatPolicy) -> Iterator[str]:
+def _notes(store: Store, policy: ChatPolicy | Chat) -> Iterator[str]:
     name = policy.metadata.name
     last = store.run(kind=policy.kind, namespace=policy.metadata.namespace, name=name)
     if last is None:
-        yield f"ChatPolicy '{name}' has not run yet"
+        yield f"{policy.kind} '{name}' has not run yet"
     elif last.reason != Reason.SUCCEEDED.value:
-        yield f"ChatPolicy '{name}': {last.reason}: {last.message}"
+        yield f"{policy.kind} '{name}': {last.reason}: {last.message}"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -216,22 +278,30 @@ def _notes(store: Store, policy: ChatPolicy) -> Iterator[str]:
 
 def _cells(table: pl.DataFrame) -> pl.DataFrame:
     """For people and spreadsheets: a link, or in brackets why there is none; empty where none is declared."""
-    words = [
-        pl.coalesce(pl.col(name).struct["link"], pl.format("({})", pl.col(name).struct["reason"])).alias(name)
-        for name in _COLUMNS
-    ]
-    return table.with_columns(words).rename({"school": "school id", "school_name": "school", "class": "class id"})
+    return table.with_columns(_shown(name) for name in _COLUMNS).rename(
+        {"school": "school id", "school_name": "school", "class": "class id"}
+    )
+
+
+def _shown(name: str) -> pl.Expr:
+    return pl.coalesce(pl.col(name).struct["link"], pl.format("({})", pl.col(name).struct["reason"])).alias(name)
 
 
 def _show(found: _Links, *, page: str | None, reveal: bool) -> None:
     for note in found.notes:
         terminal.say(note, style="yellow")
     cells = _cells(found.table)
-    if cells.is_empty():
+    if cells.is_empty() and found.extra.is_empty():
         terminal.say("there are no chats yet")
         return
-    names = [name for name in cells.columns if name != "policy" or cells["policy"].n_unique() > 1]
-    terminal.table([name.upper() for name in names], cells.select(names).rows())
+    if not cells.is_empty():
+        names = [name for name in cells.columns if name != "policy" or cells["policy"].n_unique() > 1]
+        terminal.table([name.upper() for name in names], cells.select(names).rows())
+    if not found.extra.is_empty():
+        if not cells.is_empty():
+            terminal.say()
+        extra = found.extra.with_columns(_shown("room"))
+        terminal.table([name.upper() for name in extra.columns], extra.rows())
     terminal.say()
     if not reveal:
         terminal.say("only the last characters of each room are shown; --reveal shows whole links")

@@ -19,7 +19,7 @@ import polars as pl
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from homeroom.api import ChatPolicy, District, LearningApp
+from homeroom.api import Chat, ChatPolicy, District, LearningApp
 from homeroom.chats.person import in_chats
 from homeroom.cli import history, options, records, terminal
 from homeroom.cli.declared import Declared, declared
@@ -27,7 +27,7 @@ from homeroom.errors import InvalidSpecError, TransientError
 from homeroom.plan import PERSONAL
 from homeroom.roster.person import in_baseline, in_records
 from homeroom.sources import load
-from homeroom.store import JournalQuery, StillThereError, Store, journal_name
+from homeroom.store import JournalQuery, StillThereError, Store, journal_name, journal_of, rules_without
 
 _District = Annotated[str, typer.Argument(help="Name of the District.")]
 _Person = Annotated[str, typer.Argument(help="Source id of the person (sourcedId in the records).")]
@@ -35,8 +35,8 @@ _Apps = Annotated[
     list[str] | None,
     typer.Option(
         "--app",
-        help="Also this app (or ChatPolicy/NAME), which is declared no more, and was of this district. Needed only "
-        "where the namespace has several districts. May be repeated.",
+        help="Also this app (or ChatPolicy/NAME, or Chat/NAME), which is declared no more, and was of this district. "
+        "Needed only where the namespace has several districts. May be repeated.",
     ),
 ]
 
@@ -83,6 +83,7 @@ def export(
             if "/" not in name and (found := _of_app(opened, place.namespace, name, person))
         ]
         linking = opened.links.linking_of(person, namespace=place.namespace, district=district)
+        linking["joins"] = opened.joins.joins_of(person, namespace=place.namespace, district=district)
         accounts = opened.links.ever(person, namespace=place.namespace, district=district)
         chats = [
             found | {"declared": app in place.managed}
@@ -90,7 +91,7 @@ def export(
             if app in {*place.managed, *place.abandoned}
             and (found := _of_chats(opened, place.namespace, name, person, accounts))
         ]
-        held = _held(opened, place.namespace, District, district, person)
+        held = _held(opened, place.namespace, District.__name__, district, person)
         seats = opened.seats_of(person, namespace=place.namespace, district=district)
         activity = opened.use.activity_of(person, namespace=place.namespace, district=district)
         licences = opened.taught_by(person, namespace=place.namespace, district=district)
@@ -189,7 +190,7 @@ def _apps(resources: Declared, store: Store, district: str, named: Collection[st
     apps = {
         journal_name(obj["kind"], str(obj["metadata"]["name"])): (obj["spec"].get("districtRef") or {}).get("name")
         for obj in resources.objects
-        if obj["kind"] in {LearningApp.__name__, ChatPolicy.__name__}
+        if obj["kind"] in {LearningApp.__name__, ChatPolicy.__name__, Chat.__name__}
     }
     districts = {str(obj["metadata"]["name"]) for obj in resources.objects if obj["kind"] == District.__name__}
     districts.update(store.districts(namespace=resources.namespace))
@@ -210,8 +211,8 @@ def _apps(resources: Declared, store: Store, district: str, named: Collection[st
 
 
 def _policies(store: Store, namespace: str) -> dict[str, str]:
-    """The policies of chats that the store knows, by name: what they are called among the apps."""
-    return {name: journal_name(ChatPolicy.__name__, name) for name in store.chats.policies(namespace=namespace)}
+    """The policies of chats that the store knows, and extra chats, by name: what they are called among the apps."""
+    return {name: journal_of(name) for name in store.chats.policies(namespace=namespace)}
 
 
 def _snapshots(
@@ -252,7 +253,7 @@ def _of_app(store: Store, namespace: str, app: str, person: str) -> dict[str, An
     remembered = in_baseline(stored.baseline, person) if stored else None
     accounts = store.accounts(namespace=namespace, app=app, person=person).to_dicts()
     journal = history.entries(store, JournalQuery(namespace=namespace, app=app, person=person, limit=None))
-    held = _held(store, namespace, LearningApp, app, person)
+    held = _held(store, namespace, LearningApp.__name__, app, person)
     if not accounts and not journal and not held and (remembered is None or remembered.empty):
         return {}
     wanted = None if remembered is None else asdict(remembered)
@@ -262,27 +263,27 @@ def _of_app(store: Store, namespace: str, app: str, person: str) -> dict[str, An
 def _of_chats(store: Store, namespace: str, policy: str, person: str, accounts: Sequence[str]) -> dict[str, Any]:
     """What the store has of the person, and of the accounts, in the chats of one policy; empty when nothing."""
     stored = store.chats.baseline(namespace=namespace, policy=policy)
-    remembered = None
+    remembered, named = None, False
     if stored is not None:
         remembered = in_chats(stored.baseline, stored.learners, person=person, accounts=accounts)
-    app, journal, held = journal_name(ChatPolicy.__name__, policy), [], []
+        named = rules_without(stored.rules, person) != stored.rules
+    app, journal, held = journal_of(policy), [], []
+    kind, _, name = app.partition("/")
     for account in accounts:
         query = JournalQuery(namespace=namespace, app=app, person=account, limit=None)
         journal += history.entries(store, query)
-        held += _held(store, namespace, ChatPolicy, policy, account)
-    if not journal and not held and (remembered is None or remembered.empty):
+        held += _held(store, namespace, kind, name, account)
+    if not journal and not held and not named and (remembered is None or remembered.empty):
         return {}
     wanted = None if remembered is None else asdict(remembered)
-    return {"policy": policy, "baseline": wanted, "holds": held, "journal": journal}
+    return {"policy": policy, "named": named, "baseline": wanted, "holds": held, "journal": journal}
 
 
-def _held(
-    store: Store, namespace: str, kind: type[District | LearningApp | ChatPolicy], name: str, person: str
-) -> list[dict[str, Any]]:
+def _held(store: Store, namespace: str, kind: str, name: str, person: str) -> list[dict[str, Any]]:
     """The changes about the person (of chats: the account) in holds of one resource, with the state of the hold."""
     mine = (pl.col("key") == person) & pl.col("kind").is_in(PERSONAL)
     return [
         {"hold": hold.id, "since": hold.since.isoformat(timespec="seconds"), "state": hold.state.value, **row}
-        for hold in store.holds(namespace=namespace, kind=kind.__name__, name=name)
+        for hold in store.holds(namespace=namespace, kind=kind, name=name)
         for row in hold.rows.filter(mine).to_dicts()
     ]

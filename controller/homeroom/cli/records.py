@@ -14,7 +14,7 @@ import polars as pl
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from homeroom.api import ChatPolicy, District, Effect, LearningApp
+from homeroom.api import Chat, ChatPolicy, District, Effect, LearningApp
 from homeroom.cli import options
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.files import read_export
@@ -142,11 +142,13 @@ async def of_app(
 async def district_of(
     kind: str, name: str, *, files: Sequence[Path] | None, namespace: str | None, context: str | None
 ) -> District:
-    """The district of an app, or of a policy of chats, from files or from the cluster."""
+    """The district of an app, a policy of chats or an extra chat, from files or from the cluster."""
     async with declared(files=files, namespace=namespace, context=context) as resources:
-        of_chats = kind == ChatPolicy.__name__
-        spec = (resources.one(ChatPolicy, name) if of_chats else resources.one(LearningApp, name)).spec
-        return resources.one(District, spec.district_ref.name)
+        models: dict[str, type[LearningApp | ChatPolicy | Chat]] = {
+            ChatPolicy.__name__: ChatPolicy,
+            Chat.__name__: Chat,
+        }
+        return resources.one(District, resources.one(models.get(kind, LearningApp), name).spec.district_ref.name)
 
 
 def nothing_known() -> Known:

@@ -162,6 +162,7 @@ class Stage:
             *self._here,
             _patch("ChatPlatform", path="/spec/matrix/homeserver", value=homeserver),
             _patch("ChatPolicy", name="subjects", path="/spec/suspend", value=True),
+            _patch("Chat", path="/spec/suspend", value=True),
             _patch("ChatPolicy", path="/spec/match", value=[{"key": "school", "operator": "In", "values": [school]}]),
         )
 

@@ -153,18 +153,21 @@ def people_in(hold: Hold) -> int:
 
 
 def in_words(hold: Hold, *, chats: Mapping[str, str] | None = None) -> str:
-    """What a hold is about, in counts. `chats`: of a ChatPolicy, keys of chats in words; None: it is of an app."""
+    """What a hold is about, in counts. `chats`: of chats, their keys in words; None: it is of an app."""
     if hold.scope is Scope.PERSON:
         asked = {word.split(" ")[0] for word in hold.rows["role"]}
         return f"who is person '{hold.place}'? " + "; ".join(text for word, text in _ASKED.items() if word in asked)
     changes, people = _counted(hold.rows.height, "change"), _counted(people_in(hold), "person", "people")
     place = f"{hold.scope.value.lower()} '{hold.place}'" if hold.place else "the district"
+    is_extra = chats is not None and hold.scope is Scope.SCHOOL and not hold.place
+    if is_extra:
+        place = "the chat"
     if chats is not None and hold.scope is Scope.CLASS:
         place = chats.get(hold.place, f"chat '{hold.place}'")
     clock = f"{hold.context[:16]} to {hold.since.astimezone(UTC).isoformat()[:16]}".replace("T", " ")
     licences = _counted(hold.rows.height, "licence")
     words = {"changes": changes, "people": people, "clock": clock, "licences": licences, "used": hold.context}
-    told = _WORDS if chats is None else _WORDS_OF_CHATS
+    told = _WORDS if chats is None else _WORDS_OF_ONE_CHAT if is_extra else _WORDS_OF_CHATS
     return told[hold.guard].format(place=place, **words)
 
 
@@ -204,4 +207,9 @@ _WORDS_OF_CHATS: Final = {
     Guard.EXPOSURE: "an edit in Git would let {people} into chats ({changes})",
     Guard.ADMINISTRATORS: "in {place} {people} would become administrators of chats",
     Guard.FIRST_SYNC: "{place} gets its chats for the first time: {people} ({changes})",
+}
+_WORDS_OF_ONE_CHAT: Final = {
+    **_WORDS_OF_CHATS,
+    Guard.ADMINISTRATORS: "{people} would become administrators of {place}",
+    Guard.FIRST_SYNC: "{place} is to be made, with {people} ({changes})",
 }

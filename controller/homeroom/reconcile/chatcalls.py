@@ -29,6 +29,7 @@ from homeroom.reconcile.chatopening import Opening, opening, wanted_for
 from homeroom.reconcile.chatplatform import policies_of
 from homeroom.reconcile.chatpolicy import ChatPolicyRoot, Gathered
 from homeroom.reconcile.chatrepair import ChatHands
+from homeroom.reconcile.chatrules import DeclaredChats
 from homeroom.reconcile.executor import CHAT_SIZES, Executor, count_planned, counting
 from homeroom.reconcile.ports import Cluster, Key, Verdict
 from homeroom.reconcile.run import Run
@@ -144,7 +145,7 @@ class Calls:
             resource, platform = parse(raw), parse(server)
             assert isinstance(resource, ChatPolicy)
             assert isinstance(platform, ChatPlatform)
-            run = Run(
+            run: Run[DeclaredChats] = Run(
                 key=key,
                 obj=raw,
                 resource=resource,
@@ -183,7 +184,7 @@ class Calls:
                             await self._note(place, call, CallState.HELD, hold=found.holds.get(chat))
         return {call.lesson for call in mine}
 
-    async def _make(self, run: Run[ChatPolicy], gathered: Gathered, found: Opening, hands: ChatHands) -> None:
+    async def _make(self, run: Run[DeclaredChats], gathered: Gathered, found: Opening, hands: ChatHands) -> None:
         """Make the chats, with who is in them. Raises TransientError when that could not be tried to its end."""
         metrics = self._policies.metrics
         count_planned(metrics, found.plan)
@@ -207,9 +208,10 @@ class Calls:
             raise TransientError(f"chats of calls were not made to their end: {applied.stopped}", reason=_LATER)
 
     async def _tell(
-        self, run: Run[ChatPolicy], place: Key, server: Platform, call: Call, *, chat: str, room: str
+        self, run: Run[DeclaredChats], place: Key, server: Platform, call: Call, *, chat: str, room: str
     ) -> bool:
         """Tell everybody in a chat that is there; whether that can be. Noted afterwards, as it is told only once."""
+        assert isinstance(run.resource, ChatPolicy)  # a Chat has no lessons
         spec, url = run.resource.spec, None
         if spec.calls is not None:
             url = call_url(spec.calls.url_template, call.word)

@@ -128,8 +128,9 @@ class ChatInputs:
 
     `sure`: the last moment that is sure (`homeroom.plan.doubted_since`), with the records as they were to be read then;
     None: the clock is right. `stale`: the records are older than they should be, and nobody is removed by them.
-    `denied`: source ids of people who must be out. `still`: accounts that stand still. `reviews`: what a school gets
-    for the first time waits for a word. `opened`: classes with a call or lesson.
+    `denied`: source ids of people who must be out. `still`: accounts that stand still. `joined`: source ids of people
+    who came by the link of an extra chat. `reviews`: what a school gets for the first time waits for a word. `opened`:
+    classes with a call or lesson.
     """
 
     rules: ChatRules
@@ -142,6 +143,7 @@ class ChatInputs:
     now: datetime
     denied: Collection[str] = ()
     still: Collection[str] = ()
+    joined: Collection[str] = ()
     sure: tuple[datetime, Records] | None = None
     stale: bool = False
     opened: Opened = field(default_factory=dict)
@@ -213,7 +215,10 @@ def decide_chats(inputs: ChatInputs, there: Actual, able: Capabilities, *, salt:
 
 def canonical(rules: ChatRules) -> str:
     """What Git says of chats, as text that is equal only for equal words; kept with the baseline."""
-    return json.dumps(asdict(rules), default=sorted, sort_keys=True)
+    words = asdict(rules)
+    if rules.extra is None:  # as it was written before there were extra chats
+        del words["extra"]
+    return json.dumps(words, default=sorted, sort_keys=True)
 
 
 def rules_from(text: str) -> ChatRules:
@@ -262,6 +267,7 @@ class _Look:
             rules,
             opened=one.opened,
             there=self.made,
+            joined=one.joined,
             lineage=lineage,
             denied=one.denied,
             taken=taken,

@@ -1,17 +1,17 @@
-"""What came of a ChatPolicy's run, in the words of its status and conditions. Pure.
+"""What came of the run of a ChatPolicy or a Chat, in the words of its status and conditions. Pure.
 
 Neighbours: `chatpolicy` (the run), `chatdecision` (what it found), `outcome` (the same for learning apps).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import polars as pl
 
-from homeroom.api import ChatCounts, ChatPolicy, ChatPolicyStatus, MemberCounts, Reason, SchoolState, conditions
+from homeroom.api import ChatCounts, ChatPolicyStatus, MemberCounts, Reason, SchoolState, conditions
 from homeroom.api.chatpolicy import ChatType
 from homeroom.chats.able import Fallback
 from homeroom.chats.standing import after, standing
@@ -19,6 +19,7 @@ from homeroom.chats.words import State
 from homeroom.plan import Scope
 from homeroom.reconcile import approvals
 from homeroom.reconcile.chatdecision import ChatDecision, unseen
+from homeroom.reconcile.chatrules import DeclaredChats
 from homeroom.reconcile.executor import Applied
 from homeroom.reconcile.outcome import plan_status, unfinished_of
 from homeroom.reconcile.run import Ending
@@ -32,10 +33,13 @@ def chat_outcome(
     contact: str | None,
     claimed: int,
     parked: int,
+    students: Sequence[str] = (),
+    strange: Sequence[str] = (),
 ) -> tuple[Reason, str, Ending]:
     """Reason, message and how it ended; the weightiest comes first. `claimed`: accounts that two people claim.
 
-    `parked`: accounts that can come in nowhere, which the server has not, or has put out of use.
+    `parked`: accounts that can come in nowhere, which the server has not, or has put out of use. Of an extra chat,
+    source ids: `students` who were to lead it, and what is `strange` to the records.
     """
     if (unfinished := unfinished_of(applied, left)) is not None:
         return unfinished
@@ -63,16 +67,30 @@ def chat_outcome(
         schools = decision.taken["school"].n_unique()
         words = f"an older ChatPolicy sees to chats of the same types in {schools} schools; the rest is done{whom}"
         return Reason.CONFLICT, words, Ending.STALLED
+    if students:
+        words = f"{_few(students)}: a student by the records, and no student leads a chat; take them out of `admins`"
+        return Reason.STUDENT_ADMINISTRATOR, words, Ending.STALLED
+    return Reason.SUCCEEDED, _done(decision, left, parked=parked, strange=strange), Ending.DONE
+
+
+def _done(decision: ChatDecision, left: pl.DataFrame, *, parked: int, strange: Sequence[str]) -> str:
     chats = decision.desired.chats.height
-    words = f"{chats} chats, {decision.desired.members.height} members"
+    words = f"{chats} chat{'' if chats == 1 else 's'}, {decision.desired.members.height} members"
     words += " in sync" if left.is_empty() else f"; {left.height} changes are not made under this policy"
     if parked:
         words += f"; {parked} accounts are not there, or out of use, and are tried again later"
-    return Reason.SUCCEEDED, words, Ending.DONE
+    if strange:
+        words += f"; not in the records: {_few(strange)}"
+    return words
+
+
+def _few(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
+    return ", ".join(f"'{one}'" for one in ids[:5]) + more
 
 
 def with_state(
-    policy: ChatPolicy,
+    policy: DeclaredChats,
     decision: ChatDecision,
     made: pl.DataFrame,
     left: pl.DataFrame,
@@ -190,6 +208,7 @@ _CHAT: Final = {
     ChatType.CLASS_STUDENTS: "the students' chat of class '{section}'",
     ChatType.CLASS_PARENTS: "the parents' chat of class '{section}'",
     ChatType.SUBJECT: "the chat of subject class '{section}'",
+    None: "the chat",
 }
 
 _COUNTED: Final = {

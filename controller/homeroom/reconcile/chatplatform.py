@@ -1,7 +1,7 @@
 """ChatPlatform: whether the server answers and lets us do what we have to, and who uses it.
 
-Nothing is written there: all chats are the work of ChatPolicies, which open the platform themselves (`connect`). A
-platform that comes back wakes them.
+Nothing is written there: all chats are the work of ChatPolicies and Chats, which open the platform themselves
+(`connect`). A platform that comes back wakes them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class ChatPlatformRoot:
     @property
     def reads(self) -> tuple[str, ...]:
         """Policies are counted, and a missing kind must not look like none."""
-        return ("ChatPolicy",)
+        return ("ChatPolicy", "Chat")
 
     def needs_cleanup(self, resource: ChatPlatform) -> bool:
         """Chats outlive the resource."""
@@ -40,24 +40,30 @@ class ChatPlatformRoot:
 
     async def reconcile(self, run: Run[ChatPlatform]) -> Report[ChatPlatformStatus]:
         """Try the connection and our rights, and count the policies."""
-        policies = policies_of(run.cluster, run.key)
+        users, policies = users_of(run.cluster, run.key), len(policies_of(run.cluster, run.key))
         async with await self.outside.platform(run.resource, run.cluster.secret, district="") as platform:
             version = await platform.version()
-        status = run.resource.status.model_copy(update={"server_version": version[:255], "policies": len(policies)})
+        status = run.resource.status.model_copy(update={"server_version": version[:255], "policies": policies})
         before = conditions.find(run.resource.status.conditions, conditions.ConditionType.READY)
         is_back = before is None or before.status is not ConditionStatus.TRUE
         return Report(
             status=status,
             message=f"{version} answers, and Homeroom's account may do what it has to",
             again=run.resource.spec.interval.timedelta,
-            wakes=[key_of(policy) for policy in policies] if is_back else (),
+            wakes=[key_of(user) for user in users] if is_back else (),
         )
+
+
+def users_of(cluster: Cluster, platform: Key) -> list[Object]:
+    """The ChatPolicies and Chats that name a platform."""
+    return [
+        user
+        for kind in ("ChatPolicy", "Chat")
+        for user in cluster.list(kind, platform.namespace)
+        if (user["spec"].get("platformRef") or {}).get("name") == platform.name
+    ]
 
 
 def policies_of(cluster: Cluster, platform: Key) -> list[Object]:
     """The ChatPolicies that name a platform."""
-    return [
-        policy
-        for policy in cluster.list("ChatPolicy", platform.namespace)
-        if (policy["spec"].get("platformRef") or {}).get("name") == platform.name
-    ]
+    return [user for user in users_of(cluster, platform) if user["kind"] == "ChatPolicy"]

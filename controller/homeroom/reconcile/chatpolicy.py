@@ -1,4 +1,4 @@
-"""ChatPolicy: the chats that follow from the served records, compared with a chat server, put right.
+"""ChatPolicy and Chat: the chats that follow from the served records, compared with a chat server, put right.
 
 ::
 
@@ -7,9 +7,10 @@
     chat server --read live----------------+         |
     store --> baseline --------------------+         +--> holds <-- commits: Approvals
 
-Policies of one ChatPlatform run one after the other: the server is one, and so are its limits. Neighbours:
-`chatdecision` (the way to the plan), `chatrules` (words of the resource), `executor` (the only hands), `chatoutcome`
-(what to say), `district` (the snapshot).
+Policies of one ChatPlatform run one after the other: the server is one, and so are its limits. A Chat, one extra chat
+that is declared by hand, is one of them here: only what it wants is made in another way, and as it owns one room by
+itself, that room alone is read. Neighbours: `chatdecision` (the way to the plan), `chatrules` (words of the resource),
+`executor` (the only hands), `chatoutcome` (what to say), `district` (the snapshot).
 """
 
 from __future__ import annotations
@@ -20,16 +21,18 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import polars as pl
 
 from homeroom.api import (
+    Chat,
     ChatPlatform,
     ChatPolicy,
     ChatPolicyStatus,
     ChatSyncMode,
     CreateOn,
+    Deletion,
     District,
     InvalidSpecError,
     Reason,
@@ -37,19 +40,26 @@ from homeroom.api import (
 )
 from homeroom.chats.baseline import Baseline
 from homeroom.chats.desired import Opened
+from homeroom.chats.extra import extra_key, strange, students_among
 from homeroom.chats.flapping import Calmed
 from homeroom.chats.linking import LinkedBy, Place
 from homeroom.chats.policy import ChatRules
 from homeroom.chats.records import Links, in_question
 from homeroom.chats.repair import Decided
-from homeroom.errors import DependencyNotReadyError
+from homeroom.chats.state import Actual, Desired
+from homeroom.chats.words import State as Standing
+from homeroom.errors import DependencyNotReadyError, TransientError
 from homeroom.plan import (
     CHANGE_SCHEMA,
     PERSONAL,
     VALID,
     WINDOW_DAYS,
+    Cause,
     Guard,
     Hold,
+    Kind,
+    Op,
+    Plan,
     Scope,
     State,
     doubted_since,
@@ -67,37 +77,45 @@ from homeroom.reconcile.chatdecision import (
 )
 from homeroom.reconcile.chatoutcome import chat_outcome, chat_rows, with_state
 from homeroom.reconcile.chatrecords import chat_records, links_from_template, links_from_user_ids
-from homeroom.reconcile.chatrepair import ChatHands, ChatRepair, Remembered
-from homeroom.reconcile.chatrules import limits_of, rules_of
+from homeroom.reconcile.chatrepair import ChatHands, ChatRepair, Remembered, in_silence
+from homeroom.reconcile.chatrules import DeclaredChats, limits_of, rules_of
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import SALT, Salt
 from homeroom.reconcile.district import next_reading
 from homeroom.reconcile.executor import CHAT_SIZES, Applied, Executor, count_planned, counting
+from homeroom.reconcile.joining import Arrivals, arrivals, settle, with_arrivals
 from homeroom.reconcile.origin import revision_of
 from homeroom.reconcile.outcome import left_to_do, repaired
-from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics
+from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
 from homeroom.reconcile.school import changed_schools
 from homeroom.roster.door import RELEASED
 from homeroom.roster.tables import Roster
 from homeroom.roster.years import PINS
 from homeroom.sources import load
-from homeroom.store import Store, StoredChats, journal_name
+from homeroom.store import Store, StoredChats, journal_name, policy_name
+
+_ARCHIVED: Final = {
+    name: pl.lit(word.value)
+    for name, word in {"kind": Kind.CHAT, "op": Op.ARCHIVE, "cause": Cause.SPEC_CHANGED}.items()
+}
+"""Columns of a plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """Everything that a run reads before it looks at the server. `digest`: of the snapshot."""
+    """Everything that a run reads before it decides. `digest`: of the snapshot. `arrivals`: of an extra chat."""
 
     district: District
     inputs: ChatInputs
     digest: str
     revision: str
+    arrivals: Arrivals | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatPolicyRoot:
-    """The work of one run of a ChatPolicy.
+    """The work of one run of a ChatPolicy, or of a Chat.
 
     `repairs`: what goes on between two runs. `salt`: randomness for the ids of holds.
     """
@@ -115,29 +133,51 @@ class ChatPolicyRoot:
         """A missing kind must never look like a policy that is gone, or an Approval that was not given."""
         return ("District", "ChatPlatform", "Approval")
 
-    def needs_cleanup(self, resource: ChatPolicy) -> bool:
-        """Chats outlive their policy, with all who are in them (DESIGN.md invariant 11)."""
-        del resource
-        return False
+    def needs_cleanup(self, resource: DeclaredChats) -> bool:
+        """Chats outlive their policy, with all who are in them (DESIGN.md invariant 11); a Chat may say otherwise."""
+        return isinstance(resource, Chat) and resource.spec.deletion is Deletion.ARCHIVE
 
-    async def cleanup(self, run: Run[ChatPolicy]) -> None:
-        """Nothing to do."""
+    async def cleanup(self, run: Run[DeclaredChats]) -> None:
+        """`deletion: Archive` of a Chat: nobody can write in its room any more, and nobody is put out."""
+        spec, namespace = run.resource.spec, run.key.namespace
+        place = Key("ChatPlatform", namespace, spec.platform_ref.name)
+        of = {"district": spec.district_ref.name, "chat": run.key.name}
+        async with self.repairs.turn(place):
+            self.repairs.forget(run.key)
+            platform = _platform(run.cluster, place)
+            if platform.spec.suspend:
+                raise DependencyNotReadyError(f"ChatPlatform '{place.name}' is suspended")
+            server = await self.outside.platform(platform, run.cluster.secret, **of, language=spec.language)
+            async with server:
+                there = await server.read([extra_key(self.outside.owner_of_chats(namespace=namespace, **of))])
+                open_ = there.chats.filter(~pl.col("archived"))
+                plan = Plan.of(open_.select("school", "key", "external_id", **_ARCHIVED))
+                revision = await self._revision(run)
+                applied = await self._executor(run, revision).apply(
+                    plan,
+                    ChatHands(platform=server, wanted=Desired.empty()),
+                    interrupted=lambda: "stopping" if run.cluster.stopping() else None,
+                    progress=in_silence,
+                )
+        if applied.broken is not None:
+            raise applied.broken
+        if not applied.undone.is_empty():
+            raise TransientError("the room could not be closed", reason=Reason.SOME_CHANGES_FAILED.value)
 
     async def absent(self, key: Key, cluster: Cluster) -> None:
-        """There is no such policy: Approvals that name it learn that."""
+        """There is no such policy: Approvals that name it learn that, and nobody comes by its link any more."""
         self.repairs.forget(key)
+        if key.kind == Chat.__name__:
+            place = {"namespace": key.namespace, "chat": key.name}
+            await asyncio.to_thread(self.store.joins.close, **place, epoch=cluster.epoch)
         await approvals.refuse(cluster, key, now=self.clock.now())
 
-    async def reconcile(self, run: Run[ChatPolicy]) -> Report[ChatPolicyStatus]:
+    async def reconcile(self, run: Run[DeclaredChats]) -> Report[ChatPolicyStatus]:
         """One run: gather, decide, apply, report."""
         policy = run.resource
         place = Key("ChatPlatform", run.key.namespace, policy.spec.platform_ref.name)
         async with self.repairs.turn(place):
-            raw = run.cluster.get(place)
-            if raw is None:
-                raise DependencyNotReadyError(f"ChatPlatform '{place.name}' is missing")
-            platform = parse(raw)
-            assert isinstance(platform, ChatPlatform)
+            platform = _platform(run.cluster, place)
             if platform.spec.suspend:
                 return Report(
                     status=policy.status,
@@ -148,17 +188,22 @@ class ChatPolicyRoot:
                 )
             return await self._in_turn(run, platform)
 
-    async def _in_turn(self, run: Run[ChatPolicy], platform: ChatPlatform) -> Report[ChatPolicyStatus]:
+    async def _in_turn(self, run: Run[DeclaredChats], platform: ChatPlatform) -> Report[ChatPolicyStatus]:
         gathered = await self.gather(run, platform)
         inputs = gathered.inputs
         server = await self.outside.platform(
             platform,
             run.cluster.secret,
             district=gathered.district.metadata.name,
+            chat=run.key.name if run.key.kind == Chat.__name__ else None,
             language=run.resource.spec.language,
         )
         async with server:
-            there = await server.read()
+            there = await _read(server, inputs.rules, full=run.full)
+            if isinstance(run.resource, Chat):
+                came = await arrivals(self.store, run.resource, epoch=run.cluster.epoch)
+                came, inputs, there = with_arrivals(came, inputs, there)
+                gathered = replace(gathered, inputs=inputs, arrivals=came)
             decision = await asyncio.to_thread(decide_chats, inputs, there, server.capabilities, salt=self.salt)
             calm = self.repairs.calm(run.key, decision.allowed, wanted=decision.desired, actual=decision.actual)
             decision = replace(decision, allowed=calm.plan)
@@ -181,14 +226,17 @@ class ChatPolicyRoot:
             run.cluster.event(run.obj, warning=False, reason="DriftRepaired", message=words)
         parked = frozenset(inputs.memory.parked) | (applied.parked if applied is not None else frozenset())
         left = left_to_do(decision, applied)
+        if gathered.arrivals is not None:
+            await settle(self.store, gathered.arrivals, inputs, decision, left, epoch=run.cluster.epoch)
         left = left.filter(~coming_of(parked))
         reason, message, ending = chat_outcome(
             decision,
             applied,
             left,
             contact=gathered.district.spec.contact,
-            claimed=inputs.links.claimed.len(),
+            claimed=_claimed(inputs, decision),
             parked=len(parked),
+            **_remarks(inputs),
         )
         policy = run.resource
         status = with_state(
@@ -202,7 +250,10 @@ class ChatPolicyRoot:
             now=run.clock.now(),
             contact=gathered.district.spec.contact,
         )
-        schools = chat_rows(decision, applied, made, left)
+        if gathered.arrivals is not None:
+            status = status.model_copy(update={"link": gathered.arrivals.link})
+        # An extra chat is of no school, and stands in no School.
+        schools = {} if inputs.rules.extra is not None else chat_rows(decision, applied, made, left)
         return Report(
             status=status,
             message="; ".join(filter(None, [message, calm.words])),
@@ -220,7 +271,7 @@ class ChatPolicyRoot:
 
     # -- gather -------------------------------------------------------------------------------------------------
 
-    async def gather(self, run: Run[ChatPolicy], platform: ChatPlatform) -> Gathered:
+    async def gather(self, run: Run[DeclaredChats], platform: ChatPlatform) -> Gathered:
         """Read all but the server. Raises HomeroomError."""
         policy, namespace = run.resource, run.key.namespace
         name = policy.spec.district_ref.name
@@ -236,7 +287,8 @@ class ChatPolicyRoot:
             )
         directory = self.store.snapshots(namespace=namespace, district=name)
         roster = (await asyncio.to_thread(load, directory, accepted.serving)).roster
-        scope = self.outside.owner_of_chats(namespace=namespace, district=name)
+        chat = policy.metadata.name if isinstance(policy, Chat) else None
+        scope = self.outside.owner_of_chats(namespace=namespace, district=name, chat=chat)
         rules = rules_of(policy, scope=scope, protected=platform.spec.protect)
         inputs = await asyncio.to_thread(
             self._inputs,
@@ -245,17 +297,15 @@ class ChatPolicyRoot:
             district,
             roster,
             rules,
-            others=_others(run.cluster, policy, platform, scope=scope),
+            others=() if isinstance(policy, Chat) else _others(run.cluster, policy, platform, scope=scope),
             read_at=accepted.accepted_at,
         )
-        revision = await revision_of(
-            run.obj, [raw], ask=run.cluster.revision, store=self.store, now=run.clock.now(), epoch=run.cluster.epoch
-        )
+        revision = await self._revision(run, raw)
         return Gathered(district=district, inputs=inputs, digest=accepted.serving, revision=revision)
 
     def _inputs(
         self,
-        run: Run[ChatPolicy],
+        run: Run[DeclaredChats],
         platform: ChatPlatform,
         district: District,
         roster: Roster,
@@ -308,7 +358,7 @@ class ChatPolicyRoot:
         called = lessons.called(**place)
         return {CreateOn.FIRST_CALL: called, CreateOn.FIRST_LESSON: sorted({*called, *lessons.taught(**place)})}
 
-    def _links(self, run: Run[ChatPolicy], platform: ChatPlatform, district: District, roster: Roster) -> Links:
+    def _links(self, run: Run[DeclaredChats], platform: ChatPlatform, district: District, roster: Roster) -> Links:
         """Whose account is whose: what is said now, and what was once and nobody took back. Blocks."""
         place = Place(run.key.namespace, platform.metadata.name, district.metadata.name)
         given, by = _given(roster, platform)
@@ -320,19 +370,20 @@ class ChatPolicyRoot:
             same={link.to: link.from_ for link in district.spec.identity.links},
         )
 
-    def _memory(self, run: Run[ChatPolicy], district: District, *, now: datetime) -> ChatMemory:
+    def _memory(self, run: Run[DeclaredChats], district: District, *, now: datetime) -> ChatMemory:
         """What the store knows about a policy. Blocks.
 
         What was made under an approved hold counts as made, even if we died before we could note that in the hold.
         """
         store, kind, namespace, name = self.store, run.key.kind, run.key.namespace, run.key.name
+        place = {"namespace": namespace, "policy": policy_name(kind, name)}
         app, since = journal_name(kind, name), now - timedelta(days=WINDOW_DAYS)
         holds = store.holds(namespace=namespace, kind=kind, name=name)
         approved = [hold.id for hold in holds if hold.state is State.APPROVED]
         of_district = store.holds(namespace=namespace, kind="District", name=district.metadata.name)
         return ChatMemory(
-            stored=store.chats.baseline(namespace=namespace, policy=name),
-            rooms=store.chats.rooms(namespace=namespace, policy=name),
+            stored=store.chats.baseline(**place),
+            rooms=store.chats.rooms(**place),
             recent=store.recent(namespace=namespace, app=app, since=since, closed_since=since),
             holds=holds,
             made=store.released(namespace=namespace, app=app, holds=approved),
@@ -341,14 +392,14 @@ class ChatPolicyRoot:
             released=store.passed(namespace=namespace, district=district.metadata.name)
             .released.filter(pl.col("at") > (now - VALID).astimezone(UTC))
             .select(RELEASED.names()),
-            parked=store.chats.parked(namespace=namespace, policy=name, now=now),
+            parked=store.chats.parked(**place, now=now),
             rolled_over=rolled_over(of_district, now=now),
         )
 
     # -- apply --------------------------------------------------------------------------------------------------
 
     async def _apply(
-        self, run: Run[ChatPolicy], gathered: Gathered, decision: ChatDecision, server: Platform
+        self, run: Run[DeclaredChats], gathered: Gathered, decision: ChatDecision, server: Platform
     ) -> Applied | None:
         """Carry out what is allowed; None: there was nothing to do.
 
@@ -362,18 +413,7 @@ class ChatPolicyRoot:
         if decision.allowed.empty:
             self._remember(run, gathered, decision, latest.baseline)
             return None
-        executor = Executor(
-            store=self.store,
-            clock=run.clock,
-            namespace=run.key.namespace,
-            app=journal_name(run.key.kind, run.key.name),
-            run=uuid.uuid4().hex,
-            generation=run.resource.metadata.generation,
-            revision=gathered.revision,
-            epoch=run.cluster.epoch,
-            count=counting(self.metrics),
-            sizes=CHAT_SIZES,
-        )
+        executor = self._executor(run, gathered.revision)
         hands = ChatHands(platform=server, wanted=decision.desired)
         applied = await executor.apply(decision.allowed, hands, interrupted=run.interrupted, progress=run.progress)
         settled = await asyncio.to_thread(latest.baseline.settled, decision.allowed, applied.undone)
@@ -382,7 +422,29 @@ class ChatPolicyRoot:
         self._remember(run, gathered, decision, settled)
         return applied
 
-    def _remember(self, run: Run[ChatPolicy], gathered: Gathered, decision: ChatDecision, baseline: Baseline) -> None:
+    def _executor(self, run: Run[DeclaredChats], revision: str) -> Executor:
+        return Executor(
+            store=self.store,
+            clock=run.clock,
+            namespace=run.key.namespace,
+            app=journal_name(run.key.kind, run.key.name),
+            run=uuid.uuid4().hex,
+            generation=run.resource.metadata.generation,
+            revision=revision,
+            epoch=run.cluster.epoch,
+            count=counting(self.metrics),
+            sizes=CHAT_SIZES,
+        )
+
+    async def _revision(self, run: Run[DeclaredChats], *others: Object) -> str:
+        """The Git revision of what the run goes by."""
+        return await revision_of(
+            run.obj, others, ask=run.cluster.revision, store=self.store, now=run.clock.now(), epoch=run.cluster.epoch
+        )
+
+    def _remember(
+        self, run: Run[DeclaredChats], gathered: Gathered, decision: ChatDecision, baseline: Baseline
+    ) -> None:
         """What repairs between this run and the next go by."""
         if run.resource.spec.sync.mode is not ChatSyncMode.CONTINUOUS:
             self.repairs.remember(run.key, None)
@@ -399,12 +461,30 @@ class ChatPolicyRoot:
         )
         self.repairs.remember(run.key, left)
 
-    async def _save(self, run: Run[ChatPolicy], latest: StoredChats, *, before: StoredChats | None) -> None:
+    async def _save(self, run: Run[DeclaredChats], latest: StoredChats, *, before: StoredChats | None) -> None:
         """Store it, unless it is what is stored."""
         if before is not None and await asyncio.to_thread(latest.equals, before):
             return
-        place = {"namespace": run.key.namespace, "policy": run.key.name}
+        place = {"namespace": run.key.namespace, "policy": policy_name(run.key.kind, run.key.name)}
         await asyncio.to_thread(self.store.chats.save_baseline, latest, **place, epoch=run.cluster.epoch)
+
+
+def _platform(cluster: Cluster, place: Key) -> ChatPlatform:
+    raw = cluster.get(place)
+    if raw is None:
+        raise DependencyNotReadyError(f"ChatPlatform '{place.name}' is missing")
+    platform = parse(raw)
+    assert isinstance(platform, ChatPlatform)
+    return platform
+
+
+async def _read(server: Platform, rules: ChatRules, *, full: bool) -> Actual:
+    """What is there. Of an extra chat its room alone, unless that is not found, or `full`: nothing is trusted."""
+    if rules.extra is not None and not full:
+        alone = await server.read([extra_key(rules.scope)])
+        if not alone.chats.is_empty():
+            return replace(alone, complete=True)
+    return await server.read()
 
 
 def _given(roster: Roster, platform: ChatPlatform) -> tuple[pl.DataFrame, LinkedBy]:
@@ -452,6 +532,21 @@ def _people(holds: Sequence[Hold]) -> list[str]:
             found |= {hold.place} if hold.scope is Scope.PERSON else set()
             found |= set(hold.rows.filter(pl.col("kind").is_in(PERSONAL))["key"])
     return sorted(found)
+
+
+def _claimed(inputs: ChatInputs, decision: ChatDecision) -> int:
+    """Accounts that two people claim; for an extra chat, people who are to be in it and have none else."""
+    if inputs.rules.extra is None:
+        return inputs.links.claimed.len()
+    return decision.desired.pending.filter(pl.col("state") == Standing.PARKED.value).height
+
+
+def _remarks(inputs: ChatInputs) -> dict[str, Sequence[str]]:
+    """What an extra chat names that cannot be; see `chat_outcome`."""
+    extra, records = inputs.rules.extra, inputs.records
+    if extra is None:
+        return {}
+    return {"students": students_among(records, extra.administrators), "strange": strange(records, extra)}
 
 
 def _waiting(decision: ChatDecision) -> list[timedelta]:

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from homeroom.api import ChatPlatform, ChatPolicy, Reason, parse
+from homeroom.api import Chat, ChatPlatform, Reason, parse
 from homeroom.chats.flapping import Calmed, calmed, nothing_repaired, open_doors, with_repairs
 from homeroom.chats.repair import Decided
 from homeroom.chats.state import Actual, Desired
 from homeroom.plan import IDENTITY, Change, Outcome, Plan
 from homeroom.platforms import Platform
+from homeroom.reconcile.chatrules import DeclaredChats
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.executor import CHAT_SIZES, Applied, Executor, count_planned, counting
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics
@@ -104,13 +105,13 @@ class ChatRepair:
             if left is None or raw is None or server is None or raw["metadata"].get("generation") != left.generation:
                 return
             resource, platform = parse(raw), parse(server)
-            assert isinstance(resource, ChatPolicy)
+            assert isinstance(resource, DeclaredChats)
             assert isinstance(platform, ChatPlatform)
             wanted = left.decided.baseline.desired.chats["key"]
             keys = wanted.filter(wanted.is_in(list(chats)) & ~wanted.is_in(list(left.unsure))).to_list()
             if not keys or platform.spec.suspend or resource.spec.suspend:
                 return
-            run = Run(
+            run: Run[DeclaredChats] = Run(
                 key=policy,
                 obj=raw,
                 resource=resource,
@@ -125,12 +126,15 @@ class ChatRepair:
                 platform,
                 cluster.secret,
                 district=resource.spec.district_ref.name,
+                chat=policy.name if policy.kind == Chat.__name__ else None,
                 language=resource.spec.language,
             )
             async with opened:
                 await self._put_right(run, left, opened, keys)
 
-    async def _put_right(self, run: Run[ChatPolicy], left: Remembered, server: Platform, keys: Sequence[str]) -> None:
+    async def _put_right(
+        self, run: Run[DeclaredChats], left: Remembered, server: Platform, keys: Sequence[str]
+    ) -> None:
         actual = await server.read(keys)
         now = self.clock.now()
         plan = await asyncio.to_thread(left.decided.repairs, actual, able=server.capabilities, now=now)
@@ -156,7 +160,7 @@ class ChatRepair:
             sizes=CHAT_SIZES,
         )
         applied = await executor.apply(
-            due, ChatHands(platform=server, wanted=wanted), interrupted=run.interrupted, progress=_in_silence
+            due, ChatHands(platform=server, wanted=wanted), interrupted=run.interrupted, progress=in_silence
         )
         self.note(run.key, due, applied)
         if applied.applied:
@@ -166,5 +170,5 @@ class ChatRepair:
             raise applied.broken
 
 
-async def _in_silence(_: str) -> None:
+async def in_silence(_: str) -> None:
     """A repair is over before anybody could read how far it is, and the status is the whole runs'."""

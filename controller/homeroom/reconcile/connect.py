@@ -117,9 +117,15 @@ class Outside:
         return f"{self.owner_id}/{app.metadata.namespace}/{app.metadata.name}"
 
     async def platform(
-        self, platform: ChatPlatform, secrets: Secrets, *, district: str, language: Language = Language.ENGLISH
+        self,
+        platform: ChatPlatform,
+        secrets: Secrets,
+        *,
+        district: str,
+        chat: str | None = None,
+        language: Language = Language.ENGLISH,
     ) -> Platform:
-        """A chat server, for the chats of one district. `language`: of what people are told there."""
+        """A chat server, for the chats of one district, or one extra `chat`. `language`: of what people are told."""
         namespace, spec = platform.metadata.namespace, platform.spec
         matrix = spec.matrix
         if matrix is None:
@@ -129,16 +135,20 @@ class Outside:
             url=matrix.homeserver,
             server_name=matrix.server_name,
             token=fields.get("accessToken", "").strip(),
-            owner=self.owner_of_chats(namespace=namespace, district=district),
+            owner=self.owner_of_chats(namespace=namespace, district=district, chat=chat),
             room_version=str(matrix.room_version),
             notice=NOTICES[language],
             proxy=await _proxy(secrets, namespace, spec.proxy, to=matrix.homeserver),
             ssl=_trust(spec.ca_bundle),
         )
 
-    def owner_of_chats(self, *, namespace: str, district: str) -> str:
-        """The owner that marks of chats name, the same for all policies of a district: a school may change over."""
-        return f"{self.owner_id}/{namespace}/{district}"
+    def owner_of_chats(self, *, namespace: str, district: str, chat: str | None = None) -> str:
+        """The owner that marks of chats name, the same for all policies of a district: a school may change over.
+
+        An extra `chat` (name of the Chat) is its own owner, so that the same name finds the same room again.
+        """
+        owner = f"{self.owner_id}/{namespace}/{district}"
+        return owner if chat is None else f"{owner}#{chat}"
 
 
 def _trust(ca_bundle: str | None) -> ssl.SSLContext | None:

@@ -378,7 +378,7 @@ def _with_identity(status: DistrictStatus, identified: Identified, run: Run[Dist
 
 
 def _wake_readers(cluster: Cluster, district: Key) -> None:
-    for kind in ("LearningApp", "ChatPolicy"):
+    for kind in ("LearningApp", "ChatPolicy", "Chat"):
         for name in _readers(cluster, district, kind):
             cluster.enqueue(Key(kind, district.namespace, name))
     for pool in pools_of_district(cluster, district):
@@ -386,7 +386,7 @@ def _wake_readers(cluster: Cluster, district: Key) -> None:
 
 
 def _readers(cluster: Cluster, district: Key, kind: str) -> list[str]:
-    """Names of the LearningApps or ChatPolicies of a district."""
+    """Names of the LearningApps, ChatPolicies or Chats of a district."""
     return [
         reader["metadata"]["name"]
         for reader in cluster.list(kind, district.namespace)

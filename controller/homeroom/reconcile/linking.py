@@ -19,7 +19,7 @@ import structlog
 from homeroom.api import ChatPlatform, District, Language, parse
 from homeroom.chats.linking import NUMBER_LENGTH, Place, number_message
 from homeroom.errors import HomeroomError, InvalidSpecError, TransientError
-from homeroom.reconcile.chatplatform import policies_of
+from homeroom.reconcile.chatplatform import users_of
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.ports import Clock, Cluster, Key, Object, Verdict, key_of
 from homeroom.seats import keys
@@ -40,7 +40,7 @@ class Linking:
 
     async def __call__(self, key: Key) -> Verdict:
         """One look at what waits for this platform."""
-        if self._cluster.unlisted(("ChatPlatform", "ChatPolicy", "District")):
+        if self._cluster.unlisted(("ChatPlatform", "ChatPolicy", "Chat", "District")):
             return Verdict(again=_LOOK)
         try:
             return await self._look(Key(ChatPlatform.__name__, key.namespace, key.name))
@@ -62,9 +62,12 @@ class Linking:
             counts = await asyncio.to_thread(links.counts, Place(key.namespace, key.name, district))
             told = {state.value.lower(): number for state, number in counts.items()}
             log.info("people linked, or took it back", key=str(key), district=district, **told)
-        for policy in policies_of(self._cluster, key):
+        for policy in users_of(self._cluster, key):
             if _district(policy) in districts:
                 self._cluster.enqueue(key_of(policy))
+        for chat in await asyncio.to_thread(self._store.joins.take_news, **of, epoch=epoch):
+            log.info("people came to an extra chat by its link, or went again", key=str(key), chat=chat)
+            self._cluster.enqueue(Key("Chat", key.namespace, chat))
         asked = await asyncio.to_thread(links.asked, **of, now=self._clock.now())
         if not asked:
             return Verdict(again=_LOOK)
@@ -110,10 +113,10 @@ class Linking:
                 await asyncio.to_thread(self._store.links.answered, one, digest, epoch=self._cluster.epoch)
 
     def _places(self, key: Key, resource: ChatPlatform | None) -> pl.DataFrame:
-        """Where people can link accounts of this platform: the districts of its policies."""
+        """Where people can link accounts of this platform: the districts of its policies and Chats."""
         rows = []
         if resource is not None and resource.spec.matrix is not None:
-            for district in sorted({_district(policy) for policy in policies_of(self._cluster, key)}):
+            for district in sorted({_district(policy) for policy in users_of(self._cluster, key)}):
                 obj = self._cluster.get(Key("District", key.namespace, district))
                 if obj is not None:
                     title = str(obj["spec"].get("displayName") or district)
@@ -136,5 +139,5 @@ class Linking:
 
 
 def _district(policy: Object) -> str:
-    """The district that a ChatPolicy names."""
+    """The district that a ChatPolicy or a Chat names."""
     return str((policy["spec"].get("districtRef") or {}).get("name", ""))

@@ -1,4 +1,4 @@
-"""Listens to chat servers that tell of changes, for policies with `sync.mode: Continuous`.
+"""Listens to chat servers that tell of changes, for policies and Chats with `sync.mode: Continuous`.
 
 ::
 
@@ -24,7 +24,7 @@ import structlog
 from homeroom.api import ChatPlatform, ChatSyncMode, parse
 from homeroom.errors import HomeroomError, InvalidSpecError, TerminalError, TransientError
 from homeroom.platforms import Changes
-from homeroom.reconcile.chatplatform import policies_of
+from homeroom.reconcile.chatplatform import users_of
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.ports import Clock, Cluster, Key, Object, key_of
 from homeroom.reconcile.run import PATIENCE
@@ -119,7 +119,8 @@ class Listening:
     def _platforms(self) -> list[Object]:
         found = {
             Key("ChatPlatform", policy["metadata"]["namespace"], _named(policy, "platformRef"))
-            for policy in self._cluster.every("ChatPolicy")
+            for kind in ("ChatPolicy", "Chat")
+            for policy in self._cluster.every(kind)
             if _listens(policy)
         }
         platforms = (self._cluster.get(key) for key in sorted(found))
@@ -174,10 +175,14 @@ class Listening:
 
     async def _act(self, key: Key, changes: Changes) -> None:
         """See to what others did. What cannot be seen to at once is a whole run's."""
-        for policy in policies_of(self._cluster, key):
+        for policy in users_of(self._cluster, key):
             if not _listens(policy):
                 continue
-            owner = self._outside.owner_of_chats(namespace=key.namespace, district=_named(policy, "districtRef"))
+            owner = self._outside.owner_of_chats(
+                namespace=key.namespace,
+                district=_named(policy, "districtRef"),
+                chat=policy["metadata"]["name"] if policy["kind"] == "Chat" else None,
+            )
             chats = {chat for whose, chat in changes.chats if whose == owner}
             if changes.everything:
                 self._cluster.enqueue(key_of(policy))

@@ -43,7 +43,7 @@ def handlers(
     `repairs`: what `homeroom.reconcile.listening` works with, if anything listens.
     """
     repairs = repairs or ChatRepair(store=store, outside=outside, metrics=metrics, clock=clock)
-    policies = ChatPolicyRoot(store=store, outside=outside, metrics=metrics, clock=clock, repairs=repairs)
+    chats = ChatPolicyRoot(store=store, outside=outside, metrics=metrics, clock=clock, repairs=repairs)
 
     def shell(root: Any) -> Handler:  # each root names its own kind and status; the shell only passes them through
         return Shell(root, cluster=cluster, store=store, clock=clock)
@@ -58,8 +58,9 @@ def handlers(
             LicensePoolRoot(store=store, outside=outside, metrics=metrics, clock=clock, keys=KeySecrets(store))
         ),
         "ChatPlatform": shell(ChatPlatformRoot(outside=outside)),
-        "ChatPolicy": shell(policies),
-        CALLS: Calls(cluster=cluster, policies=policies),
+        "ChatPolicy": shell(chats),
+        "Chat": shell(chats),
+        CALLS: Calls(cluster=cluster, policies=chats),
         LINKING: Linking(store=store, cluster=cluster, clock=clock, outside=outside),
         "SchoolLicense": KeyMail(store=store, cluster=cluster, clock=clock, post=post),
     }

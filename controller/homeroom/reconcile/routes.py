@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from homeroom.reconcile.chatcalls import KIND as CALLS
-from homeroom.reconcile.chatplatform import policies_of
+from homeroom.reconcile.chatplatform import users_of
 from homeroom.reconcile.licences import apps_of_pool, pool_of, pools_of_district
 from homeroom.reconcile.linking import KIND as LINKING
 from homeroom.reconcile.ports import Cluster, Key, Object, key_of
@@ -39,14 +39,16 @@ def _roots(cluster: Cluster, obj: Object) -> Iterator[Key]:
     if kind == "ChatPolicy":
         platform = Key("ChatPlatform", namespace, (spec.get("platformRef") or {}).get("name", ""))
         yield platform
-        yield from map(key_of, policies_of(cluster, platform))  # what one sees to is not another's
+        # What one sees to is not another's; an extra chat is nobody's else.
+        yield from (key_of(user) for user in users_of(cluster, platform) if user["kind"] == kind)
     elif kind == "District":
         yield from pools_of_district(cluster, key_of(obj))
         yield from _of_district(cluster, "LearningApp", namespace, obj["metadata"]["name"])
         yield from _of_district(cluster, "ChatPolicy", namespace, obj["metadata"]["name"])
+        yield from _of_district(cluster, "Chat", namespace, obj["metadata"]["name"])
         yield from _of_district(cluster, "School", namespace, obj["metadata"]["name"])  # they name its contact
     elif kind == "ChatPlatform":
-        yield from map(key_of, policies_of(cluster, key_of(obj)))
+        yield from map(key_of, users_of(cluster, key_of(obj)))
         yield Key(LINKING, namespace, obj["metadata"]["name"])
         yield Key(CALLS, namespace, obj["metadata"]["name"])
     elif kind == "LicensePool":

@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 import polars as pl
 
 from homeroom.api import (
-    ChatPolicy,
     LearningApp,
     PeopleCounts,
     School,
@@ -24,6 +23,7 @@ from homeroom.api import (
     SchoolState,
     SchoolStatus,
 )
+from homeroom.reconcile.chatrules import DeclaredChats
 from homeroom.reconcile.district import school_name
 from homeroom.reconcile.ports import Cluster, Key
 from homeroom.reconcile.run import Report, Run
@@ -97,7 +97,7 @@ def _rows(run: Run[School], runs: pl.DataFrame, kind: str) -> dict[str, Mapping[
     return {name: json.loads(found.get(name, "{}")).get(spec.sourced_id) for name in names}
 
 
-def changed_schools(run: Run[LearningApp] | Run[ChatPolicy], rows: Mapping[str, object]) -> list[Key]:
+def changed_schools(run: Run[LearningApp] | Run[DeclaredChats], rows: Mapping[str, object]) -> list[Key]:
     """School objects whose row has changed since the last run. `rows`: by source id of the school."""
     before: Mapping[str, object] = run.last.schools if run.last else {}
     district = run.resource.spec.district_ref.name

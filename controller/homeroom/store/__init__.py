@@ -2,16 +2,17 @@
 
 `schema` has the tables, `revision` makes them or lets `migrations` (Alembic) bring older ones up to date, `store` is
 the door for everybody else, `forgetting` what it does when somebody is to be forgotten, `backup` its records as one
-file; `licences` has keys and connections, `links` whose chat account is whose, `lessons` remote
-lessons and their calls, `chats` what had a reason in chats,
+file; `licences` has keys and connections, `links` whose chat account is whose, `joins` who came into an extra chat by
+its link, `lessons` remote lessons and their calls, `chats` what had a reason in chats,
 `web` what the web service tells and keeps, `use` how seats are used. What can be read again from the
 targets' marks is derived (ledger, baseline), the journal is a record. All calls block: the loop hands them to a thread.
 Nothing is decided here.
 """
 
 from homeroom.store.backup import BackupError, Manifest
-from homeroom.store.chats import ROOMS, Chats, StoredChats, journal_name
+from homeroom.store.chats import ROOMS, Chats, StoredChats, journal_name, journal_of, policy_name, rules_without
 from homeroom.store.forgetting import StillThereError
+from homeroom.store.joins import JOINS, JoinLink, Joins
 from homeroom.store.lessons import GIVEN_SCHEMA, LESSONS_SCHEMA, Call, Lessons
 from homeroom.store.licences import CONNECTIONS_SCHEMA, DELIVERIES_SCHEMA, KEYS_SCHEMA, LicenceName, Licences
 from homeroom.store.links import PLACES_SCHEMA, Answer, Asked, Links, Visit
@@ -41,6 +42,7 @@ __all__ = [
     "DISTRICTS_SCHEMA",
     "GIVEN_SCHEMA",
     "GRANTS_SCHEMA",
+    "JOINS",
     "KEYS_SCHEMA",
     "LESSONS_SCHEMA",
     "LICENCE_DAYS_SCHEMA",
@@ -56,6 +58,8 @@ __all__ = [
     "Day",
     "Door",
     "Forgotten",
+    "JoinLink",
+    "Joins",
     "JournalQuery",
     "Lessons",
     "LicenceName",
@@ -79,4 +83,7 @@ __all__ = [
     "Visit",
     "Web",
     "journal_name",
+    "journal_of",
+    "policy_name",
+    "rules_without",
 ]

@@ -43,6 +43,8 @@ RECORDS: Final = (
     schema.lesson,
     schema.call,
     schema.call_told,
+    schema.chat_link,
+    schema.chat_join,
     schema.batch,
     schema.journal,
     schema.ledger,

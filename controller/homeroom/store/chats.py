@@ -6,6 +6,7 @@ A baseline is derived (without one nobody is removed), and lies in a folder of P
 from __future__ import annotations
 
 import hashlib
+import json
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -30,6 +31,10 @@ _LONGEST: Final = timedelta(days=1)
 _REMEMBERED: Final = timedelta(days=7)
 """What was found out about an account that long ago says nothing any more."""
 
+KINDS: Final = ("ChatPolicy", "Chat")
+"""Kinds that say which chats there are."""
+_NAMES: Final = ("people", "administrators")
+"""Where the rules of an extra chat name people: fields of `homeroom.chats.policy.ExtraChat`."""
 _BESIDE: Final = ("kept", "unapplied")
 _OF_THE_CLASSES: Final = ("lineage", "learners")
 ROOMS: Final = pl.Schema(dict.fromkeys(("school", "key", "external_id"), pl.String()))
@@ -46,9 +51,29 @@ def journal_name(kind: str, name: str) -> str:
     return told if fits else f"{kind}/{hashlib.sha256(name.encode()).hexdigest()}"
 
 
+def policy_name(kind: str, name: str) -> str:
+    """What stands as `policy` in the store: a ChatPolicy by its name, a Chat as in the journal."""
+    return name if kind == "ChatPolicy" else journal_name(kind, name)
+
+
+def journal_of(policy: str) -> str:
+    """What stands as `app` in the journal for what stands as `policy`."""
+    return policy if "/" in policy else journal_name("ChatPolicy", policy)
+
+
+def rules_without(rules: str, person: str) -> str:
+    """The rules (`StoredChats.rules`) of an extra chat that names a person (source id), as if it did not."""
+    words = json.loads(rules)
+    extra = words.get("extra") or {}
+    if not any(person in extra.get(name, ()) for name in _NAMES):
+        return rules
+    words["extra"] = {**extra, **{name: [one for one in extra[name] if one != person] for name in _NAMES}}
+    return json.dumps(words, sort_keys=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredChats:
-    """The baseline of a ChatPolicy, with what it was made of: its rules as canonical JSON.
+    """The baseline of a ChatPolicy or a Chat, with what it was made of: its rules as canonical JSON.
 
     `lineage`: columns `homeroom.chats.desired.LINEAGE`. `learners`: `homeroom.chats.rollover.LEARNERS`, who learned in
     the classes of which next year's may take over a chat. Both are empty unless the policy lets chats follow classes.
@@ -69,7 +94,7 @@ class StoredChats:
 
 
 class Chats:
-    """The table `chat_baseline`. `writing`: a transaction of whoever leads, by its epoch."""
+    """The table `chat_baseline`. `writing`: a transaction of whoever leads, by its epoch. `policy`: `policy_name`."""
 
     def __init__(
         self,
@@ -122,11 +147,12 @@ class Chats:
         remove(old)
 
     def replace(self, connection: sa.Connection, stored: StoredChats, *, namespace: str, policy: str) -> Path:
-        """Replace the frames of the one there is, in a transaction; the folder to be removed once that is through."""
+        """Replace frames and rules of the one there is, in a transaction; the folder to be removed after that."""
         directory, table = self._folder(namespace, policy), schema.chat_baseline
         of_policy = (table.c.namespace == namespace, table.c.policy == policy)
         old = connection.execute(sa.select(table.c.files).where(*of_policy)).scalar_one()
-        connection.execute(sa.update(table).where(*of_policy).values(files=self._write(stored, directory)))
+        values = {"files": self._write(stored, directory), "rules": stored.rules}
+        connection.execute(sa.update(table).where(*of_policy).values(**values))
         return directory / str(old)
 
     def _write(self, stored: StoredChats, directory: Path) -> str:
@@ -153,7 +179,7 @@ class Chats:
         first, last = sa.func.min(table.c.at), sa.func.max(table.c.at)
         query = sa.select(table.c.key, first, last).where(
             table.c.namespace == namespace,
-            table.c.app == journal_name("ChatPolicy", policy),
+            table.c.app == journal_of(policy),
             table.c.result == Result.PARKED.value,
             table.c.at > naive - _REMEMBERED,
         )
@@ -162,7 +188,7 @@ class Chats:
         return frozenset(key for key, since, at in rows if naive < at + min(max(at - since, _SHORTEST), _LONGEST))
 
     def policies(self, *, namespace: str) -> list[str]:
-        """All policies of a namespace of which people are remembered, declared any more or not; sorted."""
+        """All policies and extra chats of which people are remembered, declared any more or not; sorted."""
         with self._engine.connect() as connection:
             return policies_of(connection, namespace)
 
@@ -179,7 +205,7 @@ class Chats:
         table = schema.ledger
         query = sa.select(*(table.c[name] for name in ROOMS)).where(
             table.c.namespace == namespace,
-            table.c.app == journal_name("ChatPolicy", policy),
+            table.c.app == journal_of(policy),
             table.c.kind == Kind.CHAT.value,
         )
         with self._engine.connect() as connection:
@@ -193,11 +219,9 @@ class Chats:
 def policies_of(connection: sa.Connection, namespace: str) -> list[str]:
     """`Chats.policies` within a transaction."""
     stored, holds = schema.chat_baseline, schema.hold
-    names = sa.union(
-        sa.select(stored.c.policy).where(stored.c.namespace == namespace),
-        sa.select(holds.c.name).where(holds.c.namespace == namespace, holds.c.kind == "ChatPolicy"),
-    )
-    return sorted(connection.execute(names).scalars())
+    names = connection.execute(sa.select(stored.c.policy).where(stored.c.namespace == namespace)).scalars()
+    held = sa.select(holds.c.kind, holds.c.name).where(holds.c.namespace == namespace, holds.c.kind.in_(KINDS))
+    return sorted({*names, *(policy_name(kind, name) for kind, name in connection.execute(held.distinct()))})
 
 
 def _row(connection: sa.Connection, namespace: str, policy: str) -> sa.Row[Any] | None:

@@ -25,6 +25,7 @@ from homeroom.plan import PERSONAL, Kind, Scope, State
 from homeroom.roster.person import Remembered as InApp
 from homeroom.roster.state import Withdrawn
 from homeroom.store import schema
+from homeroom.store.chats import KINDS, policy_name
 
 _WITHDRAWN: Final = "withdrawn"
 """Name of the key of the hashes in the table `withdrawn`."""
@@ -78,17 +79,21 @@ def refuse_in_use(person: str, app: str, found: InApp | None, *, known: pl.DataF
         )
 
 
-def refuse_in_chats(person: str, policy: str, found: Remembered | None, *, known: bool) -> None:
-    """Raises StillThereError for a policy in whose chats the person is, or may be. `known`: its journal has them."""
+def refuse_in_chats(person: str, app: str, found: Remembered | None, *, known: bool) -> None:
+    """Raises StillThereError for a policy (`journal_of`) in whose chats the person is, or may be.
+
+    `known`: its journal has them.
+    """
+    kind, _, name = app.partition("/")
     if found is not None and found.in_use:
-        schools = ", ".join(found.in_use)
+        schools = f" (school {', '.join(found.in_use)})" if any(found.in_use) else ""
         raise StillThereError(
-            f"'{person}' is in chats of ChatPolicy '{policy}' (school {schools}): first records and policy have to let "
+            f"'{person}' is in chats of {kind} '{name}'{schools}: first records and policy have to let "
             "go, or who administers the chat server has to take the account out, and then a run has to see that"
         )
     if found is None and known:
         raise StillThereError(
-            f"'{person}' was in chats of ChatPolicy '{policy}', of which the store does not know who is in them now: "
+            f"'{person}' was in chats of {kind} '{name}', of which the store does not know who is in them now: "
             "wait for its next run"
         )
 
@@ -179,12 +184,13 @@ def _holds(
 ) -> Iterator[tuple[sa.Row[Any], pl.DataFrame]]:
     """The holds that name the person `key`, with their rows; of `chats` those that name the account `key`."""
     table = schema.hold
-    if chats:
-        whose = (table.c.kind == "ChatPolicy") & table.c.name.in_(owners.policies)
-    else:
+    whose: sa.ColumnElement[bool] = table.c.kind.in_(KINDS)
+    if not chats:
         whose = (table.c.kind == "LearningApp") & table.c.name.in_(owners.apps)
         whose |= (table.c.kind == "District") & (table.c.name == owners.district)
     for row in connection.execute(sa.select(table).where(table.c.namespace == owners.namespace, whose)).all():
+        if chats and policy_name(row.kind, row.name) not in owners.policies:
+            continue
         rows = pl.read_parquet(io.BytesIO(row.rows))
         if _named(rows, key).any():
             yield row, rows

@@ -429,6 +429,41 @@ call_told = sa.Table(
     comment="how far a call is on a chat platform: `chat` and `url`, once those in the chat were told",
 )
 
+chat_link = sa.Table(
+    "chat_link",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("platform", NAME, primary_key=True),
+    sa.Column("district", NAME, primary_key=True),
+    sa.Column("chat", NAME, primary_key=True),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("edition", sa.Integer, nullable=False),
+    sa.Column("word", sa.String(64), nullable=False),
+    sa.Index("ix_chat_link_word", "word", unique=True),
+    comment="links by which people come into extra chats; `word`: what stands in it, `edition`: which one it is",
+)
+
+chat_join = sa.Table(
+    "chat_join",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("platform", NAME, primary_key=True),
+    sa.Column("district", NAME, primary_key=True),
+    sa.Column("chat", NAME, primary_key=True),
+    sa.Column("person", SOURCE_ID, primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("at", sa.DateTime, nullable=False),
+    sa.Column("news", sa.Boolean, nullable=False),
+    comment="who came into an extra chat by its link (source id); `news`: no run has been told of it yet",
+)
+sa.Index(
+    "ix_chat_join_news",
+    chat_join.c.namespace,
+    chat_join.c.platform,
+    sqlite_where=sa.text("news = 1"),
+    postgresql_where=chat_join.c.news,
+)
+
 origin = sa.Table(
     "origin",
     metadata,

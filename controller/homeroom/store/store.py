@@ -54,7 +54,7 @@ from homeroom.seats.revocation import NONE_REVOKED, REVOKED_SCHEMA
 from homeroom.seats.usage import NOTICED_SCHEMA, RECLAIMED_SCHEMA
 from homeroom.store import backup, revision, schema
 from homeroom.store.backup import Manifest
-from homeroom.store.chats import Chats, StoredChats, journal_name, policies_of
+from homeroom.store.chats import Chats, StoredChats, journal_name, journal_of, policies_of, rules_without
 from homeroom.store.folders import others, remove
 from homeroom.store.forgetting import (
     Owners,
@@ -70,6 +70,7 @@ from homeroom.store.forgetting import (
     unseat,
     withdrawn_names,
 )
+from homeroom.store.joins import Joins, forget_joins
 from homeroom.store.lessons import Lessons, forget_lessons
 from homeroom.store.licences import Licences, alone
 from homeroom.store.links import Links, accounts_linked, forget_links
@@ -285,6 +286,7 @@ class Store:
         self.web = Web(engine, self._writing)
         self.links = Links(engine, self._writing)
         self.lessons = Lessons(engine, self._writing)
+        self.joins = Joins(engine, self._writing)
         self.use = Use(engine, self._writing)
         self.chats = Chats(engine, self._writing, directory)
 
@@ -722,7 +724,7 @@ class Store:
         with self._engine.begin() as connection:
             # A write comes first: it waits for other writers, so that what is read from now on stays true.
             alone(connection)
-            policies = {name: journal_name("ChatPolicy", name) for name in policies_of(connection, namespace)}
+            policies = {name: journal_of(name) for name in policies_of(connection, namespace)}
             policies = {name: app for name, app in policies.items() if app in names}
             owners = Owners(
                 namespace=namespace,
@@ -764,6 +766,7 @@ class Store:
             connected = unconnect(connection, owners, person)
             linked = forget_links(connection, **place, person=person, accounts=chatting)
             taught = forget_lessons(connection, **place, person=person)
+            linked |= forget_joins(connection, **place, person=person)
             baselines = len(rewritten) + len(chats)
             if not (changes or accounts or baselines or snapshots or seat or connected or linked or taught):
                 raise StillThereError(f"nothing is known of a person '{person}': it must be a source id")
@@ -793,10 +796,11 @@ class Store:
                 found = in_chats(stored.baseline, stored.learners, person=person, accounts=accounts)
             if app in managed:
                 known = in_journal(connection, owners.namespace, app, accounts)
-                refuse_in_chats(person, policy, found, known=known)
-            if stored is not None and found is not None and not found.empty:
+                refuse_in_chats(person, app, found, known=known)
+            rules = rules_without(stored.rules, person) if stored is not None else ""
+            if stored is not None and found is not None and not (found.empty and rules == stored.rules):
                 baseline, learners = chats_without(stored.baseline, stored.learners, person=person, accounts=accounts)
-                yield policy, replace(stored, baseline=baseline, learners=learners)
+                yield policy, replace(stored, baseline=baseline, learners=learners, rules=rules)
 
     def erasures(self, *, namespace: str) -> pl.DataFrame:
         """That people were forgotten, newest first: [at, district, reason, changes, accounts]; not who."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -64,10 +64,15 @@ class _Visitor:
 
 
 class Chats:
-    """These pages; `routes` are what `site` serves of them."""
+    """These pages; `routes` are what `site` serves of them.
 
-    def __init__(self, *, store: Store, pages: Pages, clock: Clock) -> None:
-        self._store, self._pages, self._clock = store, pages, clock
+    `back`: the path of one of our pages for whose sake somebody has just proven an account.
+    """
+
+    def __init__(
+        self, *, store: Store, pages: Pages, clock: Clock, back: Callable[[Request], str | None] = lambda _: None
+    ) -> None:
+        self._store, self._pages, self._clock, self._back = store, pages, clock, back
         self._cookie = pages.cookie("homeroom-chats")
         # A class of thirty enters its codes at once, by one address; what follows is limited for each visit instead.
         self._per_visit = Limit(burst=20, seconds=30, monotonic=clock.monotonic)
@@ -251,15 +256,16 @@ class Chats:
         proof = await asyncio.to_thread(self._store.links.enter, visitor.key, digest(number), now=now)
         if proof is not Proof.PROVEN:
             return await self._number_page(request, 422, fault="Number")
+        where = self._back(request) or "/chats/mine"
         if visitor.visit.person is None:
-            return self._pages.to(request, "/chats/mine")
+            return self._pages.to(request, where)
         answer = await asyncio.to_thread(self._linked, visitor)
         log.info("an account was claimed", answer=answer.value)
         if answer is Answer.EXPIRED:
             return self._dead(request)
         if answer is Answer.TAKEN:
             return self._pages.page(request, "message.html", 409, key="chats.taken", more="")
-        return self._pages.to(request, "/chats/mine")
+        return self._pages.to(request, where)
 
     def _linked(self, visitor: _Visitor) -> Answer:
         """Link, if the records still have the person. Blocks."""

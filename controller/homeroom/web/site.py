@@ -7,6 +7,7 @@
     /licences              of somebody who is signed in: seats, colleagues, leave, remove (asked again)
     /chats                 linking an account of a chat server: `chats`
     /lessons               remote lessons and their calls: `lessons`
+    /chats/join/WORD       the link of an extra chat: `join`
 
 Neighbours: `gate` (what all requests pass), `pages` (what all pages have), `desk` (who gets a link), `staff` (names),
 `words` (texts), `templates`.
@@ -40,6 +41,7 @@ from homeroom.store import LicenceName, Purpose, Store, Ticket
 from homeroom.web.chats import Chats
 from homeroom.web.desk import LINK_LIFETIME, Desk, Wish, digest_of, minutes, word
 from homeroom.web.gate import Gate
+from homeroom.web.join import Join
 from homeroom.web.lessons import Lessons
 from homeroom.web.pages import Pages, language_of
 from homeroom.web.staff import Staff
@@ -94,7 +96,8 @@ class Site:
         self._pages = Pages(clock=clock, public_url=public_url)
         self._cookie = self._pages.cookie("homeroom")
         self._style = (files("homeroom.web") / "templates" / "style.css").read_bytes()
-        chats = Chats(store=store, pages=self._pages, clock=clock)
+        join = Join(store=store, pages=self._pages, clock=clock)
+        chats = Chats(store=store, pages=self._pages, clock=clock, back=join.back)
         lessons = Lessons(store=store, pages=self._pages, clock=clock)
         pages = Starlette(
             routes=[
@@ -112,6 +115,7 @@ class Site:
                 Route("/sign-out", self._sign_out, methods=["POST"]),
                 *chats.routes,
                 *lessons.routes,
+                *join.routes,
                 Route("/style.css", self._stylesheet),
                 Route("/livez", self._live),
                 Route("/readyz", self._ready),

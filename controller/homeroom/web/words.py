@@ -443,6 +443,60 @@ TEXTS: Final[dict[str, dict[Language, str]]] = {
         "кодом.",
     ),
     "chats.sure.yes": _in("Yes, take it back", "Ja, ta tillbaka", "Ja, ongedaan maken", "Да, отключить"),
+    "chats.join.title": _in("Join a chat", "Gå med i en chatt", "Meedoen met een chat", "Вход в чат"),
+    "chats.join.first": _in(
+        "This link leads into one of the school's chats. First show which chat account is yours; it must be linked.",
+        "Den här länken leder till en av skolans chattar. Visa först vilket chattkonto som är ditt; det måste vara "
+        "kopplat.",
+        "Deze link leidt naar een van de schoolchats. Laat eerst zien welk chataccount van u is; het moet gekoppeld "
+        "zijn.",
+        "Эта ссылка ведёт в один из школьных чатов. Сначала подтвердите, какая учётная запись в чате ваша; она должна "
+        "быть подключена.",
+    ),
+    "chats.join.lead": _in(
+        "Whoever is in this chat sees that you are in it, too.",
+        "Alla som är med i den här chatten ser att du också är det.",
+        "Wie in deze chat zit, ziet dat u er ook in zit.",
+        "Все участники этого чата увидят, что вы тоже в нём.",
+    ),
+    "chats.join.yes": _in("Join this chat", "Gå med i chatten", "Meedoen", "Войти в чат"),
+    "chats.join.leave": _in("Leave this chat", "Lämna chatten", "Chat verlaten", "Покинуть чат"),
+    "chats.join.Asked": _in(
+        "The chat is being opened for you. Look into your chat program in a few seconds.",
+        "Chatten öppnas för dig. Titta i ditt chattprogram om några sekunder.",
+        "De chat wordt voor u geopend. Kijk over enkele seconden in uw chatprogramma.",
+        "Чат открывается для вас. Загляните в программу для чата через несколько секунд.",
+    ),
+    "chats.join.In": _in(
+        "You are in this chat.",
+        "Du är med i den här chatten.",
+        "U zit in deze chat.",
+        "Вы в этом чате.",
+    ),
+    "chats.join.Refused": _in(
+        "By the school's records this link is not meant for you.",
+        "Enligt skolans register är den här länken inte avsedd för dig.",
+        "Volgens de administratie van de school is deze link niet voor u bedoeld.",
+        "По данным школы эта ссылка предназначена не вам.",
+    ),
+    "chats.join.Left": _in(
+        "You have left this chat.",
+        "Du har lämnat den här chatten.",
+        "U hebt deze chat verlaten.",
+        "Вы покинули этот чат.",
+    ),
+    "chats.join.dead.title": _in(
+        "This link does not work any more",
+        "Den här länken fungerar inte längre",
+        "Deze link werkt niet meer",
+        "Эта ссылка больше не работает",
+    ),
+    "chats.join.dead.text": _in(
+        "Ask whoever gave it to you for the new one.",
+        "Be den som gav dig den om den nya.",
+        "Vraag de nieuwe aan wie u deze heeft gegeven.",
+        "Попросите новую у того, кто вам её дал.",
+    ),
     "chats.dead.title": _in(
         "This code does not work any more",
         "Koden fungerar inte längre",

@@ -102,6 +102,18 @@ _VALID: dict[str, Document] = {
             "chats": [{"type": "StaffRoom"}, {"type": "Subject", "members": ["Teachers"]}],
         },
     ),
+    "Chat": _object(
+        "Chat",
+        {
+            "districtRef": {"name": "lakeside"},
+            "platformRef": {"name": "matrix"},
+            "name": "School newspaper",
+            "members": {"people": ["u-1"], "classes": ["c-1"], "roles": [{"role": "Staff", "school": "s-001"}]},
+            "admins": ["t-1"],
+            "join": "Link",
+            "link": {"admits": ["Students"]},
+        },
+    ),
 }  # fmt: skip
 
 

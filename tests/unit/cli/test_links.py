@@ -11,11 +11,13 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+import segno
 from tests.unit.reconcile.chatnights import PLATFORM, POLICY, THREE, ChatNights
 from tests.unit.reconcile.nights import DISTRICT, Killed
 from tests.unit.reconcile.test_chat_runs import PARENTS, SECTION, STAFF, STUDENTS, section_of
 
 from homeroom.platforms.matrix import link, masked
+from homeroom.reconcile.ports import Key
 
 from .conftest import Homeroom
 
@@ -186,3 +188,61 @@ def test_links_and_masks_of_ids_of_both_room_versions() -> None:
     )
     assert masked("!abcdefgh:school.example") == "…efgh"
     assert masked("!abcdefgh") == "…efgh"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Extra chats
+
+CHESS = Key("Chat", "lakeside", "chess")
+
+
+def chess(world: World, **spec: Any) -> None:
+    """Somebody declares an extra chat, and it runs."""
+    place: dict[str, Any] = {"districtRef": {"name": "lakeside"}, "platformRef": {"name": "matrix"}}
+    world.here.put(CHESS, name="Chess club", firstSync="Automatic", **place, **spec)
+    world.here.chats.server.rooms = {}  # it sees a room of its own, and none of the policy's
+    world.run(CHESS)
+
+
+def extra(world: World, *options: object) -> dict[str, Any]:
+    (found,) = json.loads(world.links("-o", "json", *options).out)["extra"]
+    return dict(found)
+
+
+def test_an_extra_chat_is_below_the_table_with_the_link_by_which_people_come(filled: World) -> None:
+    chess(filled, join="Link")
+    (room,) = (f"!{key}" for key in filled.here.server.rooms)
+    way = filled.here.store.joins.link(namespace="lakeside", chat="chess")
+    assert way is not None
+    masks = {"link": masked(room), "reason": None}
+    assert extra(filled) == {"chat": "chess", "name": "Chess club", "room": masks, "join": f"…{way.word[-4:]}"}
+    whole = extra(filled, "--reveal", *PAGES)
+    assert whole["room"]["link"] == link(room, server="school.example")
+    assert whole["join"] == f"https://licences.example/chats/join/{way.word}"
+    assert way.word not in filled.links().out
+    assert "Chess club" in filled.links().out
+    assert "Chess club" not in filled.links("--policy", "chats").out
+
+
+def test_an_extra_chat_alone_is_listed_and_says_why_it_is_not_there(empty: World) -> None:
+    del empty.here.cluster.objects[POLICY]
+    place: dict[str, Any] = {"districtRef": {"name": "lakeside"}, "platformRef": {"name": "matrix"}}
+    empty.here.put(CHESS, name="Chess club", **place)
+    assert extra(empty)["room"] == {"link": None, "reason": "not made yet"}
+    assert "Chat 'chess' has not run yet" in empty.links().out
+    empty.run(DISTRICT, CHESS)
+    (hold,) = empty.here.holds(CHESS)
+    assert extra(empty)["room"] == {"link": None, "reason": f"held: {hold['id']}"}
+
+
+def test_a_link_as_a_qr_code(filled: World) -> None:
+    chess(filled, join="Link")
+    way = filled.here.store.joins.link(namespace="lakeside", chat="chess")
+    assert way is not None
+    said = filled.links("--qr", "chess", *PAGES)
+    wanted = segno.make_qr(f"https://licences.example/chats/join/{way.word}", error="m").svg_inline(border=4, scale=8)
+    assert (said.code, said.out) == (0, wanted)
+    assert "--pages-url" in filled.links("--qr", "chess").err
+    filled.here.declare(CHESS, join="Closed")
+    filled.run(CHESS)
+    assert "has no link" in filled.links("--qr", "chess", *PAGES).err

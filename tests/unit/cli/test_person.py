@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from tests.unit.chats.worlds import Nights as ChatNights
 from tests.unit.chats.worlds import World
 
 from homeroom.chats.linking import LinkedBy, Place
+from homeroom.chats.policy import ChatRules, ExtraChat
 from homeroom.chats.records import LINKS_SCHEMA
 from homeroom.cli.files import read_export
 from homeroom.plan import Cause, Change, Kind, Op, Outcome, Result
+from homeroom.reconcile.chatdecision import canonical, rules_from
 from homeroom.roster.diff import KEPT_SCHEMA, UNAPPLIED_SCHEMA, Baseline
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired
 from homeroom.sources.snapshots import write
@@ -226,7 +229,7 @@ spec: {districtRef: {name: lakeside}, platformRef: {name: matrix}}
 """
 
 
-def chatting(store: Store, world: World, *, account: str = "@gone") -> None:
+def chatting(store: Store, world: World, *, account: str = "@gone", policy: str = "chats", rules: str = "{}") -> None:
     """What `gone` is linked to, and a night of a policy of chats."""
     place = Place("lakeside", "matrix", "lakeside")
     given = pl.DataFrame([("gone", account)], schema=LINKS_SCHEMA, orient="row")
@@ -235,8 +238,8 @@ def chatting(store: Store, world: World, *, account: str = "@gone") -> None:
     nights.night(World(homerooms={"7a": "ann tom*"}, parents={"gone": "ann"}))
     nights.night(world)
     assert nights.baseline is not None
-    stored = StoredChats(baseline=nights.baseline, rules="{}", lineage=NO_LINEAGE, learners=NO_LEARNERS)
-    store.chats.save_baseline(stored, namespace="lakeside", policy="chats", epoch=1)
+    stored = StoredChats(baseline=nights.baseline, rules=rules, lineage=NO_LINEAGE, learners=NO_LEARNERS)
+    store.chats.save_baseline(stored, namespace="lakeside", policy=policy, epoch=1)
 
 
 def test_chats_are_given_out_and_forgotten_once_they_have_let_go(
@@ -287,3 +290,39 @@ def test_a_policy_that_is_declared_no_more_counts_where_there_is_one_district(
     assert [one["declared"] for one in told(homeroom, "gone")["chats"]] == [False]
     assert homeroom(*FORGET, "gone", "-f", TREE).code == 0
     assert homeroom("export-person", "lakeside", "gone", "-f", TREE).code == 1
+
+
+CHESS = """\
+apiVersion: homeroom.dev/v1alpha1
+kind: Chat
+metadata: {name: chess, namespace: lakeside}
+spec: {districtRef: {name: lakeside}, platformRef: {name: matrix}, name: Chess}
+"""
+
+
+def test_an_extra_chat_is_given_out_with_who_came_by_its_link_and_forgotten(
+    homeroom: Homeroom, store: Store, tmp_path: Path
+) -> None:
+    accept(store, RECORDS)
+    (tmp_path / "chats.yaml").write_text(CHESS)
+    declared = ("-f", TREE, "-f", tmp_path / "chats.yaml")
+    link = store.joins.open(Place("lakeside", "matrix", "lakeside"), "chess", title="Chess", edition=1, epoch=1)
+    store.joins.ask(link, "gone", now=NOW)
+    kept = ExtraChat(name="Chess", people=frozenset({"gone", "ann"}), administrators=frozenset({"tom"}))
+    named = canonical(ChatRules(scope="s", extra=kept))
+    chatting(store, World(homerooms={"7a": "ann tom*"}, parents={"gone": "ann"}), policy="Chat/chess", rules=named)
+    found = told(homeroom, "gone", *declared[2:])
+    assert [(join["chat"], join["state"]) for join in found["joins"]] == [("chess", "Asked")]
+    (chats,) = found["chats"]
+    assert (chats["policy"], chats["declared"], chats["named"]) == ("Chat/chess", True, True)
+    said = homeroom(*FORGET, "gone", *declared)
+    assert (said.code, said.out) == (1, "")
+    assert "'gone' is in chats of Chat 'chess'" in said.err
+
+    chatting(store, World(homerooms={"7a": "ann tom*"}), policy="Chat/chess", rules=named)
+    assert homeroom(*FORGET, "gone", *declared).code == 0
+    assert homeroom("export-person", "lakeside", "gone", *declared).code == 1
+    left = store.chats.baseline(namespace="lakeside", policy="Chat/chess")
+    assert left is not None
+    assert left.rules == canonical(ChatRules(scope="s", extra=replace(kept, people=frozenset({"ann"}))))
+    assert rules_from(left.rules).extra == replace(kept, people=frozenset({"ann"}))

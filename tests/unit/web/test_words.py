@@ -11,6 +11,7 @@ import pytest
 
 from homeroom.api import Language
 from homeroom.chats.calls import CallState
+from homeroom.chats.linking import JoinState
 from homeroom.seats.letters import CODES
 from homeroom.web import calendars, words
 
@@ -34,14 +35,24 @@ def test_every_language_says_it_with_the_same_values(key: str) -> None:
 
 
 def test_every_text_is_used() -> None:
-    sources = [*TEMPLATES.glob("*.html"), *TEMPLATES.parent.glob("[cdls]*.py")]
+    sources = [*TEMPLATES.glob("*.html"), *TEMPLATES.parent.glob("[cdjls]*.py")]
     used = set(re.findall(r"""["']([a-z.-]+)["']""", "\n".join(path.read_text() for path in sources)))
     made = {f"{kind}.{part}" for kind in ("connect", "sign-in") for part in ("title", "lead")}
     made |= {f"{kind}.{part}" for kind in ("link.connect", "link.sign-in") for part in ("title", "text")}
     made |= {f"{kind}.{part}" for kind in ("leave", "remove") for part in ("title", "text", "yes")}
     made |= {
         f"{kind}.{part}"
-        for kind in ("sent", "dead", "busy", "refused", "missing", "broken", "chats.dead", "chats.taken")
+        for kind in (
+            "sent",
+            "dead",
+            "busy",
+            "refused",
+            "missing",
+            "broken",
+            "chats.dead",
+            "chats.taken",
+            "chats.join.dead",
+        )
         for part in ("title", "text")
     }
     made |= {f"mail.{kind}.{part}" for kind in ("connect", "sign-in") for part in ("subject", "text")}
@@ -51,6 +62,7 @@ def test_every_text_is_used() -> None:
     made |= {f"lessons.left.{left}" for left in calendars.Left} | {"lessons.gone.title", "lessons.gone.text"}
     made |= {f"lessons.state.{state}" for state in CallState if state is not CallState.TOLD}
     made |= {"lessons.link.call", "lessons.link.chat"}
+    made |= {f"chats.join.{state}" for state in JoinState}
     assert set(words.TEXTS) - used - made == set()
 
 

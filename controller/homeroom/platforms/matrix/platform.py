@@ -224,7 +224,7 @@ class MatrixPlatform:
         found_rooms = await gathered(lineage, sorted(set(keys)), at_once=_READING)
         known = {room.id: room for several in found_rooms for room in several}
         marks = [mark for room in known.values() if (mark := room.mark()) is not None]
-        spaces = await gathered(lineage, sorted({mark.space for mark in marks}), at_once=_READING)
+        spaces = await gathered(lineage, sorted({mark.space for mark in marks if mark.space}), at_once=_READING)
         known |= {room.id: room for several in spaces for room in several}
         whole = [room for room in known.values() if room.whole]
         self._found, actual = found(whole, owner=self._owner, operator=self._operator, complete=False)

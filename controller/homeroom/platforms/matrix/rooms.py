@@ -100,12 +100,14 @@ class Rooms:
             space = await self._space(chat)
             parent = {"type": "m.space.parent", "state_key": space, "content": {**self._via, "canonical": True}}
             marked = {"type": CHAT_MARK, "content": mark.content()}
+            state = (marked, parent) if space else (marked,)
             room, made = await self._made(
-                key, name=chat.name, settings=chat.settings, state=(marked, parent), more={"topic": self.us.notice}
+                key, name=chat.name, settings=chat.settings, state=state, more={"topic": self.us.notice}
             )
             self.found.rooms[key], self.found.marks[key] = room, mark
             if made:
-                await self._hold(space, room)
+                if space:
+                    await self._hold(space, room)
                 return room
         return await self.update(key, wanted)
 
@@ -117,7 +119,8 @@ class Rooms:
             await self.put(room, kind, content)
         await self._level(room, chat.settings, archived=False)
         await self.put(room, "m.room.name", {"name": chat.name})
-        await self.put(room, "m.space.parent", {**self._via, "canonical": True}, space)
+        if space:
+            await self.put(room, "m.space.parent", {**self._via, "canonical": True}, space)
         mark = Mark(owner=self.us.owner, key=key, school=chat.school, space=chat.space)
         await self.put(room, CHAT_MARK, mark.content())
         self.found.marks[key] = mark
@@ -199,7 +202,9 @@ class Rooms:
         return {"via": [self.us.server]}
 
     async def _space(self, chat: Chat) -> str:
-        """The id of the space of a chat; made, or finished, when it is not there yet."""
+        """The id of the space of a chat; made, or finished, when it is not there yet. Empty: it is in none."""
+        if not chat.space:
+            return ""
         async with self._making_a_space:
             if chat.space not in self.found.spaces:
                 content = {"owner": self.us.owner, "key": chat.space}
