@@ -124,7 +124,7 @@ class Linking:
         return pl.DataFrame(rows, PLACES_SCHEMA, orient="row")
 
     def _districts(self, key: Key, resource: ChatPlatform | None) -> pl.DataFrame:
-        """What the pages have to know of the districts of its policies and Chats; one that is not valid counts for nobody."""
+        """What the pages have to know of the districts of its policies and Chats; an invalid one counts for nobody."""
         rows = []
         names = {_district(policy) for policy in users_of(self._cluster, key)} if resource is not None else set()
         for name in sorted(names):
