@@ -174,7 +174,7 @@ def staged(plane: ControlPlane, directory: Path) -> Iterator[Stage]:
     """A stage for the time of the block; at its end all statuses that were written are judged."""
     before = plane.etcd_revision()
     name = f"stage-{uuid.uuid4().hex[:8]}"
-    with Kolibri(installed(default_cache()), directory / name / "kolibri") as server:
+    with Kolibri(installed(default_cache()), directory / name / "kolibri", quick_passwords=True) as server:
         stage = Stage(
             kubectl=plane.kubectl,
             kubeconfig=lambda: plane.kubeconfig_for(SYSTEM, "homeroom"),

@@ -88,7 +88,7 @@ class Runs:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Kolibri]:
     """A Kolibri of this test's own: its facilities are found by their names."""
-    with Kolibri(installed(default_cache()), tmp_path / "kolibri") as server:
+    with Kolibri(installed(default_cache()), tmp_path / "kolibri", quick_passwords=True) as server:
         yield server
 
 

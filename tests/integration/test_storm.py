@@ -579,7 +579,7 @@ async def until(
 
 @pytest.fixture
 async def storm(controlplane: ControlPlane, namespace: str, tmp_path: Path) -> AsyncIterator[Storm]:
-    with Kolibri(installed(default_cache()), tmp_path / "kolibri") as kolibri:
+    with Kolibri(installed(default_cache()), tmp_path / "kolibri", quick_passwords=True) as kolibri:
         async with _storm(controlplane, kolibri, namespace, tmp_path) as storm:
             yield storm
 
