@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Final
@@ -83,9 +84,14 @@ def _loading() -> Iterator[None]:
     try:
         yield
     finally:
-        if not gc.get_freeze_count():  # once in a process: later there may be garbage, which would be kept
-            gc.freeze()
+        _keep()
         gc.enable()
+
+
+@cache
+def _keep() -> None:
+    """Once in a process: later there may be garbage, which would be kept."""
+    gc.freeze()
 
 
 def _app(loaded: Collection[str]) -> typer.Typer:

@@ -77,8 +77,10 @@ def migrate(connection: sa.Connection) -> None:
 
 
 def _make(connection: sa.Connection) -> None:
-    """The revision comes last: SQLite keeps what a killed process had made, and the next one goes on from there."""
-    schema.metadata.create_all(connection)
+    """The revision comes last: earlier releases could be killed half-way on SQLite, and this one goes on from there."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # else its driver commits, and the disk syncs, after every table
+    schema.metadata.create_all(connection, checkfirst=bool(sa.inspect(connection).get_table_names()))
     if connection.execute(sa.select(schema.leader)).first() is None:
         connection.execute(sa.insert(schema.leader).values(id=1, epoch=0))
     _version.create(connection, checkfirst=True)
