@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import sqlite3
 from collections.abc import Iterator
 from typing import Final
 
 import pytest
+import sqlalchemy as sa
 import structlog
 from hypothesis import settings
 from xdist.remote import Producer
@@ -71,6 +74,22 @@ def _logging_as_it_was() -> Iterator[None]:
             root.removeHandler(handler)
     root.setLevel(level)
     structlog.reset_defaults()
+
+
+@sa.event.listens_for(sa.pool.Pool, "checkout")
+def _no_sync(connection: object, record: sa.pool.ConnectionPoolEntry, _proxy: object) -> None:
+    """Nothing of a database outlives the tests, so no power loss can take anything; stores set this when they connect."""
+    if isinstance(connection, sqlite3.Connection) and not record.info.get("no sync"):
+        connection.execute("PRAGMA synchronous=OFF")
+        record.info["no sync"] = True
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What was loaded stays: to look for garbage in it, again and again, would take some percent of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist publishes no types
