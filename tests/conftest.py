@@ -78,7 +78,7 @@ def _logging_as_it_was() -> Iterator[None]:
 
 @sa.event.listens_for(sa.pool.Pool, "checkout")
 def _no_sync(connection: object, record: sa.pool.ConnectionPoolEntry, _proxy: object) -> None:
-    """Nothing of a database outlives the tests, so no power loss can take anything; stores set this when they connect."""
+    """No power loss takes anything that has to outlive the tests. A store asks for more whenever it connects."""
     if isinstance(connection, sqlite3.Connection) and not record.info.get("no sync"):
         connection.execute("PRAGMA synchronous=OFF")
         record.info["no sync"] = True

@@ -8,6 +8,12 @@ from tests.unit.reconcile.nights import Nights
 
 
 @pytest.fixture(scope="session")
+def first_reading(tmp_path_factory: pytest.TempPathFactory) -> Nights:
+    """A world in which the records were read. Nobody changes it: see `Nights.after`."""
+    return Nights.begun(Nights.reading(tmp_path_factory.mktemp("first-reading")))
+
+
+@pytest.fixture(scope="session")
 def first_sync(tmp_path_factory: pytest.TempPathFactory) -> Nights:
     """A world in which everything is in the product, seen and approved. Nobody changes it: see `Nights.after`."""
     return Nights.begun(Nights.synced(tmp_path_factory.mktemp("first-sync")))

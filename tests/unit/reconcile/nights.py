@@ -346,6 +346,14 @@ class Nights:
         return here
 
     @classmethod
+    async def reading(cls, directory: Path) -> Self:
+        """The records were read, and nobody has approved anything."""
+        here = cls(directory)
+        here.publish()
+        await here.run(DISTRICT)
+        return here
+
+    @classmethod
     async def synced(cls, directory: Path) -> Self:
         """Everything is in the product, seen and approved."""
         here = cls(directory)

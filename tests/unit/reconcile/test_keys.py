@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.unit.mailserver import Server, mail_server
+from tests.unit.reconcile.nights import Nights
 from tests.unit.reconcile.test_licensepool import POOL, World
 
 from homeroom.api import FINALIZER, ROTATE_KEY_AT, Reason, parse
@@ -30,8 +31,8 @@ ANNA, BO = "anna.berg@rowan.example", "bo@rowan.example"
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> World:
-    return await World.with_pool(tmp_path)
+async def world(first_reading: Nights, tmp_path: Path) -> World:
+    return await World.with_pool(tmp_path, first_reading)
 
 
 @pytest.fixture

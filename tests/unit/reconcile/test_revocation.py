@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.reconcile.nights import DISTRICT
+from tests.unit.reconcile.nights import DISTRICT, Nights
 from tests.unit.reconcile.test_licensepool import POOL, World
 
 from homeroom.api import FINALIZER
@@ -68,9 +68,9 @@ class Town(World):
 
 
 @pytest.fixture
-async def town(tmp_path: Path) -> Town:
+async def town(first_reading: Nights, tmp_path: Path) -> Town:
     """Five licences, in use for long."""
-    town = await Town.with_pool(tmp_path)
+    town = await Town.with_pool(tmp_path, first_reading)
     town.licences(5)
     await town.run(POOL)
     await town.later(days=9)
@@ -88,8 +88,8 @@ async def test_two_may_always_go_and_go_at_once(town: Town) -> None:
     assert town.status(POOL)["licenses"] == 3
 
 
-async def test_more_than_that_are_held_and_lose_nothing(tmp_path: Path) -> None:
-    town = await Town.with_pool(tmp_path)
+async def test_more_than_that_are_held_and_lose_nothing(first_reading: Nights, tmp_path: Path) -> None:
+    town = await Town.with_pool(tmp_path, first_reading)
     licences = town.licences(4, access="Key")
     await town.run(POOL)
     teacher = town.records.rows("enrollments", schoolSourcedId="s-001", role="teacher")[0]["userSourcedId"]
@@ -121,8 +121,8 @@ async def test_more_than_that_are_held_and_lose_nothing(tmp_path: Path) -> None:
     assert await town.again() == 0
 
 
-async def test_a_held_licence_tells_of_the_seats_that_its_pool_took_back(tmp_path: Path) -> None:
-    town = await Town.with_pool(tmp_path)
+async def test_a_held_licence_tells_of_the_seats_that_its_pool_took_back(first_reading: Nights, tmp_path: Path) -> None:
+    town = await Town.with_pool(tmp_path, first_reading)
     licences = [town.licence(f"l-{index:02}", 200) for index in range(4)]
     await town.run(POOL)
     await town.later(days=9)
@@ -153,8 +153,10 @@ async def test_an_approval_releases_exactly_these_and_who_comes_later_is_judged_
     assert town.reason(POOL, "Held") == ""
 
 
-async def test_an_approval_works_once_and_a_licence_of_an_old_name_is_a_new_one(tmp_path: Path) -> None:
-    town = await Town.with_pool(tmp_path)
+async def test_an_approval_works_once_and_a_licence_of_an_old_name_is_a_new_one(
+    first_reading: Nights, tmp_path: Path
+) -> None:
+    town = await Town.with_pool(tmp_path, first_reading)
     licences = town.licences(3, access="Key")
     await town.run(POOL)
     old = [town.key_of(key) for key in licences]
@@ -195,8 +197,8 @@ async def test_small_steps_add_up_and_licences_made_in_between_do_not_count(town
     assert town.there(*ALL) == [ALL[2], ALL[4]]
 
 
-async def test_of_many_a_tenth_may_go(tmp_path: Path) -> None:
-    town = await Town.with_pool(tmp_path)
+async def test_of_many_a_tenth_may_go(first_reading: Nights, tmp_path: Path) -> None:
+    town = await Town.with_pool(tmp_path, first_reading)
     licences = town.licences(40)
     await town.run(POOL)
     await town.later(days=9)
@@ -241,8 +243,8 @@ async def test_a_hold_ends_when_licences_come_back_and_they_have_all_they_had(to
     assert after.teachers.equals(before.teachers)
 
 
-async def test_a_namespace_that_is_being_deleted_is_not_kept(tmp_path: Path) -> None:
-    town = await Town.with_pool(tmp_path, allowedNamespaces={})
+async def test_a_namespace_that_is_being_deleted_is_not_kept(first_reading: Nights, tmp_path: Path) -> None:
+    town = await Town.with_pool(tmp_path, first_reading, allowedNamespaces={})
     town.cluster.put({**town.cluster.objects[DISTRICT], "metadata": {"name": "lakeside", "namespace": "hill"}})
     town.export = town.export.parents[1] / "hill" / "export.zip"
     town.publish()
@@ -315,8 +317,10 @@ async def test_a_crash_before_the_end_of_an_approved_hold_loses_nothing(town: To
     assert town.said(Key("Approval", "lakeside", hold["id"])) == "Released: 3 of 3 changes released and made"
 
 
-async def test_a_connection_that_a_colleague_ended_stays_ended_while_its_licence_is_held(tmp_path: Path) -> None:
-    town = await Town.with_pool(tmp_path)
+async def test_a_connection_that_a_colleague_ended_stays_ended_while_its_licence_is_held(
+    first_reading: Nights, tmp_path: Path
+) -> None:
+    town = await Town.with_pool(tmp_path, first_reading)
     licences = town.licences(3, access="Key")
     await town.run(POOL)
     for person in ("t-1", "t-2"):

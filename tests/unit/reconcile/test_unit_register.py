@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 from tests.skolverket import Register, Unit, serving
+from tests.unit.reconcile.nights import Nights
 from tests.unit.reconcile.test_licensepool import POOL, World
 
 from homeroom.api.conditions import violations
@@ -40,8 +41,8 @@ def declared(register: Register, authority: trustme.CA, **more: Any) -> dict[str
 
 
 @pytest.fixture
-async def world(tmp_path: Path, register: Register, authority: trustme.CA) -> World:
-    return await World.with_pool(tmp_path, unitRegistry=declared(register, authority))
+async def world(first_reading: Nights, tmp_path: Path, register: Register, authority: trustme.CA) -> World:
+    return await World.with_pool(tmp_path, first_reading, unitRegistry=declared(register, authority))
 
 
 async def test_units_of_the_register_get_seats_and_no_others(world: World) -> None:
@@ -98,10 +99,10 @@ async def test_a_register_that_is_away_is_told_once_and_takes_nothing_away(world
 
 
 async def test_a_register_that_never_answered_gives_nothing_and_is_waited_for(
-    tmp_path: Path, register: Register, authority: trustme.CA
+    first_reading: Nights, tmp_path: Path, register: Register, authority: trustme.CA
 ) -> None:
     register.versions = {1: 503, 2: 503}
-    world = await World.with_pool(tmp_path, unitRegistry=declared(register, authority))
+    world = await World.with_pool(tmp_path, first_reading, unitRegistry=declared(register, authority))
     key = world.licence("rowan", 10, schoolUnit="01098360")
     await world.run(POOL)
     assert world.granted(key) == ("SchoolUnitUnknown", 0, 0)
@@ -157,8 +158,8 @@ async def test_another_register_takes_the_condition_away(world: World) -> None:
 
 
 async def test_an_authority_that_is_not_declared_is_not_trusted(
-    tmp_path: Path, register: Register, authority: trustme.CA
+    first_reading: Nights, tmp_path: Path, register: Register, authority: trustme.CA
 ) -> None:
     other = trustme.CA().cert_pem.bytes().decode()
-    world = await World.with_pool(tmp_path, unitRegistry=declared(register, authority, caBundle=other))
+    world = await World.with_pool(tmp_path, first_reading, unitRegistry=declared(register, authority, caBundle=other))
     assert "the certificate of the source is not trusted" in world.said(POOL)
