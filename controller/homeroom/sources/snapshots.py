@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import file_digest
@@ -29,6 +29,7 @@ from homeroom.sources.base import CREDENTIALS, Snapshot
 from homeroom.sources.remembered import LINES, NO_LINES, REMEMBERED, Lines
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
+T = TypeVar("T")
 
 _FINDINGS: Final = "findings"
 _CREDENTIALS: Final = "credentials"
@@ -37,6 +38,7 @@ _CHECKSUMS: Final = "checksums.json"
 _LATER: Final = frozenset({"agents"})  # tables that the first releases did not write
 _LINES: Final = {table: f"lines-{table}" for table in sorted(REMEMBERED)}
 _LINES_CHECKSUMS: Final = "lines.json"
+_LARGE: Final = 1_000_000  # bytes of packed tables: of fewer, starting threads takes a third of the time
 
 
 def _checksums(place: Path, names: Iterable[str]) -> dict[str, str]:
@@ -46,8 +48,16 @@ def _checksums(place: Path, names: Iterable[str]) -> dict[str, str]:
         with (place / f"{name}.parquet").open("rb") as file:
             return name, file_digest(file, "sha256").hexdigest()
 
+    return dict(_each(one, names, place))
+
+
+def _each(one: Callable[[str], T], names: Iterable[str], place: Path) -> list[T]:
+    """`one` of some tables; of large ones at once, as each keeps one core busy. Raises OSError, too."""
+    names = [*names]
+    if sum((place / f"{name}.parquet").stat().st_size for name in names) < _LARGE:
+        return [one(name) for name in names]
     with ThreadPoolExecutor() as pool:
-        return dict(pool.map(one, names))
+        return [*pool.map(one, names)]
 
 
 def write(snapshot: Snapshot, directory: Path) -> Path:
@@ -98,9 +108,8 @@ def load(directory: Path, digest: str) -> Snapshot:
         there = [name for name in SCHEMAS if name in noted or name not in _LATER]
         if _checksums(place, there) != noted:
             raise _broken(digest)
-        with ThreadPoolExecutor() as pool:  # decoding one table keeps one core busy
-            tables = pool.map(lambda name: _typed(pl.read_parquet(place / f"{name}.parquet"), name), there)
-            roster = replace(Roster.empty(), **dict(zip(there, tables, strict=True)))
+        tables = _each(lambda name: _typed(pl.read_parquet(place / f"{name}.parquet"), name), there, place)
+        roster = replace(Roster.empty(), **dict(zip(there, tables, strict=True)))
         findings = Findings(pl.read_parquet(place / f"{_FINDINGS}.parquet").cast(SCHEMA))
         credentials = pl.read_parquet(place / f"{_CREDENTIALS}.parquet").cast(CREDENTIALS)
         counts = json.loads((place / _COUNTS).read_text(encoding="utf-8"))
@@ -132,7 +141,10 @@ def scan(directory: Path, digest: str, *tables: str) -> tuple[pl.LazyFrame, ...]
 
 def _typed(frame: F, table: str) -> F:
     """A table as it was written, by an earlier release perhaps: what that one did not read is null."""
-    lacking = SCHEMAS[table].keys() - set(frame.collect_schema().names())
+    schema = frame.collect_schema()
+    if schema == SCHEMAS[table]:  # as on most nights
+        return frame
+    lacking = SCHEMAS[table].keys() - set(schema.names())
     return frame.with_columns(pl.lit(None).alias(name) for name in lacking).select(*SCHEMAS[table]).cast(SCHEMAS[table])
 
 
@@ -142,9 +154,8 @@ def load_lines(directory: Path, digest: str) -> Lines:
     try:
         if _checksums(place, _LINES.values()) != json.loads((place / _LINES_CHECKSUMS).read_text(encoding="utf-8")):
             return NO_LINES
-        with ThreadPoolExecutor() as pool:
-            frames = pool.map(lambda name: pl.read_parquet(place / f"{name}.parquet"), _LINES.values())
-            tables = dict(zip(_LINES, frames, strict=True))
+        frames = _each(lambda name: pl.read_parquet(place / f"{name}.parquet"), _LINES.values(), place)
+        tables = dict(zip(_LINES, frames, strict=True))
     except (OSError, PolarsError, ValueError):
         return NO_LINES
     return Lines(digest=digest, tables={table: frame for table, frame in tables.items() if frame.schema == LINES})
