@@ -138,16 +138,27 @@ _EDITS = st.builds(
 )
 
 
+def accepted(export: Export) -> Snapshot:
+    first = night(export, previous=None, lines=NO_LINES)
+    assert isinstance(first, Snapshot)
+    return first
+
+
+@pytest.fixture
+def first(export: Export) -> Snapshot:
+    """What was read of the undamaged export; read once for all examples of a property."""
+    return accepted(export)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(nights=st.lists(st.lists(_EDITS, max_size=4), min_size=1, max_size=3))
-def test_what_is_known_of_lines_changes_nothing(nights: list[list[Edit]], export: Export) -> None:
+def test_what_is_known_of_lines_changes_nothing(nights: list[list[Edit]], export: Export, first: Snapshot) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(remembered, "_MOST_OTHERS", 1.0)  # or two lines of five were too many
         patch.setattr(remembered, "_STRETCH", 2)
         current = type(export)()
-        before: Roster | None = None
-        lines = NO_LINES
-        for edits in [[], *nights]:
+        before, lines = first.roster, first.lines
+        for edits in nights:
             for edit in edits:
                 edit(current)
             plain = night(current, previous=before, lines=NO_LINES)
@@ -155,12 +166,6 @@ def test_what_is_known_of_lines_changes_nothing(nights: list[list[Edit]], export
             assert content(known) == content(plain)
             if isinstance(known, Snapshot):
                 before, lines = known.roster, known.lines
-
-
-def accepted(export: Export) -> Snapshot:
-    first = night(export, previous=None, lines=NO_LINES)
-    assert isinstance(first, Snapshot)
-    return first
 
 
 def test_only_other_lines_are_opened(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
