@@ -37,6 +37,8 @@ class War:
     def __init__(self) -> None:
         self.nights = Nights()
         self.nights.night(CLASS)
+        assert self.nights.baseline is not None
+        self.known = Decided(baseline=self.nights.baseline, rules=self.nights.rules, links=linked(CLASS))
         self.now = NOW
         self.repaired = nothing_repaired()
         self.room = self.nights.server.room(A)
@@ -44,11 +46,9 @@ class War:
 
     def look(self) -> Calmed:
         """Repair what may be; when that was anything, `times` grows."""
-        assert self.nights.baseline is not None
-        known = Decided(baseline=self.nights.baseline, rules=self.nights.rules, links=linked(CLASS))
         actual = self.nights.server.read()
-        plan = known.repairs(actual, able=CAN, now=self.now)
-        wanted = known.wanted(actual)
+        plan = self.known.repairs(actual, able=CAN, now=self.now)
+        wanted = self.known.wanted(actual)
         calm = calmed(plan, self.repaired, doors=open_doors(wanted, actual), now=self.now)
         self.nights.server.apply(calm.plan, wanted)
         self.repaired = with_repairs(self.repaired, calm.plan, now=self.now)
