@@ -198,6 +198,9 @@ def _measure(operator: Operator, plane: ControlPlane, licences: int) -> Measured
         wait_for("the pool has run", lambda: stage.last_run("LicensePool", "seats") > last, seconds=_DEADLINE_SECONDS)
     _rest(plane, seconds=_QUIET_SECONDS * 3)
     restarted = _writes(plane, revision)
+    for obj in plane.stored_since(revision, f"/registry/{GROUP}/"):
+        said = [(one["type"], one["reason"]) for one in obj.get("status", {}).get("conditions", ())]
+        tell(f"written after the restart: {obj['kind']} {obj['metadata']['name']}: {said}")
     return Measured(
         ready=ready,
         cpu=spent,

@@ -64,6 +64,10 @@ class KubeCluster:
         """Those of `kinds` that are not served, forbidden, or whose first list is not complete."""
         return self._kinds.unlisted(kinds)
 
+    def being_listed(self, kinds: Iterable[str]) -> bool:
+        """Whether all of `kinds` are served, and listed in a moment."""
+        return self._kinds.being_listed(kinds)
+
     def get(self, key: Key) -> Object | None:
         """The newest version known, our own writes included."""
         return self._cache.get(key)

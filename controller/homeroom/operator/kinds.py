@@ -39,6 +39,10 @@ _WATCH_SECONDS = 15.0
 """How long a kind that is served may be without a watch until kopf is started anew: it reads a CRD's last event, but
 the API server may offer the kind only a moment after that, and then kopf never hears of it."""
 
+_LISTING_SECONDS = 300.0
+"""How long a kind may take to be listed until the roots have to say that they cannot run: thousands of objects, from an
+API server that has just started, take minutes."""
+
 _NOT_READ = "its first list is not complete"
 _NOT_WATCHED = "its watch is not open yet"
 
@@ -53,9 +57,10 @@ def is_established(crd: Json) -> bool:
 class _State:
     """What is known about one kind."""
 
+    since: float
+    """Since when it counts as listed, or does not."""
     problem: str | None = _NOT_READ
     """Why it does not count as listed; None when it does."""
-    since: float = 0.0
     announced: bool = False
     """Whether the roots believe it to be listed."""
     missed: bool = False
@@ -91,7 +96,7 @@ class Kinds:
         self._interval = interval
         self._on_turn = on_turn
         self._on_watch_missing = on_watch_missing
-        self._states = {kind: _State() for kind in KINDS}
+        self._states = {kind: _State(since=clock.monotonic()) for kind in KINDS}
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._looked_at = clock.monotonic()
@@ -103,6 +108,15 @@ class Kinds:
         for kind in self._states.keys() & found:
             self._states[kind].missed = True
         return found
+
+    def being_listed(self, kinds: Iterable[str]) -> bool:
+        """Whether all that is missing of these is a list or a watch that is on its way, and not for too long."""
+        states = [self._states.get(kind) for kind in kinds]
+        began = self._clock.monotonic() - _LISTING_SECONDS
+        return all(
+            state is not None and state.problem in {None, _NOT_READ, _NOT_WATCHED} and state.since >= began
+            for state in states
+        )
 
     def problems(self) -> dict[str, str]:
         """Kind -> why it does not count as listed."""

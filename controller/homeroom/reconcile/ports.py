@@ -69,6 +69,12 @@ class Cluster(Protocol):
     def unlisted(self, kinds: Iterable[str]) -> Sequence[str]:
         """Those of `kinds` that are not served, forbidden, or whose first list is not complete: a root must not run."""
 
+    def being_listed(self, kinds: Iterable[str]) -> bool:
+        """Whether `kinds` are unlisted only because their lists are on the way, as after a start: no news for anybody.
+
+        Each root is enqueued when they are there.
+        """
+
     def get(self, key: Key) -> Object | None:
         """The newest version known, our own writes included."""
 

@@ -148,10 +148,11 @@ class Shell(Generic[R, S]):
         """Run the root with this key once."""
         unlisted = self._cluster.unlisted((key.kind, *self._root.reads))
         obj = self._cluster.get(key)
+        if unlisted and (obj is None or self._cluster.being_listed(unlisted)):
+            return Verdict(again=PATIENCE.total_seconds())  # what a status says stands until a run can know better
         if obj is None:
-            if not unlisted:
-                await self._root.absent(key, self._cluster)
-            return Verdict(again=PATIENCE.total_seconds()) if unlisted else Verdict()
+            await self._root.absent(key, self._cluster)
+            return Verdict()
         now = self._clock.now()
         try:
             resource = parse(obj)

@@ -22,15 +22,19 @@ from homeroom.store import Store
 class Half(Declared):
     """The example district in a cluster that has not listed the `missing` kinds, or no longer serves them."""
 
-    def __init__(self, *missing: str) -> None:
+    def __init__(self, *missing: str, being_listed: bool = False) -> None:
         super().__init__()
         self.missing = missing
+        self.in_a_moment = being_listed
         self.objects = [obj for obj in self.objects if obj["kind"] not in missing]
         self.said: dict[str, Mapping[str, Any]] = {}
         self.writes: list[tuple[str, Mapping[str, Any]]] = []
 
     def unlisted(self, kinds: Iterable[str]) -> list[str]:
         return [kind for kind in kinds if kind in self.missing]
+
+    def being_listed(self, kinds: Iterable[str]) -> bool:
+        return self.in_a_moment and {*kinds} <= {*self.missing}
 
     async def write_status(self, *said: Any) -> None:
         obj, status = said
@@ -46,12 +50,14 @@ def opened(tmp_path: Path) -> Iterator[Store]:
 
 
 async def run(store: Store, half: Half) -> tuple[Verdict, str]:
-    """What comes of a run of the app, and the reason that its status gives."""
+    """What comes of a run of the app, and the reason that its status gives; "" where nothing was written."""
     cluster: Any = half
     clock: Any = SimpleNamespace(now=lambda: NOW, monotonic=lambda: 0.0)
     nothing: Any = None  # a run that asks for the outside or for metrics has gone too far
     root = LearningAppRoot(store=store, outside=nothing, metrics=nothing, clock=clock)
     verdict = await Shell(root, cluster=cluster, store=store, clock=clock)(APP)
+    if not half.said:
+        return verdict, ""
     (ready,) = (one for one in half.said[APP.name]["conditions"] if one["type"] == "Ready")
     return verdict, ready["reason"]
 
@@ -64,6 +70,13 @@ async def test_a_kind_that_is_not_listed_stops_the_run(kind: str, opened: Store)
     verdict, reason = await run(opened, half)
     assert (verdict.failed, reason) == (True, "KindNotServed")
     assert set(half.said) == {APP.name}, "others were told something"
+
+
+async def test_after_a_start_a_kind_that_is_still_being_listed_is_no_news(opened: Store) -> None:
+    verdict, reason = await run(opened, Half("School", being_listed=True))
+    assert reason == "", "a restart was told to everybody who watches"
+    assert verdict == Verdict(again=600), "it is enqueued when the list is there, and looks by itself all the same"
+    assert opened.run(kind=APP.kind, namespace=APP.namespace, name=APP.name) is None
 
 
 async def test_a_run_that_fails_again_and_again_says_the_same(opened: Store) -> None:
