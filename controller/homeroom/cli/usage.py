@@ -39,6 +39,7 @@ from homeroom.targets import ACTIVITY_SCHEMA
 
 _COUNTS: Final = ("granted", "used", "demand", "waiting", "active", "unknown")
 _SHARE: Final = "share active"
+_FULL: Final = "full"
 _LICENCE: Final = ("licence", "unit", "name", *_COUNTS)
 _WITHOUT_NAMES: Final = (
     "Without names; source ids and the days on which people logged in are personal data all the same."
@@ -74,6 +75,7 @@ class _Usage:
     `teachers` [licence, teacher, name, known, login, students, active, unknown], sorted; `name` is null unless `named`.
     `totals`: the counts, every student once. `notes`: what a reader must know to read it right. `days`, `licence_days`:
     as `homeroom.store.use` has them, the latter of `licences` only. `ahead`: of the whole pool.
+    `licences_ahead`: of each licence that has seats.
     `noticed`: NOTICED_SCHEMA of the district's students. `reclaimed`: how many of them lost a seat for it.
     """
 
@@ -86,6 +88,7 @@ class _Usage:
     days: pl.DataFrame
     licence_days: pl.DataFrame
     ahead: Forecast
+    licences_ahead: dict[str, Forecast]
     noticed: pl.DataFrame
     reclaimed: int
 
@@ -126,7 +129,7 @@ def command(
     Per licence of the app's pool (`spec.seating`): seats granted and used, demand, how many students wait, and how many
     of those who hold a seat are active. Then per connected teacher: the last login, and how many of the own students
     are active. Of whom the app tells nothing it says `unknown`, which is not inactive. Nothing is reclaimed by it.
-    Last, when all seats of the pool will be in use if it goes on as in the last weeks.
+    Also when all seats of the pool, and of each licence, will be in use if it goes on as in the last weeks.
 
     Example: homeroom usage kolibri -n lakeside --report usage.html
     """
@@ -256,6 +259,7 @@ def _usage(seen: _Seen, *, named: bool) -> _Usage:
     totals = {name: int(licences[name].sum()) for name in _COUNTS}
     totals |= {name: frame["student"].n_unique() for name, frame in (("demand", demand), ("waiting", waiting))}
     app = seen.inputs.app
+    licence_days = seen.licence_days.join(licences, on="licence", how="semi")
     return _Usage(
         head={
             "namespace": app.metadata.namespace,
@@ -276,9 +280,17 @@ def _usage(seen: _Seen, *, named: bool) -> _Usage:
         days=seen.days,
         noticed=seen.seating.noticed.filter(pl.col("district") == seen.place),
         reclaimed=seen.seating.reclaimed.filter(pl.col("district") == seen.place).height,
-        licence_days=seen.licence_days.join(licences, on="licence", how="semi"),
+        licence_days=licence_days,
         ahead=forecast(seen.days, capacity=seen.days["capacity"].item(-1) if seen.days.height else 0, today=seen.today),
+        licences_ahead=dict(_ahead(licences, licence_days, today=seen.today)),
     )
+
+
+def _ahead(licences: pl.DataFrame, days: pl.DataFrame, *, today: date) -> Iterator[tuple[str, Forecast]]:
+    """When each licence that has seats will be full."""
+    of = days.partition_by("licence", as_dict=True)
+    for licence, granted in licences.filter(pl.col("granted") > 0).select("licence", "granted").iter_rows():
+        yield licence, forecast(of.get((licence,), days.clear()), capacity=granted, today=today)
 
 
 def _notes(seen: _Seen, totals: dict[str, int]) -> Iterator[str]:
@@ -367,7 +379,11 @@ def _show(found: _Usage) -> None:
 
 def _licences(found: _Usage) -> pl.DataFrame:
     """For people."""
-    return found.licences.select(*_LICENCE, _share("used"))
+    ahead = found.licences_ahead
+    full = pl.Series(
+        _FULL, [ahead[name].brief if name in ahead else "" for name in found.licences["licence"]], pl.String
+    )
+    return found.licences.select(*_LICENCE, _share("used"), full)
 
 
 def _teachers(found: _Usage) -> pl.DataFrame:
@@ -387,16 +403,22 @@ def _document(found: _Usage) -> dict[str, Any]:
         "idle": found.noticed.height,
         "reclaimed": found.reclaimed,
         "notes": found.notes,
-        "forecast": {**_plain(asdict(found.ahead)), "words": found.ahead.told},
+        "forecast": _told(found.ahead),
         "days": found.days.with_columns(pl.col("day").cast(pl.String)).to_dicts(),
-        "licences": found.licences.rename({"name": "unitName"}).to_dicts(),
+        "licences": [
+            {**row, "forecast": _told(found.licences_ahead.get(row["licence"]))}
+            for row in found.licences.rename({"name": "unitName"}).iter_rows(named=True)
+        ],
         "teachers": (teachers if found.named else teachers.drop("name")).to_dicts(),
     }
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """With days as text."""
-    return {name: value.isoformat() if isinstance(value, date) else value for name, value in values.items()}
+def _told(ahead: Forecast | None) -> dict[str, Any] | None:
+    """A forecast with days as text, and in words."""
+    if ahead is None:
+        return None
+    values = {name: value.isoformat() if isinstance(value, date) else value for name, value in asdict(ahead).items()}
+    return {**values, "words": ahead.told}
 
 
 def _cells(found: _Usage) -> pl.DataFrame:
@@ -442,7 +464,10 @@ def _parts(found: _Usage) -> Iterator[str]:
     for row in _licences(found).iter_rows(named=True):
         heading = escape(", ".join(filter(None, (row["licence"], row["unit"], row["name"]))))
         words = f"{row['used']:,} of {row['granted']:,} seats used; active students: {_active(row, row[_SHARE])}"
-        year = picture(days.get((row["licence"],), none), name=f"licence {row['licence']}", today=today, high=200)
+        ahead = found.licences_ahead.get(row["licence"])
+        words += f"; full: {ahead.told}" if ahead is not None else ""
+        of_it = days.get((row["licence"],), none)
+        year = picture(of_it, name=f"licence {row['licence']}", today=today, ahead=ahead, high=200)
         table = handout.table(teachers[row["licence"],]) if (row["licence"],) in teachers else "<p>No teachers.</p>"
         yield f'<section class="school">\n<h2>{heading}</h2>\n<p>{words}</p>\n{year}\n{table}\n</section>'
 

@@ -79,14 +79,14 @@ def picture(days: pl.DataFrame, *, name: str, today: date, ahead: Forecast | Non
     now = days.row(-1, named=True)
     counts = ", ".join(f"{now[line.column]:,} {line.told}" for line in lines if now[line.column] is not None)
     told = f"{known}. On the last day: {counts}."
-    told += f" All seats of the pool are in use: {ahead.told}." if ahead is not None else ""
+    told += f" All its seats are in use: {ahead.told}." if ahead is not None else ""
     ids = f"p{hashlib.sha256(name.encode()).hexdigest()[:12]}"
     parts = [
         f'<svg class="picture" viewBox="0 0 {_WIDE} {high}" role="img" aria-labelledby="{ids}t {ids}d" font-size="13">',
         f'<title id="{ids}t">{escape(name)}: use over the school year</title><desc id="{ids}d">{escape(told)}</desc>',
         *_keys(lines, ahead),
         *_axes(plot),
-        *(_ahead(plot, ahead, today=today, capacity=now.get("capacity")) if ahead is not None else ()),
+        *(_ahead(plot, ahead, today=today, capacity=now.get("capacity", now["granted"])) if ahead is not None else ()),
         *_curves(plot, days, lines),
         "</svg>",
     ]
@@ -157,7 +157,7 @@ def _unbroken(column: pl.DataFrame) -> Iterator[list[tuple[date, int]]]:
         yield part
 
 
-def _ahead(plot: _Plot, ahead: Forecast, *, today: date, capacity: int | None) -> Iterator[str]:
+def _ahead(plot: _Plot, ahead: Forecast, *, today: date, capacity: int) -> Iterator[str]:
     """Today, and how it goes on: a line, and what lies between a slow and a fast week around it."""
     x, low = plot.x(today), plot.high - _FOOT
     yield f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{low}" stroke="#767676" stroke-dasharray="1 2"/>'
@@ -172,14 +172,13 @@ def _ahead(plot: _Plot, ahead: Forecast, *, today: date, capacity: int | None) -
     area = " ".join([plot.at(today, ahead.level), plot.at(*ends[0]), corner, plot.at(*ends[2])])
     yield f'<polygon points="{area}" fill="#1f4e79" fill-opacity="0.1"/>'
     yield f'<polyline points="{plot.at(today, ahead.level)} {plot.at(*ends[1])}" fill="none" {_AHEAD}/>'
-    if capacity is not None:
-        y = plot.y(capacity)
-        yield f'<line x1="{x:.1f}" x2="{_WIDE - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#111" stroke-width="0.7"/>'
-        if ahead.expected is not None:
-            x = plot.x(ahead.expected)
-            word, shift, below = ("end", -8, -9) if x > _WIDE * 0.85 else ("start", 9, 19)  # beside the line
-            yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="#fff" stroke="#111" stroke-width="2"/>'
-            yield f'<text x="{x + shift:.1f}" y="{y + below:.1f}" text-anchor="{word}">{ahead.expected}</text>'
+    y = plot.y(capacity)
+    yield f'<line x1="{x:.1f}" x2="{_WIDE - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#111" stroke-width="0.7"/>'
+    if ahead.expected is not None:
+        x = plot.x(ahead.expected)
+        word, shift, below = ("end", -8, -9) if x > _WIDE * 0.85 else ("start", 9, 19)  # beside the line
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="#fff" stroke="#111" stroke-width="2"/>'
+        yield f'<text x="{x + shift:.1f}" y="{y + below:.1f}" text-anchor="{word}">{ahead.expected}</text>'
 
 
 def _end(plot: _Plot, level: float, pace: float, today: date, weeks: float) -> tuple[date, float]:

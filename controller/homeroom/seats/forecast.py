@@ -73,6 +73,17 @@ class Forecast:
                 return f"{self._when}; {self._trend}"
 
     @property
+    def brief(self) -> str:
+        """The same for a cell of a table."""
+        match self.outlook:
+            case Outlook.TOO_EARLY:
+                return "too early to say"
+            case Outlook.FULL:
+                return "today"
+            case _:
+                return "not this year" if self.expected is None else f"about {self.expected}"
+
+    @property
     def _when(self) -> str:
         year = f"not before the school year ends on {self.ends}"
         if self.expected is None:

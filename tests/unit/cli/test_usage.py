@@ -14,6 +14,7 @@ from typing import Any, Final
 import polars as pl
 import pytest
 
+from homeroom.cli import options
 from homeroom.cli.files import read_export
 from homeroom.cli.handout import PERSONAL_DATA
 from homeroom.errors import IncompleteReadError
@@ -366,12 +367,54 @@ def test_how_use_goes_on_is_told_and_drawn(homeroom: Homeroom, world: World, pup
     }
     assert found["forecast"]["outlook"] in {"NotThisYear", "TooEarly"}
     assert f"pool full: {found['forecast']['words']}" in homeroom("usage", *world.options()).out
+    assert of(found, "licence", "lakeside/rowan")["forecast"]["outlook"] == found["forecast"]["outlook"]
     page = tmp_path / "usage.html"
     homeroom("usage", *world.options(), "--report", page)
     text = page.read_text()
     assert "<h2>Over the school year, the whole pool lakeside/seats</h2>" in text
     assert text.count(": use over the school year</title>") == 2, "the pool, and the licence of this district"
     assert "licence lakeside/rowan: use over the school year" in text
+
+
+def test_it_is_told_when_each_licence_will_be_full(
+    homeroom: Homeroom, world: World, pupils: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = date(2026, 11, 20)
+    monkeypatch.setattr(options, "day", lambda *_, **__: last)  # in August most days would be of last year
+    world.seat(rowan=pupils[:2], former=["u-999"])
+    columns = {name: kind for name, kind in LICENCE_DAYS_SCHEMA.items() if name != "day"}
+    for number in range(30):
+        rows = [("lakeside/rowan", 40, 35 - number, 60, 0), ("lakeside/sable", 40, 40, 40, 0)]
+        day = Day(
+            day=last - timedelta(days=number),
+            capacity=100,
+            granted=80,
+            used=75 - number,
+            demand=100,
+            active=None,
+            licences=pl.DataFrame(rows, columns, orient="row"),
+        )
+        world.store.use.save_day(day, namespace="lakeside", pool="seats", epoch=1)
+    ahead = {row["licence"]: row["forecast"] for row in document(homeroom, world)["licences"]}
+    assert ahead["lakeside/former"]["outlook"] == "TooEarly", "no day of it is known"
+    assert ahead["lakeside/sable"]["outlook"] == "Full"
+    assert (ahead["lakeside/rowan"]["outlook"], ahead["lakeside/rowan"]["expected"]) == ("Expected", "2026-11-25")
+    table, page = tmp_path / "usage.csv", tmp_path / "usage.html"
+    homeroom("usage", *world.options(), "--csv", table, "--report", page)
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        full = {row["licence"]: row["full"] for row in csv.DictReader(file) if not row["teacher"]}
+    told = {"former": "too early to say", "rowan": "about 2026-11-25", "sable": "today"}
+    assert full == {f"lakeside/{name}": words for name, words in told.items()}
+    text = page.read_text()
+    assert "; full: about 2026-11-25; use grows by about 7.0 seats a week</p>" in text
+    assert ">2026-11-25</text>" in text, "not marked in the picture of the licence"
+    assert "; full: all seats are in use today</p>" in text
+
+
+def test_a_licence_without_seats_has_no_day_on_which_it_is_full(homeroom: Homeroom, world: World) -> None:
+    (world.files / "more.yaml").write_text(LICENCE.format(name="new", pool="seats", unit="s-003"))
+    world.seat()
+    assert of(document(homeroom, world), "licence", "lakeside/new")["forecast"] is None
 
 
 def test_seats_that_nobody_uses_are_told(homeroom: Homeroom, world: World, pupils: list[str]) -> None:

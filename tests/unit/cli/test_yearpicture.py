@@ -47,7 +47,7 @@ def test_it_says_in_words_what_it_shows() -> None:
     assert title.text == "<pool>: use over the school year"
     words = str(described.text)
     assert words.startswith("from 2026-10-11 to 2026-11-20. On the last day: 100 seats of the pool, 90 granted, ")
-    assert "All seats of the pool are in use: about 2026-12-10; use grows by about 7.0 seats a week." in words
+    assert "All its seats are in use: about 2026-12-10; use grows by about 7.0 seats a week." in words
     assert "<pool>" not in html
 
 
@@ -58,6 +58,14 @@ def test_the_day_on_which_it_is_full_is_marked() -> None:
     assert [text for text in texts if text in {"Aug", "Nov", "Jul"}] == ["Aug", "Nov", "Jul"]
     still, _ = drawn(days(*[40] * 41))
     assert not any(str(text.text).startswith("202") for text in still.iter(f"{SVG}text"))
+
+
+def test_of_a_licence_the_day_is_that_on_which_what_it_was_granted_is_in_use() -> None:
+    frame = days(*range(40, 81)).select(pl.lit("n/l").alias("licence"), pl.exclude("capacity"))
+    ahead = forecast(frame, capacity=90, today=TODAY)
+    html = picture(frame, name="licence n/l", today=TODAY, ahead=ahead, high=200)
+    assert ">2026-11-30</text>" in html
+    assert "All its seats are in use: about 2026-11-30" in html
 
 
 def test_the_table_behind_it_has_the_last_day_of_each_week() -> None:
