@@ -68,6 +68,7 @@ WHY: Final = {
     Cause.SEATS_CHANGED: "was given a seat or a licence, or has none any more",
     Cause.SEAT_RECLAIMED: "did not use the seat, which somebody else was given",
     Cause.LICENCE_REVOKED: "the licence was revoked",
+    Cause.NAMESPACE_DELETED: "the namespace was deleted",
     Cause.LINKED: "has said which account is theirs",
     Cause.UNLINKED: "has taken back which account is theirs",
     Cause.ID_CHANGED: "perhaps the same person with another id",

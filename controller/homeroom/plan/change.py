@@ -80,6 +80,7 @@ class Cause(StrEnum):
     SEATS_CHANGED = "SeatsChanged"  # whoever was given a seat of the app's pool, or connected to it, or is so no more
     SEAT_RECLAIMED = "SeatReclaimed"  # the student did not use the seat, and it was given to somebody who waited
     LICENCE_REVOKED = "LicenceRevoked"  # no licence of the app's pool connects the teacher since one was revoked
+    NAMESPACE_DELETED = "NamespaceDeleted"  # of a licence: it goes, though a hold keeps what it gave
     LINKED = "Linked"  # somebody with a reason to be in a chat has said which account is theirs
     UNLINKED = "Unlinked"  # and has taken that back: out at once
     DRIFT = "Drift"  # somebody changed in the target what we had applied: put back

@@ -353,7 +353,7 @@ class LicensePoolRoot:
             # Deleted before it was marked: nobody tells us again, and its students would keep seats of no licence.
             left = [each for each in facts.licences if each.id not in went]
             facts = replace(facts, licences=left, gone={*facts.gone, *went})
-        orphaned = await self._orphaned(key, cluster, [objects[name] for name in going.held if name in objects])
+        orphaned = await self._orphaned(key, cluster, going.held, objects, now=now)
         holding = (holding | going.held.keys()) - orphaned
         if not outcome.after.equals(facts.before):
             await self._save(key, cluster, outcome.after)
@@ -383,21 +383,32 @@ class LicensePoolRoot:
         await approvals.answer(cluster, key, holds, now=now)
         return facts, outcome, holds
 
-    async def _orphaned(self, key: Key, cluster: Cluster, held: Sequence[Object]) -> frozenset[str]:
+    async def _orphaned(
+        self, key: Key, cluster: Cluster, held: Mapping[str, str], objects: Mapping[str, Object], *, now: datetime
+    ) -> frozenset[str]:
         """Ids of those licences that are `held` in namespaces that are being deleted, which nothing may stop.
 
         They go, and keep what they had as licences that vanished without a word.
         """
         found = frozenset[str]()
-        for namespace in sorted({obj["metadata"]["namespace"] for obj in held if _carries(obj)}):
+        there = {name: objects[name] for name in held if name in objects}
+        for namespace in sorted({obj["metadata"]["namespace"] for obj in there.values() if _carries(obj)}):
             if not await cluster.is_terminating(namespace):
                 continue
-            names = {licence_id(*key_of(obj)[1:]) for obj in held if obj["metadata"]["namespace"] == namespace}
+            names = {name for name, obj in there.items() if obj["metadata"]["namespace"] == namespace}
             words = f"namespace '{namespace}' is being deleted: {len(names)} licences go that are held for approval; "
             words += "who has a seat or classes by them keeps these"
             log.warning("licences go with their namespace", key=str(key), namespace=namespace, licences=len(names))
             if (pool := cluster.get(key)) is not None:
                 cluster.event(pool, warning=True, reason="Orphaned", message=words)
+            await asyncio.to_thread(
+                self.store.licences.note_orphans,
+                {name: held[name] for name in names if _carries(there[name])},
+                namespace=key.namespace,
+                pool=key.name,
+                at=now,
+                epoch=cluster.epoch,
+            )
             found |= names
         return found
 

@@ -39,6 +39,8 @@ FEW: Final = 2
 PERCENT: Final = 10
 """And so many of a hundred, if that is more."""
 KIND: Final = "SchoolLicense"
+ORPHAN: Final = "Orphan"
+"""What the journal says of a held licence that goes: nothing is taken from who has something by it."""
 """What stands in a hold as the kind of what goes; the key is the licence: namespace and name."""
 REVOKED_SCHEMA: Final = pl.Schema({"licence": pl.String(), "at": MOMENT, "made": MOMENT, "hold": pl.String()})
 """Licences that were revoked in the last days. `made`: when they were, if known; `hold`: approved with that one."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
@@ -18,9 +19,11 @@ from typing import Final, NamedTuple
 import polars as pl
 import sqlalchemy as sa
 
-from homeroom.plan import MOMENT
+from homeroom.plan import MOMENT, Cause, Result
 from homeroom.seats.keys import Connected, Delivery, Ended
+from homeroom.seats.revocation import KIND, ORPHAN
 from homeroom.store import schema
+from homeroom.store.chats import journal_name
 
 KEYS_SCHEMA: Final = pl.Schema(
     {"namespace": pl.String(), "licence": pl.String(), "digest": pl.String(), "made_at": MOMENT}
@@ -118,6 +121,24 @@ class Licences:
             place = {"digest": digest, "namespace": licence.namespace, "licence": licence.name}
             connection.execute(sa.insert(table).values(**place, made_at=_naive(at), found=True))
         return True
+
+    def note_orphans(self, holds: Mapping[str, str], *, namespace: str, pool: str, at: datetime, epoch: int) -> None:
+        """Write into the journal of a pool that licences (namespace and name) went though they are held, by which hold.
+
+        One that is seen going again, as its run did not come to its end, stands there again.
+        """
+        number, when = uuid.uuid4().hex, _naive(at)
+        place = {"namespace": namespace, "app": journal_name("LicensePool", pool)}
+        said = {"op": ORPHAN, "kind": KIND, "school": "", "cause": Cause.NAMESPACE_DELETED.value}
+        said["result"] = Result.APPLIED.value
+        rows = [
+            {"batch": number, "at": when, **place, **said, "key": licence, "hold": hold}
+            for licence, hold in sorted(holds.items())
+        ]
+        batch = {"id": number, "run": number, **place, "generation": 0, "revision": "", "plan": "", "size": len(rows)}
+        with self._leading(epoch) as connection:
+            connection.execute(sa.insert(schema.batch).values(**batch, intended_at=when, concluded_at=when))
+            connection.execute(sa.insert(schema.journal), rows)
 
     def revoke(self, licences: Iterable[LicenceName], *, at: datetime, epoch: int) -> int:
         """Revoke the keys of these licences, and end all their connections; how many of these there were."""

@@ -127,6 +127,9 @@ class Cluster:
     def unlisted(self, _kinds: Iterable[str]) -> Sequence[str]:
         return ()
 
+    def being_listed(self, _kinds: Iterable[str]) -> bool:
+        return False
+
     def get(self, key: Key) -> Any:
         return self.objects.get(key)
 

@@ -17,7 +17,7 @@ from homeroom.reconcile.keys import secret_name
 from homeroom.reconcile.ports import Key
 from homeroom.reconcile.routes import routes
 from homeroom.seats.keys import Connected, Ended
-from homeroom.store import LicenceName, Seating
+from homeroom.store import JournalQuery, LicenceName, Seating
 
 
 class Town(World):
@@ -263,6 +263,10 @@ async def test_a_namespace_that_is_being_deleted_is_not_kept(first_reading: Nigh
     assert town.seating().seats.equals(before)
     hold = town.hold()
     assert hold["remove"] == 3
+    told = town.store.history(JournalQuery(namespace=POOL.namespace, app="LicensePool/seats"))
+    columns = ("kind", "op", "cause", "result", "hold", "key")
+    rest = ("SchoolLicense", "Orphan", "NamespaceDeleted", "Applied", hold["id"])
+    assert sorted(told.select(columns).rows()) == [(*rest, f"hill/{key.name}") for key in sorted(licences)]
     await town.later(days=8)
     assert town.seating().seats.equals(before)
     await town.approve(hold, of=POOL)
