@@ -266,6 +266,88 @@ class TestWebAndMail:
         assert policy["ingress"][0]["ports"][0]["port"] == port["containerPort"]
 
 
+class TestPagesApart:
+    """The components with which the store is a PostgreSQL and the pages have a Deployment of their own."""
+
+    @pytest.fixture
+    def rendered(self, controlplane: ControlPlane, installed: list[Object], tmp_path: Path) -> list[Object]:
+        assert installed
+        names = ("mail", "postgresql", "web-apart")
+        components = [os.path.relpath(COMPONENTS / name, tmp_path) for name in names]
+        places = {"resources": [os.path.relpath(BASE, tmp_path)], "components": components}
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(places))
+        return list(yaml.safe_load_all(controlplane.kubectl("kustomize", str(tmp_path))))
+
+    @pytest.fixture
+    def found(self, rendered: list[Object]) -> dict[tuple[str, str], Object]:
+        return {(obj["kind"], obj["metadata"]["name"]): obj for obj in rendered}
+
+    def test_a_dry_run_with_strict_validation_passes(self, controlplane: ControlPlane, rendered: list[Object]) -> None:
+        """The claim under another name: that of the base is there, and its access mode cannot be changed."""
+        for obj in rendered:
+            if obj["kind"] == "PersistentVolumeClaim":
+                assert obj["spec"]["accessModes"] == ["ReadWriteMany"]
+                obj["metadata"]["name"] = "shared"
+        documents = yaml.safe_dump_all(rendered)
+        said = controlplane.kubectl("apply", "--dry-run=server", "--validate=strict", "--filename=-", stdin=documents)
+        assert len(said.splitlines()) == len(rendered)
+
+    @pytest.mark.parametrize("name", ["homeroom", "homeroom-web"])
+    def test_both_pods_are_admitted(
+        self, controlplane: ControlPlane, found: dict[tuple[str, str], Object], name: str
+    ) -> None:
+        controlplane.kubectl("apply", "--filename=-", stdin=json.dumps(found["ServiceAccount", name]))
+        pod = json.dumps(TestPodSecurity.pod([found["Deployment", name]]))
+        said = controlplane.kubectl("create", "--dry-run=server", "--validate=strict", "--filename=-", stdin=pod)
+        assert said == "pod/operator created (server dry run)\n"
+
+    def test_what_strangers_talk_to_has_no_token_and_cannot_write(self, found: dict[tuple[str, str], Object]) -> None:
+        spec = found["Deployment", "homeroom-web"]["spec"]["template"]["spec"]
+        assert spec["automountServiceAccountToken"] is False
+        assert not any("projected" in volume for volume in spec["volumes"])
+        (web,) = spec["containers"]
+        assert web["securityContext"]["readOnlyRootFilesystem"] is True
+        mounts = {mount["mountPath"] for mount in web["volumeMounts"] if not mount.get("readOnly")}
+        assert mounts == {"/tmp"}
+        bound = [obj for (kind, _), obj in found.items() if kind.endswith("RoleBinding")]
+        assert bound
+        assert "homeroom-web" not in {subject["name"] for obj in bound for subject in obj["subjects"]}
+
+    def test_both_know_all_that_they_are_told_and_have_one_store(
+        self, rendered: list[Object], found: dict[tuple[str, str], Object]
+    ) -> None:
+        maps = {obj["metadata"]["name"]: obj["data"] for obj in rendered if obj["kind"] == "ConfigMap"}
+        containers = [
+            found["Deployment", name]["spec"]["template"]["spec"]["containers"] for name in ("homeroom", "homeroom-web")
+        ]
+        stores = []
+        for (container,) in containers:
+            (command,) = container["args"]
+            options = get_type_hints(import_module(f"homeroom.cli.{command}").command, include_extras=True).values()
+            known = {meta.envvar for option in options for meta in getattr(option, "__metadata__", ())}
+            told = {env["name"]: env for env in container["env"]}
+            more = {name for source in container["envFrom"] for name in maps[source["configMapRef"]["name"]]}
+            assert told.keys() | more <= known, command
+            stores.append((told["HOMEROOM_STORE"], told["HOMEROOM_DATA"], container["image"]))
+        assert stores[0] == stores[1]
+        assert stores[0][0]["valueFrom"] == {"secretKeyRef": {"name": "homeroom-store", "key": "url"}}
+        assert "value" not in stores[0][0]
+
+    def test_who_talks_with_whom(self, found: dict[tuple[str, str], Object]) -> None:
+        pods = {name: found["Deployment", name]["spec"]["template"] for name in ("homeroom", "homeroom-web")}
+        (port,) = pods["homeroom-web"]["spec"]["containers"][0]["ports"]
+        policy, service = found["NetworkPolicy", "homeroom-web"]["spec"], found["Service", "homeroom-web"]["spec"]
+        assert service["ports"][0]["targetPort"] == port["name"]
+        for selector in (service["selector"], policy["podSelector"]["matchLabels"]):
+            assert selector.items() <= pods["homeroom-web"]["metadata"]["labels"].items()
+            assert not selector.items() <= pods["homeroom"]["metadata"]["labels"].items()
+        assert [each["port"] for each in policy["ingress"][0]["ports"]] == [port["containerPort"]]
+        assert {each["port"] for rule in policy["egress"] for each in rule["ports"]} == {53, 465, 587}, "no API server"
+        (expression,) = found["NetworkPolicy", "homeroom-postgresql"]["spec"]["podSelector"]["matchExpressions"]
+        labels = {pod["metadata"]["labels"]["app.kubernetes.io/name"] for pod in pods.values()}
+        assert (expression["key"], {*expression["values"]}) == ("app.kubernetes.io/name", labels)
+
+
 class TestOperatorsRights:
     def test_in_any_namespace(self, controlplane: ControlPlane, installed: list[Object], namespace: str) -> None:
         assert installed
