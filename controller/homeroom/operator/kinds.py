@@ -114,7 +114,8 @@ class Kinds:
         states = [self._states.get(kind) for kind in kinds]
         began = self._clock.monotonic() - _LISTING_SECONDS
         return all(
-            state is not None and state.problem in {None, _NOT_READ, _NOT_WATCHED} and state.since >= began
+            state is not None
+            and (state.problem is None or (state.problem in {_NOT_READ, _NOT_WATCHED} and state.since >= began))
             for state in states
         )
 
