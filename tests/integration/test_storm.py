@@ -44,6 +44,8 @@ pytestmark = pytest.mark.integration
 
 LICENCES: Final = int(os.environ.get("HOMEROOM_STORM", "500"))
 SEED: Final = int(os.environ.get("HOMEROOM_STORM_SEED", "1"))
+MINUTES: Final = max(2, LICENCES // 250)
+"""How long anything may take; statuses that are waited for are as many as licences."""
 WRITERS: Final = 4
 KILLS: Final = 3
 GRACE: Final = "0s" if SEED % 2 else "7d"
@@ -386,7 +388,7 @@ class Storm:
             is_over = any(run.kind == "LearningApp" for run in self.runs)
             return is_over and all(self.moments[-1].learners.values())
 
-        await until("students were in class", some, lambda: f"{self.moments[-1:]}", minutes=5)
+        await until("students were in class", some, lambda: f"{self.moments[-1:]}", minutes=MINUTES + 3)
 
     async def in_step(self) -> None:
         """Wait until Kolibri holds whom the licences say to have seated; a school's leavers only hold seats."""
@@ -404,7 +406,7 @@ class Storm:
             here, used = seen
             return here == used if GRACE == "0s" else all(here[each] <= used[each] for each in used)
 
-        await until("Kolibri came in step", same, lambda: f"in class, and seats in use: {seen}", minutes=5)
+        await until("Kolibri came in step", same, lambda: f"in class, and seats in use: {seen}", minutes=MINUTES + 3)
 
     def _wrong(self, pool: Json, licences: list[Json]) -> list[str]:
         """What is not as the arbiter has it, told what every licence says of itself."""
@@ -568,7 +570,7 @@ def _has_told(status: Json) -> bool:
 
 
 async def until(
-    what: str, condition: Callable[[], Awaitable[bool]], why: Callable[[], str] = str, *, minutes: int = 2
+    what: str, condition: Callable[[], Awaitable[bool]], why: Callable[[], str] = str, *, minutes: int = MINUTES
 ) -> None:
     """Wait until it holds; fails after so many minutes, naming `what`, and `why` not."""
     deadline = time.monotonic() + 60 * minutes
