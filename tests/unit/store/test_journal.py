@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from homeroom.plan import Cause, Change, Kind, Op, Outcome, Result, Role
-from homeroom.store import JournalQuery, Origin, Store
+from homeroom.store import JournalQuery, LostLeadershipError, Origin, Store
 
 NOW = datetime(2026, 9, 1, 2, 0, tzinfo=UTC)
 
@@ -129,3 +129,16 @@ def test_the_origin_of_an_app_is_the_last_that_was_seen(store: Store) -> None:
         store.save_origin(origin, namespace="n", app="a", at=NOW, epoch=1)
     assert store.origin(namespace="n", app="a") == Origin(resources=frozenset({"x", "y"}), revision="two")
     assert store.origin(namespace="n", app="b") is None
+
+
+def test_licences_that_went_with_their_namespace_stand_in_the_journal_of_their_pool(store: Store) -> None:
+    held = {"n/b": "hold-1", "m/a": "hold-1"}
+    store.licences.note_orphans(held, namespace="n", pool="seats", at=NOW, epoch=1)
+    told = store.history(JournalQuery(namespace="n", app="LicensePool/seats", cause="NamespaceDeleted"))
+    columns = ("op", "kind", "key", "hold", "result")
+    assert told.select(columns).rows() == [
+        ("Orphan", "SchoolLicense", "n/b", "hold-1", "Applied"),
+        ("Orphan", "SchoolLicense", "m/a", "hold-1", "Applied"),
+    ]
+    with pytest.raises(LostLeadershipError):
+        store.licences.note_orphans(held, namespace="n", pool="seats", at=NOW, epoch=0)
