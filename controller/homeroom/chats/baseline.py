@@ -8,7 +8,7 @@ rules as for learning apps (`homeroom.roster.diff`), with accounts in place of p
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -22,6 +22,8 @@ UNAPPLIED: Final = pl.Schema(dict.fromkeys((*IDENTITY, "cause"), pl.String()))
 """`cause`: the one it was planned with."""
 KEPT: Final = pl.Schema({**UNAPPLIED, "since": MOMENT})
 """`cause`: null where it was not planned; `since`: when the last reason ended."""
+AWAY: Final = pl.Schema({"class_key": pl.String(), "key": pl.String(), "left": pl.Boolean()})
+"""Chat and account of who is wanted and stays out. `left`: by choice; else the account cannot come in now."""
 
 _ROW: Final = pl.UInt32
 _PRESENT: Final = [State.JOINED.value, State.INVITED.value]
@@ -33,7 +35,7 @@ class Baseline:
 
     `kept` may still be there (held, failed, retained, not seen). `unapplied` (columns `UNAPPLIED`): what was to come or
     to change, and has not. `known`: keys of all chats of which we know who had a reason, sorted. `first`: nothing has
-    ever been applied in full.
+    ever been applied in full. `away` (columns `AWAY`): whom nothing brings in; people are told so, no plan goes by it.
     """
 
     desired: Desired
@@ -41,6 +43,7 @@ class Baseline:
     unapplied: pl.DataFrame
     known: pl.Series
     first: bool = False
+    away: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=AWAY))
 
     @classmethod
     def empty(cls) -> Baseline:
@@ -60,6 +63,7 @@ class Baseline:
             and self.known.equals(other.known)
             and self.kept.equals(other.kept)
             and self.unapplied.equals(other.unapplied)
+            and self.away.equals(other.away)
             and self.desired.equals(other.desired)
         )
 
@@ -72,6 +76,7 @@ class Baseline:
             unapplied=self.unapplied.filter(here),
             known=self.known.filter(self.known.is_in(keys.implode())),
             first=self.first,
+            away=self.away.filter(pl.col("class_key").is_in(keys.implode())),
         )
 
     def settled(self, plan: Plan, undone: pl.DataFrame) -> Baseline:
@@ -130,7 +135,32 @@ def expected(desired: Desired, actual: Actual, plan: Plan, *, before: Baseline |
         unapplied=unapplied.sort(IDENTITY, nulls_last=True),
         known=pl.concat([old.known, listed, made]).unique().sort(),
         first=old.first and not unapplied.is_empty(),
+        away=_away(desired, actual, changes),
     )
+
+
+def _away(desired: Desired, actual: Actual, changes: pl.DataFrame) -> pl.DataFrame:
+    """Columns `AWAY`, sorted. `changes`: rows of a plan. Of a chat that is not read completely nobody can tell."""
+    chat = numbered(actual.chats["key"], desired.chats["key"]).gather(actual.members["chat"])
+    account = numbered(actual.members["account"], desired.accounts["account"])
+    there = pl.DataFrame({"chat": chat, "account": account}).select(code=code(pl.col("chat"), pl.col("account")))
+    state = actual.members["state"]
+    present, left = (
+        there["code"].filter(state.is_in(states).fill_null(value=False)).drop_nulls()
+        for states in (_PRESENT, [State.LEFT_BY_CHOICE.value])
+    )
+    seen = desired.chats["key"].is_in(actual.chats.filter("complete")["key"].implode())
+    wanted = desired.members.select("chat", "account", code=code(pl.col("chat"), pl.col("account")))
+    out = wanted.filter(seen.gather(wanted["chat"]) & ~wanted["code"].is_in(present.implode()))
+    found = pl.DataFrame(
+        {
+            "class_key": desired.chats["key"].gather(out["chat"]),
+            "key": desired.accounts["account"].gather(out["account"]),
+            "left": out["code"].is_in(left.implode()),
+        }
+    )
+    coming = changes.filter(pl.col("kind") == Kind.MEMBERSHIP.value)
+    return found.join(coming, on=["class_key", "key"], how="anti").sort("class_key", "key")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

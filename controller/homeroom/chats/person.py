@@ -26,14 +26,15 @@ Rows = list[dict[str, Any]]
 class Remembered:
     """What a policy's baseline has of one person.
 
-    `members`: where an account is wanted; `pending`: where the person lacks one; `kept` and `unapplied`: as they are
-    in the baseline; `learned`: homerooms, remembered until next year's are known.
+    `members`: where an account is wanted; `pending`: where the person lacks one; `kept`, `unapplied` and `away`: as
+    they are in the baseline; `learned`: homerooms, remembered until next year's are known.
     """
 
     members: Rows
     pending: Rows
     kept: Rows
     unapplied: Rows
+    away: Rows
     learned: Rows
 
     @property
@@ -44,7 +45,7 @@ class Remembered:
     @property
     def empty(self) -> bool:
         """Nothing at all."""
-        return not (self.members or self.pending or self.kept or self.unapplied or self.learned)
+        return not (self.members or self.pending or self.kept or self.unapplied or self.away or self.learned)
 
 
 def in_chats(baseline: Baseline, learners: pl.DataFrame, *, person: str, accounts: Collection[str]) -> Remembered:
@@ -63,6 +64,7 @@ def in_chats(baseline: Baseline, learners: pl.DataFrame, *, person: str, account
         pending=_plain(placed(pending, "administrator", "state")),
         kept=_plain(baseline.kept.filter(_about(accounts))),
         unapplied=_plain(baseline.unapplied.filter(_about(accounts))),
+        away=_plain(baseline.away.filter(pl.col("key").is_in(list(accounts)))),
         learned=_plain(learners.filter(pl.col("person") == person).select("class", "school")),
     )
 
@@ -85,6 +87,7 @@ def without(
         ),
         kept=baseline.kept.filter(~_about(accounts)),
         unapplied=baseline.unapplied.filter(~_about(accounts)),
+        away=baseline.away.filter(~pl.col("key").is_in(list(accounts))),
     )
     return left, learners.filter(pl.col("person") != person)
 

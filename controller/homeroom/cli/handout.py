@@ -13,6 +13,8 @@ from typing import Final
 
 import polars as pl
 
+from homeroom.spreadsheet import safe
+
 PERSONAL_DATA: Final = (
     "Personal data: names of people. Only for those who have to decide about it; destroy it when that is done."
 )
@@ -32,8 +34,6 @@ summary { cursor: pointer; margin: .4em 0 }
 @media print { body { margin: 0; max-width: none; font-size: 9pt } .school { break-before: page } }
 """
 _ESCAPES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
-_FORMULA: Final = r"(^|[;\t\r\n])([=+\-@\t\r])"
-"""Where a formula begins: also behind a semicolon or tab, where spreadsheets of half of Europe begin a cell."""
 
 
 def private(path: Path) -> Path:
@@ -46,11 +46,6 @@ def private(path: Path) -> Path:
 def write_csv(path: Path, cells: pl.DataFrame) -> None:
     """Write a table, `safe`."""
     safe(cells).write_csv(private(path), include_bom=True)  # without it, spreadsheets take ä for something else
-
-
-def safe(cells: pl.DataFrame) -> pl.DataFrame:
-    """A table in which no cell begins as a formula does: spreadsheets would carry it out."""
-    return cells.with_columns(pl.col(pl.String).str.replace_all(_FORMULA, "$1'$2"))
 
 
 def write_page(path: Path, title: str, parts: Iterable[str]) -> None:

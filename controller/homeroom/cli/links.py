@@ -1,7 +1,8 @@
 """`homeroom links`: the chats of each school and class as a table of links (R36, B17), and extra chats below it.
 
 Flow: `declared` has the policies, the store which chats their last runs wanted, which rooms there are, and what is
-held; the records say what classes are called. No chat server is asked. Neighbours: `handout`, `records`.
+held; the records say what classes are called. No chat server is asked. Neighbours: `homeroom.chats.table`,
+`records`.
 """
 
 from __future__ import annotations
@@ -16,32 +17,21 @@ import polars as pl
 import segno
 import typer
 
-from homeroom.api import Chat, ChatPlatform, ChatPolicy, ChatType, District, InvalidSpecError, Reason
+from homeroom.api import Chat, ChatPlatform, ChatPolicy, District, InvalidSpecError, Reason
 from homeroom.chats.identity import plain
-from homeroom.cli import handout, options, records, terminal
+from homeroom.chats.table import CELL, ORDER, TABLE, cells, link_table, shown, waiting
+from homeroom.cli import options, records, terminal
 from homeroom.cli.declared import Declared, declared
-from homeroom.plan import Kind, Op, State
 from homeroom.platforms.matrix import link, masked
 from homeroom.roster.tables import Roster
+from homeroom.spreadsheet import safe
 from homeroom.store import Store, policy_name
 
-_COLUMNS: Final = {
-    "staff": ChatType.STAFF_ROOM,
-    "parents": ChatType.CLASS_PARENTS,
-    "students": ChatType.CLASS_STUDENTS,
-}
-"""Columns of links, and whose they are. Subject chats are not in the table."""
-_TEXT: Final = pl.String()
-_CELL: Final = pl.Struct({"link": _TEXT, "reason": _TEXT})
-_PLACE: Final = ("policy", "school", "school_name", "class", "collective")
-_TABLE: Final = pl.Schema({**dict.fromkeys(_PLACE, _TEXT), **dict.fromkeys(_COLUMNS, _CELL)})
-"""A row for the staff room of a school (`class` null), and one per class; `school`, `class`: source ids.
-
-A cell is null where no such chat is declared; else it has a link, or the reason why there is none.
-"""
+_TABLE: Final = pl.Schema({"policy": pl.String(), **TABLE})
+"""With the policy that sees to the chats of a row."""
 
 
-_EXTRA: Final = pl.Schema({"chat": _TEXT, "name": _TEXT, "room": _CELL, "join": _TEXT})
+_EXTRA: Final = pl.Schema({"chat": pl.String(), "name": pl.String(), "room": CELL, "join": pl.String()})
 """A row per extra chat. `chat`: name of the resource; `join`: the link by which people come in, null: there is none."""
 
 
@@ -117,7 +107,7 @@ def command(
         rows = found.table.rename({"school_name": "schoolName"}).to_dicts()
         terminal.document({"page": page, "notes": found.notes, "rows": rows, "extra": found.extra.to_dicts()})
     elif output == "csv":
-        sys.stdout.write(handout.safe(_cells(found.table)).write_csv())
+        sys.stdout.write(safe(cells(found.table)).write_csv())
     else:
         _show(found, page=page, reveal=reveal)
 
@@ -148,13 +138,11 @@ def _look(
         table = table.filter(pl.col("school") == school)
         if table.is_empty():
             raise InvalidSpecError(f"no policy has wanted a chat in a school '{school}' yet: give its source id")
-    number = pl.col("collective").str.extract(r"(\d+)").cast(pl.UInt64, strict=False)  # 5a comes before 10a
-    order = ["policy", "school_name", "school", pl.col("class").is_not_null(), number, "collective", "class"]
     for chat in chats:
         notes.extend(_notes(store, chat))
     rows = [_of_chat(resources, store, chat, pages=pages, reveal=reveal) for chat in chats]
     extra = pl.DataFrame(rows, schema=_EXTRA, orient="row").sort("chat")
-    return _Links(table=table.sort(order), extra=extra, notes=notes)
+    return _Links(table=table.sort("policy", *ORDER), extra=extra, notes=notes)
 
 
 def _names(resources: Declared, district: District, store: Store) -> _Names:
@@ -178,39 +166,16 @@ def _of_policy(
     rooms = store.chats.rooms(**place)
     matrix = platform.spec.matrix
     assert matrix is not None  # there is no other platform
-    shown = [link(room, server=matrix.server_name) if reveal else masked(room) for room in rooms["external_id"]]
-    stopped = policy.spec.suspend or platform.spec.suspend
-    wanted = stored.baseline.desired.chats.select(pl.col("key", "school"), pl.col("section").alias("class"), "type")
-    chats = (
-        wanted.join(rooms.select("key", pl.Series("link", shown, pl.String)), on="key", how="left")
-        .join(_held(store, policy), on="key", how="left")
-        .with_columns(
-            pl.coalesce(
-                pl.lit("suspended" if stopped else None, pl.String),
-                pl.format("held: {}", "hold"),
-                pl.lit("not made yet"),
-            ).alias("reason")
-        )
-        .with_columns(pl.when(pl.col("link").is_null()).then("reason").alias("reason"))
-        .select("school", "class", "type", cell=pl.struct("link", "reason"))
+    links = [link(room, server=matrix.server_name) if reveal else masked(room) for room in rooms["external_id"]]
+    table = link_table(
+        stored.baseline.desired.chats,
+        links=rooms.select("key", pl.Series("link", links, pl.String)),
+        held=waiting(store.holds(kind=policy.kind, namespace=place["namespace"], name=place["policy"])),
+        schools=names.schools,
+        classes=names.classes,
+        stopped=policy.spec.suspend or platform.spec.suspend,
     )
-    of = ["school", "class"]
-    table = chats.filter(pl.col("type").cast(pl.String).is_in(list(_COLUMNS.values()))).select(of).unique()
-    for column, type_ in _COLUMNS.items():
-        cells = chats.filter(pl.col("type") == type_.value).select(*of, pl.col("cell").alias(column))
-        table = table.join(cells, on=of, how="left", nulls_equal=True)
-    return (
-        table.join(names.schools, on="school", how="left")
-        .join(names.classes, on="class", how="left")
-        .with_columns(
-            policy=pl.lit(policy.metadata.name),
-            school_name=pl.coalesce("school_name", "school"),
-            collective=pl.when(pl.col("class").is_null())
-            .then(pl.lit("Staff room"))
-            .otherwise(pl.coalesce("title", "class")),
-        )
-        .select(_TABLE.names())
-    )
+    return table.select(pl.lit(policy.metadata.name).alias("policy"), *TABLE)
 
 
 def _of_chat(
@@ -223,7 +188,8 @@ def _of_chat(
     room: str | None = None
     for found in store.chats.rooms(namespace=chat.metadata.namespace, policy=name)["external_id"]:
         room = link(found, server=platform.spec.matrix.server_name) if reveal else masked(found)
-    held = next(iter(_held(store, chat)["hold"]), None)
+    holds = store.holds(kind=chat.kind, namespace=chat.metadata.namespace, name=chat.metadata.name)
+    held = next(iter(waiting(holds)["hold"]), None)
     stopped = chat.spec.suspend or platform.spec.suspend
     reason = "suspended" if stopped else f"held: {held}" if held else "not made yet"
     way = store.joins.link(namespace=chat.metadata.namespace, chat=chat.metadata.name)
@@ -250,19 +216,6 @@ def _qr_code(store: Store, chat: Chat, *, pages: str | None) -> str:
     return segno.make_qr(_join_link(way.word, pages=pages), error="m").svg_inline(border=4, scale=8)
 
 
-def _held(store: Store, policy: ChatPolicy | Chat) -> pl.DataFrame:
-    """[key, hold]: chats that are to be made, and wait for an Approval."""
-    of_policy = store.holds(kind=policy.kind, namespace=policy.metadata.namespace, name=policy.metadata.name)
-    parts = [
-        hold.rows.filter(pl.col("kind") == Kind.CHAT.value, pl.col("op") == Op.CREATE.value).select(
-            "key", pl.lit(hold.id).alias("hold")
-        )
-        for hold in of_policy
-        if hold.state is State.OPEN
-    ]
-    return pl.concat([pl.DataFrame(schema={"key": _TEXT, "hold": _TEXT}), *parts]).unique("key")
-
-
 def _notes(store: Store, policy: ChatPolicy | Chat) -> Iterator[str]:
     name = policy.metadata.name
     last = store.run(kind=policy.kind, namespace=policy.metadata.namespace, name=name)
@@ -276,31 +229,20 @@ def _notes(store: Store, policy: ChatPolicy | Chat) -> Iterator[str]:
 # Show
 
 
-def _cells(table: pl.DataFrame) -> pl.DataFrame:
-    """For people and spreadsheets: a link, or in brackets why there is none; empty where none is declared."""
-    return table.with_columns(_shown(name) for name in _COLUMNS).rename(
-        {"school": "school id", "school_name": "school", "class": "class id"}
-    )
-
-
-def _shown(name: str) -> pl.Expr:
-    return pl.coalesce(pl.col(name).struct["link"], pl.format("({})", pl.col(name).struct["reason"])).alias(name)
-
-
 def _show(found: _Links, *, page: str | None, reveal: bool) -> None:
     for note in found.notes:
         terminal.say(note, style="yellow")
-    cells = _cells(found.table)
-    if cells.is_empty() and found.extra.is_empty():
+    table = cells(found.table)
+    if table.is_empty() and found.extra.is_empty():
         terminal.say("there are no chats yet")
         return
-    if not cells.is_empty():
-        names = [name for name in cells.columns if name != "policy" or cells["policy"].n_unique() > 1]
-        terminal.table([name.upper() for name in names], cells.select(names).rows())
+    if not table.is_empty():
+        names = [name for name in table.columns if name != "policy" or table["policy"].n_unique() > 1]
+        terminal.table([name.upper() for name in names], table.select(names).rows())
     if not found.extra.is_empty():
-        if not cells.is_empty():
+        if not table.is_empty():
             terminal.say()
-        extra = found.extra.with_columns(_shown("room"))
+        extra = found.extra.with_columns(shown("room"))
         terminal.table([name.upper() for name in extra.columns], extra.rows())
     terminal.say()
     if not reveal:

@@ -23,7 +23,7 @@ from homeroom.reconcile.chatplatform import users_of
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.ports import Clock, Cluster, Key, Object, Verdict, key_of
 from homeroom.seats import keys
-from homeroom.store import DISTRICTS_SCHEMA, PLACES_SCHEMA, Asked, LostLeadershipError, Store
+from homeroom.store import DISTRICTS_SCHEMA, PLACES_SCHEMA, POLICIES_SCHEMA, Asked, LostLeadershipError, Store
 
 KIND: Final = "Linking"
 """Of the key in the queue; no kind of the API. Namespace and name are the ChatPlatform's."""
@@ -53,6 +53,7 @@ class Linking:
         links, of, epoch = self._store.links, {"namespace": key.namespace, "platform": key.name}, self._cluster.epoch
         await asyncio.to_thread(links.tell, self._places(key, resource), **of, epoch=epoch)
         await asyncio.to_thread(self._store.web.tell_districts, self._districts(key, resource), **of, epoch=epoch)
+        await asyncio.to_thread(links.tell_policies, self._policies(key, resource), **of, epoch=epoch)
         if resource is None:
             return Verdict()
         if resource.spec.suspend:
@@ -136,6 +137,15 @@ class Linking:
             if isinstance(district, District):
                 rows.append((name, district.spec.time_zone, district.spec.denied()))
         return pl.DataFrame(rows, DISTRICTS_SCHEMA, orient="row")
+
+    def _policies(self, key: Key, resource: ChatPlatform | None) -> pl.DataFrame:
+        """Whose chats the accounts of this platform come into."""
+        rows = []
+        if resource is not None:
+            for policy in policies_of(self._cluster, key):
+                stopped = resource.spec.suspend or bool(policy["spec"].get("suspend"))
+                rows.append((key.namespace, key.name, _district(policy), policy["metadata"]["name"], stopped))
+        return pl.DataFrame(rows, POLICIES_SCHEMA, orient="row")
 
 
 def _district(policy: Object) -> str:

@@ -68,6 +68,7 @@ DERIVED: Final = (
     schema.link_proof,
     schema.link_place,
     schema.district_told,
+    schema.link_policy,
 )
 """What it has not: read again, said anew by whoever runs next, or, as a ticket, asked for again."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from typing import Any, Final
 import polars as pl
 import sqlalchemy as sa
 
-from homeroom.chats.baseline import Baseline
+from homeroom.chats.baseline import AWAY, Baseline
 from homeroom.chats.desired import LINEAGE
 from homeroom.chats.rollover import LEARNERS
 from homeroom.chats.state import Desired
@@ -35,7 +35,7 @@ KINDS: Final = ("ChatPolicy", "Chat")
 """Kinds that say which chats there are."""
 _NAMES: Final = ("people", "administrators")
 """Where the rules of an extra chat name people: fields of `homeroom.chats.policy.ExtraChat`."""
-_BESIDE: Final = ("kept", "unapplied")
+_BESIDE: Final = ("kept", "unapplied", "away")
 _OF_THE_CLASSES: Final = ("lineage", "learners")
 ROOMS: Final = pl.Schema(dict.fromkeys(("school", "key", "external_id"), pl.String()))
 """Source id of the school, key of the chat, and the platform's own id of the room."""
@@ -117,22 +117,38 @@ class Chats:
         if row is None:
             return None
         folder = self._folder(namespace, policy) / row.files
+        desired = Desired(**{part.name: pl.read_parquet(folder / f"{part.name}.parquet") for part in fields(Desired)})
+        return _stored(row, folder, desired)
 
-        def frame(name: str) -> pl.DataFrame:
-            return pl.read_parquet(folder / f"{name}.parquet")
+    def around(
+        self,
+        *,
+        namespace: str,
+        policy: str,
+        accounts: Collection[str] = (),
+        person: str | None = None,
+        schools: Collection[str] = (),
+    ) -> StoredChats | None:
+        """The same of a few chats, with all who are in them: little of large files is read.
 
-        return StoredChats(
-            baseline=Baseline(
-                desired=Desired(**{part.name: frame(part.name) for part in fields(Desired)}),
-                kept=frame("kept"),
-                unapplied=frame("unapplied"),
-                known=frame("known")["key"],
-                first=row.first,
-            ),
-            rules=row.rules,
-            lineage=frame("lineage"),
-            learners=frame("learners"),
-        )
+        Those in which one of `accounts` is wanted, or for which `person` (source id) lacks one, and all of `schools`.
+        """
+        missing = None
+        while True:
+            with self._engine.connect() as connection:
+                row = _row(connection, namespace, policy)
+            if row is None:
+                return None
+            folder = self._folder(namespace, policy) / row.files
+            try:
+                desired = _part(folder, accounts=accounts, person=person, schools=schools)
+                stored = _stored(row, folder, desired)
+            except FileNotFoundError:
+                if missing == row.files:
+                    raise
+                missing = row.files  # unless a run has just put another one in its place
+            else:
+                return replace(stored, baseline=stored.baseline.only(desired.chats["key"]))
 
     def save_baseline(self, stored: StoredChats, *, namespace: str, policy: str, epoch: int) -> None:
         """Replace it: files first, then the row that names them, so that a crash leaves the old one."""
@@ -200,14 +216,19 @@ class Chats:
             return pl.Series(dtype=pl.String)
         return pl.read_parquet(self._folder(namespace, policy) / row.files / "known.parquet")["key"]
 
-    def rooms(self, *, namespace: str, policy: str) -> pl.DataFrame:
-        """The chats of a policy that were made, or found by their mark: columns `ROOMS`, sorted by key."""
+    def rooms(self, *, namespace: str, policy: str, keys: Collection[str] | None = None) -> pl.DataFrame:
+        """The chats of a policy that were made, or found by their mark: columns `ROOMS`, sorted by key.
+
+        `keys`: only of these few chats.
+        """
         table = schema.ledger
         query = sa.select(*(table.c[name] for name in ROOMS)).where(
             table.c.namespace == namespace,
             table.c.app == journal_of(policy),
             table.c.kind == Kind.CHAT.value,
         )
+        if keys is not None:
+            query = query.where(table.c.key.in_(list(keys)))
         with self._engine.connect() as connection:
             rows = [tuple(row) for row in connection.execute(query.order_by(table.c.key))]
         return pl.DataFrame(rows, schema=ROOMS, orient="row")
@@ -222,6 +243,60 @@ def policies_of(connection: sa.Connection, namespace: str) -> list[str]:
     names = connection.execute(sa.select(stored.c.policy).where(stored.c.namespace == namespace)).scalars()
     held = sa.select(holds.c.kind, holds.c.name).where(holds.c.namespace == namespace, holds.c.kind.in_(KINDS))
     return sorted({*names, *(policy_name(kind, name) for kind, name in connection.execute(held.distinct()))})
+
+
+def _stored(row: sa.Row[Any], folder: Path, desired: Desired) -> StoredChats:
+    """What lies in a folder, around `desired`."""
+
+    def frame(name: str) -> pl.DataFrame:
+        return pl.read_parquet(folder / f"{name}.parquet")
+
+    away = frame("away") if (folder / "away.parquet").exists() else pl.DataFrame(schema=AWAY)  # of an earlier release
+    return StoredChats(
+        baseline=Baseline(
+            desired=desired,
+            kept=frame("kept"),
+            unapplied=frame("unapplied"),
+            known=frame("known")["key"],
+            first=row.first,
+            away=away,
+        ),
+        rules=row.rules,
+        lineage=frame("lineage"),
+        learners=frame("learners"),
+    )
+
+
+def _part(folder: Path, *, accounts: Collection[str], person: str | None, schools: Collection[str]) -> Desired:
+    """The chats of `Chats.around`, of the frames in a folder."""
+
+    def scan(name: str) -> pl.LazyFrame:
+        return pl.scan_parquet(folder / f"{name}.parquet")
+
+    chats, numbered = scan("chats").collect(), scan("accounts").with_row_index("number")
+    mine = numbered.filter(pl.col("account").is_in(list(accounts))).select("number").collect()["number"]
+    found = [
+        scan("members").filter(pl.col("account").is_in(mine.implode())).select("chat").collect()["chat"],
+        scan("pending").filter(pl.col("person") == pl.lit(person, pl.String)).select("chat").collect()["chat"],
+        chats["school"].is_in(list(schools)).arg_true().cast(pl.UInt32),
+    ]
+    at = pl.concat(found).unique().sort()
+    members, pending = (
+        scan(name).filter(pl.col("chat").is_in(at.implode())).collect() for name in ("members", "pending")
+    )
+    number = members["account"].unique().sort()
+
+    def row_in(rows: pl.Series, among: pl.Series) -> pl.Series:
+        return among.search_sorted(rows).cast(pl.UInt32)
+
+    return Desired(
+        chats=chats[at],
+        accounts=numbered.filter(pl.col("number").is_in(number.implode())).select("account").collect(),
+        members=members.with_columns(
+            row_in(members["chat"], at).alias("chat"), row_in(members["account"], number).alias("account")
+        ),
+        pending=pending.with_columns(row_in(pending["chat"], at).alias("chat")),
+    )
 
 
 def _row(connection: sa.Connection, namespace: str, policy: str) -> sa.Row[Any] | None:

@@ -35,6 +35,10 @@ TRIES: Final = 5
 
 PLACES_SCHEMA: Final = pl.Schema(dict.fromkeys((*Place._fields, "server", "title"), pl.String()))
 """Where people can link accounts. `server`: what accounts end with; `title`: how people call the place."""
+POLICIES_SCHEMA: Final = pl.Schema(
+    {**dict.fromkeys((*Place._fields, "policy"), pl.String()), "suspended": pl.Boolean()}
+)
+"""The policies (by name) that see to the chats of a place."""
 
 _CHUNK: Final = 1000
 """Rows per statement."""
@@ -188,6 +192,18 @@ class Links:
         with self._engine.connect() as connection:
             return sorted(connection.execute(sa.select(table.c.account).where(*mine)).scalars())
 
+    def linked_among(self, place: Place, people: Collection[str]) -> set[str]:
+        """Those of a few people (source ids) who are linked to any account."""
+        table, ids, found = schema.link, list(people), set[str]()
+        with self._engine.connect() as connection:
+            for start in range(0, len(ids), _CHUNK):
+                theirs = table.c.person.in_(ids[start : start + _CHUNK])
+                query = sa.select(table.c.person).where(
+                    *_at(table, place), table.c.state == LinkState.LINKED.value, theirs
+                )
+                found.update(connection.execute(query).scalars())
+        return found
+
     def holder(self, place: Place, account: str) -> str | None:
         """The person (source id) whose account this is."""
         table = schema.link
@@ -233,21 +249,35 @@ class Links:
 
     def places(self) -> pl.DataFrame:
         """Where people can link accounts now: PLACES_SCHEMA, sorted."""
-        table = schema.link_place
-        with self._engine.connect() as connection:
-            rows = [tuple(row) for row in connection.execute(sa.select(*(table.c[name] for name in PLACES_SCHEMA)))]
-        return pl.DataFrame(rows, schema=PLACES_SCHEMA, orient="row").sort(*Place._fields)
+        return self._told(schema.link_place, PLACES_SCHEMA)
+
+    def policies(self) -> pl.DataFrame:
+        """Whose chats these accounts come into now: POLICIES_SCHEMA, sorted."""
+        return self._told(schema.link_policy, POLICIES_SCHEMA)
 
     def tell(self, places: pl.DataFrame, *, namespace: str, platform: str, epoch: int) -> None:
         """On this platform people can link accounts in these places (PLACES_SCHEMA), and in no others."""
-        table = schema.link_place
-        places = places.select(PLACES_SCHEMA.names()).sort(*Place._fields)
-        if self.places().filter(namespace=namespace, platform=platform).equals(places):
+        self._tell(schema.link_place, places, PLACES_SCHEMA, namespace=namespace, platform=platform, epoch=epoch)
+
+    def tell_policies(self, policies: pl.DataFrame, *, namespace: str, platform: str, epoch: int) -> None:
+        """These policies (POLICIES_SCHEMA) see to the chats on this platform, and no others."""
+        self._tell(schema.link_policy, policies, POLICIES_SCHEMA, namespace=namespace, platform=platform, epoch=epoch)
+
+    def _told(self, table: sa.Table, columns: pl.Schema) -> pl.DataFrame:
+        with self._engine.connect() as connection:
+            rows = [tuple(row) for row in connection.execute(sa.select(*(table.c[name] for name in columns)))]
+        return pl.DataFrame(rows, schema=columns, orient="row").sort([column.name for column in table.primary_key])
+
+    def _tell(
+        self, table: sa.Table, rows: pl.DataFrame, columns: pl.Schema, *, namespace: str, platform: str, epoch: int
+    ) -> None:
+        rows = rows.select(columns.names()).sort([column.name for column in table.primary_key])
+        if self._told(table, columns).filter(namespace=namespace, platform=platform).equals(rows):
             return
         with self._leading(epoch) as connection:
             connection.execute(sa.delete(table).where(table.c.namespace == namespace, table.c.platform == platform))
-            if not places.is_empty():
-                connection.execute(sa.insert(table), places.to_dicts())
+            if not rows.is_empty():
+                connection.execute(sa.insert(table), rows.to_dicts())
 
     # -- codes --------------------------------------------------------------------------------------------------
 

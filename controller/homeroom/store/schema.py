@@ -464,6 +464,17 @@ sa.Index(
     postgresql_where=chat_join.c.news,
 )
 
+link_policy = sa.Table(
+    "link_policy",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("platform", NAME, primary_key=True),
+    sa.Column("district", NAME, primary_key=True),
+    sa.Column("policy", NAME, primary_key=True),
+    sa.Column("suspended", sa.Boolean, nullable=False),
+    comment="the policies whose chats are of a place, as runs of the platform told",
+)
+
 origin = sa.Table(
     "origin",
     metadata,

@@ -5,11 +5,14 @@
     /chats          the personal code of a letter --+
                                                     +--> /chats/account --> /chats/number --> linked --> /chats/mine
     /chats/sign-in  an account that is linked ------------------------------^    (take it back, asked again)
+                                                                                     |
+                                          heads of schools: /chats/table <-----------+
 
 A code proves who somebody is, the number that the operator sends into the chat proves the account. Whoever has both is
-linked; whoever has one of them may take a link back. Of a person nobody sees more than initials, and whether an account
-is linked to anybody is told to nobody but its owner. Neighbours: `pages`, `site`, `homeroom.store.links`,
-`homeroom.reconcile.linking` (sends the numbers).
+linked; whoever has one of them may take a link back. Of a person nobody sees more than initials, but that who leads a
+chat sees the names of its people who are not linked yet; and whether an account is linked to anybody is told to nobody
+but its owner. Chats are shown to whoever has proven the account in this visit: a letter alone shows none. Neighbours:
+`pages`, `site`, `membership`, `homeroom.store.links`, `homeroom.reconcile.linking` (sends the numbers).
 """
 
 from __future__ import annotations
@@ -30,13 +33,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from homeroom.api.chatpolicy import ChatType
 from homeroom.chats.linking import NUMBER_LENGTH, Place, Proof, account_in
+from homeroom.chats.table import COLUMNS, TABLE, cells
 from homeroom.reconcile.ports import Clock
 from homeroom.seats.keys import MistypedKeyError, digest, normalised
 from homeroom.sources import scan
+from homeroom.spreadsheet import safe
 from homeroom.store import Answer, Store, Visit
 from homeroom.web.desk import digest_of, minutes, word
 from homeroom.web.limits import Limit
+from homeroom.web.membership import Membership, Mine
 from homeroom.web.pages import Pages, language_of
 
 VISIT_LIFETIME: Final = timedelta(minutes=30)
@@ -74,6 +81,7 @@ class Chats:
     ) -> None:
         self._store, self._pages, self._clock, self._back = store, pages, clock, back
         self._cookie = pages.cookie("homeroom-chats")
+        self._membership = Membership(store, clock)
         # A class of thirty enters its codes at once, by one address; what follows is limited for each visit instead.
         self._per_visit = Limit(burst=20, seconds=30, monotonic=clock.monotonic)
         self._per_account = Limit(burst=_MESSAGES, seconds=1200, monotonic=clock.monotonic)
@@ -94,6 +102,8 @@ class Chats:
             Route("/chats/sign-in", self._sign_in_form),
             Route("/chats/sign-in", self._sign_in, methods=["POST"]),
             Route("/chats/mine", self._mine),
+            Route("/chats/table", self._table),
+            Route("/chats/table.csv", self._csv),
             Route("/chats/unlink", self._unlink, methods=["POST"]),
             Route("/chats/sign-out", self._sign_out, methods=["POST"]),
         ]
@@ -281,7 +291,54 @@ class Chats:
         if visitor is None:
             return self._pages.to(request, "/chats")
         accounts = await asyncio.to_thread(self._mine_of, visitor.visit)
-        return self._pages.page(request, "chats-mine.html", accounts=accounts, secret=visitor.secret)
+        chats = await asyncio.to_thread(self._chats_of, visitor.visit)
+        return self._pages.page(
+            request,
+            "chats-mine.html",
+            accounts=accounts,
+            chats=chats,
+            heads=bool(_headed(chats or ())),
+            secret=visitor.secret,
+        )
+
+    async def _table(self, request: Request) -> Response:
+        """Of whoever leads a staff room, that school's; whole links for who asks for them."""
+        reveal = request.query_params.get("links") == "whole"
+        table = await asyncio.to_thread(self._table_of, request, reveal=reveal)
+        if table is None:
+            return self._pages.to(request, "/chats/mine")
+        kept = "links=whole&" if reveal else ""
+        schools = table.partition_by("school", maintain_order=True)
+        told = [(rows["school_name"][0], rows.to_dicts()) for rows in schools]
+        return self._pages.page(request, "chats-table.html", schools=told, reveal=reveal, kept=kept)
+
+    async def _csv(self, request: Request) -> Response:
+        reveal = request.query_params.get("links") == "whole"
+        table = await asyncio.to_thread(self._table_of, request, reveal=reveal)
+        if table is None:
+            return self._pages.to(request, "/chats/mine")
+        headers = {"content-disposition": 'attachment; filename="chats.csv"'}
+        # With a mark of its encoding, or spreadsheets take ä for something else.
+        text = safe(_cells(table)).write_csv(include_bom=True)
+        return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
+
+    def _table_of(self, request: Request, *, reveal: bool) -> pl.DataFrame | None:
+        """None: nobody who leads a staff room. Blocks."""
+        visitor = self._visitor(request)
+        chats = self._chats_of(visitor.visit) if visitor is not None else None
+        schools = _headed(chats or ())
+        if visitor is None or not schools:
+            return None
+        return self._membership.table(visitor.visit.place, schools, reveal=reveal)
+
+    def _chats_of(self, visit: Visit) -> Sequence[Mine] | None:
+        """The chats of whoever has proven in this visit an account that is theirs; None: nobody has. Blocks."""
+        if visit.proof is not Proof.PROVEN or visit.account is None:
+            return None
+        person = self._store.links.holder(visit.place, visit.account)
+        if person is None or visit.person not in {None, person}:
+            return None
+        return self._membership.chats(visit.place, person)
 
     async def _unlink(self, request: Request) -> Response:
         fields = await self._pages.posted(request)
@@ -366,3 +423,19 @@ class Chats:
             letters = [next((sign for sign in name or "" if sign.isalpha()), "") for name in (given, family)]
             return " ".join(f"{letter.upper()}." for letter in letters if letter) or "-"
         return None
+
+
+def _headed(chats: Sequence[Mine]) -> Sequence[str]:
+    """Source ids of the schools whose staff room somebody leads, sorted."""
+    return sorted({chat.school for chat in chats if chat.type is ChatType.STAFF_ROOM and chat.missing is not None})
+
+
+def _cells(table: pl.DataFrame) -> pl.DataFrame:
+    """For spreadsheets: links, or in brackets why there is none, and counts."""
+    counts = [
+        pl.col(f"{column}_count").struct[part].alias(f"{column} {part}")
+        for column in COLUMNS
+        for part in ("linked", "unlinked")
+    ]
+    links = cells(table.select(TABLE.names()))
+    return pl.concat([links, table.select(counts)], how="horizontal")

@@ -428,6 +428,69 @@ TEXTS: Final[dict[str, dict[Language, str]]] = {
         "Er is geen account gekoppeld.",
         "Ни одна учётная запись не подключена.",
     ),
+    # -- one's chats
+    "chats.list": _in("Your chats: {number}", "Dina chattar: {number}", "Uw chats: {number}", "Ваши чаты: {number}"),
+    "chats.list.hint": _in(
+        "They follow from the school's records, as they were looked at last.",
+        "De följer av skolans register, så som de senast lästes.",
+        "Ze volgen uit de administratie van de school, zoals die het laatst is bekeken.",
+        "Они следуют из данных школы по состоянию на последнюю проверку.",
+    ),
+    "chats.list.prove": _in(
+        "Your chats are shown once you have proven that the account is yours.",
+        "Dina chattar visas när du har visat att kontot är ditt.",
+        "Uw chats worden getoond zodra u hebt aangetoond dat het account van u is.",
+        "Ваши чаты будут показаны, когда вы подтвердите, что учётная запись ваша.",
+    ),
+    "chats.type.StaffRoom": _in("Staff room", "Personalrum", "Lerarenkamer", "Учительская"),
+    "chats.type.ClassStudents": _in("Students' chat", "Elevernas chatt", "Chat van de leerlingen", "Чат учеников"),
+    "chats.type.ClassParents": _in("Parents' chat", "Vårdnadshavarnas chatt", "Chat van de ouders", "Чат родителей"),
+    "chats.type.Subject": _in("Subject", "Ämne", "Vak", "Предмет"),
+    "chats.standing.Here": _in("you are in it", "du är med", "u zit erin", "вы в нём состоите"),
+    "chats.standing.Coming": _in(
+        "you are not in it yet", "du är inte med än", "u zit er nog niet in", "вы ещё не в нём"
+    ),
+    "chats.standing.Left": _in("you left it", "du har lämnat den", "u hebt hem verlaten", "вы из него вышли"),
+    "chats.missing": _in(
+        "Not linked yet: {number}",
+        "Inte kopplade än: {number}",
+        "Nog niet gekoppeld: {number}",
+        "Ещё не подключены: {number}",
+    ),
+    "chats.to.table": _in(
+        "All chats of the school", "Skolans alla chattar", "Alle chats van de school", "Все чаты школы"
+    ),
+    # -- the table of links
+    "chats.table.title": _in("Chats of the school", "Skolans chattar", "Chats van de school", "Чаты школы"),
+    "chats.table.lead": _in(
+        "As the system left them last. A link lets nobody in: people come into their chats once they have linked their "
+        "account.",
+        "Så som systemet senast lämnade dem. En länk släpper inte in någon: man kommer in i sina chattar när man har "
+        "kopplat sitt konto.",
+        "Zoals het systeem ze het laatst achterliet. Een link laat niemand binnen: mensen komen in hun chats zodra ze "
+        "hun account hebben gekoppeld.",
+        "По состоянию на последнюю проверку. Ссылка никого не впускает: люди попадают в свои чаты, когда подключат "
+        "учётную запись.",
+    ),
+    "chats.table.class": _in("Class", "Klass", "Klas", "Класс"),
+    "chats.table.reveal": _in("Show whole links", "Visa hela länkar", "Hele links tonen", "Показать ссылки целиком"),
+    "chats.table.mask": _in("Hide the links", "Dölj länkarna", "Links verbergen", "Скрыть ссылки"),
+    "chats.table.csv": _in("As a file (CSV)", "Som fil (CSV)", "Als bestand (CSV)", "Файлом (CSV)"),
+    "chats.table.back": _in("Back to your chats", "Tillbaka till dina chattar", "Terug naar uw chats", "К вашим чатам"),
+    "chats.count": _in(
+        "{linked} linked, {unlinked} not yet",
+        "{linked} kopplade, {unlinked} inte än",
+        "{linked} gekoppeld, {unlinked} nog niet",
+        "подключены: {linked}, ещё нет: {unlinked}",
+    ),
+    "chats.reason.not-made-yet": _in("not made yet", "inte skapad än", "nog niet gemaakt", "ещё не создан"),
+    "chats.reason.held": _in(
+        "waits for an approval",
+        "väntar på ett godkännande",
+        "wacht op een goedkeuring",
+        "ожидает одобрения",
+    ),
+    "chats.reason.suspended": _in("suspended", "pausad", "onderbroken", "приостановлен"),
     "chats.unlink": _in("Take the link back", "Ta tillbaka kopplingen", "Koppeling ongedaan maken", "Отключить"),
     "chats.sure.title": _in(
         "Take the link back?", "Ta tillbaka kopplingen?", "Koppeling ongedaan maken?", "Отключить учётную запись?"

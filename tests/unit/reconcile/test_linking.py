@@ -218,6 +218,21 @@ async def test_pages_are_told_the_clock_of_the_district_and_who_is_denied(world:
     assert told() == []
 
 
+async def test_policies_are_told_with_whether_they_rest(world: World) -> None:
+    def told() -> list[tuple[str, str, bool]]:
+        return world.store.links.policies().select("district", "policy", "suspended").rows()
+
+    await world.look()
+    assert told() == [("elsewhere", "b", False), ("lakeside", "a", False)]
+    world.cluster.put({**policy("a"), "spec": {**policy("a")["spec"], "suspend": True}})
+    world.cluster.objects.pop(Key("ChatPolicy", SPACE, "b"))
+    await world.look()
+    assert told() == [("lakeside", "a", True)]
+    world.cluster.objects.pop(Key("ChatPlatform", SPACE, "matrix"))
+    await world.look()
+    assert told() == []
+
+
 async def test_a_suspended_platform_tells_nobody(world: World) -> None:
     world.cluster.put({**PLATFORM, "spec": {**PLATFORM["spec"], "suspend": True}})
     world.ask()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.unit.chats.worlds import NOW, Nights, World
+from tests.unit.chats.worlds import NOW, Nights, World, linked
 
 from homeroom.plan import Change, Kind, Op, Outcome, Result
 from homeroom.roster.owned import LEDGER_SCHEMA
@@ -47,6 +47,37 @@ def test_a_baseline_comes_back_as_it_was_and_the_next_one_takes_its_place(store:
         assert store.chats.known(**POLICY).equals(each.baseline.known)
     assert len(list((tmp_path / "files" / "chats" / "n" / "p").iterdir())) == 1, "old frames are still there"
     assert store.chats.baseline(namespace="n", policy="other") is None
+
+
+def test_a_few_chats_are_read_as_the_whole_has_them(store: Store) -> None:
+    nights = Nights()
+    world = World(homerooms={"7a": "ann bob tom*", "7b": "eve kim ben*"}, parents={"pa": "ann"}, staff="tom ben ida!")
+    nights.night(world, links=linked(world, without="kim"), dies=True)
+    assert nights.baseline is not None
+    one = StoredChats(baseline=nights.baseline, rules="[1]", lineage=NO_LINEAGE, learners=NO_LEARNERS)
+    assert store.chats.around(**POLICY) is None
+    store.chats.save_baseline(one, **POLICY, epoch=1)
+    keys = dict(one.baseline.desired.chats.select("name", "key").iter_rows())
+    for wanted, around in (
+        ({"7a students", "7a parents", "Staff room - School s1"}, {"accounts": ["@tom"]}),
+        ({"7a students", "7b students"}, {"accounts": ["@ann"], "person": "kim"}),
+        ({"7b students"}, {"person": "kim"}),
+        (set(keys), {"schools": ["s1"]}),
+        (set(), {"accounts": ["@nobody"], "schools": ["s9"]}),
+    ):
+        found = store.chats.around(**POLICY, **around)
+        assert found is not None
+        assert set(found.baseline.desired.chats["name"]) == wanted
+        assert found.baseline.equals(one.baseline.only(pl.Series([keys[name] for name in wanted], dtype=pl.String)))
+
+
+def test_a_baseline_of_an_earlier_release_is_read(store: Store, tmp_path: Path) -> None:
+    store.chats.save_baseline(stored(), **POLICY, epoch=1)
+    (folder,) = (tmp_path / "files" / "chats" / "n" / "p").iterdir()
+    (folder / "away.parquet").unlink()
+    found = store.chats.baseline(**POLICY)
+    assert found is not None
+    assert found.equals(stored())
 
 
 def test_what_differs_in_any_part_is_another_baseline() -> None:

@@ -9,11 +9,12 @@ from string import Formatter
 
 import pytest
 
-from homeroom.api import Language
+from homeroom.api import ChatType, Language
 from homeroom.chats.calls import CallState
 from homeroom.chats.linking import JoinState
 from homeroom.seats.letters import CODES
 from homeroom.web import calendars, words
+from homeroom.web.membership import Standing
 
 from .conftest import Page, Town, tell
 
@@ -63,6 +64,8 @@ def test_every_text_is_used() -> None:
     made |= {f"lessons.state.{state}" for state in CallState if state is not CallState.TOLD}
     made |= {"lessons.link.call", "lessons.link.chat"}
     made |= {f"chats.join.{state}" for state in JoinState}
+    made |= {f"chats.type.{one}" for one in ChatType} | {f"chats.standing.{one}" for one in Standing}
+    made |= {f"chats.reason.{one}" for one in ("held", "not-made-yet", "suspended")}
     assert set(words.TEXTS) - used - made == set()
 
 
