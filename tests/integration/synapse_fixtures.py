@@ -156,7 +156,9 @@ class Chats:
         """Somebody who is logged in."""
         return self.server.account(f"{name}-{self.mark}")
 
-    def platform(self, *middlewares: aiohttp.ClientMiddlewareType, **options: str) -> MatrixPlatform:
+    def platform(
+        self, *middlewares: aiohttp.ClientMiddlewareType, registers: bool = False, **options: str
+    ) -> MatrixPlatform:
         """A driver, as it is made for one run."""
         return MatrixPlatform(
             url=options.get("url", self.server.url),
@@ -164,6 +166,7 @@ class Chats:
             token=options.get("token", self.operator.token),
             owner=options.get("owner", self.owner),
             room_version=self.version,
+            registers=registers,
             middlewares=middlewares,
         )
 

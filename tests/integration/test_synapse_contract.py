@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -87,6 +88,37 @@ def said(answer: Answer) -> tuple[int, str]:
 
 
 REFUSED = (403, "M_FORBIDDEN")
+
+
+# Accounts that people make themselves
+
+TOKENS = f"{ADMIN}/v1/registration_tokens"
+
+
+def new_token(hands: Hands, **more: object) -> Answer:
+    ends = int((datetime.now(UTC) + timedelta(minutes=30)).timestamp() * 1000)
+    body = {"token": f"token-{hands.mark}", "uses_allowed": 1, "expiry_time": ends, **more}
+    return hands.operator.call("POST", f"{TOKENS}/new", body)
+
+
+def test_a_token_makes_one_account_and_is_asked_for(hands: Hands) -> None:
+    server, token = hands.server, f"token-{hands.mark}"
+    assert server.register(f"a-{hands.mark}", token=token).errcode == "M_UNAUTHORIZED"
+    assert new_token(hands).ok
+    assert said(new_token(hands)) == (400, "M_INVALID_PARAM")  # there is one of that name
+    made = server.register(f"a-{hands.mark}", token=token)
+    assert made.ok
+    assert made.body["user_id"] == hands.mxid("a")
+    assert server.register(f"b-{hands.mark}", token=token).errcode == "M_UNAUTHORIZED"
+
+
+def test_a_token_ends_in_time_and_when_it_is_taken_back(hands: Hands) -> None:
+    token = f"token-{hands.mark}"
+    assert said(new_token(hands, expiry_time=1000)) == (400, "M_INVALID_PARAM")
+    assert new_token(hands).ok
+    assert hands.operator.call("DELETE", f"{TOKENS}/{token}").ok
+    assert hands.operator.call("DELETE", f"{TOKENS}/{token}").status == 404
+    assert hands.server.register(f"a-{hands.mark}", token=token).errcode == "M_UNAUTHORIZED"
 
 
 # Joining by force

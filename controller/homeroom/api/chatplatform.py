@@ -96,6 +96,22 @@ class AccountIdentity(Model):
     `@{username}:school.example`. Who lacks the field, or has in it what no account can have, is not linked."""
 
 
+class CreateAccounts(StrEnum):
+    """How somebody without an account gets one. `RegistrationToken`: with a token that lets make one account, once."""
+
+    REGISTRATION_TOKEN = "RegistrationToken"  # noqa: S105 - the name of a way, not a secret
+
+
+class NewAccounts(Model):
+    """How somebody who links, and has no account yet, gets one."""
+
+    create: CreateAccounts
+    """`RegistrationToken`: the page shows a token with which one account can be made, in any app, with a password that
+    Homeroom never sees. The server must have `enable_registration` and `registration_requires_token`."""
+    address: HttpUrl | None = None
+    """What people enter in their app as the server; where nothing is said, `matrix.serverName`."""
+
+
 class ChatPlatformSpec(Model):
     """A chat server, and whose account there is whose."""
 
@@ -117,6 +133,8 @@ class ChatPlatformSpec(Model):
     """A Matrix server. Its `serverName` cannot change: another server has other chats, and other people's accounts."""
     identity: AccountIdentity
     """Whose account is whose."""
+    accounts: NewAccounts | None = None
+    """How somebody who links, and has no account yet, gets one; where nothing is said, elsewhere."""
     proxy: Proxy | None = None
     """The proxy to go through."""
     ca_bundle: CaBundle | None = None

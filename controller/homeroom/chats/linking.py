@@ -68,6 +68,15 @@ class Proof(StrEnum):
     FAILED = "Failed"
 
 
+class TokenState(StrEnum):
+    """What became of the wish to make an account. `Waiting`: for the operator. `Over`: to be taken back, if unused."""
+
+    WAITING = "Waiting"
+    READY = "Ready"
+    FAILED = "Failed"
+    OVER = "Over"
+
+
 class CodeState(StrEnum):
     """What became of a letter with a personal code. `Waiting`: it may, or may not, have been mailed."""
 

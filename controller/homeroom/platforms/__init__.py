@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -84,6 +85,12 @@ class Platform(Protocol):
 
         Idempotent: of a call with the same `word`, which no other has, people are told once. Raises RefusedError.
         """
+
+    async def admit(self, token: str, *, until: datetime) -> None:
+        """Let whoever has this token make one account, once, until then. Raises RefusedError where that cannot be."""
+
+    async def dismiss(self, token: str) -> None:
+        """Nobody makes an account with this token any more; one that nobody knows is none."""
 
     async def version(self) -> str:
         """What the server says that it is. Raises InvalidSpecError where it cannot do what was asked of it."""

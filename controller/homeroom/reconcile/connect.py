@@ -138,6 +138,7 @@ class Outside:
             owner=self.owner_of_chats(namespace=namespace, district=district, chat=chat),
             room_version=str(matrix.room_version),
             notice=NOTICES[language],
+            registers=spec.accounts is not None,
             proxy=await _proxy(secrets, namespace, spec.proxy, to=matrix.homeserver),
             ssl=_trust(spec.ca_bundle),
         )

@@ -15,7 +15,7 @@ from homeroom.store.forgetting import StillThereError
 from homeroom.store.joins import JOINS, JoinLink, Joins
 from homeroom.store.lessons import GIVEN_SCHEMA, LESSONS_SCHEMA, Call, Lessons
 from homeroom.store.licences import CONNECTIONS_SCHEMA, DELIVERIES_SCHEMA, KEYS_SCHEMA, LicenceName, Licences
-from homeroom.store.links import PLACES_SCHEMA, POLICIES_SCHEMA, Answer, Asked, Links, Visit
+from homeroom.store.links import PLACES_SCHEMA, POLICIES_SCHEMA, Answer, Asked, Links, Token, Visit
 from homeroom.store.revision import RevisionError
 from homeroom.store.store import (
     GRANTS_SCHEMA,
@@ -80,6 +80,7 @@ __all__ = [
     "StoredBaseline",
     "StoredChats",
     "Ticket",
+    "Token",
     "Use",
     "Visit",
     "Web",

@@ -69,6 +69,7 @@ DERIVED: Final = (
     schema.link_place,
     schema.district_told,
     schema.link_policy,
+    schema.link_token,
 )
 """What it has not: read again, said anew by whoever runs next, or, as a ticket, asked for again."""
 

@@ -17,15 +17,15 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 import sqlalchemy as sa
 
-from homeroom.chats.linking import CodeState, LinkedBy, LinkState, Place, Proof
+from homeroom.chats.linking import CodeState, LinkedBy, LinkState, Place, Proof, TokenState
 from homeroom.chats.records import LINKS_SCHEMA
 from homeroom.store import schema
 from homeroom.store.licences import alone
@@ -33,13 +33,20 @@ from homeroom.store.licences import alone
 TRIES: Final = 5
 """So often a number may be entered; then another one has to be sent."""
 
-PLACES_SCHEMA: Final = pl.Schema(dict.fromkeys((*Place._fields, "server", "title"), pl.String()))
-"""Where people can link accounts. `server`: what accounts end with; `title`: how people call the place."""
+ACCOUNTS: Final = 3
+"""So many accounts the bearer of one letter may make: one, and two that went wrong."""
+
+PLACES_SCHEMA: Final = pl.Schema(dict.fromkeys((*Place._fields, "server", "title", "register"), pl.String()))
+"""Where people can link accounts. `server`: what accounts end with; `title`: how people call the place.
+
+`register`: what an app is told as the server to make a new account; null: none are made on the way.
+"""
 POLICIES_SCHEMA: Final = pl.Schema(
     {**dict.fromkeys((*Place._fields, "policy"), pl.String()), "suspended": pl.Boolean()}
 )
 """The policies (by name) that see to the chats of a place."""
 
+_FORGOTTEN: Final = timedelta(days=1)
 _CHUNK: Final = 1000
 """Rows per statement."""
 _PAIR: Final = LINKS_SCHEMA.names()
@@ -81,6 +88,16 @@ class Asked:
     place: Place
     account: str
     language: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """What lets a visitor make one account. `visit`: digest under which the visit is kept. `token`: once `Ready`."""
+
+    visit: str
+    state: TokenState
+    expires_at: datetime
+    token: str | None = None
 
 
 class Links:
@@ -171,6 +188,7 @@ class Links:
             if used:
                 others = (*_at(visits, found.place), visits.c.person == found.person, visits.c.digest != visit)
                 connection.execute(sa.delete(visits).where(*others))
+            _over(connection, *_at(schema.link_token, found.place), schema.link_token.c.person == found.person)
             if holder == found.person:
                 return Answer.LINKED
             if used != 1:
@@ -235,13 +253,14 @@ class Links:
         told = {
             "codes": (schema.link_code, ("platform", "state", "expires_at")),
             "visits": (schema.link_proof, ("platform", "account", "state", "expires_at")),
+            "tokens": (schema.link_token, ("platform", "state", "expires_at")),
         }
         found: dict[str, list[dict[str, str]]] = {}
         with self._engine.connect() as connection:
             for name, (table, columns) in told.items():
                 mine = (table.c.namespace == namespace, table.c.district == district, table.c.person == person)
                 query = sa.select(*(table.c[column] for column in columns)).where(*mine)
-                rows = connection.execute(query.order_by(table.c.digest)).mappings()
+                rows = connection.execute(query.order_by(*table.primary_key)).mappings()
                 found[name] = [{key: str(value) for key, value in row.items() if value is not None} for row in rows]
         return found
 
@@ -304,6 +323,8 @@ class Links:
             for start in range(0, len(rows), _CHUNK):
                 some = rows[start : start + _CHUNK]
                 people = [row["person"] for row in some]
+                tokens = schema.link_token
+                _over(connection, *_at(tokens, place), tokens.c.person.in_(people))
                 for old in (table, visits):
                     connection.execute(sa.delete(old).where(*_at(old, place), old.c.person.in_(people)))
                 connection.execute(sa.insert(table), some)
@@ -348,6 +369,8 @@ class Links:
         }
         with self._unled() as connection:
             connection.execute(sa.delete(table).where(table.c.expires_at <= _naive(now)))
+            tokens = schema.link_token  # of a platform that is gone: the server has forgotten them long ago
+            connection.execute(sa.delete(tokens).where(tokens.c.expires_at <= _naive(now - _FORGOTTEN)))
             connection.execute(sa.insert(table).values(**row))
 
     def visit(self, digest: str, *, now: datetime) -> Visit | None:
@@ -359,6 +382,7 @@ class Links:
         """The visit is over."""
         with self._unled() as connection:
             connection.execute(sa.delete(schema.link_proof).where(schema.link_proof.c.digest == digest))
+            _over(connection, schema.link_token.c.visit == digest)
 
     def ask(self, digest: str, account: str, *, language: str, now: datetime) -> bool:
         """Have a number sent to an account that the visitor names; what was sent before counts no more."""
@@ -389,6 +413,58 @@ class Links:
             values = {"state": proof.value, "tries": tries, "number": kept}
             connection.execute(sa.update(table).where(table.c.digest == digest).values(**values))
         return proof
+
+    # -- accounts that are made on the way: the operator lets the server make one ---------------------------------
+
+    def want_account(self, digest: str, *, now: datetime) -> bool:
+        """Have a visitor who has a code let make an account; pressing twice is pressing once. False: often enough."""
+        table, codes = schema.link_token, schema.link_code
+        with self._unled() as connection:
+            found = _visit(connection, digest, now)
+            if found is None or found.person is None:
+                return False
+            before = connection.execute(sa.select(table.c.state).where(table.c.visit == digest)).scalar_one_or_none()
+            if before in {TokenState.WAITING.value, TokenState.READY.value}:
+                return True
+            good = (codes.c.digest == found.code, codes.c.person == found.person, codes.c.accounts < ACCOUNTS)
+            counted = sa.update(codes).where(*good).values(accounts=codes.c.accounts + 1)
+            if before == TokenState.OVER.value or connection.execute(counted).rowcount != 1:
+                return False
+            connection.execute(sa.delete(table).where(table.c.visit == digest))
+            row = {**found.place._asdict(), "person": found.person, "expires_at": _naive(found.expires_at)}
+            connection.execute(sa.insert(table).values(visit=digest, state=TokenState.WAITING.value, **row))
+        return True
+
+    def token(self, digest: str, *, now: datetime) -> Token | None:
+        """What became of a visitor's wish to make an account; None: there is none."""
+        table = schema.link_token
+        lasting = (table.c.visit == digest, table.c.expires_at > _naive(now), table.c.state != TokenState.OVER.value)
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(table).where(*lasting)).one_or_none()
+        return None if row is None else _token(row)
+
+    def tokens(self, *, namespace: str, platform: str, now: datetime) -> list[Token]:
+        """The tokens that are to be made now on a platform, and as `Over` those that are to be taken back."""
+        table = schema.link_token
+        ended = (table.c.state == TokenState.OVER.value) | (table.c.expires_at <= _naive(now))
+        due = (table.c.namespace == namespace, table.c.platform == platform)
+        query = sa.select(table).where(*due, ended | (table.c.state == TokenState.WAITING.value))
+        with self._engine.connect() as connection:
+            found = [_token(row) for row in connection.execute(query.order_by(table.c.visit))]
+        return [replace(one, state=TokenState.OVER) if one.expires_at <= now else one for one in found]
+
+    def made(self, token: Token, *, epoch: int) -> bool:
+        """The server knows this token now, or (`Failed`) does not take any; False: the visit is over meanwhile."""
+        table = schema.link_token
+        waiting = (table.c.visit == token.visit, table.c.state == TokenState.WAITING.value)
+        with self._leading(epoch) as connection:
+            values = {"state": token.state.value, "token": token.token}
+            return connection.execute(sa.update(table).where(*waiting).values(**values)).rowcount == 1
+
+    def taken_back(self, token: Token, *, epoch: int) -> None:
+        """The server knows it no more."""
+        with self._leading(epoch) as connection:
+            connection.execute(sa.delete(schema.link_token).where(schema.link_token.c.visit == token.visit))
 
     # -- numbers, sent by the operator, as the pages have no credentials of any platform -------------------------
 
@@ -448,7 +524,7 @@ def forget_links(
     `accounts`: theirs alone, so what others claimed of them, or named on a visit, goes too.
     """
     found = {}
-    for table in (schema.link_code, schema.link_proof, schema.link):
+    for table in (schema.link_code, schema.link_proof, schema.link_token, schema.link):
         mine = table.c.person == person
         if "account" in table.c:
             mine |= table.c.account.in_(accounts)
@@ -525,6 +601,16 @@ def _visit(connection: sa.Connection, digest: str, now: datetime) -> Visit | Non
         account=row.account,
         proof=Proof(row.state),
     )
+
+
+def _token(row: sa.Row[Any]) -> Token:
+    expires_at = row.expires_at.replace(tzinfo=UTC)
+    return Token(visit=row.visit, state=TokenState(row.state), expires_at=expires_at, token=row.token)
+
+
+def _over(connection: sa.Connection, *which: sa.ColumnElement[bool]) -> None:
+    """No account is made with these any more."""
+    connection.execute(sa.update(schema.link_token).where(*which).values(state=TokenState.OVER.value))
 
 
 def _place(row: sa.Row[tuple[object, ...]]) -> Place:

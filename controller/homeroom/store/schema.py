@@ -334,8 +334,10 @@ link_code = sa.Table(
     sa.Column("person", SOURCE_ID, nullable=False),
     sa.Column("expires_at", sa.DateTime, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("accounts", sa.Integer, nullable=False, server_default="0"),
     sa.Index("ix_link_code_person", "namespace", "platform", "district", "person", unique=True),
-    comment="personal codes in letters, one per person, by SHA-256; `state`: printed, or what became of the mail",
+    comment="personal codes in letters, one per person, by SHA-256; `state`: printed, or what became of the mail; "
+    "`accounts`: how often its bearer was let make one",
 )
 
 link_proof = sa.Table(
@@ -366,7 +368,23 @@ link_place = sa.Table(
     sa.Column("district", NAME, primary_key=True),
     sa.Column("server", NAME, nullable=False),
     sa.Column("title", sa.Text, nullable=False),
-    comment="where people can link accounts, as runs of the platform told; `server`: what its accounts end with",
+    sa.Column("register", sa.Text),
+    comment="where people can link accounts, as runs of the platform told; `server`: what its accounts end with; "
+    "`register`: where new ones are made",
+)
+
+link_token = sa.Table(
+    "link_token",
+    metadata,
+    sa.Column("visit", sa.String(64), primary_key=True),
+    sa.Column("namespace", NAME, nullable=False),
+    sa.Column("platform", NAME, nullable=False),
+    sa.Column("district", NAME, nullable=False),
+    sa.Column("person", SOURCE_ID, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("token", sa.String(64)),
+    sa.Column("expires_at", sa.DateTime, nullable=False),
+    comment="what lets a visitor make one account, while the visit (SHA-256) lasts; it opens nothing of anybody",
 )
 
 district_told = sa.Table(

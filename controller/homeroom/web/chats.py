@@ -2,7 +2,7 @@
 
 ::
 
-    /chats          the personal code of a letter --+
+    /chats          the personal code of a letter --+     (/chats/new: who has none)
                                                     +--> /chats/account --> /chats/number --> linked --> /chats/mine
     /chats/sign-in  an account that is linked ------------------------------^    (take it back, asked again)
                                                                                      |
@@ -97,6 +97,8 @@ class Chats:
             Route("/chats", self._code, methods=["POST"]),
             Route("/chats/account", self._account_form),
             Route("/chats/account", self._account, methods=["POST"]),
+            Route("/chats/new", self._new),
+            Route("/chats/new", self._want_new, methods=["POST"]),
             Route("/chats/number", self._number_form),
             Route("/chats/number", self._number, methods=["POST"]),
             Route("/chats/sign-in", self._sign_in_form),
@@ -167,6 +169,7 @@ class Chats:
             title=told["title"],
             server=told["server"],
             linked=linked,
+            creates=told.get("register") is not None and not linked,
             secret=visitor.secret,
             fault=fault,
             account=account,
@@ -189,6 +192,36 @@ class Chats:
         await asyncio.to_thread(self._store.links.ask, visitor.key, account, language=language, now=now)
         log.info("a number is asked for", signing_in=False)
         return self._pages.to(request, "/chats/number")
+
+    async def _want_new(self, request: Request) -> Response:
+        """Who has a code, and no account yet, is let make one; on the server, and with a password that we never see."""
+        fields = await self._pages.posted(request)
+        visitor = await self._checked(request, fields)
+        if visitor is None or visitor.visit.person is None:
+            return self._pages.to(request, "/chats")
+        place, person = visitor.visit.place, visitor.visit.person
+        told = await asyncio.to_thread(self._place, place)
+        initials = await asyncio.to_thread(self._initials, place, person)
+        if told is None or initials is None:
+            return self._dead(request)
+        linked = await asyncio.to_thread(self._store.links.accounts, place, person)
+        if told.get("register") is None or linked:
+            return self._pages.to(request, "/chats/account")
+        if not await asyncio.to_thread(self._store.links.want_account, visitor.key, now=self._clock.now()):
+            return self._pages.page(request, "message.html", 429, key="chats.enough", more="")
+        log.info("an account is to be made")
+        return self._pages.to(request, "/chats/new")
+
+    async def _new(self, request: Request) -> Response:
+        visitor = await asyncio.to_thread(self._visitor, request)
+        if visitor is None or visitor.visit.person is None:
+            return self._pages.to(request, "/chats")
+        told = await asyncio.to_thread(self._place, visitor.visit.place)
+        token = await asyncio.to_thread(self._store.links.token, visitor.key, now=self._clock.now())
+        if told is None or told.get("register") is None or token is None:
+            return self._pages.to(request, "/chats/account")
+        left = minutes(token.expires_at - self._clock.now())
+        return self._pages.page(request, "chats-new.html", token=token, address=told["register"], minutes=left)
 
     async def _sign_in_form(self, request: Request) -> Response:
         return await self._sign_in_page(request, 200)

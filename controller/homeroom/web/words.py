@@ -428,6 +428,76 @@ TEXTS: Final[dict[str, dict[Language, str]]] = {
         "Er is geen account gekoppeld.",
         "Ни одна учётная запись не подключена.",
     ),
+    # -- an account that is made on the way
+    "chats.new.ask": _in(
+        "No chat account yet?", "Inget chattkonto än?", "Nog geen chataccount?", "Ещё нет учётной записи в чате?"
+    ),
+    "chats.new.yes": _in("Make one", "Skapa ett", "Maak er een", "Создать"),
+    "chats.new.title": _in(
+        "Make a chat account", "Skapa ett chattkonto", "Een chataccount maken", "Создание учётной записи в чате"
+    ),
+    "chats.new.waiting": _in(
+        "One moment: the chat server is being asked.",
+        "Ett ögonblick: chattservern tillfrågas.",
+        "Een ogenblik: de chatserver wordt gevraagd.",
+        "Минуту: отправляется запрос на сервер чатов.",
+    ),
+    "chats.new.look": _in("Look again", "Titta igen", "Opnieuw kijken", "Проверить снова"),
+    "chats.new.failed": _in(
+        "The chat server lets nobody make an account at the moment. Ask at school.",
+        "Chattservern låter ingen skapa konton just nu. Fråga på skolan.",
+        "De chatserver laat op dit moment niemand een account maken. Vraag het op school.",
+        "Сейчас сервер чатов не позволяет создавать учётные записи. Спросите в школе.",
+    ),
+    "chats.new.app": _in(
+        "Open a chat app for Matrix, such as Element, and choose to create an account.",
+        "Öppna en chattapp för Matrix, till exempel Element, och välj att skapa ett konto.",
+        "Open een chat-app voor Matrix, zoals Element, en kies voor een account maken.",
+        "Откройте приложение для Matrix, например Element, и выберите создание учётной записи.",
+    ),
+    "chats.new.server": _in(
+        "As the server, enter", "Ange som server", "Vul als server in", "Введите в качестве сервера"
+    ),
+    "chats.new.register": _in(
+        "Choose a user name, and a password that nobody else knows: not here, only in the app. Others see the user "
+        "name.",
+        "Välj ett användarnamn och ett lösenord som ingen annan känner till: inte här, bara i appen. Andra ser "
+        "användarnamnet.",
+        "Kies een gebruikersnaam en een wachtwoord dat niemand anders kent: niet hier, alleen in de app. Anderen zien "
+        "de gebruikersnaam.",
+        "Придумайте имя пользователя и пароль, который никто больше не знает: не здесь, а только в приложении. Имя "
+        "пользователя видят другие.",
+    ),
+    "chats.new.token": _in(
+        "When it asks for a registration token, enter",
+        "När den frågar efter en registreringskod, skriv in",
+        "Als de app om een registratietoken vraagt, vul in",
+        "На запрос токена регистрации введите",
+    ),
+    "chats.new.once": _in(
+        "It lets one account be made, within {minutes} minutes. Give it to nobody.",
+        "Den räcker till ett konto, inom {minutes} minuter. Ge den inte till någon.",
+        "Er kan één account mee worden gemaakt, binnen {minutes} minuten. Geef het aan niemand.",
+        "С ним можно создать одну учётную запись (осталось минут: {minutes}). Никому его не сообщайте.",
+    ),
+    "chats.new.done": _in(
+        "I have an account now: enter it",
+        "Nu har jag ett konto: skriv in det",
+        "Ik heb nu een account: invullen",
+        "Учётная запись есть: указать её",
+    ),
+    "chats.enough.title": _in(
+        "No more accounts with this letter",
+        "Inga fler konton med det här brevet",
+        "Geen accounts meer met deze brief",
+        "Больше учётных записей по этому письму создать нельзя",
+    ),
+    "chats.enough.text": _in(
+        "Enter an account that you have, or ask the school for another letter.",
+        "Skriv in ett konto som du har, eller be skolan om ett nytt brev.",
+        "Vul een account in dat u hebt, of vraag de school om een nieuwe brief.",
+        "Укажите учётную запись, которая у вас есть, или попросите в школе новое письмо.",
+    ),
     # -- one's chats
     "chats.list": _in("Your chats: {number}", "Dina chattar: {number}", "Uw chats: {number}", "Ваши чаты: {number}"),
     "chats.list.hint": _in(

@@ -86,7 +86,7 @@ class Office:
         self.store.links.note(pair, place=PLACE, by=LinkedBy.RECORDS, at=NOW, epoch=1)
 
     def tell(self, *districts: str) -> None:
-        rows = [("n", "matrix", district, "x.example", "North & Co") for district in districts]
+        rows = [("n", "matrix", district, "x.example", "North & Co", None) for district in districts]
         self.store.links.tell(
             pl.DataFrame(rows, PLACES_SCHEMA, orient="row"), namespace="n", platform="matrix", epoch=1
         )

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from homeroom.chats.linking import NUMBER_LENGTH, LinkedBy, Place, Proof
+from homeroom.chats.linking import NUMBER_LENGTH, CodeState, LinkedBy, Place, Proof, TokenState
 from homeroom.chats.records import LINKS_SCHEMA
 from homeroom.errors import HomeroomError, RefusedError, TransientError
 from homeroom.reconcile.connect import Outside
@@ -59,6 +59,15 @@ class Server:
     told: list[tuple[str, str]] = field(default_factory=list)
     refusal: HomeroomError | None = None
     opened: int = 0
+    tokens: dict[str, datetime] = field(default_factory=dict)
+
+    async def admit(self, token: str, *, until: datetime) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.tokens[token] = until
+
+    async def dismiss(self, token: str) -> None:
+        self.tokens.pop(token, None)
 
     async def tell(self, account: str, text: str, *, title: str) -> None:
         assert title in text
@@ -151,6 +160,75 @@ async def test_an_account_that_cannot_be_told_keeps_nobody_else_waiting(world: W
     world.ask(name="b")
     await world.look()
     assert (world.proof("a"), world.proof("b")) == (Proof.FAILED, Proof.SENT)
+
+
+NEW = {**PLATFORM, "spec": {**PLATFORM["spec"], "accounts": {"create": "RegistrationToken"}}}
+
+
+def wants(world: World, name: str = "v") -> None:
+    """Somebody with a letter wants to make an account."""
+    code = {"p-1": f"code of {name}"}
+    expires = NOW + timedelta(days=1)
+    world.store.links.issue(code, place=PLACE, state=CodeState.PRINTED, expires_at=expires, now=NOW)
+    expires = NOW + timedelta(minutes=30)
+    visit = Visit(place=PLACE, language="English", expires_at=expires, person="p-1", code=code["p-1"])
+    world.store.links.begin(visit, digest=name, now=NOW)
+    assert world.store.links.want_account(name, now=NOW)
+
+
+async def test_somebody_is_let_make_an_account_until_the_visit_ends(world: World) -> None:
+    world.cluster.put(NEW)
+    wants(world)
+    await world.look()
+    found = world.store.links.token("v", now=NOW)
+    assert found is not None
+    assert world.server.tokens == {found.token: NOW + timedelta(minutes=30)}
+    world.store.links.end("v")
+    await world.look()
+    assert world.server.tokens == {}
+    opened = world.server.opened
+    await world.look()
+    assert world.server.opened == opened
+
+
+async def test_nobody_makes_an_account_where_that_is_not_declared_or_refused(world: World) -> None:
+    for name, resource, refusal in (
+        ("a", PLATFORM, None),
+        ("b", NEW, RefusedError("synapse refused it", reason="TargetRefused")),
+    ):
+        world.cluster.put(resource)
+        world.server.refusal = refusal
+        wants(world, name)
+        await world.look()
+        found = world.store.links.token(name, now=NOW)
+        assert found is not None
+        assert found.state is TokenState.FAILED
+    assert world.server.tokens == {}
+
+
+async def test_a_wish_for_an_account_waits_for_a_server_that_is_down(world: World) -> None:
+    world.cluster.put(NEW)
+    wants(world)
+    world.server.refusal = TransientError("down", reason="TargetUnavailable")
+    assert await world.look() is None
+    world.server.refusal = None
+    await world.look()
+    assert len(world.server.tokens) == 1
+
+
+async def test_places_say_where_accounts_are_made(world: World) -> None:
+    def told() -> list[str | None]:
+        return world.store.links.places()["register"].to_list()
+
+    await world.look()
+    assert told() == [None]
+    world.cluster.put(NEW)
+    await world.look()
+    assert told() == ["school.example"]
+    accounts = {"create": "RegistrationToken", "address": "https://chat.example"}
+    world.cluster.put({**PLATFORM, "spec": {**PLATFORM["spec"], "accounts": accounts}})
+    await world.look()
+    assert told() == ["https://chat.example"]
 
 
 async def test_a_server_that_is_down_is_asked_again_later(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from homeroom.chats.linking import CodeState, LinkedBy, LinkState, Place, Proof, account_in
+from homeroom.chats.linking import CodeState, LinkedBy, LinkState, Place, Proof, TokenState, account_in
 from homeroom.chats.records import LINKS_SCHEMA
 from homeroom.chats.records import Links as Core
 from homeroom.store import PLACES_SCHEMA, Answer, LostLeadershipError, Store, Visit
@@ -277,9 +278,81 @@ def test_a_visit_ends(store: Store) -> None:
     assert store.links.visit(visit, now=NOW) is None
 
 
+# -- accounts that are made on the way
+
+
+def letting(store: Store, state: TokenState = TokenState.READY) -> list[tuple[str, TokenState]]:
+    """Do what is due about tokens; the visits, and what it was."""
+    due = store.links.tokens(**PLATFORM, now=NOW)
+    for one in due:
+        if one.state is TokenState.OVER:
+            store.links.taken_back(one, epoch=1)
+        else:
+            store.links.made(replace(one, state=state, token="t"), epoch=1)
+    return [(one.visit, one.state) for one in due]
+
+
+def test_a_visitor_with_a_code_is_let_make_an_account_once(store: Store) -> None:
+    visit = visit_of(store, "p-1", ANN, code_for(store, "p-1"))
+    assert store.links.token(visit, now=NOW) is None
+    assert store.links.want_account(visit, now=NOW)
+    assert store.links.want_account(visit, now=NOW)
+    assert letting(store) == [(visit, TokenState.WAITING)]
+    found = store.links.token(visit, now=NOW)
+    assert found is not None
+    assert (found.state, found.token, found.expires_at) == (TokenState.READY, "t", LATER)
+    assert store.links.want_account(visit, now=NOW)
+    assert letting(store) == []
+
+
+def test_a_letter_lets_make_three_accounts_whatever_the_visits(store: Store) -> None:
+    code = code_for(store, "p-1")
+    wants = [store.links.want_account(visit_of(store, "p-1", ANN, code, name=f"v{n}"), now=NOW) for n in range(5)]
+    assert wants == [True] * 3 + [False] * 2
+    newer = code_for(store, "p-1")
+    assert store.links.want_account(visit_of(store, "p-1", ANN, newer, name="w"), now=NOW)
+    assert not store.links.want_account(visit_of(store, None, ANN, None, name="x"), now=NOW)
+
+
+def test_what_is_not_needed_any_more_is_taken_back(store: Store) -> None:
+    linked, ended = proven(store, "p-1", ANN), visit_of(store, "p-2", BO, code_for(store, "p-2"), name="w")
+    for visit in (linked, ended):
+        assert store.links.want_account(visit, now=NOW)
+    letting(store)
+    assert store.links.link(linked, now=NOW) is Answer.LINKED
+    store.links.end(ended)
+    assert [store.links.token(visit, now=NOW) for visit in (linked, ended)] == [None, None]
+    assert letting(store) == [(linked, TokenState.OVER), (ended, TokenState.OVER)]
+    assert letting(store) == []
+    assert not store.links.want_account(linked, now=NOW)  # its code is used up
+
+
+def test_a_token_ends_with_the_visit_and_one_that_comes_too_late_is_none(store: Store) -> None:
+    visit = visit_of(store, "p-1", ANN, code_for(store, "p-1"))
+    store.links.want_account(visit, now=NOW)
+    (due,) = store.links.tokens(**PLATFORM, now=NOW)
+    assert store.links.token(visit, now=LATER) is None
+    assert [one.state for one in store.links.tokens(**PLATFORM, now=LATER)] == [TokenState.OVER]
+    store.links.end(visit)
+    assert not store.links.made(replace(due, state=TokenState.READY, token="t"), epoch=1)
+    with pytest.raises(LostLeadershipError):
+        store.links.taken_back(due, epoch=0)
+
+
+def test_a_wish_that_failed_may_be_repeated(store: Store) -> None:
+    visit = visit_of(store, "p-1", ANN, code_for(store, "p-1"))
+    store.links.want_account(visit, now=NOW)
+    letting(store, TokenState.FAILED)
+    found = store.links.token(visit, now=NOW)
+    assert found is not None
+    assert found.state is TokenState.FAILED
+    assert store.links.want_account(visit, now=NOW)
+    assert letting(store) == [(visit, TokenState.WAITING)]
+
+
 def test_places_are_those_of_the_last_run_of_each_platform(store: Store) -> None:
     def tell(platform: str, *districts: str, epoch: int = 1) -> None:
-        rows = [("n", platform, district, "s", district.upper()) for district in districts]
+        rows = [("n", platform, district, "s", district.upper(), None) for district in districts]
         store.links.tell(pl.DataFrame(rows, PLACES_SCHEMA, orient="row"), namespace="n", platform=platform, epoch=epoch)
 
     tell("matrix", "e", "d")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from homeroom.chats.linking import NUMBER_LENGTH, CodeState, LinkState, Place
+from homeroom.chats.linking import NUMBER_LENGTH, CodeState, LinkState, Place, TokenState
 from homeroom.seats import keys
 from homeroom.store import PLACES_SCHEMA, Store
 from homeroom.store.schema import metadata
@@ -27,8 +27,8 @@ OTHER_CODE = keys.new_key(lambda n: n // 6)
 ANN = "@ann:north.example"
 
 
-def tell_places(store: Store, *titles: str) -> None:
-    rows = [("n", "matrix", "d", SERVER, title) for title in titles]
+def tell_places(store: Store, *titles: str, register: str | None = None) -> None:
+    rows = [("n", "matrix", "d", SERVER, title, register) for title in titles]
     store.links.tell(pl.DataFrame(rows, PLACES_SCHEMA, orient="row"), namespace="n", platform="matrix", epoch=1)
 
 
@@ -186,7 +186,66 @@ async def test_a_mistyped_code_is_told_at_once(chat: Chat, code: str, fault: str
     assert fault in page.text
 
 
+async def test_who_has_no_account_makes_one_on_the_way(chat: Chat) -> None:
+    browser = chat.town.browser
+    await chat.entered()
+    assert "/chats/new" not in (await browser.get("/chats/account")).text
+    tell_places(chat.store, "North", register="https://chat.north.example")
+    page = await browser.get("/chats/account")
+    assert (await browser.post("/chats/new", page.form("/chats/new"))).location == "/chats/new"
+    page = await browser.get("/chats/new")
+    assert 'http-equiv="refresh"' in page.text
+    assert "One moment" in page.text
+    (token,) = chat.store.links.tokens(namespace="n", platform="matrix", now=NOW)
+    chat.store.links.made(replace(token, state=TokenState.READY, token="BCDF-GHJK"), epoch=1)
+    page = await browser.get("/chats/new")
+    assert "BCDF-GHJK" in page.text
+    assert "https://chat.north.example" in page.text
+    assert "refresh" not in page.text
+    assert "<input" not in page.text  # nothing to enter here, no password above all
+    chat.send()
+    await chat.named("new")
+    chat.send()
+    assert (await chat.numbered(chat.sent["@new:north.example"][-1])).location == "/chats/mine"
+    assert chat.linked == [("u-1", "@new:north.example")]
+    assert (await browser.get("/chats/new")).location == "/chats/account"
+    (token,) = chat.store.links.tokens(namespace="n", platform="matrix", now=NOW)
+    assert token.state is TokenState.OVER
+
+
+async def test_an_account_that_cannot_be_made_is_told(chat: Chat) -> None:
+    browser = chat.town.browser
+    tell_places(chat.store, "North", register=SERVER)
+    await chat.entered()
+    await browser.post("/chats/new", (await browser.get("/chats/account")).form("/chats/new"))
+    (token,) = chat.store.links.tokens(namespace="n", platform="matrix", now=NOW)
+    chat.store.links.made(replace(token, state=TokenState.FAILED), epoch=1)
+    assert "lets nobody make an account" in (await browser.get("/chats/new")).text
+
+
 # -- what somebody might try
+
+
+async def test_accounts_are_made_by_who_has_a_letter_and_no_link_and_three_at_most(chat: Chat) -> None:
+    browser = chat.town.browser
+    tell_places(chat.store, "North", register=SERVER)
+    assert (await browser.get("/chats/new")).location == "/chats"
+    assert (await browser.post("/chats/new")).location == "/chats"
+    answers = []
+    for _ in range(4):
+        browser.cookies.clear()
+        await chat.entered()
+        assert (await browser.post("/chats/new", {"proof": "x"})).status == 403
+        page = await browser.get("/chats/account")
+        answers.append((await browser.post("/chats/new", page.form("/chats/new"))).status)
+    assert answers == [303] * 3 + [429]
+    await chat.link()
+    assert (await browser.get("/chats/account")).text.count("/chats/new") == 0
+    fields = {"proof": (await browser.get("/chats/account")).form("/chats/account")["proof"]}
+    assert (await browser.post("/chats/new", fields)).location == "/chats/account"
+    browser.cookies.clear()
+    await chat.signs_in("ann")
+    assert (await browser.get("/chats/new")).location == "/chats"
 
 
 async def test_a_code_is_used_once(chat: Chat) -> None:

@@ -76,7 +76,7 @@ def first_fill(tmp_path_factory: pytest.TempPathFactory) -> ChatNights:
 def tell(here: ChatNights, *policies: str) -> None:
     """What the operator says of where people link, and of whose chats are there."""
     of = {"namespace": "lakeside", "platform": "matrix", "epoch": 1}
-    place = pl.DataFrame([(*HERE, SERVER, "Lakeside")], PLACES_SCHEMA, orient="row")
+    place = pl.DataFrame([(*HERE, SERVER, "Lakeside", None)], PLACES_SCHEMA, orient="row")
     here.store.links.tell(place, **of)  # type: ignore[arg-type]  # three of its arguments
     told = pl.DataFrame([(*HERE, policy, False) for policy in policies], POLICIES_SCHEMA, orient="row")
     here.store.links.tell_policies(told, **of)  # type: ignore[arg-type]  # as above

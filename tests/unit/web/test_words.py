@@ -53,6 +53,7 @@ def test_every_text_is_used() -> None:
             "chats.dead",
             "chats.taken",
             "chats.join.dead",
+            "chats.enough",
         )
         for part in ("title", "text")
     }

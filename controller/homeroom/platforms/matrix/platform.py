@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import ssl as tls
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -39,6 +40,8 @@ VERSIONS: Final = ("11", "12")
 
 NOTICE: Final = NOTICES[Language.ENGLISH]
 
+_TOKENS: Final = f"{ADMIN}/v1/registration_tokens"
+_VALIDITY: Final = "_matrix/client/v1/register/m.login.registration_token/validity"
 _READING: Final = 8
 _WRITING: Final = 4
 """Calls in flight. Synapse works with one core: this keeps it busy, and more only queue there."""
@@ -57,7 +60,8 @@ class MatrixPlatform:
 
     `url`: where its client API is. `server_name`: what accounts end with. `token`: an access token of a server
     administrator whose account is nobody else's and never changes: rooms made by another account are not ours. `owner`:
-    who we are in the world. `room_version`: of rooms that are made. `notice`: what people are told.
+    who we are in the world. `room_version`: of rooms that are made. `notice`: what people are told. `registers`: people
+    are to make accounts there.
     `connector`, `middlewares`, `proxy` and `ssl` are how to get there.
     """
 
@@ -70,6 +74,7 @@ class MatrixPlatform:
         owner: str,
         room_version: str = VERSIONS[-1],
         notice: str = NOTICE,
+        registers: bool = False,
         connector: Callable[[], aiohttp.BaseConnector] | None = None,
         middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
         proxy: str | None = None,
@@ -85,6 +90,7 @@ class MatrixPlatform:
         self._owner = owner
         self._version = room_version
         self._notice = notice
+        self._registers = registers
         self._open: Callable[[], Api] = lambda: Api(
             url=url,
             token=token,
@@ -360,13 +366,27 @@ class MatrixPlatform:
         rooms = Rooms(self._api, self._us, self._found)
         await announce(rooms, await rooms.claimed(key), text, url=url, word=word)
 
+    async def admit(self, token: str, *, until: datetime) -> None:
+        """Let one account be made; see `homeroom.platforms.Platform.admit`."""
+        body = {"token": token, "uses_allowed": 1, "expiry_time": int(until.timestamp() * 1000)}
+        await self._api.call("POST", f"{_TOKENS}/new", body)
+
+    async def dismiss(self, token: str) -> None:
+        """Take a token back; see `homeroom.platforms.Platform.dismiss`."""
+        try:
+            await self._api.call("DELETE", path(_TOKENS, token))
+        except RefusedCallError as error:
+            if error.status != 404:
+                raise
+
     # Looking
 
     async def version(self) -> str:
         """What the server says that it is; see `homeroom.platforms.Platform.version`."""
-        ok, words = await self._see_versions(self._api)
-        if not ok:
-            raise InvalidSpecError(words)
+        for look in (self._see_versions, self._see_registration):
+            ok, words = await look(self._api)
+            if not ok:
+                raise InvalidSpecError(words)
         return f"Synapse {await self._version_of(self._api)}"
 
     @staticmethod
@@ -389,6 +409,7 @@ class MatrixPlatform:
                 ("strangers", self._see_strangers),
                 ("rooms", self._see_versions),
                 ("limits", self._see_limits),
+                *((("registration", self._see_registration),) if self._registers else ()),
             ):
                 try:
                     ok, words = await look(api)
@@ -427,6 +448,16 @@ class MatrixPlatform:
         if self._version in can:
             return True, f"rooms of version {self._version} can be made"
         return False, f"synapse makes no rooms of version {self._version}: choose another one that Homeroom knows"
+
+    async def _see_registration(self, api: Api) -> tuple[bool, str]:
+        if not self._registers:
+            return True, "nobody is to make an account"
+        try:
+            await api.call("GET", f"{_VALIDITY}?token=none")
+        except RefusedCallError:
+            words = "synapse lets nobody make an account: set `enable_registration` and `registration_requires_token`"
+            return False, f"{words} there, or leave out `accounts`"
+        return True, "who has a token can make an account"
 
     async def _see_limits(self, api: Api) -> tuple[bool, str]:
         if await self._limitless(api, await self._who(api)):
