@@ -64,6 +64,14 @@ class Metrics:
             buckets=_LAGS,
             registry=registry,
         )
+        self._chats, self._members, self._links = (
+            prometheus.Gauge(name, words, ("namespace", "name", "state"), registry=registry)
+            for name, words in (
+                ("homeroom_chats", "Chats of a ChatPolicy."),
+                ("homeroom_chat_members", "People in the chats of a ChatPolicy, or on the way there."),
+                ("homeroom_chat_links", "Accounts of the people of a ChatPolicy's District on its platform."),
+            )
+        )
         self._operations = prometheus.Counter(
             "homeroom_operations", "Changes in targets.", ("kind", "outcome"), registry=registry
         )
@@ -106,6 +114,14 @@ class Metrics:
         for state, number in zip(_SEATS, (capacity, granted, used, demand), strict=True):
             self._seats.labels(pool.namespace, pool.name, state).set(number)
 
+    def chats(
+        self, policy: Key, *, chats: Mapping[str, int], members: Mapping[str, int], links: Mapping[str, int]
+    ) -> None:
+        """Note how the chats of a ChatPolicy stand: how many, members by state on the way in, links by state."""
+        for gauge, counts in ((self._chats, chats), (self._members, members), (self._links, links)):
+            for state, number in counts.items():
+                gauge.labels(policy.namespace, policy.name, state).set(number)
+
     def reconciled(self, key: Key, *, outcome: str, seconds: float, at: datetime) -> None:
         """One run of a root ended as `succeeded`, `failed` or `crashed`."""
         self._reconcile.labels(key.kind, outcome).observe(seconds)
@@ -120,6 +136,9 @@ class Metrics:
         if key.kind == "LicensePool":
             for state in _SEATS:
                 self._seats.remove(key.namespace, key.name, state)
+        if key.kind == "ChatPolicy":
+            for gauge in (self._chats, self._members, self._links):
+                gauge.remove_by_labels({"namespace": key.namespace, "name": key.name})
 
     def api_request(self, method: str, *, code: str) -> None:
         """One request to the API server was answered with `code`, or not at all (`error`)."""

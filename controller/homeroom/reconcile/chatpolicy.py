@@ -254,6 +254,17 @@ class ChatPolicyRoot:
             status = status.model_copy(update={"link": gathered.arrivals.link})
         # An extra chat is of no school, and stands in no School.
         schools = {} if inputs.rules.extra is not None else chat_rows(decision, applied, made, left)
+        links = await asyncio.to_thread(
+            self.store.links.counts, Place(run.key.namespace, platform.metadata.name, policy.spec.district_ref.name)
+        )
+        assert status.chats is not None
+        assert status.members is not None
+        self.metrics.chats(
+            run.key,
+            chats=status.chats.model_dump(),
+            members=status.members.model_dump(),
+            links={state.value.lower(): number for state, number in links.items()},
+        )
         return Report(
             status=status,
             message="; ".join(filter(None, [message, calm.words])),
@@ -261,10 +272,7 @@ class ChatPolicyRoot:
             ending=ending,
             again=min([policy.spec.sync.interval.timedelta, *_waiting(decision), *_resting(calm, decision)]),
             read_at=run.clock.now() if decision.actual.complete else None,
-            summary={
-                **(status.chats.model_dump() if status.chats is not None else {}),
-                **(status.members.model_dump() if status.members is not None else {}),
-            },
+            summary={**status.chats.model_dump(), **status.members.model_dump()},
             schools=schools,
             wakes=changed_schools(run, schools),
         )

@@ -161,5 +161,10 @@ class Metrics(Protocol):
     def call_told(self, *, seconds: float) -> None:
         """Note how long after somebody had started a call everybody in its chat was told."""
 
+    def chats(
+        self, policy: Key, *, chats: Mapping[str, int], members: Mapping[str, int], links: Mapping[str, int]
+    ) -> None:
+        """Note how the chats of a ChatPolicy stand: how many, members by state on the way in, links by state."""
+
     def seats(self, pool: Key, *, capacity: int, granted: int, used: int, demand: int) -> None:
         """Note how the seats of a LicensePool are shared out."""

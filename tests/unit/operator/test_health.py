@@ -14,6 +14,7 @@ from homeroom.operator.metrics import Metrics
 from homeroom.reconcile.ports import Key, Object
 
 DISTRICT = Key("District", "north", "lakeside")
+POLICY = Key("ChatPolicy", "north", "chats")
 
 
 async def read(port: int, path: str) -> tuple[int, str]:
@@ -79,6 +80,7 @@ class TestMetrics:
         metrics.backend_call("kolibri", outcome="ok", seconds=0.2)
         metrics.reconciled(DISTRICT, outcome="succeeded", seconds=2, at=at)
         metrics.records_read(DISTRICT, at=at)
+        metrics.chats(POLICY, chats={"wanted": 4, "there": 3}, members={"joined": 7}, links={"linked": 9})
         metrics.api_request("PUT", code="200")
         metrics.watch_event("School")
         metrics.event_dropped()
@@ -92,6 +94,9 @@ class TestMetrics:
             'homeroom_api_requests_total{code="200",method="PUT"} 1.0',
             'homeroom_watch_events_total{kind="School"} 1.0',
             "homeroom_events_dropped_total 1.0",
+            'homeroom_chats{name="chats",namespace="north",state="there"} 3.0',
+            'homeroom_chat_members{name="chats",namespace="north",state="joined"} 7.0',
+            'homeroom_chat_links{name="chats",namespace="north",state="linked"} 9.0',
         }
 
     def test_what_is_gone_is_not_told_any_more(self) -> None:
@@ -99,8 +104,15 @@ class TestMetrics:
         at = datetime(2027, 1, 15, 8, tzinfo=UTC)
         metrics.reconciled(DISTRICT, outcome="succeeded", seconds=2, at=at)
         metrics.records_read(DISTRICT, at=at)
-        metrics.forget(DISTRICT)
-        metrics.forget(DISTRICT)
+        for policy in (POLICY, POLICY._replace(name="other")):
+            metrics.chats(policy, chats={"wanted": 4}, members={"joined": 7}, links={"linked": 9})
+        for key in (DISTRICT, DISTRICT, POLICY, POLICY):
+            metrics.forget(key)
+        assert {line for line in self.text(metrics) if line.startswith("homeroom_chat")} == {
+            'homeroom_chats{name="other",namespace="north",state="wanted"} 4.0',
+            'homeroom_chat_members{name="other",namespace="north",state="joined"} 7.0',
+            'homeroom_chat_links{name="other",namespace="north",state="linked"} 9.0',
+        }
         assert not any("lakeside" in line for line in self.text(metrics))
 
     def test_two_processes_in_one_test_share_nothing(self) -> None:

@@ -250,7 +250,14 @@ class Nights:
             platform=self.platform,
         )
         clock: Any = SimpleNamespace(now=lambda: self.now, monotonic=lambda: self.now.timestamp() % 1e9)
-        metrics: Any = SimpleNamespace(operations=_nothing, records_read=_nothing, seats=_nothing, call_told=self._told)
+        self.gauges: dict[Key, dict[str, Mapping[str, int]]] = {}
+        metrics: Any = SimpleNamespace(
+            operations=_nothing,
+            records_read=_nothing,
+            seats=_nothing,
+            call_told=self._told,
+            chats=lambda key, **told: self.gauges.__setitem__(key, told),
+        )
         cluster: Any = self.cluster
         self.repairs = ChatRepair(store=self.store, outside=outside, metrics=metrics, clock=clock)
         self.outside, self.clock = outside, clock
