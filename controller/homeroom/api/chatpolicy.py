@@ -259,6 +259,22 @@ class ChatGuards(Model):
     """Fewer changes than this need nobody's word, unless they are the last ones of a chat or school."""
 
 
+class LinkedLimits(Model):
+    """How many of those who belong into chats should be linked, in percent, for each type of chats."""
+
+    warn: Percent
+    """Below this the condition `Linked` is False, with reason `FewLinked`."""
+    critical: Percent | None = None
+    """Below this its reason is `TooFewLinked`."""
+
+
+class ChatLimits(Model):
+    """What is told as a condition when it falls below a limit. Nothing else follows from it."""
+
+    linked: LinkedLimits
+    """People with a linked account, of all who belong into chats of one type; of each type apart."""
+
+
 class ChatSyncMode(StrEnum):
     """When chats are compared with the records."""
 
@@ -325,6 +341,8 @@ class ChatPolicySpec(Model):
     with their own program, if `settings.call` lets them."""
     guard: ChatGuards = ChatGuards()
     """From where on changes need a person's word."""
+    limits: ChatLimits | None = None
+    """What is told as a condition when it falls below a limit; where nothing is said, nothing is."""
     deletion: Deletion = Deletion.RETAIN
     """A chat whose class is over or gone stays as it is (`Retain`), or is emptied and closed (`Archive`)."""
     first_sync: FirstSync = FirstSync.REVIEW

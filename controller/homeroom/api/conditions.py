@@ -54,6 +54,8 @@ class ConditionType(StrEnum):
     """Positive, LearningApp, ChatPolicy and Chat: the target or platform can do all that is declared."""
     ROSTER_FRESH = "RosterFresh"
     """Positive, ChatPolicy and Chat: the records are not older than they should be, else nobody is removed."""
+    LINKED = "Linked"
+    """Positive, ChatPolicy with `limits`: of those who belong into chats enough are linked."""
     STAFFED = "Staffed"
     """Positive, LearningApp: every class with students has a teacher."""
     SUBSCRIBED = "Subscribed"

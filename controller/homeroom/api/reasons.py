@@ -236,6 +236,17 @@ class Reason(StrEnum):
         "the records are older than the District wants them: people are added by them, and nobody is removed",
         "see the District",
     )
+    ENOUGH_LINKED = "EnoughLinked", "of those who belong into chats at least the declared share is linked"
+    FEW_LINKED = (
+        "FewLinked",
+        "of those who belong into chats of some type fewer are linked than `limits` wants",
+        "hand out letters to those who are missing: `homeroom letters`",
+    )
+    TOO_FEW_LINKED = (
+        "TooFewLinked",
+        "of those who belong into chats of some type fewer are linked than the critical limit",
+        "hand out letters to those who are missing: `homeroom letters`",
+    )
     CAPABILITIES_MET = "CapabilitiesMet", "the target can do everything that is declared"
 
     SEATS_KNOWN = "SeatsKnown", "it is known who holds a seat of the pool; nobody else is provisioned"

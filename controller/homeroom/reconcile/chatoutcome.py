@@ -15,6 +15,7 @@ from homeroom.api import ChatCounts, ChatPolicyStatus, MemberCounts, Reason, Sch
 from homeroom.api.chatpolicy import ChatType
 from homeroom.chats.able import Fallback
 from homeroom.chats.standing import after, standing
+from homeroom.chats.state import Desired
 from homeroom.chats.words import State
 from homeroom.plan import Scope
 from homeroom.reconcile import approvals
@@ -126,6 +127,7 @@ def with_state(
         generation=generation,
         now=now,
     )
+    status = _with_linked(status, policy, decision.desired, now=now)
     lacking = gaps(decision.instead)
     status = conditions.with_condition(
         status,
@@ -145,6 +147,39 @@ def with_state(
         if stale
         else "the records are as new as the District wants them",
         generation=generation,
+        now=now,
+    )
+
+
+def _with_linked(status: ChatPolicyStatus, policy: ChatPolicy, desired: Desired, *, now: datetime) -> ChatPolicyStatus:
+    """The status with the condition Linked, where there are limits (R37)."""
+    if policy.spec.limits is None:
+        kept = conditions.without(status.conditions, conditions.ConditionType.LINKED)
+        return status.model_copy(update={"conditions": kept})
+    limits = policy.spec.limits.linked
+    warn, critical = (int((text or "0%").removesuffix("%")) for text in (limits.warn, limits.critical))
+    waits = desired.pending.filter(pl.col("state") == State.UNLINKED.value)
+    linked, unlinked = (
+        rows.select(pl.col(who), desired.chats["type"].gather(rows["chat"]).alias("type"))
+        .group_by("type")
+        .agg(pl.col(who).n_unique().alias(name))
+        for name, rows, who in (("linked", desired.members, "account"), ("unlinked", waits, "person"))
+    )
+    shares = linked.join(unlinked, on="type", how="full", coalesce=True).fill_null(0).sort("type")
+    shares = shares.with_columns(people=pl.col("linked") + pl.col("unlinked"))
+    few = shares.filter(pl.col("linked") * 100 < pl.col("people") * warn)
+    worst = few.filter(pl.col("linked") * 100 < pl.col("people") * critical)
+    told = [f"{row['type']} {row['linked']} of {row['people']}" for row in few.to_dicts()]
+    reason = Reason.ENOUGH_LINKED if not told else Reason.FEW_LINKED if worst.is_empty() else Reason.TOO_FEW_LINKED
+    return conditions.with_condition(
+        status,
+        type_=conditions.ConditionType.LINKED,
+        value=not told,
+        reason=reason,
+        message=f"fewer than {limits.warn} are linked: {', '.join(told)}"
+        if told
+        else f"at least {limits.warn} are linked",
+        generation=policy.metadata.generation,
         now=now,
     )
 

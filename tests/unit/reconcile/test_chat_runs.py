@@ -65,6 +65,51 @@ def leave(here: ChatNights, title: str, number: int) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# How many there are, and how many are linked
+
+
+async def unlinked(here: ChatNights, people: list[str]) -> None:
+    """Some take their link back, and the policy runs."""
+    for person in people:
+        assert here.store.links.unlink(Place("lakeside", "matrix", "lakeside"), person, now=here.now) == 1
+    await here.run(POLICY)
+
+
+async def test_members_links_and_chats_are_gauges(filled: ChatNights) -> None:
+    await unlinked(filled, [CHILD])
+    told, status = filled.gauges[POLICY], filled.cluster.objects[POLICY]["status"]
+    assert told["chats"] == status["chats"]
+    assert told["members"]["unlinked"] == 1
+    assert told["members"]["joined"] == number(filled)
+    assert (told["links"]["unlinked"], told["links"]["refused"]) == (1, 0)
+
+
+async def test_few_who_are_linked_are_a_condition_where_limits_are_declared(filled: ChatNights) -> None:
+    spec = dict(filled.cluster.objects[POLICY]["spec"])
+
+    async def said(**limits: str) -> str:
+        filled.put(POLICY, **spec, limits={"linked": limits})
+        await filled.run(POLICY)
+        assert filled.said(POLICY).startswith("Succeeded: ")  # Ready stays True
+        return filled.said(POLICY, "Linked")
+
+    assert await said(warn="100%") == "EnoughLinked: at least 100% are linked"
+    staff = [row["sourcedId"] for row in filled.records.rows("users") if row["sourcedId"].startswith("t-")]
+    await unlinked(filled, staff[:-1])
+    few = filled.said(POLICY, "Linked")
+    assert few.startswith("FewLinked: fewer than 100% are linked: StaffRoom ")
+    assert (
+        await said(warn="90%", critical="80%")
+        == few.replace("Few", "TooFew").replace("100%", "90%").partition(", Class")[0]
+    )
+    assert (await said(warn="10%")).startswith("EnoughLinked: ")
+    filled.put(POLICY, **spec)
+    await filled.run(POLICY)
+    types = [one["type"] for one in filled.cluster.objects[POLICY]["status"]["conditions"]]
+    assert "Linked" not in types
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # What the row of a school says
 
 
