@@ -18,6 +18,7 @@ from homeroom.chats import DESIRED_SCHEMAS, Actual, ChatType, Desired, Setting, 
 from homeroom.demo.server import default_cache
 from homeroom.demo.synapse import Account, Synapse, installed
 from homeroom.plan import Change, Kind, Op, Outcome
+from homeroom.platforms import Named
 from homeroom.platforms.matrix import MatrixPlatform
 
 
@@ -157,7 +158,11 @@ class Chats:
         return self.server.account(f"{name}-{self.mark}")
 
     def platform(
-        self, *middlewares: aiohttp.ClientMiddlewareType, registers: bool = False, **options: str
+        self,
+        *middlewares: aiohttp.ClientMiddlewareType,
+        registers: bool = False,
+        named: Named | None = None,
+        **options: str,
     ) -> MatrixPlatform:
         """A driver, as it is made for one run."""
         return MatrixPlatform(
@@ -167,6 +172,7 @@ class Chats:
             owner=options.get("owner", self.owner),
             room_version=self.version,
             registers=registers,
+            named=named,
             middlewares=middlewares,
         )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 import pytest
-from tests.integration.synapse_fixtures import Chats
+from tests.integration.synapse_fixtures import Chats, desired
 from tests.unit.reconcile.nights import Cluster
 from tests.unit.web.conftest import NOW, Page, town_of
 from tests.unit.web.conftest import store as web_store
@@ -17,6 +17,7 @@ from tests.unit.web.conftest import store as web_store
 from homeroom.chats.linking import CodeState, Place
 from homeroom.demo.synapse import Account
 from homeroom.errors import InvalidSpecError, RefusedError
+from homeroom.plan import Result
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.linking import KIND, Linking
 from homeroom.reconcile.ports import Key
@@ -119,6 +120,30 @@ async def test_who_has_no_account_makes_one_with_a_token_that_counts_once_and_is
         await sent("/chats/mine", "/chats/sign-out")
         assert not (await linking(Key(KIND, "n", "matrix"))).failed
         assert chats.operator.call("GET", at).status == 404
+
+
+async def test_an_account_that_was_made_after_the_records_had_named_it_is_let_in_nowhere(chats: Chats) -> None:
+    """Where people choose names themselves, one of them could choose a teacher's whose account is not there yet."""
+    before = datetime.now(UTC) - timedelta(minutes=5)
+    ann, bo, eve = chats.people("ann", "bo", "eve")
+    named = {ann: before, bo: before + timedelta(minutes=10)}  # and eve says it herself
+
+    async def since(account: str) -> datetime | None:
+        return named.get(account)
+
+    wanted = desired({chats.key("7a"): [ann, bo, eve]})
+    async with chats.platform(named=since) as platform:
+        outcomes = [
+            outcome
+            for batch in chats.plan(wanted, await platform.read())
+            for outcome in await platform.apply(batch, wanted)
+        ]
+    (parked,) = [outcome for outcome in outcomes if outcome.result is not Result.APPLIED]
+    assert parked.result is Result.PARKED
+    assert "after the records had named it" in str(parked.error)
+    members = (await chats.read()).members[chats.key("7a")]
+    assert {bo, eve} <= members.keys()
+    assert ann not in members
 
 
 async def test_a_server_tells_whether_it_lets_people_make_accounts(chats: Chats) -> None:

@@ -6,7 +6,7 @@ its product works and nothing of Kubernetes, records or stores; what it needs is
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -16,7 +16,10 @@ from homeroom.chats import Actual, Capabilities, Desired
 from homeroom.hop import Hop
 from homeroom.plan import Change, Outcome
 
-__all__ = ["Changes", "Platform"]
+__all__ = ["Changes", "Named", "Platform"]
+
+Named = Callable[[str], Awaitable[datetime | None]]
+"""Since when somebody else than its owner says whose an account is; None: its owner does, or nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ from homeroom.chats.baseline import Baseline
 from homeroom.chats.desired import Opened
 from homeroom.chats.extra import extra_key, strange, students_among
 from homeroom.chats.flapping import Calmed
-from homeroom.chats.linking import LinkedBy, Place
+from homeroom.chats.linking import LinkedBy
 from homeroom.chats.policy import ChatRules
 from homeroom.chats.records import Links, in_question
 from homeroom.chats.repair import Decided
@@ -77,7 +77,7 @@ from homeroom.reconcile.chatdecision import (
 )
 from homeroom.reconcile.chatoutcome import chat_outcome, chat_rows, with_state
 from homeroom.reconcile.chatrecords import chat_records, links_from_template, links_from_user_ids
-from homeroom.reconcile.chatrepair import ChatHands, ChatRepair, Remembered, in_silence
+from homeroom.reconcile.chatrepair import ChatHands, ChatRepair, Remembered, in_silence, place_of
 from homeroom.reconcile.chatrules import DeclaredChats, limits_of, rules_of
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import SALT, Salt
@@ -197,6 +197,7 @@ class ChatPolicyRoot:
             district=gathered.district.metadata.name,
             chat=run.key.name if run.key.kind == Chat.__name__ else None,
             language=run.resource.spec.language,
+            named=self.repairs.named(place_of(run.resource)),
         )
         async with server:
             there = await _read(server, inputs.rules, full=run.full)
@@ -254,9 +255,7 @@ class ChatPolicyRoot:
             status = status.model_copy(update={"link": gathered.arrivals.link})
         # An extra chat is of no school, and stands in no School.
         schools = {} if inputs.rules.extra is not None else chat_rows(decision, applied, made, left)
-        links = await asyncio.to_thread(
-            self.store.links.counts, Place(run.key.namespace, platform.metadata.name, policy.spec.district_ref.name)
-        )
+        links = await asyncio.to_thread(self.store.links.counts, place_of(policy))
         assert status.chats is not None
         assert status.members is not None
         self.metrics.chats(
@@ -368,7 +367,7 @@ class ChatPolicyRoot:
 
     def _links(self, run: Run[DeclaredChats], platform: ChatPlatform, district: District, roster: Roster) -> Links:
         """Whose account is whose: what is said now, and what was once and nobody took back. Blocks."""
-        place = Place(run.key.namespace, platform.metadata.name, district.metadata.name)
+        place = place_of(run.resource)
         given, by = _given(roster, platform)
         self.store.links.note(given, place=place, by=by, at=run.clock.now(), epoch=run.cluster.epoch)
         return Links.of(

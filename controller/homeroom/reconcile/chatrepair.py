@@ -17,10 +17,11 @@ import polars as pl
 
 from homeroom.api import Chat, ChatPlatform, Reason, parse
 from homeroom.chats.flapping import Calmed, calmed, nothing_repaired, open_doors, with_repairs
+from homeroom.chats.linking import Place
 from homeroom.chats.repair import Decided
 from homeroom.chats.state import Actual, Desired
 from homeroom.plan import IDENTITY, Change, Outcome, Plan
-from homeroom.platforms import Platform
+from homeroom.platforms import Named, Platform
 from homeroom.reconcile.chatrules import DeclaredChats
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.executor import CHAT_SIZES, Applied, Executor, count_planned, counting
@@ -91,6 +92,10 @@ class ChatRepair:
         before = self._repaired.get(policy, nothing_repaired())
         self._repaired[policy] = with_repairs(before, Plan(rows), now=self.clock.now())
 
+    def named(self, place: Place) -> Named:
+        """Since when the records (or a template) say whose an account is, and not its owner on the pages."""
+        return lambda account: asyncio.to_thread(self.store.links.named, place, account)
+
     async def repair(self, cluster: Cluster, policy: Key, chats: Collection[str]) -> None:
         """Read these chats (keys), and put right what needs nobody's word. Raises HomeroomError.
 
@@ -128,6 +133,7 @@ class ChatRepair:
                 district=resource.spec.district_ref.name,
                 chat=policy.name if policy.kind == Chat.__name__ else None,
                 language=resource.spec.language,
+                named=self.named(place_of(resource)),
             )
             async with opened:
                 await self._put_right(run, left, opened, keys)
@@ -172,3 +178,9 @@ class ChatRepair:
 
 async def in_silence(_: str) -> None:
     """A repair is over before anybody could read how far it is, and the status is the whole runs'."""
+
+
+def place_of(policy: DeclaredChats) -> Place:
+    """Where the people of a policy are linked."""
+    spec = policy.spec
+    return Place(policy.metadata.namespace, spec.platform_ref.name, spec.district_ref.name)

@@ -18,7 +18,7 @@ import polars as pl
 from homeroom.api import ChatPlatform, District, Language, LearningApp, LicensePool, Proxy, SecretReference
 from homeroom.chats.names import NOTICES
 from homeroom.errors import InvalidSpecError
-from homeroom.platforms import Platform
+from homeroom.platforms import Named, Platform
 from homeroom.platforms.matrix import MatrixPlatform
 from homeroom.sources import Source, fetch_links
 from homeroom.sources.download import Addresses
@@ -124,8 +124,12 @@ class Outside:
         district: str,
         chat: str | None = None,
         language: Language = Language.ENGLISH,
+        named: Named | None = None,
     ) -> Platform:
-        """A chat server, for the chats of one district, or one extra `chat`. `language`: of what people are told."""
+        """A chat server, for the chats of one district, or one extra `chat`. `language`: of what people are told.
+
+        `named`: since when the records say whose an account is; asked where people make accounts themselves.
+        """
         namespace, spec = platform.metadata.namespace, platform.spec
         matrix = spec.matrix
         if matrix is None:
@@ -139,6 +143,7 @@ class Outside:
             room_version=str(matrix.room_version),
             notice=NOTICES[language],
             registers=spec.accounts is not None,
+            named=named if spec.accounts is not None else None,
             proxy=await _proxy(secrets, namespace, spec.proxy, to=matrix.homeserver),
             ssl=_trust(spec.ca_bundle),
         )

@@ -189,7 +189,11 @@ class Links:
                 others = (*_at(visits, found.place), visits.c.person == found.person, visits.c.digest != visit)
                 connection.execute(sa.delete(visits).where(*others))
             _over(connection, *_at(schema.link_token, found.place), schema.link_token.c.person == found.person)
-            if holder == found.person:
+            if holder == found.person:  # whoever said so before: now its owner does
+                owned = {"how": LinkedBy.PAGE.value, "at": _naive(now), "news": True}
+                others = (*of_account, table.c.how != LinkedBy.PAGE.value)
+                if used == 1:
+                    connection.execute(sa.update(table).where(*others).values(**owned))
                 return Answer.LINKED
             if used != 1:
                 return Answer.EXPIRED
@@ -209,6 +213,14 @@ class Links:
         mine = (*_at(table, place), table.c.person == person, table.c.state == LinkState.LINKED.value)
         with self._engine.connect() as connection:
             return sorted(connection.execute(sa.select(table.c.account).where(*mine)).scalars())
+
+    def named(self, place: Place, account: str) -> datetime | None:
+        """Since when the records, or a template, say whose account this is; None: its owner says so, or nobody does."""
+        table = schema.link
+        said = (table.c.account == account, table.c.state == LinkState.LINKED.value, table.c.how != LinkedBy.PAGE.value)
+        with self._engine.connect() as connection:
+            at = connection.execute(sa.select(table.c.at).where(*_at(table, place), *said)).scalar_one_or_none()
+        return None if at is None else at.replace(tzinfo=UTC)
 
     def linked_among(self, place: Place, people: Collection[str]) -> set[str]:
         """Those of a few people (source ids) who are linked to any account."""

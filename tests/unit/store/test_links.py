@@ -350,6 +350,18 @@ def test_a_wish_that_failed_may_be_repeated(store: Store) -> None:
     assert letting(store) == [(visit, TokenState.WAITING)]
 
 
+def test_whoever_else_says_whose_an_account_is_is_overruled_by_its_owner(store: Store) -> None:
+    assert store.links.named(HERE, ANN) is None
+    note(store, ("p-1", ANN), ("p-2", BO))
+    assert store.links.named(HERE, ANN) == NOW
+    assert store.links.named(THERE, ANN) is None
+    assert store.links.link(proven(store, "p-1", ANN), now=LATER - timedelta(minutes=1)) is Answer.LINKED
+    assert (store.links.named(HERE, ANN), store.links.named(HERE, BO)) == (None, NOW)
+    assert store.links.take_news(**PLATFORM, epoch=1) == ["d"]
+    assert not note(store, ("p-1", ANN), ("p-2", BO))
+    assert store.links.named(HERE, ANN) is None
+
+
 def test_places_are_those_of_the_last_run_of_each_platform(store: Store) -> None:
     def tell(platform: str, *districts: str, epoch: int = 1) -> None:
         rows = [("n", platform, district, "s", district.upper(), None) for district in districts]

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from homeroom.plan import Change, Outcome, Result
+from homeroom.platforms import Named
 from homeroom.platforms.matrix.api import ADMIN, CLIENT, Api, RefusedCallError, path
 from homeroom.platforms.matrix.room import ADMINISTRATOR, POWER, Room, with_users
 from homeroom.platforms.matrix.rooms import Us
@@ -24,6 +25,7 @@ class People:
 
     api: Api
     us: Us
+    named: Named | None = None
 
     async def add(self, room: Room, change: Change) -> Outcome:
         """Join somebody, without asking; whoever was invited, or has left, joins too."""
@@ -31,7 +33,7 @@ class People:
         if room.membership(account) == "join":
             return applied(change)
         try:
-            if (problem := await unfit(self.api, self.us, account)) is not None:
+            if (problem := await unfit(self.api, self.us, account, named=self.named)) is not None:
                 return Outcome(seq=change.seq, result=Result.PARKED, error=problem)
             await self.api.call("POST", path(f"{ADMIN}/v1/join", room.id), {"user_id": account})
         except RefusedCallError as error:
@@ -105,8 +107,11 @@ class People:
             await self.api.call("PUT", path(f"{CLIENT}/rooms", room.id, "state", POWER, ""), whole)
 
 
-async def unfit(api: Api, us: Us, account: str) -> str | None:
-    """Why somebody cannot join any room, in words; None: nothing is known against it. Raises RefusedCallError."""
+async def unfit(api: Api, us: Us, account: str, *, named: Named | None = None) -> str | None:
+    """Why somebody cannot join any room, in words; None: nothing is known against it. Raises RefusedCallError.
+
+    `named`: where people make accounts themselves, one that was made after it was named may be anybody's.
+    """
     if account.partition(":")[2] != us.server:
         return "the account is on another server, and chats do not leave this one"
     try:
@@ -116,7 +121,12 @@ async def unfit(api: Api, us: Us, account: str) -> str | None:
             raise
         return "there is no such account"
     states = [word for word in _UNFIT if user.get(word) is True]
-    return f"the account is {states[0]}" if states else None
+    if states:
+        return f"the account is {states[0]}"
+    since = await named(account) if named is not None else None
+    if since is not None and user.get("creation_ts", 0) > since.timestamp():
+        return "the account was made after the records had named it: its owner has to link it"
+    return None
 
 
 def applied(change: Change, external_id: str | None = None) -> Outcome:

@@ -24,7 +24,7 @@ from homeroom.chats.names import NOTICES
 from homeroom.errors import HomeroomError, IncompleteReadError, InvalidSpecError, TerminalError, TransientError
 from homeroom.hop import Hop, name_resolution
 from homeroom.plan import Change, Kind, Op, Outcome
-from homeroom.platforms import Changes
+from homeroom.platforms import Changes, Named
 from homeroom.platforms.matrix import listening
 from homeroom.platforms.matrix.api import ADMIN, CLIENT, Api, RefusedCallError, path
 from homeroom.platforms.matrix.calls import announce
@@ -61,7 +61,7 @@ class MatrixPlatform:
     `url`: where its client API is. `server_name`: what accounts end with. `token`: an access token of a server
     administrator whose account is nobody else's and never changes: rooms made by another account are not ours. `owner`:
     who we are in the world. `room_version`: of rooms that are made. `notice`: what people are told. `registers`: people
-    are to make accounts there.
+    are to make accounts there; `named`: since when others say whose an account is.
     `connector`, `middlewares`, `proxy` and `ssl` are how to get there.
     """
 
@@ -75,6 +75,7 @@ class MatrixPlatform:
         room_version: str = VERSIONS[-1],
         notice: str = NOTICE,
         registers: bool = False,
+        named: Named | None = None,
         connector: Callable[[], aiohttp.BaseConnector] | None = None,
         middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
         proxy: str | None = None,
@@ -91,6 +92,7 @@ class MatrixPlatform:
         self._version = room_version
         self._notice = notice
         self._registers = registers
+        self._named = named
         self._open: Callable[[], Api] = lambda: Api(
             url=url,
             token=token,
@@ -305,7 +307,7 @@ class MatrixPlatform:
         return [done[change.seq] for change in batch]
 
     def _steps(self) -> Mapping[tuple[Kind, Op], Step]:
-        rooms, people = Rooms(self._api, self._us, self._found), People(self._api, self._us)
+        rooms, people = Rooms(self._api, self._us, self._found), People(self._api, self._us, self._named)
 
         async def create(key: str, changes: Sequence[Change], wanted: Desired) -> Sequence[Outcome]:
             room = await rooms.create(key, wanted)
