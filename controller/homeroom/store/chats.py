@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from homeroom.chats.baseline import AWAY, Baseline
 from homeroom.chats.desired import LINEAGE
+from homeroom.chats.linking import LinkedBy, LinkState
 from homeroom.chats.rollover import LEARNERS
 from homeroom.chats.state import Desired
 from homeroom.plan import Kind, Result
@@ -189,7 +190,8 @@ class Chats:
     def parked(self, *, namespace: str, policy: str, now: datetime) -> frozenset[str]:
         """Accounts that could come in nowhere, and are not tried again yet.
 
-        They are after as long a time as they have been so, which is an hour at least and a day at most.
+        They are after as long a time as they have been so, which is an hour at least and a day at most; or at once when
+        their owner has linked them since.
         """
         table, naive = schema.journal, now.astimezone(UTC).replace(tzinfo=None)
         first, last = sa.func.min(table.c.at), sa.func.max(table.c.at)
@@ -199,9 +201,15 @@ class Chats:
             table.c.result == Result.PARKED.value,
             table.c.at > naive - _REMEMBERED,
         )
+        link = schema.link
+        owned = sa.select(link.c.account, sa.func.max(link.c.at)).where(
+            link.c.namespace == namespace, link.c.state == LinkState.LINKED.value, link.c.how == LinkedBy.PAGE.value
+        )
         with self._engine.connect() as connection:
             rows = connection.execute(query.group_by(table.c.key)).all()
-        return frozenset(key for key, since, at in rows if naive < at + min(max(at - since, _SHORTEST), _LONGEST))
+            anew = dict(connection.execute(owned.where(link.c.at > naive - _REMEMBERED).group_by(link.c.account)).all())
+        waiting = [row for row in rows if row[0] not in anew or anew[row[0]] <= row[2]]
+        return frozenset(key for key, since, at in waiting if naive < at + min(max(at - since, _SHORTEST), _LONGEST))
 
     def policies(self, *, namespace: str) -> list[str]:
         """All policies and extra chats of which people are remembered, declared any more or not; sorted."""

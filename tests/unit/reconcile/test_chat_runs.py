@@ -14,10 +14,10 @@ from tests.unit.reconcile.chatnights import PLATFORM, POLICY, THREE, ChatNights,
 from tests.unit.reconcile.nights import DISTRICT, Killed
 
 from homeroom.chats import State
-from homeroom.chats.linking import Place
+from homeroom.chats.linking import CodeState, Place, Proof
 from homeroom.reconcile.ports import Key
 from homeroom.reconcile.routes import routes
-from homeroom.store import JournalQuery, Store
+from homeroom.store import Answer, JournalQuery, Store, Visit
 
 OTHER = Key("ChatPolicy", "lakeside", "others")
 PARENTS, STUDENTS, STAFF = "7b parents", "7b students", "Staff room - Sable Creek Middle School"
@@ -390,6 +390,31 @@ async def test_who_is_refused_stops_nobody_else(first_fill: ChatNights, empty: C
     empty.chats.refused = set()
     await empty.run(POLICY)
     assert CHILD in empty.there()[STUDENTS]
+
+
+async def test_an_account_is_tried_again_at_once_when_its_owner_has_linked_it(
+    first_fill: ChatNights, empty: ChatNights
+) -> None:
+    """R4: it was not there, and its owner has made it on the way."""
+    empty.chats.unknown, here, links = {account("t-10")}, Place("lakeside", "matrix", "lakeside"), empty.store.links
+    await empty.run(DISTRICT, POLICY)
+    await empty.approve_all()
+    empty.chats.unknown = set()
+    await empty.run(POLICY)
+    assert empty.there() != first_fill.there()
+    empty.now += timedelta(minutes=1)
+    expires = empty.now + timedelta(minutes=30)
+    links.issue({"t-10": "c"}, place=here, state=CodeState.PRINTED, expires_at=expires, now=empty.now)
+    visit = Visit(place=here, language="English", expires_at=expires, person="t-10", code="c")
+    links.begin(visit, digest="v", now=empty.now)
+    links.ask("v", account("t-10"), language="English", now=empty.now)
+    (asked,) = links.asked(namespace="lakeside", platform="matrix", now=empty.now)
+    links.answered(asked, "9" * 64, epoch=1)
+    assert links.enter("v", "9" * 64, now=empty.now) is Proof.PROVEN
+    assert links.link("v", now=empty.now) is Answer.LINKED
+    await empty.run(POLICY)
+    await empty.approve_all()
+    assert empty.there() == first_fill.there()
 
 
 async def test_an_account_that_is_not_there_is_parked_and_tried_again_later(
