@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from tests.unit.chats.worlds import Nights, World, linked
 from tests.unit.store.test_forgetting import ACCEPTED, NOW, everything, forget
 
+from homeroom.chats.baseline import AWAY
 from homeroom.chats.linking import CodeState, LinkedBy, Place
 from homeroom.chats.records import LINKS_SCHEMA
 from homeroom.chats.rollover import LEARNERS
@@ -101,6 +103,14 @@ def test_nothing_that_is_stored_names_the_person_or_an_account_any_more(store: S
     remember(store, CLASS, WITHOUT, learners=learners)
     later = NOW + timedelta(days=9)
     store.links.issue({"gone": "1" * 64}, place=HERE, state=CodeState.PRINTED, expires_at=later, now=NOW)
+    visit = Visit(place=HERE, language="English", expires_at=later, person="gone", code="1" * 64)
+    store.links.begin(visit, digest="v", now=NOW)
+    assert store.links.want_account("v", now=NOW)
+    stored = store.chats.baseline(**POLICY)
+    assert stored is not None
+    away = pl.DataFrame([("hr-7a", "@gone", True)], AWAY, orient="row")
+    stored = replace(stored, baseline=replace(stored.baseline, away=away))
+    store.chats.save_baseline(stored, **POLICY, epoch=1)
     gone = re.compile(r"gone(?!-kid)")
     assert gone.search(everything(url, tmp_path))
     assert leave(store) == Forgotten(changes=2, accounts=0, baselines=1, snapshots=0)
