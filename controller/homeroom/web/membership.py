@@ -22,7 +22,7 @@ from typing import Final
 
 import polars as pl
 
-from homeroom.api.chatpolicy import ChatType
+from homeroom.api.chatpolicy import ChatType, CreateOn
 from homeroom.api.district import HomeroomDefinition
 from homeroom.chats.desired import desired
 from homeroom.chats.identity import plain
@@ -212,7 +212,7 @@ class Membership:
             replace(records, classes=classes),
             Links.of(pairs),
             rules_from(stored.rules),
-            opened=records.classes["id"].to_list(),
+            opened=dict.fromkeys(CreateOn, frozenset(chats["section"].drop_nulls())),  # they are there
             lineage=stored.lineage,
         )
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from homeroom.cli import terminal
-from homeroom.cli.handout import safe
+from homeroom.spreadsheet import safe
 
 
 @pytest.mark.parametrize(

@@ -454,6 +454,8 @@ class MatrixPlatform:
     async def _see_registration(self, api: Api) -> tuple[bool, str]:
         if not self._registers:
             return True, "nobody is to make an account"
+        if await api.anybody_registers():
+            return False, "anybody can make an account: set `registration_requires_token`, or leave out `accounts`"
         try:
             await api.call("GET", f"{_VALIDITY}?token=none")
         except RefusedCallError:
