@@ -334,10 +334,9 @@ link_code = sa.Table(
     sa.Column("person", SOURCE_ID, nullable=False),
     sa.Column("expires_at", sa.DateTime, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("accounts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("accounts", sa.Integer, nullable=False, server_default="0"),  # how often its bearer was let make one
     sa.Index("ix_link_code_person", "namespace", "platform", "district", "person", unique=True),
-    comment="personal codes in letters, one per person, by SHA-256; `state`: printed, or what became of the mail; "
-    "`accounts`: how often its bearer was let make one",
+    comment="personal codes in letters, one per person, by SHA-256; `state`: printed, or what became of the mail",
 )
 
 link_proof = sa.Table(
@@ -368,9 +367,8 @@ link_place = sa.Table(
     sa.Column("district", NAME, primary_key=True),
     sa.Column("server", NAME, nullable=False),
     sa.Column("title", sa.Text, nullable=False),
-    sa.Column("register", sa.Text),
-    comment="where people can link accounts, as runs of the platform told; `server`: what its accounts end with; "
-    "`register`: where new ones are made",
+    sa.Column("register", sa.Text),  # where new ones are made
+    comment="where people can link accounts, as runs of the platform told; `server`: what its accounts end with",
 )
 
 link_token = sa.Table(
