@@ -16,9 +16,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from enum import StrEnum
 from threading import Lock
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -73,6 +75,16 @@ class Mine:
     missing: Sequence[str] | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Leader:
+    """Somebody who may lead chats. `today`: the District's day; `denied`: whom it denies."""
+
+    person: str
+    accounts: Sequence[str]
+    today: date
+    denied: Collection[str]
+
+
 class Membership:
     """Answers from the store. Thread-safe; calls block."""
 
@@ -82,7 +94,15 @@ class Membership:
         self._reading = Lock()
 
     def chats(self, place: Place, person: str) -> Sequence[Mine]:
-        """The chats of a person (source id) who has proven an account; the staff room first. Raises TransientError."""
+        """The chats of a person (source id) who has proven an account; the staff room first. Raises TransientError.
+
+        None of whom the District denies, nor while nobody has told whom it does.
+        """
+        told = self._store.web.districts(namespace=place.namespace, platform=place.platform)
+        told = told.filter(district=place.district)
+        if told.is_empty() or person in told["denied"][0]:
+            return []
+        today, denied = self._clock.now().astimezone(ZoneInfo(told["zone"][0])).date(), told["denied"][0].to_list()
         accounts, server = self._store.links.accounts(place, person), self._server(place)
         found = []
         for policy, _ in self._policies(place):
@@ -94,7 +114,8 @@ class Membership:
             keys = stored.baseline.desired.chats["key"]
             rooms = self._store.chats.rooms(namespace=place.namespace, policy=policy, keys=keys)
             rows = _standings(stored, rooms, accounts=accounts, person=person)
-            missing = self._missing(place, person, stored, rows.filter("leads"), accounts)
+            me = _Leader(person=person, accounts=accounts, today=today, denied=denied)
+            missing = self._missing(place, me, stored, rows.filter("leads"))
             for row in rows.iter_rows(named=True):
                 here = row["standing"] == Standing.HERE
                 found.append(
@@ -173,9 +194,7 @@ class Membership:
             "classes": classes.select(pl.col("id").alias("class"), title=plain(pl.col("title"))),
         }
 
-    def _missing(
-        self, place: Place, person: str, stored: StoredChats, rows: pl.DataFrame, accounts: Sequence[str]
-    ) -> dict[str, Sequence[str]]:
+    def _missing(self, place: Place, me: _Leader, stored: StoredChats, rows: pl.DataFrame) -> dict[str, Sequence[str]]:
         """Keys of those chats of `rows` that a person leads by the records of now, with the names of who is missing.
 
         Who is not linked has to be so by the last run, by the records of now and by the links of now.
@@ -185,8 +204,8 @@ class Membership:
             roster = self._roster(place, school)
             if roster is None:
                 continue
-            now = self._now(roster, stored, person, accounts)
-            leads = _members(now).filter(pl.col("account").is_in(accounts), "administrator")["key"]
+            now = _now(roster, stored, me)
+            leads = _members(now).filter(pl.col("account").is_in(me.accounts), "administrator")["key"]
             chats = rows.filter(pl.col("school") == school, pl.col("key").is_in(leads.implode()))["key"]
             pair = ["key", "person"]
             lacking = _pending(stored.baseline.desired).join(_pending(now), on=pair, how="semi")
@@ -199,22 +218,23 @@ class Membership:
             found |= {key: by_chat.get(key, []) for key in chats}
         return found
 
-    def _now(self, roster: Roster, stored: StoredChats, person: str, accounts: Sequence[str]) -> Desired:
-        """Who would be in the chats of a school by its records of now; nobody else's links are looked up."""
-        today = self._clock.now().date()
-        records = chat_records(roster, pins=NO_PINS, homeroom=HomeroomDefinition(), today=today)
-        chats = stored.baseline.desired.chats
-        # What counts as a homeroom is said in the cluster, which is not seen here: those that were one in the last run.
-        sections = chats.filter(pl.col("type").is_in([ChatType.CLASS_STUDENTS, ChatType.CLASS_PARENTS]))["section"]
-        classes = records.classes.with_columns(homeroom=pl.col("id").is_in(sections.implode()))
-        pairs = pl.DataFrame([(person, account) for account in accounts], LINKS_SCHEMA, orient="row")
-        return desired(
-            replace(records, classes=classes),
-            Links.of(pairs),
-            rules_from(stored.rules),
-            opened=dict.fromkeys(CreateOn, frozenset(chats["section"].drop_nulls())),  # they are there
-            lineage=stored.lineage,
-        )
+
+def _now(roster: Roster, stored: StoredChats, me: _Leader) -> Desired:
+    """Who would be in the chats of a school by its records of now; nobody else's links are looked up."""
+    records = chat_records(roster, pins=NO_PINS, homeroom=HomeroomDefinition(), today=me.today)
+    chats = stored.baseline.desired.chats
+    # What counts as a homeroom is said in the cluster, which is not seen here: those that were one in the last run.
+    sections = chats.filter(pl.col("type").is_in([ChatType.CLASS_STUDENTS, ChatType.CLASS_PARENTS]))["section"]
+    classes = records.classes.with_columns(homeroom=pl.col("id").is_in(sections.implode()))
+    pairs = pl.DataFrame([(me.person, account) for account in me.accounts], LINKS_SCHEMA, orient="row")
+    return desired(
+        replace(records, classes=classes),
+        Links.of(pairs),
+        rules_from(stored.rules),
+        opened=dict.fromkeys(CreateOn, frozenset(chats["section"].drop_nulls())),  # they are there
+        lineage=stored.lineage,
+        denied=me.denied,
+    )
 
 
 _COUNTED: Final = pl.Schema({**TABLE, **{f"{column}_count": _COUNT for column in COLUMNS}})

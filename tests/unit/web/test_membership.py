@@ -24,7 +24,7 @@ from homeroom.chats import State
 from homeroom.chats.linking import NUMBER_LENGTH, CodeState, Place
 from homeroom.platforms.matrix import link, masked
 from homeroom.seats import keys
-from homeroom.store import PLACES_SCHEMA, POLICIES_SCHEMA
+from homeroom.store import DISTRICTS_SCHEMA, PLACES_SCHEMA, POLICIES_SCHEMA
 
 from .conftest import Page, Town, town_of
 
@@ -73,11 +73,18 @@ def first_fill(tmp_path_factory: pytest.TempPathFactory) -> ChatNights:
     return here
 
 
+def denies(here: ChatNights, *people: str) -> None:
+    """What the operator says of the District."""
+    told = pl.DataFrame([("lakeside", "Europe/Amsterdam", list(people))], DISTRICTS_SCHEMA, orient="row")
+    here.store.web.tell_districts(told, namespace="lakeside", platform="matrix", epoch=1)
+
+
 def tell(here: ChatNights, *policies: str) -> None:
     """What the operator says of where people link, and of whose chats are there."""
     of = {"namespace": "lakeside", "platform": "matrix", "epoch": 1}
     place = pl.DataFrame([(*HERE, SERVER, "Lakeside", None)], PLACES_SCHEMA, orient="row")
     here.store.links.tell(place, **of)  # type: ignore[arg-type]  # three of its arguments
+    denies(here)
     told = pl.DataFrame([(*HERE, policy, False) for policy in policies], POLICIES_SCHEMA, orient="row")
     here.store.links.tell_policies(told, **of)  # type: ignore[arg-type]  # as above
 
@@ -180,6 +187,15 @@ async def test_who_leads_no_more_by_the_records_of_now_sees_no_names(pages: Page
     assert "Not linked yet" not in page.text
     await pages.signs_in(HEAD)
     assert (await pages.town.browser.get("/chats/table")).location == "/chats/mine"
+
+
+async def test_who_is_denied_sees_nothing_at_once(pages: Pages) -> None:
+    await pages.unlinked(CHILD)
+    denies(pages.here, HEAD)  # and the policy has not run
+    assert "Your chats: 0" in (await pages.signs_in(HEAD)).text
+    assert (await pages.town.browser.get("/chats/table")).location == "/chats/mine"
+    denies(pages.here, CHILD)
+    assert "Not linked yet" not in (await pages.signs_in(TEACHER)).text  # nor is anybody told to link who is denied
 
 
 async def test_who_left_by_choice_and_is_left_alone_reads_so(pages: Pages) -> None:
