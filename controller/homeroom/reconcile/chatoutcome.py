@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from homeroom.api import ChatCounts, ChatPolicyStatus, MemberCounts, Reason, SchoolState, conditions
+from homeroom.api import ChatCounts, ChatPolicy, ChatPolicyStatus, MemberCounts, Reason, SchoolState, conditions
 from homeroom.api.chatpolicy import ChatType
 from homeroom.chats.able import Fallback
 from homeroom.chats.standing import after, standing
@@ -151,9 +151,11 @@ def with_state(
     )
 
 
-def _with_linked(status: ChatPolicyStatus, policy: ChatPolicy, desired: Desired, *, now: datetime) -> ChatPolicyStatus:
+def _with_linked(
+    status: ChatPolicyStatus, policy: DeclaredChats, desired: Desired, *, now: datetime
+) -> ChatPolicyStatus:
     """The status with the condition Linked, where there are limits (R37)."""
-    if policy.spec.limits is None:
+    if not isinstance(policy, ChatPolicy) or policy.spec.limits is None:
         kept = conditions.without(status.conditions, conditions.ConditionType.LINKED)
         return status.model_copy(update={"conditions": kept})
     limits = policy.spec.limits.linked

@@ -147,7 +147,9 @@ class ChatPolicyRoot:
             platform = _platform(run.cluster, place)
             if platform.spec.suspend:
                 raise DependencyNotReadyError(f"ChatPlatform '{place.name}' is suspended")
-            server = await self.outside.platform(platform, run.cluster.secret, **of, language=spec.language)
+            server = await self.outside.platform(
+                platform, run.cluster.secret, district=of["district"], chat=of["chat"], language=spec.language
+            )
             async with server:
                 there = await server.read([extra_key(self.outside.owner_of_chats(namespace=namespace, **of))])
                 open_ = there.chats.filter(~pl.col("archived"))
@@ -255,15 +257,16 @@ class ChatPolicyRoot:
             status = status.model_copy(update={"link": gathered.arrivals.link})
         # An extra chat is of no school, and stands in no School.
         schools = {} if inputs.rules.extra is not None else chat_rows(decision, applied, made, left)
-        links = await asyncio.to_thread(self.store.links.counts, place_of(policy))
         assert status.chats is not None
         assert status.members is not None
-        self.metrics.chats(
-            run.key,
-            chats=status.chats.model_dump(),
-            members=status.members.model_dump(),
-            links={state.value.lower(): number for state, number in links.items()},
-        )
+        if run.key.kind == ChatPolicy.__name__:
+            links = await asyncio.to_thread(self.store.links.counts, place_of(policy))
+            self.metrics.chats(
+                run.key,
+                chats=status.chats.model_dump(),
+                members=status.members.model_dump(),
+                links={state.value.lower(): number for state, number in links.items()},
+            )
         return Report(
             status=status,
             message="; ".join(filter(None, [message, calm.words])),

@@ -17,7 +17,7 @@ from typing import Final
 import polars as pl
 import structlog
 
-from homeroom.api import ChatPlatform, District, Language, parse
+from homeroom.api import ChatPlatform, ChatPolicy, District, Language, parse
 from homeroom.chats.linking import NUMBER_LENGTH, Place, TokenState, number_message
 from homeroom.errors import HomeroomError, InvalidSpecError, RefusedError, TransientError
 from homeroom.platforms import Platform
@@ -25,7 +25,15 @@ from homeroom.reconcile.chatplatform import users_of
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.ports import Clock, Cluster, Key, Object, Verdict, key_of
 from homeroom.seats import keys
-from homeroom.store import DISTRICTS_SCHEMA, PLACES_SCHEMA, POLICIES_SCHEMA, Asked, LostLeadershipError, Store, Token, policy_name
+from homeroom.store import (
+    DISTRICTS_SCHEMA,
+    PLACES_SCHEMA,
+    POLICIES_SCHEMA,
+    Asked,
+    LostLeadershipError,
+    Store,
+    Token,
+)
 
 KIND: Final = "Linking"
 """Of the key in the queue; no kind of the API. Namespace and name are the ChatPlatform's."""
@@ -173,8 +181,8 @@ class Linking:
         if resource is not None:
             for policy in users_of(self._cluster, key):
                 stopped = resource.spec.suspend or bool(policy["spec"].get("suspend"))
-                name = policy_name(policy["kind"], policy["metadata"]["name"])
-                rows.append((key.namespace, key.name, _district(policy), name, stopped))
+                if policy["kind"] == ChatPolicy.__name__:  # an extra chat is for whom Git or its link names
+                    rows.append((key.namespace, key.name, _district(policy), policy["metadata"]["name"], stopped))
         return pl.DataFrame(rows, POLICIES_SCHEMA, orient="row")
 
 
