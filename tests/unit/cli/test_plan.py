@@ -246,7 +246,7 @@ def test_the_operator_is_set_up_from_options_and_variables(
             assert set(reconcilers.handlers) == {
                 *("District", "LearningApp", "School"),
                 *("LicensePool", "SchoolLicense"),
-                *("ChatPlatform", "ChatPolicy", "Linking"),
+                *("ChatPlatform", "ChatPolicy", "Chat", "Linking", "Calls"),
             }
             assert await reconcilers.problems() == []
 
