@@ -11,8 +11,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import date
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
@@ -36,15 +34,23 @@ from homeroom.sources.base import (
 from homeroom.sources.layout import SHEETS, Sheet
 from homeroom.sources.package import Limits, Package, opened, refuse
 from homeroom.sources.remembered import FIRST_ONLY, NO_LINES, REMEMBERED, Lines, id_hash, remember, unchanged
+from homeroom.sources.rows import (
+    STANDARD_ID,
+    Rows,
+    flag_link,
+    impossible,
+    link_flaws,
+    link_respelt,
+    link_values,
+    listed,
+    optional,
+    read_class,
+    read_course,
+    read_user,
+)
 from homeroom.sources.text import Table, header_of, read_table
 
-_STANDARD_ID: Final = r"^[0-9A-Za-z.\-_/@]{1,255}$"
-_IMPOSSIBLE_ID: Final = r'[\s,"\p{C}]'
-_USER_ID: Final = r"\{\s*[^\s:{}][^:{}]*:\s*[^\s{}][^{}]*\}"
-_LONGEST: Final = 255
 _LONGEST_MANIFEST: Final = 1 << 20
-_FIRST_DAY: Final = date(1900, 1, 1)  # "26-09-01" is a date of the year 26 to a parser, and of nothing to a school
-_LAST_DAY: Final = date(2200, 1, 1)
 
 
 class Version(StrEnum):
@@ -80,144 +86,6 @@ def read_export(
 def _snapshot(roster: Roster, found: str, findings: Findings, credentials: pl.DataFrame, lines: Lines) -> Snapshot:
     counts = {**roster.counts(), "quarantined": findings.counts()[Severity.RECORD]}
     return Snapshot(digest=found, roster=roster, findings=findings, counts=counts, credentials=credentials, lines=lines)
-
-
-@dataclass(slots=True)
-class _Rows:
-    """Records of one file on their way from words to values; findings are noted as they are found."""
-
-    file: str
-    frame: pl.DataFrame
-    findings: list[Findings]
-    frozen: bool = False
-
-    def flag(self, rule: Rule, where: pl.Expr, *, field: str, first_only: bool = False) -> None:
-        """Note the rows that fulfil `where`; a Record rule sets them aside."""
-        hit = self.frame.select(where.fill_null(value=False)).to_series()
-        if not hit.any():
-            return
-        self.findings.append(
-            Findings.of(rule, self.frame.filter(hit), file=self.file, field=field, first_only=first_only)
-        )
-        if rule.severity is Severity.RECORD:
-            self.frame = self.frame.with_columns(bad=pl.col("bad") | hit)
-
-    def need(self, *fields: str) -> None:
-        """Set rows aside in which a required value is empty."""
-        for field in fields:
-            self.flag(Rule.VALUE_MISSING, pl.col(field).is_null(), field=field)
-
-    def cut(self, *fields: str) -> None:
-        """Cut texts that are too long."""
-        for field in fields:
-            if not (self.frame[field].str.len_bytes() > _LONGEST).any():
-                continue  # no text can have more characters than bytes
-            long = pl.col(field).str.len_chars() > _LONGEST
-            self.flag(Rule.TEXT_LONG, long, field=field)
-            self.frame = self.frame.with_columns(pl.when(long).then(pl.col(field).str.head(_LONGEST)).otherwise(field))
-
-    def set(self, **columns: pl.Expr | pl.Series) -> None:
-        """Add or replace columns."""
-        self.frame = self.frame.with_columns(**columns)
-
-    def choose(self, field: str, words: Iterable[str]) -> None:
-        """Bring a closed enum to its spelling. Extensions stay as they are; everything else is set aside."""
-        official = {word.lower(): word for word in words}
-        given = pl.col(field)
-        self.set(_meant=given.str.strip_chars().str.to_lowercase().replace_strict(official, default=None))
-        extension = given.str.starts_with(layout.EXTENSION)
-        self.flag(Rule.ENUM, given.is_not_null() & pl.col("_meant").is_null() & ~extension, field=field)
-        self.flag(Rule.SPELLING, pl.col("_meant") != given, field=field, first_only=True)
-        self.frame = self.frame.with_columns(pl.coalesce("_meant", field).alias(field)).drop("_meant")
-
-    def date(self, field: str, *, to: str) -> None:
-        """Read dates; an unreadable one sets the record aside."""
-        self.set(**{to: _date(field)})
-        self.flag(Rule.DATE, pl.col(field).is_not_null() & pl.col(to).is_null(), field=field)
-
-    def grades(self) -> None:
-        """Read lists of grades: none given is Other, an unknown word makes the whole value unknown."""
-        if "grades" not in self.frame.columns:
-            self.set(grades=pl.lit(None, dtype=pl.List(pl.String)))
-            return
-        distinct = self.frame.select(given=pl.col("grades").unique())
-        words = (
-            distinct.with_columns(word=pl.col("given").str.split(","))
-            .explode("word")
-            .with_columns(word=pl.col("word").str.replace_all(r"[\s\-]", "").str.to_lowercase())
-        )
-        words = words.with_columns(
-            code=pl.when(pl.col("word").is_null() | (pl.col("word") == ""))
-            .then(pl.lit(layout.NO_GRADE))
-            .otherwise(pl.col("word").replace_strict(layout.GRADES, default=None))
-        )
-        meaning = words.group_by("given").agg(
-            codes=pl.col("code").unique().sort(), sure=pl.col("code").is_not_null().all()
-        )
-        grades = self.frame.select(given="grades").join(
-            meaning.select("given", "sure", codes=pl.when("sure").then("codes")),
-            on="given",
-            how="left",
-            nulls_equal=True,
-            maintain_order="left",
-        )
-        self.flag(Rule.GRADE, pl.lit(~grades["sure"]), field="grades")
-        self.set(grades=grades["codes"])
-
-    def user_ids(self) -> None:
-        """Read what other systems call a person, as a list of `type:id`; what is written otherwise is left out."""
-        field = "userIds"
-        if field not in self.frame.columns:
-            self.set(user_ids=pl.lit(None, dtype=pl.List(pl.String)))
-            return
-        given = self.frame.select("row", field).drop_nulls(field)
-        item = pl.element().str.strip_chars("{}").str.strip_chars().str.replace(r"\s*:\s*", ":")
-        if given.is_empty():
-            self.set(user_ids=pl.lit([], dtype=pl.List(pl.String)))
-            return
-        read = given.select(
-            "row",
-            user_ids=pl.col(field).str.extract_all(_USER_ID).list.eval(item.unique().sort()),
-            odd=pl.col(field).str.replace_all(_USER_ID, "").str.contains(r"[^\s,]"),
-        )
-        self.frame = self.frame.join(read, on="row", how="left", maintain_order="left")
-        self.flag(Rule.USER_ID, pl.col("odd"), field=field)
-        self.frame = self.frame.drop("odd").with_columns(
-            pl.col("user_ids").fill_null(pl.lit([], dtype=pl.List(pl.String)))
-        )
-
-    def lists(self, field: str, *, to: str) -> None:
-        """Read a comma-separated list; nothing given is an empty list, an absent column is unknown (null)."""
-        if field not in self.frame.columns:
-            self.set(**{to: pl.lit(None, dtype=pl.List(pl.String))})
-            return
-        meaning = self.frame.select(pl.col(field).unique()).with_columns(_list(field).alias("_list"))  # few differ
-        joined = self.frame.select(field).join(meaning, on=field, how="left", nulls_equal=True, maintain_order="left")
-        self.set(**{to: joined["_list"]})
-
-
-def _list(field: str) -> pl.Expr:
-    parts = pl.col(field).fill_null("").str.split(",")
-    return parts.list.eval(pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != ""))
-
-
-def _impossible(identity: pl.Expr) -> pl.Expr:
-    """Ids that cannot stand in a list of ids, or that hold what no id does: a text in the wrong column, perhaps."""
-    return identity.str.contains(_IMPOSSIBLE_ID) | (identity.str.len_chars() > _LONGEST)
-
-
-def _any_date(field: str) -> pl.Expr:
-    return pl.col(field).str.to_date("%Y-%m-%d", strict=False)
-
-
-def _date(field: str) -> pl.Expr:
-    day = _any_date(field)
-    return pl.when(day.is_between(_FIRST_DAY, _LAST_DAY)).then(day)
-
-
-def _optional(frame: pl.DataFrame, names: Iterable[str]) -> pl.DataFrame:
-    """Columns that the file lacks as nulls."""
-    return frame.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in names if name not in frame.columns)
 
 
 class _Reading:
@@ -380,7 +248,7 @@ class _Reading:
 
     # Records with ids
 
-    def _rows(self, table: str, sheet: Sheet) -> _Rows:
+    def _rows(self, table: str, sheet: Sheet) -> Rows:
         """The records of a file as text, with usable ids."""
         opened_table = self._table(table)
         wanted = [name for name in sheet.read if name in opened_table.columns]
@@ -390,7 +258,7 @@ class _Reading:
             if name in frame.columns and frame[name].null_count() < frame.height:
                 self._judge_state(frame.filter(pl.col(name).is_not_null()), name, file=sheet.file)
         identity = pl.col("sourcedId")
-        odd = frame.filter(~identity.str.contains(_STANDARD_ID).fill_null(value=False))
+        odd = frame.filter(~identity.str.contains(STANDARD_ID).fill_null(value=False))
         frozen = opened_table.malformed
         if odd.height:
             frame = frame.join(odd.select("row"), on="row", how="anti", maintain_order="left")
@@ -400,7 +268,7 @@ class _Reading:
         if frame.is_empty() and opened_table.same.is_empty() and not frozen:
             raise refuse(Rule.NO_ROWS, file=sheet.file)
         frame = frame.with_columns(id=identity, bad=pl.lit(value=False))
-        return _Rows(file=sheet.file, frame=frame, findings=self._findings, frozen=frozen)
+        return Rows(file=sheet.file, frame=frame, findings=self._findings, frozen=frozen)
 
     def _judge_state(self, rows: pl.DataFrame, name: str, *, file: str) -> None:
         if name == "status":
@@ -416,9 +284,9 @@ class _Reading:
             empty = full.filter(pl.all_horizontal(pl.exclude("row").is_null()))
             nameless = nameless.join(empty, on="row", how="anti")
             self._findings.append(Findings.of(Rule.ROW_EMPTY, empty, file=sheet.file, first_only=True))
-        impossible = _impossible(identity)
-        invalid = odd.filter(identity.is_not_null() & impossible)
-        usable = odd.filter(identity.is_not_null() & ~impossible)
+        hopeless = impossible(identity)
+        invalid = odd.filter(identity.is_not_null() & hopeless)
+        usable = odd.filter(identity.is_not_null() & ~hopeless)
         # What stands in an impossible id may be anything, a name perhaps: it is not repeated.
         self._findings.append(Findings.of(Rule.ID_MISSING, nameless, file=sheet.file, field="sourcedId"))
         self._findings.append(Findings.of(Rule.ID_INVALID, invalid, file=sheet.file, field="sourcedId"))
@@ -434,7 +302,7 @@ class _Reading:
         return scan.join(rows.lazy().select("row"), on="row", how="semi").collect(engine="streaming").sort("row")
 
     def _accept(
-        self, table: str, rows: _Rows, *, absent: Mapping[str, str] | None = None, also: Iterable[str] = ()
+        self, table: str, rows: Rows, *, absent: Mapping[str, str] | None = None, also: Iterable[str] = ()
     ) -> None:
         """Hand the values over. `absent`: roster column by the file's column that fills it."""
         columns, same = self._table(table).columns, self._table(table).same
@@ -458,7 +326,7 @@ class _Reading:
         rows.need("name", "type")
         rows.cut("name")
         rows.choose("type", layout.ORG_TYPES)
-        rows.frame = _optional(rows.frame, ["parentSourcedId", "identifier"])
+        rows.frame = optional(rows.frame, ["parentSourcedId", "identifier"])
         rows.cut("identifier")
         several = (pl.col("type") == "school") & (pl.len().over("type", "identifier") > 1)
         rows.flag(Rule.IDENTIFIER_TWICE, several & pl.col("identifier").is_not_null(), field="identifier")
@@ -475,33 +343,23 @@ class _Reading:
         rows.flag(Rule.END_BEFORE_BEGIN, pl.col("end") < pl.col("begin"), field="endDate")
         year = pl.when(pl.col("schoolYear").str.contains(r"^\d{4}$")).then(pl.col("schoolYear")).cast(pl.Int16)
         rows.flag(Rule.SCHOOL_YEAR, year.is_null(), field="schoolYear")
-        rows.frame = _optional(rows.frame, ["parentSourcedId"])
+        rows.frame = optional(rows.frame, ["parentSourcedId"])
         rows.set(school_year=year, parent=pl.col("parentSourcedId"))
         self._accept("sessions", rows, absent={"parentSourcedId": "parent"})
 
     def _read_courses(self) -> None:
         rows = self._rows("courses", SHEETS["courses"])
-        rows.need("title", "orgSourcedId")
-        self._read_studies("courses", rows, code="courseCode")
-        rows.set(org=pl.col("orgSourcedId"))
+        read_course(rows)
+        self._judge_subject_codes("courses", file=rows.file)
         self._accept("courses", rows, absent={"courseCode": "code", "grades": "grades", "subjects": "subjects"})
 
     def _read_classes(self) -> None:
         rows = self._rows("classes", SHEETS["classes"])
-        rows.need("title", "courseSourcedId", "classType", "schoolSourcedId", "termSourcedIds")
-        rows.choose("classType", layout.CLASS_TYPES)
-        self._read_studies("classes", rows, code="classCode")
-        rows.lists("termSourcedIds", to="terms")
-        rows.flag(Rule.VALUE_MISSING, pl.col("terms").list.len() == 0, field="termSourcedIds")
-        rows.set(type=pl.col("classType"), course=pl.col("courseSourcedId"), school=pl.col("schoolSourcedId"))
+        read_class(rows)
+        self._judge_subject_codes("classes", file=rows.file)
         self._accept("classes", rows, absent={"classCode": "code", "grades": "grades", "subjects": "subjects"})
 
-    def _read_studies(self, table: str, rows: _Rows, *, code: str) -> None:
-        """What courses and classes have in common."""
-        rows.frame = _optional(rows.frame, [code])
-        rows.cut("title", code)
-        rows.grades()
-        rows.lists("subjects", to="subjects")
+    def _judge_subject_codes(self, table: str, *, file: str) -> None:
         if {"subjects", "subjectCodes"} <= self._table(table).columns:
             counts = self._table(table).whole.select(
                 "row",
@@ -511,30 +369,13 @@ class _Reading:
                 ),
             )
             differing = counts.filter(pl.col("subjects") != pl.col("subjectCodes")).collect(engine="streaming")
-            self._findings.append(Findings.of(Rule.SUBJECT_CODES, differing, file=rows.file, field="subjectCodes"))
-        rows.set(code=pl.col(code))
+            self._findings.append(Findings.of(Rule.SUBJECT_CODES, differing, file=file, field="subjectCodes"))
 
     def _read_users(self, sheet: Sheet) -> pl.DataFrame:
         """Take the users, and return ids with passwords; in 1.1 take their roles too."""
         rows = self._rows("users", sheet)
-        rows.need("username", "enabledUser")
-        preferred = ("preferredGivenName", "preferredFamilyName")
-        rows.frame = _optional(rows.frame, [*preferred, "identifier", "email", "grades", "password"])
-        rows.set(
-            given=pl.coalesce("preferredGivenName", "givenName"),
-            family=pl.coalesce("preferredFamilyName", "familyName"),
-        )
-        nameless = pl.col("given").is_null() & pl.col("family").is_null()
-        rows.flag(Rule.VALUE_MISSING, nameless, field="familyName")
-        rows.flag(Rule.NAME_MISSING, pl.col("given").is_null() & ~nameless, field="givenName")
-        rows.flag(Rule.NAME_MISSING, pl.col("family").is_null() & ~nameless, field="familyName")
-        rows.cut("given", "family", "username", "identifier", "email")
-        rows.set(enabled=_truth("enabledUser", layout.TRUE_AND_FALSE, exact=False))
-        rows.flag(Rule.ENUM, pl.col("enabledUser").is_not_null() & pl.col("enabled").is_null(), field="enabledUser")
-        odd = pl.col("enabled").is_not_null() & ~pl.col("enabledUser").is_in(layout.TRUE_AND_FALSE[:2])
-        rows.flag(Rule.SPELLING, odd, field="enabledUser", first_only=True)
-        rows.grades()
-        rows.user_ids()
+        rows.frame = optional(rows.frame, ["password"])
+        read_user(rows)
         old_fashioned = self._version_read is Version.V1_1
         if old_fashioned:
             self._read_roles_of_users(rows)
@@ -549,7 +390,7 @@ class _Reading:
         self._secret = rows.frame.filter(pl.col("password").is_not_null())["row"]
         return passwords.filter(pl.col("password").is_not_null() & ~pl.col("bad")).drop("bad")
 
-    def _link_agents(self, rows: _Rows) -> None:
+    def _link_agents(self, rows: Rows) -> None:
         """Hand over who names whom as agent. Ids are compared by their hashes, as those of links are."""
         column, opened_table = "agentSourcedIds", self._table("users")
         if column not in opened_table.columns:
@@ -569,7 +410,7 @@ class _Reading:
         people = numbers.lazy()
         pairs = (
             named.lazy()
-            .select("row", _user=pl.col("sourcedId").hash(seed), agent=_list(column))
+            .select("row", _user=pl.col("sourcedId").hash(seed), agent=listed(column))
             .explode("agent", empty_as_null=False)
             .select("row", "_user", _agent=pl.col("agent").hash(seed))
             .join(people.rename({"n": "user"}), left_on="_user", right_on="hash", how="left")
@@ -587,7 +428,7 @@ class _Reading:
 
     # Version 1.1: one role per record of a person
 
-    def _read_roles_of_users(self, rows: _Rows) -> None:
+    def _read_roles_of_users(self, rows: Rows) -> None:
         rows.need("role", "orgSourcedIds")
         words = {**{role.lower(): role.value for role in SchoolRole if role is not SchoolRole.OTHER}}
         rows.set(role=pl.col("role").str.replace("(?i)^administrator$", SchoolRole.SITE_ADMINISTRATOR))
@@ -600,7 +441,7 @@ class _Reading:
         )
         rows.lists("orgSourcedIds", to="orgs")
 
-    def _link_roles_of_users(self, rows: _Rows) -> None:
+    def _link_roles_of_users(self, rows: Rows) -> None:
         users = self._acceptance.numbers("users")
         accepted = self._acceptance.accepted("users")
         people = rows.frame.select("row", "id", "role", "orgs", "bad").join(
@@ -627,17 +468,17 @@ class _Reading:
         if again.len():
             scan = pl.concat([scan, opened_table.whole.join(again.to_frame().lazy(), on="row", how="semi")])
         scan = scan.with_columns(pl.lit(None, dtype=pl.String).alias(name) for name in lacking)
-        flaws = _flaws(primary, required=primary in sheet.required)
+        flaws = link_flaws(primary, required=primary in sheet.required)
         # Most exports are written as the standard says, which costs least to read; only the others need good will.
-        values = _values(words, primary, primary_words[:2], exact=True)
+        values = link_values(words, primary, primary_words[:2], exact=True)
         all_same = again.is_empty() and opened_table.same.height == opened_table.rows
         odd = {"odd": pl.any_horizontal(flaws.values())}
         frame = self._join_ends(table, scan.with_columns(**values), odd, empty=all_same)
         careful = bool(frame["odd"].any())
         if careful:
-            values = _values(words, primary, primary_words, exact=False)
-            frame = self._join_ends(table, scan.with_columns(**values), flaws | _respelt(primary, primary_words))
-        rows = _Rows(file=sheet.file, frame=frame.with_columns(bad=pl.lit(value=False)), findings=[])
+            values = link_values(words, primary, primary_words, exact=False)
+            frame = self._join_ends(table, scan.with_columns(**values), flaws | link_respelt(primary, primary_words))
+        rows = Rows(file=sheet.file, frame=frame.with_columns(bad=pl.lit(value=False)), findings=[])
         if careful:
             for flag, name in (("stamped", "dateLastModified"), ("stated", "status")):
                 if frame[flag].any():
@@ -650,16 +491,7 @@ class _Reading:
             [opened_table.same.select("row", "id"), rows.frame.select("row", id=id_hash(pl.col("hash")))]
         )
         if careful:
-            for rule, flag, field in (
-                (Rule.VALUE_MISSING, "no_role", "role"),
-                (Rule.ENUM, "bad_role", "role"),
-                (Rule.DATE, "bad_begin", "beginDate"),
-                (Rule.DATE, "bad_end", "endDate"),
-                (Rule.PRIMARY, "bad_primary", primary),
-                (Rule.SPELLING, "respelt_primary", primary),
-                (Rule.SPELLING, "respelt_role", "role"),
-            ):
-                rows.flag(rule, pl.col(flag), field=field)
+            flag_link(rows, primary)
         rows.flag(Rule.END_BEFORE_BEGIN, pl.col("end") < pl.col("begin"), field="endDate")
         rows.flag(Rule.SCHOOL_DIFFERS, pl.col("elsewhere"), field="schoolSourcedId")
         ours = {"beginDate": "begin", "endDate": "end", primary: "primary"}
@@ -723,7 +555,7 @@ class _Reading:
         query = query.with_columns(elsewhere=elsewhere)
         return query.drop("_theirs", "class_school", strict=False).collect(engine="streaming")
 
-    def _set_odd_ids_aside(self, table: str, rows: _Rows) -> None:
+    def _set_odd_ids_aside(self, table: str, rows: Rows) -> None:
         """Rows of links without a usable id: nobody can say which link is meant."""
         odd = rows.frame.filter("odd_id").select("row")
         if odd.height:
@@ -733,7 +565,7 @@ class _Reading:
             rows.frame = rows.frame.join(skipped, on="row", how="anti")
             rows.set(bad=pl.col("row").is_in(lost["row"].implode()))
 
-    def _judge_repeated_ids(self, table: str, rows: _Rows) -> None:
+    def _judge_repeated_ids(self, table: str, rows: Rows) -> None:
         if rows.frame["hash"].n_unique() == rows.frame.height:
             return
         text = self._again(table, rows.frame.filter(pl.col("hash").is_duplicated()))
@@ -753,7 +585,7 @@ class _Reading:
         if findings.frame.is_empty():
             return findings
         ids = self._again(table, findings.frame.select("row").unique(), "sourcedId")
-        ids = ids.select("row", id=pl.when(~_impossible(pl.col("sourcedId"))).then("sourcedId"))
+        ids = ids.select("row", id=pl.when(~impossible(pl.col("sourcedId"))).then("sourcedId"))
         return Findings(findings.frame.drop("id").join(ids, on="row", how="left").select(SCHEMA.names()))
 
 
@@ -780,39 +612,6 @@ def _rows_before(before: pl.DataFrame, same: pl.DataFrame) -> pl.Series:
     return pl.repeat(None, before.height, dtype=pl.UInt32, eager=True).scatter(same["at"], same["row"])
 
 
-def _values(words: type[StrEnum], primary: str, primary_words: tuple[str, ...], *, exact: bool) -> dict[str, pl.Expr]:
-    """What a link says besides its ends: _role, _primary, begin and end; null where it is empty or not understood."""
-    return {
-        "_role": _role("role", words, exact=exact),
-        "_primary": _truth(primary, primary_words, exact=exact),
-        "begin": _date("beginDate"),
-        "end": _date("endDate"),
-    }
-
-
-def _flaws(primary: str, *, required: bool) -> dict[str, pl.Expr]:
-    """What may be wrong with a link, beside its `_values`. With all of these false, values read exactly are all."""
-    return {
-        # The id of a link is no key of anything, so only those matter that are none at all.
-        "odd_id": (pl.col("sourcedId").str.len_bytes() > _LONGEST).fill_null(value=True),
-        "no_role": pl.col("role").is_null(),
-        "bad_role": pl.col("role").is_not_null() & pl.col("_role").is_null(),
-        "bad_primary": pl.col("_primary").is_null() & (pl.col(primary).is_not_null() | pl.lit(required)),
-        "bad_begin": pl.col("beginDate").is_not_null() & pl.col("begin").is_null(),
-        "bad_end": pl.col("endDate").is_not_null() & pl.col("end").is_null(),
-        "stated": pl.col("status").is_not_null(),
-        "stamped": pl.col("dateLastModified").is_not_null(),
-    }
-
-
-def _respelt(primary: str, primary_words: tuple[str, ...]) -> dict[str, pl.Expr]:
-    """What was understood and is not spelt like that in the standard."""
-    return {
-        "respelt_role": (pl.col("_role") != "other") & (pl.col("_role").cast(pl.String) != pl.col("role")),
-        "respelt_primary": _word(pl.col("_primary"), primary_words) != pl.col(primary),
-    }
-
-
 def _by_hash(numbers: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     """`numbers` with the hash of each id in its place, and a seed with which no two of them have the same hash."""
     for seed in count():
@@ -820,27 +619,6 @@ def _by_hash(numbers: pl.DataFrame) -> tuple[pl.DataFrame, int]:
         if hashed["hash"].n_unique() == hashed.height:
             return hashed, seed
     raise AssertionError("there is always another seed")
-
-
-def _role(field: str, words: type[StrEnum], *, exact: bool) -> pl.Expr:
-    """A role by its word, if not `exact` in any letter case; each extension is `other`, itself no word of OneRoster."""
-    given = pl.Enum([layout.EXTENSION if role == "other" else role.value if exact else role.lower() for role in words])
-    word = pl.col(field)
-    if not exact:
-        word = word.str.strip_chars().str.to_lowercase()
-        word = pl.when(word.str.starts_with(layout.EXTENSION)).then(pl.lit(layout.EXTENSION)).otherwise(word)
-    return word.cast(given, strict=False).to_physical().cat.to(pl.Enum(words))
-
-
-def _truth(field: str, words: tuple[str, ...], *, exact: bool) -> pl.Expr:
-    """True for the words at even positions, False for those at odd ones, null for others."""
-    word = pl.col(field) if exact else pl.col(field).str.strip_chars().str.to_lowercase()
-    return word.cast(pl.Enum(words), strict=False).to_physical() % 2 == 0
-
-
-def _word(truth: pl.Expr, words: tuple[str, ...]) -> pl.Expr:
-    """OneRoster's own word for a truth."""
-    return pl.when(truth).then(pl.lit(words[0])).when(~truth).then(pl.lit(words[1]))
 
 
 def _credentials(roster: Roster, passwords: pl.DataFrame) -> pl.DataFrame:
