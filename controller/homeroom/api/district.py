@@ -32,6 +32,7 @@ from homeroom.api.common import (
     SourceId,
     Text,
     Time,
+    each_once,
 )
 
 
@@ -104,6 +105,47 @@ class Source(Model):
     """The proxy to go through."""
     ca_bundle: CaBundle | None = None
     """Certificates (PEM) to trust beside the system's, for servers with a private authority."""
+
+
+class Allow(StrEnum):
+    """What a supplement may add."""
+
+    CLASSES = "Classes"
+    """Courses and classes."""
+    ENROLLMENTS = "Enrollments"
+    """Places in classes, of teachers as well."""
+    USERS = "Users"
+    """People, and their roles in schools as far as no other word is needed for these."""
+    ADMINS = "Admins"
+    """Roles that lead to administration, and who is a class teacher."""
+    GUARDIANS = "Guardians"
+    """Guardians, and about whom they are."""
+    LINKS = "Links"
+    """Ids of people in other systems."""
+
+
+class Supplement(Model):
+    """A second, small OneRoster CSV package, which only adds what it is allowed to; see docs/supplements.md."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+    """By what messages call it; unique among the supplements."""
+    one_roster_csv: Annotated[OneRosterCSV, Field(alias="oneRosterCSV")]
+    """Where it lies, as of the source; proxy and `caBundle` are those of the source."""
+    interval: Interval
+    """Time from one reading of it to the next."""
+    allow: Annotated[
+        tuple[Allow, ...],
+        AfterValidator(each_once),
+        Field(min_length=1, max_length=8, json_schema_extra={"x-kubernetes-list-type": "set"}),
+    ]
+    """What of it counts."""
+
+
+def _one_of_a_name(supplements: tuple[Supplement, ...]) -> tuple[Supplement, ...]:
+    twice = sorted(name for name, count in Counter(each.name for each in supplements).items() if count > 1)
+    if twice:
+        raise ValueError(f"must not have a `name` twice, like '{twice[0]}'")
+    return supplements
 
 
 class HomeroomDefinition(Model):
@@ -246,6 +288,15 @@ class DistrictSpec(Model):
     """Goes into messages that ask a person to act: a web address or a role mailbox, never a person."""
     source: Source
     """Where the records come from."""
+    supplements: Annotated[
+        tuple[Supplement, ...],
+        AfterValidator(_one_of_a_name),
+        Field(
+            max_length=8,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = ()
+    """What the source does not carry, in further packages. The source wins, then the first in the list."""
     homeroom: HomeroomDefinition = HomeroomDefinition()
     """Which classes count as homerooms."""
     identity: Identity = Identity()
@@ -324,11 +375,53 @@ class SnapshotStatus(Model):
     """Findings of the validation."""
 
 
+class SupplementCounts(Model):
+    """Records of a supplement that count."""
+
+    courses: Count = 0
+    """Courses."""
+    classes: Count = 0
+    """Classes."""
+    people: Count = 0
+    """People."""
+    roles: Count = 0
+    """Roles in schools."""
+    enrollments: Count = 0
+    """Enrolments of students and teachers in classes."""
+    guardians: Count = 0
+    """Pairs of a guardian and whom they are about."""
+    links: Count = 0
+    """People of the source with ids in other systems."""
+
+
+class SupplementStatus(Model):
+    """The version of a supplement that counts."""
+
+    name: Text
+    """By what the spec calls it."""
+    digest: Digest
+    """Digest of its content."""
+    accepted_time: Time
+    """When this version was first read; changes with the digest only."""
+    counts: SupplementCounts = SupplementCounts()
+    """Records of it that count."""
+    findings: FindingCounts = FindingCounts()
+    """Findings about it."""
+
+
 class DistrictStatus(HoldingStatus):
     """What is known about the records."""
 
     snapshot: SnapshotStatus | None = None
-    """The accepted reading of the source."""
+    """The accepted reading of the source, with its supplements."""
+    supplements: Annotated[
+        tuple[SupplementStatus, ...],
+        Field(
+            max_length=8,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = ()
+    """The supplements of which a version counts, in the order of the spec."""
     last_change_time: Time | None = None
     """When anything in this status last changed; never moves by itself."""
 

@@ -148,6 +148,21 @@ class Rule(StrEnum):
         "SourceIncomplete",
     )
 
+    SUPPLEMENT_FILE = (
+        "su-file",
+        Severity.RUN,
+        "the supplement had this file and has it no more, and no manifest says that it is absent",
+        "include the file, or a manifest with the word absent for it",
+        "SourceIncomplete",
+    )
+    SUPPLEMENT_ROWS = (
+        "su-rows",
+        Severity.RUN,
+        "rows have too many or too few fields or no usable sourcedId, so nobody can tell what the supplement says",
+        "look for a missing or stray comma or quotation mark, and give every record its sourcedId",
+        "SourceIncomplete",
+    )
+
     # ... because it means something else
     DELTA = (
         "or-delta",
@@ -278,6 +293,24 @@ class Rule(StrEnum):
     )
 
     # One value is dropped, or read with good will
+    SUPPLEMENT_KIND = (
+        "su-kind",
+        Severity.VALUE,
+        "`allow` of the supplement does not name what is said here; it does not count",
+        "take it out of the supplement, or add its kind to `allow` in the District",
+    )
+    SUPPLEMENT_TAKEN = (
+        "su-taken",
+        Severity.VALUE,
+        "the source says this, or a supplement before this one; that counts, and what this one says does not",
+        "take it out of the supplement, or correct the source",
+    )
+    SUPPLEMENT_STUDENT = (
+        "su-student",
+        Severity.VALUE,
+        "the row calls somebody a student who has other roles in the source, and would lose rights by it",
+        "correct the person, or let the source say so",
+    )
     ROW_REPEATED = (
         "or-row-repeated",
         Severity.VALUE,

@@ -164,7 +164,7 @@ class _Reading:
         promised: dict[str, str] = {}
         refused = []
         if "manifest" in self._files:
-            promised = _read_manifest(self._files["manifest"])
+            promised = read_manifest(self._files["manifest"])
         else:
             self._findings.append(Findings.one(Rule.MANIFEST_ABSENT, file="manifest.csv"))
         for name in layout.FILES:
@@ -628,7 +628,7 @@ def _credentials(roster: Roster, passwords: pl.DataFrame) -> pl.DataFrame:
     return passwords.join(ids, on="user", how="semi").cast(CREDENTIALS)
 
 
-def _read_manifest(path: Path) -> dict[str, str]:
+def read_manifest(path: Path) -> dict[str, str]:
     """Property names (lower case) and values. Raises ExportInvalidError when it is no list of these."""
     file = "manifest.csv"
     if path.stat().st_size > _LONGEST_MANIFEST:
