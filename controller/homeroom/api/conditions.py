@@ -48,6 +48,8 @@ class ConditionType(StrEnum):
     """Negative, District, LearningApp, LicensePool, ChatPolicy and Chat: changes wait for an Approval."""
     RECORDS_VALID = "RecordsValid"
     """Positive, District: no record is quarantined."""
+    SUPPLEMENTS_FRESH = "SupplementsFresh"
+    """Positive, District with supplements: each could be read when it was last due, else its last version counts."""
     IDENTITY_CLEAR = "IdentityClear"
     """Positive, District: it is certain who everybody in the records is."""
     CAPABLE = "Capable"

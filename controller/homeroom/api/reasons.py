@@ -161,6 +161,11 @@ class Reason(StrEnum):
         "correct them in the source; `homeroom validate` lists them",
     )
 
+    SUPPLEMENT_STALE = (
+        "SupplementStale",
+        "a supplement could not be read, or not proven complete; its last version counts, if there is one",
+        "`homeroom check`, or have the package made again; the message says what is wrong",
+    )
     IDENTITY_IN_QUESTION = (
         "IdentityInQuestion",
         "some ids changed, collide or mean another human: these people stand still both ways",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -118,6 +118,9 @@ async def _hops(found: Declared, chosen: Sequence[Checked], outside: Outside) ->
             match resource:
                 case District():
                     hops = await (await outside.source(resource, found.secrets)).check()
+                    for one in resource.spec.supplements:
+                        tried = await (await outside.supplement(one, resource, found.secrets)).check()
+                        hops = [*hops, *(replace(hop, name=f"{one.name}: {hop.name}") for hop in tried)]
                 case LearningApp():
                     target = await outside.target(resource, found.secrets, password=lambda _: None)
                     hops = await target.check()

@@ -16,6 +16,8 @@ from urllib.parse import quote
 import polars as pl
 
 from homeroom.api import ChatPlatform, District, Language, LearningApp, LicensePool, Proxy, SecretReference
+from homeroom.api.district import OneRosterCSV as DeclaredCSV
+from homeroom.api.district import Supplement
 from homeroom.chats.names import NOTICES
 from homeroom.errors import InvalidSpecError
 from homeroom.platforms import Named, Platform
@@ -25,7 +27,9 @@ from homeroom.sources.download import Addresses
 from homeroom.sources.links import LARGEST
 from homeroom.sources.location import Location
 from homeroom.sources.oneroster_csv import OneRosterCSV
+from homeroom.sources.package import Limits
 from homeroom.sources.skolverket import REGISTER, Skolverket
+from homeroom.sources.supplement import LIMITS
 from homeroom.targets import Password, Target
 from homeroom.targets.kolibri import KolibriTarget
 
@@ -53,10 +57,19 @@ class Outside:
 
     async def source(self, district: District, secrets: Secrets) -> Source:
         """The source of a district."""
-        namespace, declared = district.metadata.namespace, district.spec.source
-        csv = declared.one_roster_csv
+        csv = district.spec.source.one_roster_csv
         if csv is None:
             raise InvalidSpecError("`spec.source` must name a source that this version knows: `oneRosterCSV`")
+        return await self._package(csv, district, secrets)
+
+    async def supplement(self, supplement: Supplement, district: District, secrets: Secrets) -> Source:
+        """A supplement of a district, to be fetched and checked; the source's way leads there too."""
+        return await self._package(supplement.one_roster_csv, district, secrets, limits=LIMITS)
+
+    async def _package(
+        self, csv: DeclaredCSV, district: District, secrets: Secrets, *, limits: Limits | None = None
+    ) -> OneRosterCSV:
+        namespace, declared = district.metadata.namespace, district.spec.source
         return OneRosterCSV(
             url=csv.url,
             file_root=self.file_root / namespace if self.file_root else None,
@@ -64,6 +77,7 @@ class Outside:
             proxy=await _proxy(secrets, namespace, declared.proxy, to=csv.url),
             ca_bundle=declared.ca_bundle,
             addresses=Addresses(api_server=self.api_server, allow_local=self.allow_loopback),
+            limits=limits,
         )
 
     async def links(self, district: District, secrets: Secrets) -> pl.DataFrame | None:

@@ -3,7 +3,7 @@ r"""District: read the source when it is due, hold what it loses, serve the rest
 ::
 
     source --read if due--> reading --+
-    links ----------------------------+--> `identification` --> `admission` --> served from now on --> store
+    supplements, links ---------------+--> `identification` --> `admission` --> served from now on --> store
     store --> served until now -------+                                                 \-> School objects, apps
     commits --> Approvals ------------+
 
@@ -51,6 +51,7 @@ from homeroom.reconcile.identification import Identified, admitted, identify
 from homeroom.reconcile.licences import pools_of_district
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
+from homeroom.reconcile.supplements import Gathered, Times, gather, merged, next_due, says_anything, with_supplements
 from homeroom.roster.findings import Severity
 from homeroom.roster.tables import Roster
 from homeroom.sources import NO_LINES, Snapshot, load, load_lines, write
@@ -65,7 +66,8 @@ class _Reading:
     """The records as the source has them. `accepted`: what is to be stored of it; `before`: what is served until now.
 
     `links`: what the file of `linksFrom` says, if there is one (columns `homeroom.roster.identity.LINKS`). `read_at`:
-    when the source was asked; None: it was not, this is the reading that the store has.
+    when the source was asked; None: it was not, this is the reading that the store has. `gathered`: its supplements, if
+    these were looked at.
     """
 
     snapshot: Snapshot
@@ -73,6 +75,7 @@ class _Reading:
     before: Roster | None
     links: pl.DataFrame | None
     read_at: datetime | None
+    gathered: Gathered | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,11 +152,15 @@ class DistrictRoot:
         if reading.read_at is not None:
             self.metrics.records_read(run.key, at=reading.read_at)
         status = _with_identity(_with_snapshot(district, served, latest, run), identified, run)
+        times = None
+        if reading.gathered is not None:
+            status = with_supplements(status, district, reading.gathered, now=run.clock.now())
+            times = reading.gathered.times
         await _keep_schools(run, served.roster)
         if accepted is None or accepted.serving != latest.serving:
             _wake_readers(run.cluster, run.key)
         await approvals.answer(run.cluster, run.key, admission.holds, now=run.clock.now())
-        return self._report(run, status, admission.holds, read_at=reading.read_at)
+        return self._report(run, status, admission.holds, read_at=reading.read_at, supplements=times)
 
     # -- gather -------------------------------------------------------------------------------------------------
 
@@ -161,8 +168,9 @@ class DistrictRoot:
         """What is to be judged: a new reading when it is due, the last one when a hold waits for us, else nothing."""
         how = _digest(run.resource.spec.source.document())
         directory = self.store.snapshots(namespace=run.key.namespace, district=run.key.name)
-        if self._is_due(run, accepted, how):
-            return await self._read(run, accepted, how=how, directory=directory)
+        due = self._is_due(run, accepted, how)
+        if due or self._supplements_are_due(run):
+            return await self._read(run, accepted, how=how, directory=directory, ask=due)
         assert accepted is not None
         if not memory.waits_for_us(now=run.clock.now()):
             return None
@@ -196,34 +204,58 @@ class DistrictRoot:
             directory = self.store.snapshots(namespace=run.key.namespace, district=run.key.name)
             await _keep_schools(run, (await asyncio.to_thread(load, directory, accepted.serving)).roster)
 
-    async def _read(self, run: Run[District], accepted: Accepted | None, *, how: str, directory: Path) -> _Reading:
-        """A new reading, or the accepted one when the source says that it is unchanged."""
+    async def _read(
+        self, run: Run[District], accepted: Accepted | None, *, how: str, directory: Path, ask: bool
+    ) -> _Reading:
+        """A new reading, or the accepted one when source and supplements say that nothing changed.
+
+        `ask`: the source is asked, else only those supplements are that are due.
+        """
         trusted = accepted if accepted is not None and accepted.spec_digest == how and not run.full else None
         source = await self.outside.source(run.resource, run.cluster.secret)
         links = await self.outside.links(run.resource, run.cluster.secret)  # may be wrong: before what takes long
+        place = {"namespace": run.key.namespace, "district": run.key.name}
+        stored = await asyncio.to_thread(self.store.supplements, **place)
         previous, before = await self._stored(directory, accepted) if accepted is not None else (None, None)
+        own = previous
+        if accepted is not None and accepted.own != accepted.digest:
+            own = await asyncio.to_thread(load, directory, accepted.own)
+        validator = accepted.validator if accepted is not None else None
         incoming = await asyncio.to_thread(_incoming, directory)
         try:
-            fetched = await source.fetch(previous=trusted.validator if trusted else None, into=incoming)
-            if fetched.unchanged and trusted is not None and previous is not None:
-                return _Reading(
-                    snapshot=previous, accepted=trusted, before=before, links=links, read_at=run.clock.now()
-                )
-            lines = await asyncio.to_thread(load_lines, directory, accepted.digest) if accepted else NO_LINES
-            snapshot = await asyncio.to_thread(
-                source.read, fetched.path, previous=previous.roster if previous is not None else None, lines=lines
-            )
-            await asyncio.to_thread(write, snapshot, directory)
+            fresh = None
+            if ask:
+                fetched = await source.fetch(previous=trusted.validator if trusted else None, into=incoming)
+                if not fetched.unchanged or trusted is None or own is None:
+                    lines = await asyncio.to_thread(load_lines, directory, accepted.own) if accepted else NO_LINES
+                    fresh = await asyncio.to_thread(
+                        source.read, fetched.path, previous=own.roster if own is not None else None, lines=lines
+                    )
+                    await asyncio.to_thread(write, fresh, directory)
+                    validator = fetched.validator
+            gathered = None
+            if stored or says_anything(run.resource):
+                gathered = await gather(run, stored, self.outside, incoming=incoming)
         finally:
             await asyncio.to_thread(shutil.rmtree, incoming, ignore_errors=True)
-        same = accepted is not None and accepted.digest == snapshot.digest
+        now, whole = fresh or own, fresh or previous
+        assert now is not None
+        assert whole is not None
+        if gathered is not None and (fresh is not None or gathered.changed or run.fresh):
+            whole, gathered = merging = await asyncio.to_thread(merged, now, gathered, run.resource)
+            await asyncio.to_thread(_write_beside, merging[0], now, directory)
+        same = accepted is not None and accepted.digest == whole.digest
         latest = Accepted(
-            digest=snapshot.digest,
+            digest=whole.digest,
             accepted_at=accepted.accepted_at if accepted is not None and same else run.clock.now(),
-            validator=fetched.validator,
+            validator=validator,
             spec_digest=how,
+            source=now.digest if now.digest != whole.digest else None,
         )
-        return _Reading(snapshot=snapshot, accepted=latest, before=before, links=links, read_at=run.clock.now())
+        if fresh is None and same and trusted is not None:
+            latest = replace(trusted, source=latest.source)
+        read_at = run.clock.now() if ask or run.last is None else run.last.read_at
+        return _Reading(snapshot=whole, accepted=latest, before=before, links=links, read_at=read_at, gathered=gathered)
 
     # -- apply --------------------------------------------------------------------------------------------------
 
@@ -246,11 +278,13 @@ class DistrictRoot:
         latest = replace(reading.accepted, served=other)
         # What has changed is a new object.
         holds_changed = [*map(id, admission.holds)] != [*map(id, memory.holds)]
-        if latest != accepted or holds_changed or pins is not memory.pins:
+        supplements = reading.gathered.to_store if reading.gathered is not None else None
+        if latest != accepted or holds_changed or pins is not memory.pins or supplements is not None:
             await asyncio.to_thread(
                 self.store.accept,
                 latest,
                 Door(passed=admission.passed, holds=admission.holds, before=memory.holds, pins=pins),
+                supplements,
                 epoch=run.cluster.epoch,
                 **place,
             )
@@ -273,8 +307,19 @@ class DistrictRoot:
             return True
         return run.clock.now() >= next_reading(run.resource, run.last.read_at)
 
+    @staticmethod
+    def _supplements_are_due(run: Run[District]) -> bool:
+        due = next_due(run.resource, run.last.supplements if run.last is not None else {})
+        return due is not None and run.clock.now() >= due
+
     def _report(
-        self, run: Run[District], status: DistrictStatus, holds: Sequence[Hold], *, read_at: datetime | None
+        self,
+        run: Run[District],
+        status: DistrictStatus,
+        holds: Sequence[Hold],
+        *,
+        read_at: datetime | None,
+        supplements: Times | None = None,
     ) -> Report[DistrictStatus]:
         snapshot = status.snapshot
         assert snapshot is not None
@@ -290,13 +335,17 @@ class DistrictRoot:
             generation=run.resource.metadata.generation,
             now=now,
         )
+        times = supplements if supplements is not None else run.last.supplements if run.last is not None else {}
+        due = next_due(run.resource, times)
+        again = min(moment for moment in (next_reading(run.resource, read_at or now), due) if moment is not None)
         return Report(
             status=status,
             message=told or message,
             reason=Reason.HELD_FOR_APPROVAL if waiting else Reason.SUCCEEDED,
             ending=Ending.STALLED if waiting else Ending.DONE,
-            again=max(next_reading(run.resource, read_at or now) - now, timedelta(seconds=1)),
+            again=max(again - now, timedelta(seconds=1)),
             read_at=read_at,
+            supplements=supplements,
             summary=counts.model_dump(),
         )
 
@@ -305,6 +354,13 @@ def _incoming(directory: Path) -> Path:
     """An empty directory on the same disk as the snapshots, for what is being read."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     return Path(tempfile.mkdtemp(dir=directory.parent, prefix=".incoming-"))
+
+
+def _write_beside(whole: Snapshot, own: Snapshot, directory: Path) -> None:
+    """Store what source and supplements say together, beside what the source says by itself."""
+    if whole.digest == own.digest and own.lines is NO_LINES:  # they share a folder: what is known of lines stays there
+        whole = replace(whole, lines=load_lines(directory, own.digest))
+    write(whole, directory)
 
 
 _GOOD: Final = frozenset({Reason.SUCCEEDED.value, Reason.SUSPENDED.value, Reason.HELD_FOR_APPROVAL.value})

@@ -51,8 +51,9 @@ class Ending(StrEnum):
 class Report(Generic[S]):
     """What a run found out. `status` has the root's own fields; the shell adds conditions and what was handled.
 
-    `again`: time until the next routine run. `told_at`: when a target told of the use of its accounts. `wakes`: roots
-    that read what this run leaves in the store; they are enqueued when it is there.
+    `again`: time until the next routine run. `told_at`: when a target told of the use of its accounts. `supplements`:
+    of a District, when each was read (`RunRow`); None: as before. `wakes`: roots that read what this run leaves in the
+    store; they are enqueued when it is there.
     """
 
     status: S
@@ -64,6 +65,7 @@ class Report(Generic[S]):
     told_at: datetime | None = None
     summary: Mapping[str, int] = field(default_factory=dict)
     schools: Mapping[str, object] = field(default_factory=dict)
+    supplements: Mapping[str, Mapping[str, str]] | None = None
     wakes: Sequence[Key] = ()
 
 
@@ -323,6 +325,9 @@ class Shell(Generic[R, S]):
             message=message,
             summary=report.summary if report else (last.summary if last else {}),
             schools=report.schools if report else (last.schools if last else {}),
+            supplements=report.supplements
+            if report and report.supplements is not None
+            else (last.supplements if last else {}),
         )
         await asyncio.to_thread(
             self._store.save_run,

@@ -4,8 +4,9 @@
 the door for everybody else, `forgetting` what it does when somebody is to be forgotten, `backup` its records as one
 file; `licences` has keys and connections, `links` whose chat account is whose, `joins` who came into an extra chat by
 its link, `lessons` remote lessons and their calls, `chats` what had a reason in chats,
-`web` what the web service tells and keeps, `use` how seats are used. What can be read again from the
-targets' marks is derived (ledger, baseline), the journal is a record. All calls block: the loop hands them to a thread.
+`web` what the web service tells and keeps, `supplements` what stands beside a source, `use` how seats are used. What
+can be read again from the targets' marks is derived (ledger, baseline), the journal is a record. All calls block: the
+loop hands them to a thread.
 Nothing is decided here.
 """
 
@@ -32,6 +33,7 @@ from homeroom.store.store import (
     Store,
     StoredBaseline,
 )
+from homeroom.store.supplements import StoredSupplement
 from homeroom.store.use import DAYS_SCHEMA, LICENCE_DAYS_SCHEMA, Day, Use
 from homeroom.store.web import DISTRICTS_SCHEMA, LICENCE_SCHEMA, Purpose, Ticket, Web
 
@@ -79,6 +81,7 @@ __all__ = [
     "Store",
     "StoredBaseline",
     "StoredChats",
+    "StoredSupplement",
     "Ticket",
     "Token",
     "Use",

@@ -57,6 +57,7 @@ RECORDS: Final = (
 DERIVED: Final = (
     schema.leader,
     schema.accepted,
+    schema.supplement,
     schema.door,
     schema.baseline,
     schema.chat_baseline,

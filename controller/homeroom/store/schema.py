@@ -38,7 +38,24 @@ accepted = sa.Table(
     sa.Column("validator", sa.Text),
     sa.Column("spec_digest", sa.String(64), nullable=False),
     sa.Column("served", sa.String(64)),
+    sa.Column("source", sa.String(64)),
     comment="the accepted snapshot of each district, and how to ask its source whether anything changed",
+)
+
+supplement = sa.Table(
+    "supplement",
+    metadata,
+    sa.Column("namespace", NAME, primary_key=True),
+    sa.Column("district", NAME, primary_key=True),
+    sa.Column("name", sa.String(63), primary_key=True),
+    sa.Column("spec_digest", sa.String(64), nullable=False),
+    sa.Column("validator", sa.Text),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("accepted_at", sa.DateTime, nullable=False),
+    sa.Column("rows", sa.LargeBinary, nullable=False),
+    sa.Column("findings", sa.LargeBinary, nullable=False),
+    sa.Column("last", sa.LargeBinary, nullable=False),
+    comment="supplements of a district (homeroom.store.StoredSupplement): what counts of each, as Parquet",
 )
 
 door = sa.Table(
@@ -177,6 +194,7 @@ run = sa.Table(
     sa.Column("summary", sa.Text, nullable=False),
     sa.Column("schools", sa.Text, nullable=False),
     sa.Column("told_at", sa.DateTime),
+    sa.Column("supplements", sa.Text, nullable=False, server_default="{}"),
     comment="one row per root, overwritten by each run: the moving times that `homeroom status` shows",
 )
 

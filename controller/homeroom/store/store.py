@@ -74,6 +74,7 @@ from homeroom.store.joins import Joins, forget_joins
 from homeroom.store.lessons import Lessons, forget_lessons
 from homeroom.store.licences import Licences, alone
 from homeroom.store.links import Links, accounts_linked, forget_links
+from homeroom.store.supplements import StoredSupplement, load_supplements, save_supplements
 from homeroom.store.use import Use
 from homeroom.store.web import Web
 
@@ -97,7 +98,8 @@ class LostLeadershipError(HomeroomError):
 class Accepted:
     """The accepted snapshot of a district. `spec_digest`: of the part of the spec that decides how it is read.
 
-    `served`: digest of what is served instead while part of it is held; None: it is served as it is.
+    `served`: digest of what is served instead while part of it is held; None: it is served as it is. `source`: digest
+    of what the source says by itself; None: it has no supplements, or these add nothing.
     """
 
     digest: str
@@ -105,6 +107,12 @@ class Accepted:
     validator: str | None
     spec_digest: str
     served: str | None = None
+    source: str | None = None
+
+    @property
+    def own(self) -> str:
+        """Digest of what the source says by itself: what its next reading is compared with."""
+        return self.source or self.digest
 
     @property
     def serving(self) -> str:
@@ -163,7 +171,8 @@ class RunRow:
 
     `read_at`: when its source or target was last read completely. `told_at`: when the target told of the use of its
     accounts, if it did in this very run. `summary`: counts for `homeroom status`. `schools`:
-    of a LearningApp, how each school stands in it, as JSON for the School resources. No personal data.
+    of a LearningApp, how each school stands in it, as JSON for the School resources. `supplements`: of a District, when
+    each was last `tried` and last `read`, as ISO times. No personal data.
     """
 
     started_at: datetime
@@ -175,6 +184,7 @@ class RunRow:
     told_at: datetime | None = None
     summary: Mapping[str, int] = field(default_factory=dict)
     schools: Mapping[str, object] = field(default_factory=dict)
+    supplements: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,21 +392,37 @@ class Store:
             validator=row.validator,
             spec_digest=row.spec_digest,
             served=row.served,
+            source=row.source,
         )
 
+    def supplements(self, *, namespace: str, district: str) -> list[StoredSupplement]:
+        """The supplements of a district of which a version counts, by name."""
+        with self._engine.connect() as connection:
+            return load_supplements(connection, namespace=namespace, district=district)
+
     def accept(
-        self, accepted: Accepted, door: Door | None = None, /, *, namespace: str, district: str, epoch: int
+        self,
+        accepted: Accepted,
+        door: Door | None = None,
+        supplements: Sequence[StoredSupplement] | None = None,
+        /,
+        *,
+        namespace: str,
+        district: str,
+        epoch: int,
     ) -> None:
         """Make this the accepted snapshot, and drop all but it and the one before, which a run may still be reading.
 
-        In the same transaction what its `door` has to remember (None: as it was): what is served and what is held are
-        never of two readings.
+        In the same transaction what its `door` has to remember and its `supplements` (None: as they were): what is
+        served and what is held are never of two readings.
         """
         place = {"namespace": namespace, "district": district}
         old = self.accepted(**place)
         values = {**asdict(accepted), "accepted_at": _naive(accepted.accepted_at)}
         with self._writing(epoch) as connection:
             _upsert(connection, schema.accepted, [{**place, **values}])
+            if supplements is not None:
+                save_supplements(connection, supplements, **place)
             if door is not None:
                 rows = _changed_holds(
                     door.holds, before=door.before, namespace=namespace, kind="District", name=district
@@ -406,7 +432,7 @@ class Store:
                 _upsert(connection, schema.door, [{**place, **blobs}])
                 if door.pins is not None:
                     _upsert(connection, schema.section, [{**place, "pins": _parquet(door.pins)}])
-        kept = {digest for one in (accepted, old) if one is not None for digest in (one.digest, one.serving)}
+        kept = {digest for one in (accepted, old) if one is not None for digest in (one.digest, one.serving, one.own)}
         remove(others(self.snapshots(**place), keep=kept))
 
     def passed(self, *, namespace: str, district: str) -> Passed:
@@ -1012,6 +1038,7 @@ class Store:
             "message": row.message,
             "summary": json.dumps(row.summary, sort_keys=True),
             "schools": json.dumps(row.schools, sort_keys=True),
+            "supplements": json.dumps({name: dict(times) for name, times in row.supplements.items()}, sort_keys=True),
         }
         with self._writing(epoch) as connection:
             _upsert(connection, schema.run, [values])
@@ -1034,6 +1061,7 @@ class Store:
             message=row.message,
             summary=json.loads(row.summary),
             schools=json.loads(row.schools),
+            supplements=json.loads(row.supplements),
         )
 
     def runs(self, *, namespace: str | None = None) -> pl.DataFrame:

@@ -244,6 +244,7 @@ class Nights:
             owner_id=real.owner_id,
             owner_of_chats=real.owner_of_chats,
             source=real.source,
+            supplement=real.supplement,
             links=real.links,
             register=real.register,
             target=target,
