@@ -140,7 +140,7 @@ def _read(
     district = resources.one(District, name)
     raw, served = records.stored(resources, district, store=store) or (None, None)
     if export is not None:
-        new = read_export(export, previous=raw.roster if raw is not None else None).roster
+        new = records.exported(resources, district, store=store, export=export).roster
     elif raw is not None:
         new = raw.roster
     else:

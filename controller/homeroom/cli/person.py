@@ -98,12 +98,13 @@ def export(
         connections = opened.licences.connections_of(person, namespace=place.namespace, district=district)
         links = opened.links.links_of(person, namespace=place.namespace, district=district)
         taught = opened.lessons.of_person(person, namespace=place.namespace, district=district)
+        said = _supplements(opened, place.namespace, district, person)
     elsewhere = (seats, activity, licences, connections, links)
-    nothing = not (snapshots or apps or chats or held or any(linking.values()) or any(taught.values()))
+    nothing = not (snapshots or said or apps or chats or held or any(linking.values()) or any(taught.values()))
     if nothing and all(part.is_empty() for part in elsewhere):
         raise StillThereError(f"nothing is held about a person '{person}': it must be a source id")
     about = {"namespace": place.namespace, "district": district, "person": person}
-    found = {"records": snapshots, "holds": held, "apps": apps, "chats": chats}
+    found = {"records": snapshots, "supplements": said, "holds": held, "apps": apps, "chats": chats}
     found |= {**linking, **taught, "notLookedInto": place.left_out}
     found["seats"] = seats.with_columns(pl.col(pl.Date).cast(pl.String)).to_dicts()
     found["activity"] = activity.with_columns(pl.col(pl.Date).cast(pl.String)).to_dicts()
@@ -143,6 +144,12 @@ def forget(
             raise StillThereError(
                 f"'{person}' is in the records of '{district}', or served still because that loss is held: whoever "
                 "keeps them has to take this person out first"
+            )
+        said = _supplements(opened, place.namespace, district, person)
+        if said:
+            raise StillThereError(
+                f"'{person}' is in supplement '{said[0]}' of '{district}': whoever keeps it has to take this person "
+                "out first, and then a run has to see that"
             )
         done = opened.forget(
             person,
@@ -215,18 +222,23 @@ def _policies(store: Store, namespace: str) -> dict[str, str]:
     return {name: journal_of(name) for name in store.chats.policies(namespace=namespace)}
 
 
+def _supplements(store: Store, namespace: str, district: str, person: str) -> list[str]:
+    """Names of the supplements that say anything of the person, whether it counts or not."""
+    return [one.name for one in store.supplements(namespace=namespace, district=district) if one.names(person)]
+
+
 def _snapshots(
     store: Store, namespace: str, district: str, person: str, *, broken: bool = False
 ) -> list[dict[str, Any]]:
     """What each snapshot that is kept has of the person; `broken`: list damaged old ones, too.
 
-    The accepted one comes first, and then what is served while part of it is held: these two count as accepted. Raises
-    TransientError when one of them is damaged.
+    The accepted one comes first, then what is served while part of it is held, and what the source says by itself:
+    these count as accepted. Raises TransientError when one of them is damaged.
     """
     accepted = store.accepted(namespace=namespace, district=district)
     directory = store.snapshots(namespace=namespace, district=district)
     kept = sorted(path.name for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
-    digests = list(dict.fromkeys([accepted.digest, accepted.serving])) if accepted else []
+    digests = list(dict.fromkeys([accepted.digest, accepted.serving, accepted.own])) if accepted else []
     found = []
     for digest in digests + [name for name in kept if name not in digests and not name.startswith(".")]:
         about: dict[str, Any] = {"snapshot": digest, "accepted": digest in digests}
@@ -239,7 +251,8 @@ def _snapshots(
             continue
         tables = in_records(snapshot.roster, person)
         # The id alone: of a record that is set aside because it is invalid nothing else is kept.
-        of_users = snapshot.findings.frame.filter((pl.col("id") == person) & pl.col("file").str.starts_with("users"))
+        is_of_users = pl.col("file").str.contains(r"(^|/)users\.")
+        of_users = snapshot.findings.frame.filter((pl.col("id") == person) & is_of_users)
         findings = of_users.select("rule", "file", "row", "field").to_dicts()
         if tables or findings:
             password = person in snapshot.credentials["user"]

@@ -23,6 +23,7 @@ from homeroom.plan import Hold
 from homeroom.reconcile.admission import DoorMemory, as_snapshot
 from homeroom.reconcile.decide import SALT
 from homeroom.reconcile.identification import admitted, identify
+from homeroom.reconcile.supplements import with_stored
 from homeroom.roster.shared import Rule, barring, rules_of
 from homeroom.roster.state import Known
 from homeroom.sources import Snapshot, load
@@ -93,6 +94,16 @@ def stored(resources: Declared, district: District, *, store: Store | None) -> t
     return last, last if accepted.serving == accepted.digest else load(store.snapshots(**place), accepted.serving)
 
 
+def exported(resources: Declared, district: District, *, store: Store | None, export: Path) -> Snapshot:
+    """What a run would read if this were the export: after the last reading, with what supplements add. Blocks."""
+    place = {"namespace": resources.namespace, "district": district.metadata.name}
+    accepted = store.accepted(**place) if store is not None else None
+    if store is None or accepted is None:
+        return read_export(export, previous=None)
+    fresh = read_export(export, previous=load(store.snapshots(**place), accepted.own).roster)
+    return with_stored(fresh, store.supplements(**place), district)
+
+
 def _exported(
     resources: Declared, district: District, *, store: Store | None, export: Path, today: datetime | None
 ) -> tuple[Snapshot, tuple[Hold, ...]]:
@@ -100,9 +111,9 @@ def _exported(
     served = stored(resources, district, store=store)
     if store is None or served is None:
         return read_export(export, previous=None), ()
-    last, before = served
+    _, before = served
     place = {"namespace": resources.namespace, "district": district.metadata.name}
-    fresh = read_export(export, previous=last.roster)
+    fresh = exported(resources, district, store=store, export=export)
     now = options.moment(today, zone=district.spec.time_zone)
     apps = [
         one.metadata.name

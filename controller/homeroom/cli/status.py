@@ -56,11 +56,16 @@ def command(
             ],
             styles=["" if run["reason"] in _GOOD else "yellow" for run in runs],
         )
+        for run in runs:
+            for name, about in json.loads(run["supplements"]).items():
+                read = datetime.fromisoformat(about["read"]).replace(tzinfo=None) if "read" in about else None
+                words = f"; {about['trouble']}" if "trouble" in about else ""
+                terminal.say(f"district/{run['name']}, supplement {name}: read {_ago(now, read)}{words}")
 
 
 def _document(run: dict[str, Any]) -> dict[str, Any]:
     times = {name: run[name] and f"{run[name].isoformat(timespec='seconds')}Z" for name in run if name.endswith("_at")}
-    return {**run, **times, "summary": json.loads(run["summary"]), "schools": json.loads(run["schools"])}
+    return {**run, **times, **{name: json.loads(run[name]) for name in ("summary", "schools", "supplements")}}
 
 
 def _ago(now: datetime, moment: datetime | None) -> str:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from homeroom.api import API_VERSION, District, LearningApp, SharingRule, parse
+from homeroom.api.district import Allow
 from homeroom.api.validate import Problem, validate_texts
 from homeroom.api.yaml import Document, load_all
 from homeroom.cli import options, records, terminal
@@ -23,6 +24,7 @@ from homeroom.roster.findings import Findings, Rule, Severity
 from homeroom.roster.shared import rules_of, share
 from homeroom.roster.tables import Roster
 from homeroom.sources import ExportIncompleteError, ExportInvalidError
+from homeroom.sources.supplement import Supplement, of_supplement, read_supplement, supplemented
 
 _RULES: Final = {rule.value: rule for rule in Rule}
 _STYLES: Final = {Severity.RUN: "red", Severity.RECORD: "yellow", Severity.VALUE: ""}
@@ -36,6 +38,12 @@ def command(
     export: Annotated[
         Path | None,
         typer.Option(help="Check this OneRoster export too (folder or zip), and the rules against it.", exists=True),
+    ] = None,
+    supplement: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH", help="With --export: what the District declares as supplement NAME lies at PATH."
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Show at most so many findings of the export.")] = 50,
     today: options.Today = None,
@@ -60,6 +68,8 @@ def command(
     """
     if not paths and export is None:
         raise typer.BadParameter("name a file or folder, or an export with --export")
+    if supplement and export is None:
+        raise typer.BadParameter("--supplement needs --export")
     files = texts(paths or ())
     problems = validate_texts(files)
     sound = [] if problems else [document for file, text in files.items() for document in load_all(text, file=file)]
@@ -70,7 +80,8 @@ def command(
     with records.opened(store, data, needed=False) as opened:
         if opened is not None and sound:
             problems += _below_use(sound, opened.seats_in_use())
-    roster, findings = _read(export) if export else (None, Findings.none())
+    beside = {} if problems else _declared(objects, supplement or ())
+    roster, findings = _read(export, beside) if export else (None, Findings.none())
     idle = [] if roster is None or problems else list(_idle(files, roster, today))
     costly = sum(number for severity, number in findings.counts().items() if severity is not Severity.VALUE)
     if output == "json":
@@ -115,9 +126,36 @@ def _of_seats(document: Document, text: str, *, todo: str) -> Problem:
     return Problem(file=document.file, line=line, field="spec.seats", text=text, todo=todo)
 
 
-def _read(export: Path) -> tuple[Roster | None, Findings]:
+def _declared(objects: Sequence[Any], given: Sequence[str]) -> dict[str, tuple[frozenset[Allow], Path]]:
+    """Of each supplement that is given, what of it counts and where it lies; in the order of the District."""
+    wanted = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not equals or not Path(path).exists():
+            raise typer.BadParameter(f"--supplement {text}: must be NAME=PATH, and PATH must be there")
+        wanted[name] = Path(path)
+    districts = [
+        parse(data) for data in objects if data.get("apiVersion") == API_VERSION and data["kind"] == "District"
+    ]
+    known = [one for district in districts if isinstance(district, District) for one in district.spec.supplements]
+    for name in wanted:
+        if [one.name for one in known].count(name) != 1:
+            raise typer.BadParameter(f"--supplement {name}: one District of these files must declare it")
+    return {one.name: (frozenset(one.allow), wanted[one.name]) for one in known if one.name in wanted}
+
+
+def _read(export: Path, beside: Mapping[str, tuple[frozenset[Allow], Path]]) -> tuple[Roster | None, Findings]:
     try:
         snapshot = read_export(export, previous=None)
+        parts = []
+        for name, (allow, path) in beside.items():
+            try:
+                version = read_supplement(path, previous=None, scratch=None)
+            except (ExportInvalidError, ExportIncompleteError) as error:
+                return None, of_supplement(name, error.findings)
+            parts.append(Supplement(name=name, allow=allow, version=version))
+        if parts:
+            snapshot, _ = supplemented(snapshot, parts)
     except (ExportInvalidError, ExportIncompleteError) as error:
         return None, error.findings
     return snapshot.roster, snapshot.findings

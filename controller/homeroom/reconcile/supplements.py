@@ -154,6 +154,13 @@ def merged(own: Snapshot, gathered: Gathered, district: District) -> tuple[Snaps
     return snapshot, replace(gathered, now=now, counted=counted)
 
 
+def with_stored(own: Snapshot, stored: Sequence[StoredSupplement], district: District) -> Snapshot:
+    """The same with the versions that count already, for who asks what another reading would do. Blocks."""
+    known = {one.name: one for one in stored}
+    now = tuple(known[one.name] for one in district.spec.supplements if one.name in known)
+    return merged(own, Gathered(before=stored, now=now, times={}), district)[0] if now else own
+
+
 def with_supplements(
     status: DistrictStatus, district: District, gathered: Gathered, *, now: datetime
 ) -> DistrictStatus:

@@ -264,7 +264,7 @@ class _Merging:
                 "guardians": counts["agents"],
                 "links": self.accounts.height - linked,
             },
-            findings=_named(supplement.name, Findings.join(findings)),
+            findings=of_supplement(supplement.name, Findings.join(findings)),
         )
 
     def has(self, table: str, ids: pl.Expr) -> pl.Expr:
@@ -491,7 +491,7 @@ def _type(column: str) -> pl.Expr:
     return pl.col(column).str.splitn(":", 2).struct[0].str.to_lowercase()
 
 
-def _named(name: str, findings: Findings) -> Findings:
+def of_supplement(name: str, findings: Findings) -> Findings:
     """The findings with the name of the supplement before that of the file."""
     file = pl.when(pl.col("file").is_not_null()).then(pl.format(f"{name}/{{}}", "file")).otherwise(pl.lit(f"{name}/"))
     return Findings(findings.frame.with_columns(file=file))
