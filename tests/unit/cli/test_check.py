@@ -106,3 +106,28 @@ def test_a_chat_server_is_tried_like_everything_else(homeroom: Homeroom, tmp_pat
     said = homeroom("check", "-f", tree, "--secret", f"matrix={secret}")
     assert said.code == 1
     assert "the Secret lacks accessToken" in said.out
+
+
+def test_the_way_to_each_supplement_is_tried(homeroom: Homeroom, tmp_path: Path) -> None:
+    tree, files = tmp_path / "district.yaml", tmp_path / "files" / "lakeside"
+    (files / "january").mkdir(parents=True)
+    tree.write_text(
+        """
+apiVersion: homeroom.dev/v1alpha1
+kind: District
+metadata: {name: lakeside, namespace: lakeside}
+spec:
+  timeZone: Europe/Amsterdam
+  source: {oneRosterCSV: {url: "file:january"}}
+  supplements:
+    - {name: january, oneRosterCSV: {url: "file:january"}, interval: 15m, allow: [Links]}
+    - {name: june, oneRosterCSV: {url: "file:june"}, interval: 15m, allow: [Links]}
+"""
+    )
+    said = homeroom("check", "-f", tree, "--file-root", tmp_path / "files")
+    assert said.code == 1
+    assert [line.split()[:4] for line in said.out.splitlines()[1:]] == [
+        ["district/lakeside", "file", "ok", "the"],
+        ["district/lakeside", "january:", "file", "ok"],
+        ["district/lakeside", "june:", "file", "FAILS"],
+    ]

@@ -198,6 +198,40 @@ def test_an_export_is_judged_by_what_its_findings_cost(homeroom: Homeroom, tmp_p
     assert "1 Run findings" in said.out
 
 
+BESIDE = """
+apiVersion: homeroom.dev/v1alpha1
+kind: District
+metadata: {name: lakeside, namespace: lakeside}
+spec:
+  timeZone: Europe/Amsterdam
+  source: {oneRosterCSV: {url: "file:export"}}
+  supplements:
+    - {name: january, oneRosterCSV: {url: "file:january"}, interval: 15m, allow: [Links]}
+"""
+
+
+def test_a_supplement_is_judged_beside_the_export_as_the_district_allows_it(homeroom: Homeroom, tmp_path: Path) -> None:
+    tree, package = tmp_path / "district.yaml", tmp_path / "january"
+    tree.write_text(BESIDE)
+    package.mkdir()
+    (package / "links.csv").write_text("userSourcedId,userIds\nu-17,{VK:7}\nnobody,{VK:8}\n")
+    (package / "roles.csv").write_text(
+        "sourcedId,userSourcedId,roleType,role,orgSourcedId\nx,u-17,primary,aide,s-001\n"
+    )
+    both = ("validate", tree, "--export", RECORDS)
+    said = homeroom(*both, "--supplement", f"january={package}")
+    assert said.code == 1
+    assert "Record: january/links.csv, row 3, column userSourcedId, record nobody: " in said.out
+    assert "Value: january/roles.csv, row 2, column role, record x: " in said.out
+    assert homeroom(*both).code == 0
+    (package / "links.csv").write_text("userSourcedId\nu-17\n")
+    said = homeroom(*both, "--supplement", f"january={package}")
+    assert "Run: january/links.csv, column userIds: " in said.out
+    assert homeroom(*both, "--supplement", f"june={package}").code == 2
+    assert homeroom(*both, "--supplement", "january").code == 2
+    assert homeroom("validate", tree, "--supplement", f"january={package}").code == 2
+
+
 def test_many_findings_are_cut_and_counted(homeroom: Homeroom, tmp_path: Path) -> None:
     export = tmp_path / "export"
     shutil.copytree(RECORDS, export)

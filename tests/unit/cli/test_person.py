@@ -26,7 +26,7 @@ from homeroom.reconcile.chatdecision import canonical, rules_from
 from homeroom.roster.diff import KEPT_SCHEMA, UNAPPLIED_SCHEMA, Baseline
 from homeroom.roster.state import DESIRED_SCHEMAS, Desired
 from homeroom.sources.snapshots import write
-from homeroom.store import Accepted, Store, StoredBaseline, StoredChats
+from homeroom.store import Accepted, Store, StoredBaseline, StoredChats, StoredSupplement
 from homeroom.store.chats import NO_LEARNERS, NO_LINEAGE
 
 from .conftest import RECORDS, TREE, Homeroom
@@ -326,3 +326,30 @@ def test_an_extra_chat_is_given_out_with_who_came_by_its_link_and_forgotten(
     assert left is not None
     assert left.rules == canonical(ChatRules(scope="s", extra=replace(kept, people=frozenset({"ann"}))))
     assert rules_from(left.rules).extra == replace(kept, people=frozenset({"ann"}))
+
+
+def test_who_is_in_a_supplement_is_told_and_cannot_be_forgotten(homeroom: Homeroom, store: Store) -> None:
+    accept(store, RECORDS)
+    rows = pl.DataFrame({"table": ["users"], "row": [2], "sourcedId": ["z-1"], "userSourcedId": [None]})
+    nothing = rows.clear()
+    beside = StoredSupplement(
+        name="january",
+        spec_digest="0",
+        validator=None,
+        digest="1",
+        accepted_at=NOW,
+        rows=rows.cast({"userSourcedId": pl.String}),
+        findings=nothing,
+        last=nothing,
+    )
+    here = {"namespace": "lakeside", "district": "lakeside"}
+    accepted = store.accepted(**here)
+    assert accepted is not None
+    store.accept(accepted, None, [beside], **here, epoch=1)
+    assert told(homeroom, "z-1")["supplements"] == ["january"]
+    said = homeroom(*FORGET[:2], "z-1", *FORGET[2:], "-f", TREE)
+    assert said.code != 0
+    assert "supplement 'january'" in said.err
+    store.accept(accepted, None, [], **here, epoch=1)
+    said = homeroom("export-person", "lakeside", "z-1", "-f", TREE)
+    assert "nothing is held" in said.err

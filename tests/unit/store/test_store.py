@@ -35,6 +35,7 @@ from homeroom.store import (
     Seating,
     Store,
     StoredBaseline,
+    StoredSupplement,
     revision,
 )
 from homeroom.store.schema import leader, metadata
@@ -380,3 +381,39 @@ def test_a_hold_is_found_by_its_id_within_its_namespace(store: Store) -> None:
         assert found is not None
         assert (found[0], found[1], found[2].total) == (kind, "a", number)
     assert store.find_hold("9f3c1a-0002", namespace="n") is None
+
+
+def test_supplements_are_replaced_with_what_is_accepted(store: Store) -> None:
+    place = {"namespace": "lakeside", "district": "lakeside"}
+    rows = pl.DataFrame({"table": ["links"], "row": [2], "userSourcedId": ["u-1"]})
+
+    def beside(name: str, *, digest: str = "1") -> StoredSupplement:
+        frames = {"rows": rows, "findings": rows.clear(), "last": rows}
+        return StoredSupplement(name=name, spec_digest="s", validator='"v"', digest=digest, accepted_at=NOW, **frames)
+
+    accepted = Accepted(digest="2", accepted_at=NOW, validator=None, spec_digest="s", source="1")
+    store.accept(accepted, None, [beside("b"), beside("a")], **place, epoch=1)
+    assert store.accepted(**place) == accepted
+    assert accepted.own == "1"
+    found = store.supplements(**place)
+    assert [one.name for one in found] == ["a", "b"]
+    assert found[0].is_like(beside("a"))
+    assert not found[0].is_like(beside("a", digest="2"))
+    assert found[0].accepted_at == NOW
+    assert found[0].names("u-1")
+    assert not found[0].names("u-2")
+    store.accept(replace(accepted, source=None), **place, epoch=1)
+    assert len(store.supplements(**place)) == 2
+    store.accept(accepted, None, [beside("b")], **place, epoch=1)
+    assert [one.name for one in store.supplements(**place)] == ["b"]
+    assert store.supplements(namespace="lakeside", district="other") == []
+
+
+def test_the_source_alone_is_kept_beside_what_is_served(store: Store) -> None:
+    place = {"namespace": "lakeside", "district": "lakeside"}
+    directory = store.snapshots(**place)
+    for name in ("1", "2", "3", "4"):
+        (directory / name).mkdir(parents=True)
+    accepted = Accepted(digest="2", accepted_at=NOW, validator=None, spec_digest="s", source="1", served="3")
+    store.accept(accepted, **place, epoch=1)
+    assert {entry.name for entry in directory.iterdir()} == {"1", "2", "3"}
