@@ -118,7 +118,7 @@ async def _read(
     how = hashlib.sha256(json.dumps(declared.one_roster_csv.document(), sort_keys=True).encode()).hexdigest()
     # A package at another address owes nothing to the one before.
     same = entry if entry is not None and entry.spec_digest == how else None
-    place = incoming / declared.name
+    place = incoming / f"beside-{declared.name}"
     await asyncio.to_thread(place.mkdir)
     package = await outside.supplement(declared, run.resource, run.cluster.secret)
     fetched = await package.fetch(previous=same.validator if same and not run.full else None, into=place)

@@ -26,6 +26,7 @@ from homeroom.api.district import Allow
 from homeroom.roster.accept import INPUT, REFERENCES
 from homeroom.roster.digest import digest
 from homeroom.roster.findings import Findings, Rule, Severity
+from homeroom.roster.shared import DISTRICT_ADMINISTRATORS, SCHOOL_ADMINISTRATORS
 from homeroom.roster.supplement import ACCOUNTS, with_records
 from homeroom.roster.tables import FAMILY, ClassRole, Roster, SchoolRole
 from homeroom.sources import layout
@@ -76,19 +77,8 @@ ROWS: Final = pl.Schema(
 file has no such column."""
 
 _FAMILY: Final = frozenset(role.lower() for role in FAMILY)
-_ADMINISTRATORS: Final = frozenset(
-    {
-        *(
-            role.lower()
-            for role in (
-                SchoolRole.PRINCIPAL,
-                SchoolRole.SITE_ADMINISTRATOR,
-                SchoolRole.DISTRICT_ADMINISTRATOR,
-                SchoolRole.SYSTEM_ADMINISTRATOR,
-                ClassRole.ADMINISTRATOR,
-            )
-        ),
-    }
+_LEADS: Final = frozenset(
+    role.lower() for role in (*SCHOOL_ADMINISTRATORS, *DISTRICT_ADMINISTRATORS, ClassRole.ADMINISTRATOR)
 )
 _WORDS: Final[dict[str, type[SchoolRole | ClassRole]]] = {"roles": SchoolRole, "enrollments": ClassRole}
 _PRIMARY: Final = {
@@ -241,12 +231,12 @@ class _Merging:
         last = []
         for table in _SHEETS:
             texts = supplement.version.of(table)
-            judged = _Judging(self, supplement, supplement.version, said).of(table, texts)
+            judged = _Judging(self, supplement, said).of(table, texts)
             findings += judged.findings
             invalid, key = judged.rows.filter("bad")["id"], _SHEETS[table].required[0]
             again = supplement.last.filter(pl.col("table") == table, pl.col(key).is_in(invalid.implode()))
             again = again.with_columns(row=pl.int_range(pl.len(), dtype=_ROW))  # they come from several files
-            kept = _Judging(self, supplement, supplement.version, said).of(table, again)
+            kept = _Judging(self, supplement, said).of(table, again)
             for rows, lines in ((judged, texts), (kept, again)):
                 good = rows.rows.filter(~pl.col("bad"))
                 last.append(lines.join(good.select("row"), on="row", how="semi"))
@@ -302,7 +292,8 @@ class _Merging:
             self.accounts = pl.concat([self.accounts, good.select(ACCOUNTS.names()).cast(ACCOUNTS)])
             return
         schema = INPUT[table]
-        self.extra[table] = pl.concat([self.extra[table], good.select(schema.names()).cast(schema)])
+        both = pl.concat([self.extra[table], good.select(schema.names()).cast(schema)])
+        self.extra[table] = both.unique(maintain_order=True) if table in _ENDS else both
         if table == "users":
             self.extra["agents"] = pl.concat([self.extra["agents"], agents])
 
@@ -310,12 +301,10 @@ class _Merging:
 class _Judging:
     """The rows of a supplement: which count, and what is wrong with the others."""
 
-    def __init__(
-        self, merging: _Merging, supplement: Supplement, version: Version, said: dict[str, pl.DataFrame]
-    ) -> None:
+    def __init__(self, merging: _Merging, supplement: Supplement, said: dict[str, pl.DataFrame]) -> None:
         self._merging = merging
         self._allow = supplement.allow
-        self._version = version
+        self._version = supplement.version
         self._said = said
         self.findings: list[Findings] = []
         self.rows = pl.DataFrame()
@@ -378,7 +367,7 @@ class _Judging:
         allow, file, kind = self._allow, _SHEETS[table].file, Rule.SUPPLEMENT_KIND
         every = pl.lit(value=True)
         role = pl.col("role").str.strip_chars().str.to_lowercase() if table in _ENDS else pl.lit("")
-        leads = role.is_in(list(_ADMINISTRATORS))
+        leads = role.is_in(list(_LEADS))
         match table:
             case "courses" | "classes":
                 return given if Allow.CLASSES in allow else self._drop(given, kind, every, file)
