@@ -122,6 +122,8 @@ class Allow(StrEnum):
     """Guardians, and about whom they are."""
     LINKS = "Links"
     """Ids of people in other systems."""
+    LESSONS = "Lessons"
+    """Remote lessons of classes."""
 
 
 class Supplement(Model):
@@ -392,6 +394,8 @@ class SupplementCounts(Model):
     """Pairs of a guardian and whom they are about."""
     links: Count = 0
     """People of the source with ids in other systems."""
+    lessons: Count = 0
+    """Remote lessons, those that are over as well."""
 
 
 class SupplementStatus(Model):

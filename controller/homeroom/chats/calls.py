@@ -7,6 +7,7 @@ A lesson is known (`LessonBy`), its teacher presses on its page, and the chat of
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 from urllib.parse import quote
@@ -38,6 +39,9 @@ class CallState(StrEnum):
 
 LONGEST_TITLE: Final = 100
 """Characters of a lesson's title in a message."""
+LONGEST_LESSON: Final = timedelta(hours=12)
+LESSON_HORIZON: Final = timedelta(days=366)
+"""So far ahead lessons are shown."""
 
 _MESSAGES: Final[Mapping[Language, str]] = {
     Language.ENGLISH: "The call has begun: {url}",

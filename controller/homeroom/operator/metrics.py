@@ -16,6 +16,7 @@ from homeroom.reconcile.ports import Key, Object
 
 _SEATS = ("capacity", "granted", "used", "demand")
 _LAGS = (1, 2, 3, 5, 8, 13, 30, 60, 180, 600, 1800)
+_LESSON_LAGS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400)
 _SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 180, 600)
 
 
@@ -72,6 +73,12 @@ class Metrics:
                 ("homeroom_chat_links", "Accounts of the people of a ChatPolicy's District on its platform."),
             )
         )
+        self._lesson_lag = prometheus.Histogram(
+            "homeroom_lesson_lag_seconds",
+            "From publishing a lesson of a supplement until it was shown.",
+            buckets=_LESSON_LAGS,
+            registry=registry,
+        )
         self._operations = prometheus.Counter(
             "homeroom_operations", "Changes in targets.", ("kind", "outcome"), registry=registry
         )
@@ -108,6 +115,10 @@ class Metrics:
     def call_told(self, *, seconds: float) -> None:
         """Note how long after somebody had started a call everybody in its chat was told."""
         self._call_lag.observe(seconds)
+
+    def lesson_shown(self, *, seconds: float) -> None:
+        """Note how long after a supplement's lesson was published it is known to the pages."""
+        self._lesson_lag.observe(seconds)
 
     def seats(self, pool: Key, *, capacity: int, granted: int, used: int, demand: int) -> None:
         """Note how the seats of a LicensePool are shared out."""

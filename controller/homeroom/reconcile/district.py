@@ -51,7 +51,16 @@ from homeroom.reconcile.identification import Identified, admitted, identify
 from homeroom.reconcile.licences import pools_of_district
 from homeroom.reconcile.ports import Clock, Cluster, Key, Metrics, Object
 from homeroom.reconcile.run import Ending, Report, Run
-from homeroom.reconcile.supplements import Gathered, Times, gather, merged, next_due, says_anything, with_supplements
+from homeroom.reconcile.supplements import (
+    Gathered,
+    Times,
+    gather,
+    merged,
+    next_due,
+    say_lessons,
+    says_anything,
+    with_supplements,
+)
 from homeroom.roster.findings import Severity
 from homeroom.roster.tables import Roster
 from homeroom.sources import NO_LINES, Snapshot, load, load_lines, write
@@ -141,13 +150,19 @@ class DistrictRoot:
         admission = await asyncio.to_thread(
             admitted, reading.before, identified, district=district, now=run.clock.now(), salt=self.salt
         )
+        pins = identified.memory.pins
+        assert pins is not None
+        if reading.gathered is not None:
+            await asyncio.to_thread(
+                say_lessons, run, reading.gathered, admission.served, pins, store=self.store, metrics=self.metrics
+            )
         served, latest = await self._serve(
             run,
             replace(reading, snapshot=identified.reading),
             admission,
             accepted=accepted,
             memory=memory,
-            pins=identified.memory.pins,
+            pins=pins,
         )
         if reading.read_at is not None:
             self.metrics.records_read(run.key, at=reading.read_at)

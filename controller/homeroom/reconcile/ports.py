@@ -166,5 +166,8 @@ class Metrics(Protocol):
     ) -> None:
         """Note how the chats of a ChatPolicy stand: how many, members by state on the way in, links by state."""
 
+    def lesson_shown(self, *, seconds: float) -> None:
+        """Note how long after a supplement's lesson was published it is known to the pages."""
+
     def seats(self, pool: Key, *, capacity: int, granted: int, used: int, demand: int) -> None:
         """Note how the seats of a LicensePool are shared out."""

@@ -4,6 +4,7 @@
 
     spec, times of the last run --> which are due --fetch, read--> new version --+
     store: versions that count ----------------------- if that fails -----------+--> `merged` --> snapshot of all
+    what is served of that --> `say_lessons` --> the store's lessons
 
 Nothing here stops the District, and nothing goes because a supplement cannot be read. Neighbours:
 `homeroom.sources.supplement` (what of it comes into the roster), `homeroom.store.supplements` (what is kept),
@@ -17,20 +18,33 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
+
+import polars as pl
 
 from homeroom.api import District, DistrictStatus, FindingCounts, Reason, conditions
 from homeroom.api.district import Supplement as Declared
 from homeroom.api.district import SupplementCounts, SupplementStatus
+from homeroom.chats.calls import LESSON_HORIZON, LessonBy
 from homeroom.errors import HomeroomError
 from homeroom.reconcile.connect import Outside
+from homeroom.reconcile.ports import Metrics
 from homeroom.reconcile.run import Run
 from homeroom.roster.findings import Findings, Severity
+from homeroom.roster.tables import Roster
 from homeroom.sources import Snapshot
-from homeroom.sources.supplement import Counted, Supplement, Version, read_supplement, supplemented
-from homeroom.store import LostLeadershipError, StoredSupplement
+from homeroom.sources.supplement import (
+    LESSONS,
+    Counted,
+    Supplement,
+    Version,
+    lessons_in,
+    read_supplement,
+    supplemented,
+)
+from homeroom.store import GIVEN_SCHEMA, LostLeadershipError, Store, StoredSupplement
 
 Times = Mapping[str, Mapping[str, str]]
 """Of each supplement when it was last `tried` and `read`, as ISO times, and its `trouble`, if there was any."""
@@ -159,6 +173,35 @@ def with_stored(own: Snapshot, stored: Sequence[StoredSupplement], district: Dis
     known = {one.name: one for one in stored}
     now = tuple(known[one.name] for one in district.spec.supplements if one.name in known)
     return merged(own, Gathered(before=stored, now=now, times={}), district)[0] if now else own
+
+
+def say_lessons(
+    run: Run[District], gathered: Gathered, served: Roster, pins: pl.DataFrame, *, store: Store, metrics: Metrics
+) -> None:
+    """Tell the store the lessons of each supplement: of classes that are `served`, in the year ahead. Blocks.
+
+    `pins`: columns `homeroom.roster.years.PINS`. To be done before the supplements are stored: of one that is gone from
+    the spec nothing else tells, after a crash between the two, that its lessons have to go.
+    """
+    now, before = run.clock.now(), {one.name for one in gathered.before}
+    last = {one.name: one.last for one in gathered.now}
+    classes = pins.filter("current").select("section", "class").join(served.classes, left_on="class", right_on="id")
+    for name in sorted(before | last.keys()):
+        said = lessons_in(last[name]) if name in last else pl.DataFrame(schema=LESSONS)
+        said = said.filter(pl.col("begins") < now + LESSON_HORIZON)
+        news = store.lessons.replace(
+            said.join(classes.select("section", "class"), on="section").select(*GIVEN_SCHEMA, "published"),
+            namespace=run.key.namespace,
+            district=run.key.name,
+            by=LessonBy.RECORDS,
+            feed=name,
+            now=now,
+            epoch=run.cluster.epoch,
+        )
+        if name in before:  # what a first version says may have been known elsewhere for long
+            lags = news.select(lag=now - pl.col("published"))["lag"].drop_nulls()
+            for lag in lags.filter(lags >= timedelta()):
+                metrics.lesson_shown(seconds=lag.total_seconds())
 
 
 def with_supplements(

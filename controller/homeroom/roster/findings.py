@@ -293,6 +293,18 @@ class Rule(StrEnum):
     )
 
     # One value is dropped, or read with good will
+    LESSON_TIME = (
+        "su-time",
+        Severity.RECORD,
+        "the time cannot be read, or lacks the offset from UTC",
+        "write times like 2026-09-01T08:30:00+02:00, or 2026-09-01T06:30:00Z",
+    )
+    LESSON_LENGTH = (
+        "su-length",
+        Severity.RECORD,
+        "the lesson does not end after it begins, or lasts longer than twelve hours",
+        "correct one of the times",
+    )
     SUPPLEMENT_KIND = (
         "su-kind",
         Severity.VALUE,

@@ -5,6 +5,7 @@
     package --read_supplement--> Version (text that is whole and has ids) --+
     source's snapshot ------------------------------------------------------+--supplemented--> snapshot of all
     rows of earlier versions that counted --(where a new one is invalid)----+
+    rows that count, of now or before --lessons_in--> remote lessons, which are part of no roster
 
 The source wins, then the first supplement of the list. A row that is invalid counts as it did when it last counted, if
 all that it refers to is there: a supplement keeps nothing of the source alive (safety row 12). A package in which
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -23,6 +25,9 @@ from typing import Final
 import polars as pl
 
 from homeroom.api.district import Allow
+from homeroom.chats.calls import LONGEST_LESSON, LONGEST_TITLE
+from homeroom.chats.identity import plain
+from homeroom.plan import MOMENT
 from homeroom.roster.accept import INPUT, REFERENCES
 from homeroom.roster.digest import digest
 from homeroom.roster.findings import Findings, Rule, Severity
@@ -54,6 +59,7 @@ LIMITS: Final = Limits(download=64 << 20, unpacked=256 << 20, ratio_floor=256 <<
 """What a supplement may be at most: all of it is held in memory, and in a row of the store."""
 
 _LINKS: Final = "links"
+_LESSONS: Final = "lessons"
 _USERS: Final = SHEETS["users"]
 _SHEETS: Final[dict[str, Sheet]] = {
     "courses": SHEETS["courses"],
@@ -62,8 +68,14 @@ _SHEETS: Final[dict[str, Sheet]] = {
     "roles": SHEETS["roles"],
     "enrollments": SHEETS["enrollments"],
     _LINKS: Sheet(file="links.csv", required=("userSourcedId", "userIds")),
+    _LESSONS: Sheet(
+        file="lessons.csv",
+        required=("sourcedId", "classSourcedId", "startTime", "endTime"),
+        optional=("title", "dateLastModified"),
+    ),
 }
-"""The files of a supplement, referred-to tables first. `links.csv` is ours: whose ids in other systems are whose."""
+"""The files of a supplement, referred-to tables first. Two are ours: `links.csv`, whose ids in other systems are whose,
+and `lessons.csv`, remote lessons. `dateLastModified` of these is when one was published; elsewhere it is not read."""
 
 _ROW: Final = pl.UInt32
 ROWS: Final = pl.Schema(
@@ -85,7 +97,28 @@ _PRIMARY: Final = {
     "roles": ("roleType", layout.PRIMARY_OR_NOT),
     "enrollments": ("primary", layout.TRUE_AND_FALSE),
 }
+_ALLOWED_BY: Final = {
+    "courses": Allow.CLASSES,
+    "classes": Allow.CLASSES,
+    _LINKS: Allow.LINKS,
+    _LESSONS: Allow.LESSONS,
+}
+"""Files that one word allows, or forbids, wholly."""
 _ENDS: Final = {"roles": ("user", "org"), "enrollments": ("user", "class")}
+
+_TIME: Final = r"^((?:19|20|21)\d\d-\d\d-\d\dT\d\d:\d\d)(:\d\d)?(?:\.\d+)?(Z|[+-]\d\d:\d\d)$"
+LESSONS: Final = pl.Schema(
+    {
+        "key": pl.String(),
+        "section": pl.String(),
+        "begins": MOMENT,
+        "ends": MOMENT,
+        "title": pl.String(),
+        "published": MOMENT,
+    }
+)
+"""Lessons as a supplement says them. `key`: the sourcedId. `section`: the class by its sourcedId. `title`: may be
+empty. `published`: null if not said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +160,7 @@ def read_supplement(path: Path, *, previous: Version | None, scratch: Path | Non
     A column that it has no more keeps its last values; a file that it has no more has to be `absent` in its manifest.
     Raises ExportInvalidError or ExportIncompleteError: then nothing of it counts, and the findings say why.
     """
-    wanted = {name.lower(): name for name in (*layout.FILES, _LINKS)}
+    wanted = {name.lower(): name for name in (*layout.FILES, _LINKS, _LESSONS)}
     with (
         TemporaryDirectory(dir=scratch, prefix="supplement-") as work,
         opened(path, wanted=wanted, limits=limits, scratch=Path(work)) as package,
@@ -174,7 +207,7 @@ def _text(path: Path, sheet: Sheet, before: pl.DataFrame, *, scratch: Path) -> t
         raise refusal(
             Findings.join([Findings.one(Rule.COLUMN_REQUIRED, file=sheet.file, field=name) for name in lacking])
         )
-    named = [name for name in sheet.read if name in table.columns]
+    named = [name for name in dict.fromkeys(sheet.read) if name in table.columns]
     frame = table.scan.select("row", *named).collect(engine="streaming")
     findings = [table.findings]
     empty = pl.all_horizontal(pl.exclude("row").is_null())
@@ -189,13 +222,34 @@ def _text(path: Path, sheet: Sheet, before: pl.DataFrame, *, scratch: Path) -> t
         odd = table.findings.frame.filter(pl.col("rule") == Rule.ROW_MALFORMED.value)["row"]
         rows = pl.concat([lost["row"], odd])
         raise refusal(Findings.of(Rule.SUPPLEMENT_ROWS, rows.alias("row").to_frame(), file=sheet.file, first_only=True))
-    frame = frame.drop(layout.STATE, strict=False).with_columns(pl.exclude("row").fill_null(""))
+    unread = [name for name in layout.STATE if name not in sheet.optional]
+    frame = frame.drop(unread, strict=False).with_columns(pl.exclude("row").fill_null(""))
     for name in sheet.optional:
         known = before.select(key, name).drop_nulls().unique(key, keep="first") if before.height else before
         if name not in frame.columns and known.height:
             frame = frame.join(known, on=key, how="left", maintain_order="left")
             findings.append(Findings.one(Rule.COLUMN_ABSENT, file=sheet.file, field=name))
     return frame, findings
+
+
+def lessons_in(last: pl.DataFrame) -> pl.DataFrame:
+    """The lessons among the rows that count (columns `ROWS`): columns `LESSONS`."""
+    return last.filter(pl.col("table") == _LESSONS).select(
+        key=pl.col("sourcedId"),
+        section=pl.col("classSourcedId"),
+        begins=_moment("startTime"),
+        ends=_moment("endTime"),
+        title=plain(pl.col("title").fill_null("")).str.head(LONGEST_TITLE),
+        published=_moment("dateLastModified"),
+    )
+
+
+def _moment(field: str) -> pl.Expr:
+    """A time with its offset, to the second; else null."""
+    parts = pl.col(field).str.extract_groups(_TIME).struct
+    offset = parts["3"].replace("Z", "+00:00")
+    text = pl.concat_str(parts["1"], parts["2"].fill_null(":00"), offset)
+    return text.str.to_datetime("%Y-%m-%dT%H:%M:%S%z", time_unit="us", time_zone="UTC", strict=False)
 
 
 def supplemented(snapshot: Snapshot, supplements: Sequence[Supplement]) -> tuple[Snapshot, tuple[Counted, ...]]:
@@ -228,7 +282,7 @@ class _Merging:
         before = {table: frame.height for table, frame in self.extra.items()}
         linked = self.accounts.height
         said = self._said(supplement)
-        last = []
+        last, lessons = [], 0
         for table in _SHEETS:
             texts = supplement.version.of(table)
             judged = _Judging(self, supplement, said).of(table, texts)
@@ -236,11 +290,14 @@ class _Merging:
             invalid, key = judged.rows.filter("bad")["id"], _SHEETS[table].required[0]
             again = supplement.last.filter(pl.col("table") == table, pl.col(key).is_in(invalid.implode()))
             again = again.with_columns(row=pl.int_range(pl.len(), dtype=_ROW))  # they come from several files
-            kept = _Judging(self, supplement, said).of(table, again)
+            kept = _Judging(self, supplement, said, again=True).of(table, again)
             for rows, lines in ((judged, texts), (kept, again)):
                 good = rows.rows.filter(~pl.col("bad"))
                 last.append(lines.join(good.select("row"), on="row", how="semi"))
-                self._take(table, good, rows.agents)
+                if table == _LESSONS:
+                    lessons += good.height
+                else:
+                    self._take(table, good, rows.agents)
         counts = {table: frame.height - before[table] for table, frame in self.extra.items()}
         return Counted(
             name=supplement.name,
@@ -253,6 +310,7 @@ class _Merging:
                 "enrollments": counts["enrollments"],
                 "guardians": counts["agents"],
                 "links": self.accounts.height - linked,
+                "lessons": lessons,
             },
             findings=of_supplement(supplement.name, Findings.join(findings)),
         )
@@ -301,8 +359,11 @@ class _Merging:
 class _Judging:
     """The rows of a supplement: which count, and what is wrong with the others."""
 
-    def __init__(self, merging: _Merging, supplement: Supplement, said: dict[str, pl.DataFrame]) -> None:
+    def __init__(
+        self, merging: _Merging, supplement: Supplement, said: dict[str, pl.DataFrame], *, again: bool = False
+    ) -> None:
         self._merging = merging
+        self._again = again
         self._allow = supplement.allow
         self._version = supplement.version
         self._said = said
@@ -333,6 +394,8 @@ class _Judging:
                 read_user(rows)
             case "links":
                 rows.user_ids()
+            case "lessons":
+                self._read_lesson(rows)
             case _:
                 self._read_link(table, rows)
         for name in absent.columns[1:]:  # not given at all is unknown, and no empty list
@@ -368,11 +431,9 @@ class _Judging:
         every = pl.lit(value=True)
         role = pl.col("role").str.strip_chars().str.to_lowercase() if table in _ENDS else pl.lit("")
         leads = role.is_in(list(_LEADS))
+        if table in _ALLOWED_BY:
+            return given if _ALLOWED_BY[table] in allow else self._drop(given, kind, every, file)
         match table:
-            case "courses" | "classes":
-                return given if Allow.CLASSES in allow else self._drop(given, kind, every, file)
-            case "links":
-                return given if Allow.LINKS in allow else self._drop(given, kind, every, file)
             case "users":
                 if Allow.USERS not in allow:
                     nobody = every if Allow.GUARDIANS not in allow else ~pl.col("id").is_in(self._family().implode())
@@ -422,11 +483,26 @@ class _Judging:
         ends = {end: pl.col(f"{end}SourcedId") for end in _ENDS[table]}
         rows.set(role=pl.col("_role"), primary=pl.col("_primary"), **ends)
 
+    @staticmethod
+    def _read_lesson(rows: Rows) -> None:
+        rows.need("classSourcedId")
+        rows.set(begins=_moment("startTime"), ends=_moment("endTime"))
+        rows.flag(Rule.LESSON_TIME, pl.col("begins").is_null(), field="startTime")
+        rows.flag(Rule.LESSON_TIME, pl.col("ends").is_null(), field="endTime")
+        length = pl.col("ends") - pl.col("begins")
+        rows.flag(Rule.LESSON_LENGTH, (length <= timedelta()) | (length > LONGEST_LESSON), field="endTime")
+
     def _refer(self, table: str, rows: Rows) -> None:
         """Set rows aside whose references do not hold."""
         if table == _LINKS:
             rows.set(user=pl.col("userSourcedId"))
             rows.flag(Rule.DANGLING, ~self._merging.has("users", pl.col("user")), field="userSourcedId")
+            return
+        if table == _LESSONS:
+            # What counted stays: its class may be served still, as its loss is held, and who uses lessons looks there.
+            given = pl.col("classSourcedId").is_not_null() & pl.lit(not self._again)
+            there = self._merging.has("classes", pl.col("classSourcedId"))
+            rows.flag(Rule.DANGLING, given & ~there, field="classSourcedId")
             return
         for column, target in REFERENCES[table].items():
             if column == "terms":

@@ -84,10 +84,12 @@ class TestMetrics:
         metrics.api_request("PUT", code="200")
         metrics.watch_event("School")
         metrics.event_dropped()
+        metrics.lesson_shown(seconds=240)
         assert set(self.text(metrics)) >= {
             'homeroom_operations_total{kind="membership",outcome="planned"} 3.0',
             'homeroom_operations_total{kind="membership",outcome="failed"} 1.0',
             'homeroom_backend_call_seconds_count{backend="kolibri",outcome="ok"} 1.0',
+            'homeroom_lesson_lag_seconds_bucket{le="300.0"} 1.0',
             'homeroom_reconcile_seconds_count{kind="District",outcome="succeeded"} 1.0',
             'homeroom_last_success_timestamp_seconds{kind="District",name="lakeside",namespace="north"} 1.8e+09',
             'homeroom_records_timestamp_seconds{name="lakeside",namespace="north"} 1.8e+09',

@@ -226,6 +226,8 @@ class Nights:
         self.export = directory / "files" / "lakeside" / "export.zip"
         self.directory = directory
         self.post: Post | None = None
+        self.shown: list[float] = []
+        """Seconds from publishing a lesson until it was known, each time."""
         self.lags: list[float] = []
         """Seconds from starting a call until everybody was told, each time."""
         self._handlers = self._ready(directory)
@@ -258,6 +260,7 @@ class Nights:
             seats=_nothing,
             call_told=self._told,
             chats=lambda key, **told: self.gauges.__setitem__(key, told),
+            lesson_shown=self._shown,
         )
         cluster: Any = self.cluster
         self.repairs = ChatRepair(store=self.store, outside=outside, metrics=metrics, clock=clock)
@@ -275,6 +278,9 @@ class Nights:
 
     def _told(self, *, seconds: float) -> None:
         self.lags.append(seconds)
+
+    def _shown(self, *, seconds: float) -> None:
+        self.shown.append(seconds)
 
     async def platform(self, *_: object, **__: object) -> Any:
         """The chat server, as a run opens it; see `chatnights`."""

@@ -96,7 +96,16 @@ async def test_what_it_adds_is_in_the_records_and_in_the_product(nights: Nights,
     told = beside.told()
     assert (told["name"], told["counts"]) == (
         KEY,
-        {"courses": 0, "classes": 1, "people": 0, "roles": 0, "enrollments": 7, "guardians": 0, "links": 0},
+        {
+            "courses": 0,
+            "classes": 1,
+            "people": 0,
+            "roles": 0,
+            "enrollments": 7,
+            "guardians": 0,
+            "links": 0,
+            "lessons": 0,
+        },
     )
     assert nights.said(DISTRICT).startswith("Succeeded: ")
     assert beside.fresh().startswith("Succeeded: ")

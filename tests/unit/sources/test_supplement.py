@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import zipfile
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from homeroom.sources.supplement import (
     Counted,
     Supplement,
     Version,
+    lessons_in,
     read_supplement,
     supplemented,
 )
@@ -37,6 +39,7 @@ ENROLLMENTS = "sourcedId,classSourcedId,schoolSourcedId,userSourcedId,role,prima
 USERS = "sourcedId,enabledUser,username,givenName,familyName,agentSourcedIds,userIds\n"
 ROLES = "sourcedId,userSourcedId,roleType,role,orgSourcedId\n"
 LINKS = "userSourcedId,userIds\n"
+LESSONS = "sourcedId,status,dateLastModified,classSourcedId,startTime,endTime,title\n"
 SPLIT = {
     "classes.csv": f"{CLASSES}c-9,1b,01,co-1,homeroom,s-1,sy-1\n",
     "enrollments.csv": f"{ENROLLMENTS}x-1,c-9,s-1,u-2,student,\nx-2,c-9,s-1,u-1,teacher,\n",
@@ -362,6 +365,106 @@ def test_what_was_said_of_a_supplement_is_said_once(export: Export, read: Reader
     assert found.digest == source.digest
     again, _ = merged(found, wrong)
     assert again.findings.frame.equals(found.findings.frame)
+
+
+def lesson(key: str, section: str = "c-1", begins: str = "09:00:00Z", ends: str = "10:00:00Z", title: str = "") -> str:
+    return f"{key},,,{section},2026-09-01T{begins},2026-09-01T{ends},{title}\n"
+
+
+def test_lessons_are_of_classes_that_are_there_and_have_a_length(export: Export, read: Reader, tmp_path: Path) -> None:
+    source = read(export)
+    rows = [
+        lesson("l-1", title="Fractions\u202e  by  post "),
+        lesson("l-2", "c-9", "08:30+02:00", "09:15:30.5+02:00"),
+        lesson("l-3", "nope"),
+        lesson("l-4", "", title="x" * 120),
+        lesson("l-5", begins="09:00:00"),
+        lesson("l-6", ends="24:10Z"),
+        lesson("l-7", ends="09:00:00Z"),
+        lesson("l-8", ends="08:00:00Z"),
+        lesson("l-9", begins="00:00Z", ends="12:00:01Z"),
+        lesson("l-10", "c-2", title="x" * 120).replace(",,,", ",,2026-08-30T10:00:00Z,"),
+    ]
+    files = {**SPLIT, "lessons.csv": LESSONS + "".join(rows)}
+    found, (counted,) = merged(source, part(tmp_path, files))
+    assert counted.counts["lessons"] == 3
+    assert [
+        (row["key"], row["section"], f"{row['begins']:%H:%M:%S}", f"{row['ends']:%H:%M:%S}", row["title"])
+        for row in lessons_in(counted.last).iter_rows(named=True)
+    ] == [
+        ("l-1", "c-1", "09:00:00", "10:00:00", "Fractions by post"),
+        ("l-2", "c-9", "06:30:00", "07:15:30", ""),
+        ("l-10", "c-2", "09:00:00", "10:00:00", "x" * 100),
+    ]
+    published = lessons_in(counted.last)["published"].to_list()
+    assert [one and f"{one:%d %H}" for one in published] == [None, None, "30 10"]
+    assert {(rule, row, field) for rule, file, row, field in told(found) if file == "january/lessons.csv"} == {
+        ("or-dangling", 4, "classSourcedId"),
+        ("or-value-missing", 5, "classSourcedId"),
+        ("su-time", 6, "startTime"),
+        ("su-time", 7, "endTime"),
+        ("su-length", 8, "endTime"),
+        ("su-length", 9, "endTime"),
+        ("su-length", 10, "endTime"),
+    }
+    # They are in no roster.
+    without = part(tmp_path, SPLIT)
+    assert merged(source, without)[0].digest == found.digest
+    everything_else = EVERYTHING - {Allow.LESSONS}
+    found, (counted,) = merged(source, part(tmp_path, {"lessons.csv": LESSONS + rows[0]}, *everything_else))
+    assert ("su-kind", "january/lessons.csv", 2, None) in told(found)
+    assert lessons_in(counted.last).is_empty()
+
+
+def test_a_lesson_that_becomes_invalid_stays_as_it_was(export: Export, read: Reader, tmp_path: Path) -> None:
+    source = read(export)
+    good = part(tmp_path, {"lessons.csv": LESSONS + lesson("l-1") + lesson("l-2")})
+    _, (before,) = merged(source, good)
+    worse = version(tmp_path, {"lessons.csv": LESSONS + lesson("l-1", ends="??") + lesson("l-2", "nope")})
+    _, (after,) = merged(source, replace(good, version=worse, last=before.last))
+    assert lessons_in(after.last).sort("key").equals(lessons_in(before.last).sort("key"))
+    # Its class is gone: whether it is served still is not known here.
+    smaller = export.put("classes.csv", [row for row in export.table("classes.csv") if row[0] != "c-3"])
+    smaller = smaller.put("enrollments.csv", [row for row in export.table("enrollments.csv") if row[3] != "c-3"])
+    gone = part(tmp_path, {"lessons.csv": LESSONS + lesson("l-1", "c-3")})
+    _, (before,) = merged(source, gone)
+    found, (after,) = merged(read(smaller), replace(gone, last=before.last))
+    assert lessons_in(after.last).equals(lessons_in(before.last))
+    assert ("or-dangling", "january/lessons.csv", 2, "classSourcedId") in told(found)
+
+
+@given(
+    st.lists(
+        st.builds(
+            lesson,
+            st.sampled_from(["l-1", "l-2", "l-3"]),
+            st.sampled_from(["c-1", "nope", ""]),
+            *[st.sampled_from(["08:00Z", "09:00+01:00", "23:59:59-11:00", "24:00Z", "", "9:00Z"])] * 2,
+            st.text(st.characters(codec="utf-8", exclude_characters='",\r\n'), max_size=120),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.randoms(),
+)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_is_said_of_lessons_those_that_count_are_whole(
+    source_once: Snapshot, tmp_path_factory: pytest.TempPathFactory, lines: list[str], order: random.Random
+) -> None:
+    place = tmp_path_factory.mktemp("lessons")
+    found, (counted,) = merged(source_once, part(place, {"lessons.csv": LESSONS + "".join(lines)}))
+    assert found.digest == source_once.digest
+    known = lessons_in(counted.last)
+    assert counted.counts["lessons"] == known.height
+    for row in known.iter_rows(named=True):
+        assert row["section"] == "c-1"
+        assert timedelta() < row["ends"] - row["begins"] <= timedelta(hours=12)
+        assert len(row["title"]) <= 100
+        assert row["title"].isprintable()
+    assert known["key"].is_unique().all()
+    shuffled = order.sample(lines, len(lines))
+    _, (other,) = merged(source_once, part(place, {"lessons.csv": LESSONS + "".join(shuffled)}))
+    assert lessons_in(other.last).sort("key").equals(known.sort("key"))
 
 
 IDS = {
