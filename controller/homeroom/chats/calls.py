@@ -39,9 +39,10 @@ class CallState(StrEnum):
 
 LONGEST_TITLE: Final = 100
 """Characters of a lesson's title in a message."""
-LONGEST_LESSON: Final = timedelta(hours=12)
-LESSON_HORIZON: Final = timedelta(days=366)
-"""So far ahead lessons are shown."""
+LONGEST: Final = timedelta(hours=12)
+"""So long a lesson may last."""
+HORIZON: Final = timedelta(days=366)
+"""So far ahead lessons are taken."""
 
 _MESSAGES: Final[Mapping[Language, str]] = {
     Language.ENGLISH: "The call has begun: {url}",

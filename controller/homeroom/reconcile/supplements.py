@@ -27,7 +27,7 @@ import polars as pl
 from homeroom.api import District, DistrictStatus, FindingCounts, Reason, conditions
 from homeroom.api.district import Supplement as Declared
 from homeroom.api.district import SupplementCounts, SupplementStatus
-from homeroom.chats.calls import LESSON_HORIZON, LessonBy
+from homeroom.chats.calls import HORIZON, LessonBy
 from homeroom.errors import HomeroomError
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.ports import Metrics
@@ -188,7 +188,7 @@ def say_lessons(
     classes = pins.filter("current").select("section", "class").join(served.classes, left_on="class", right_on="id")
     for name in sorted(before | last.keys()):
         said = lessons_in(last[name]) if name in last else pl.DataFrame(schema=LESSONS)
-        said = said.filter(pl.col("begins") < now + LESSON_HORIZON)
+        said = said.filter(pl.col("begins") < now + HORIZON)
         news = store.lessons.replace(
             said.join(classes.select("section", "class"), on="section").select(*GIVEN_SCHEMA, "published"),
             namespace=run.key.namespace,

@@ -25,7 +25,7 @@ from typing import Final
 import polars as pl
 
 from homeroom.api.district import Allow
-from homeroom.chats.calls import LONGEST_LESSON, LONGEST_TITLE
+from homeroom.chats.calls import LONGEST, LONGEST_TITLE
 from homeroom.chats.identity import plain
 from homeroom.plan import MOMENT
 from homeroom.roster.accept import INPUT, REFERENCES
@@ -490,7 +490,7 @@ class _Judging:
         rows.flag(Rule.LESSON_TIME, pl.col("begins").is_null(), field="startTime")
         rows.flag(Rule.LESSON_TIME, pl.col("ends").is_null(), field="endTime")
         length = pl.col("ends") - pl.col("begins")
-        rows.flag(Rule.LESSON_LENGTH, (length <= timedelta()) | (length > LONGEST_LESSON), field="endTime")
+        rows.flag(Rule.LESSON_LENGTH, (length <= timedelta()) | (length > LONGEST), field="endTime")
 
     def _refer(self, table: str, rows: Rows) -> None:
         """Set rows aside whose references do not hold."""

@@ -25,6 +25,7 @@ from typing import Final
 import icalendar
 import polars as pl
 
+from homeroom.chats.calls import HORIZON, LONGEST
 from homeroom.chats.identity import plain
 from homeroom.errors import InvalidSpecError
 from homeroom.plan import MOMENT
@@ -35,9 +36,6 @@ ENTRIES: Final = 1000
 """Entries of a file."""
 LESSONS: Final = 1000
 """Lessons that one file may say."""
-HORIZON: Final = timedelta(days=366)
-"""So far ahead lessons are taken."""
-LONGEST: Final = timedelta(hours=12)
 TITLE: Final = 100
 """Characters of a title; what is more is cut off."""
 

@@ -34,12 +34,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from homeroom.chats.calls import CallState, LessonBy
+from homeroom.chats.calls import HORIZON, LONGEST, CallState, LessonBy
 from homeroom.chats.identity import plain
 from homeroom.chats.linking import Place, Proof
 from homeroom.reconcile.ports import Clock
 from homeroom.store import GIVEN_SCHEMA, Call, Store
-from homeroom.web.calendars import HORIZON, LESSONS, LONGEST, SIZE, TITLE, CalendarError, Said, lessons_in
+from homeroom.web.calendars import LESSONS, SIZE, TITLE, CalendarError, Said, lessons_in
 from homeroom.web.classes import Classes, Mine
 from homeroom.web.desk import digest_of
 from homeroom.web.limits import Limit

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.reconcile.chatnights import POLICY, ChatNights, account
-from tests.unit.reconcile.nights import DISTRICT
+from tests.unit.reconcile.nights import DISTRICT, Killed
 from tests.unit.reconcile.test_calls import HERE, classes, look, with_subjects
 
 STUDENTS, STAFF = "7b students", "Staff room - Sable Creek Middle School"
@@ -147,6 +147,27 @@ async def test_lessons_stay_while_nothing_can_be_read_and_go_with_their_suppleme
     await filled.run(DISTRICT)
     assert known(filled) == set()
     assert filled.store.supplements(**HERE) == []
+
+
+async def test_a_run_that_dies_before_it_stores_anything_takes_lessons_out_all_the_same(
+    filled: ChatNights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say_lessons(filled, lesson(filled, "l-1", classes(filled)[0]))
+    await filled.run(DISTRICT)
+    stored = filled.store.supplements(**HERE)
+    filled.declare(DISTRICT, supplements=[])
+    with monkeypatch.context() as patched:
+
+        def die(*_: object, **__: object) -> None:
+            raise Killed
+
+        patched.setattr(filled.store, "accept", die)
+        with pytest.raises(Killed):
+            await filled.run(DISTRICT)
+    assert [one.name for one in filled.store.supplements(**HERE)] == [one.name for one in stored]
+    await filled.run(DISTRICT)
+    assert filled.store.supplements(**HERE) == []
+    assert known(filled) == set()
 
 
 async def test_a_lesson_stays_while_the_loss_of_its_class_is_held(filled: ChatNights) -> None:

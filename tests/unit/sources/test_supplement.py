@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 import zipfile
 from dataclasses import replace
 from datetime import timedelta
@@ -440,7 +441,7 @@ def test_a_lesson_that_becomes_invalid_stays_as_it_was(export: Export, read: Rea
             st.sampled_from(["l-1", "l-2", "l-3"]),
             st.sampled_from(["c-1", "nope", ""]),
             *[st.sampled_from(["08:00Z", "09:00+01:00", "23:59:59-11:00", "24:00Z", "", "9:00Z"])] * 2,
-            st.text(st.characters(codec="utf-8", exclude_characters='",\r\n'), max_size=120),
+            st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters='",'), max_size=120),
         ),
         min_size=1,
         max_size=6,
@@ -460,7 +461,7 @@ def test_whatever_is_said_of_lessons_those_that_count_are_whole(
         assert row["section"] == "c-1"
         assert timedelta() < row["ends"] - row["begins"] <= timedelta(hours=12)
         assert len(row["title"]) <= 100
-        assert row["title"].isprintable()
+        assert not {unicodedata.category(one) for one in row["title"]} & {"Cc", "Cf"}, "it lies about its text"
     assert known["key"].is_unique().all()
     shuffled = order.sample(lines, len(lines))
     _, (other,) = merged(source_once, part(place, {"lessons.csv": LESSONS + "".join(shuffled)}))

@@ -13,8 +13,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.unit.roster.rosters import unhurried
 
+from homeroom.chats.calls import HORIZON
 from homeroom.web import calendars
-from homeroom.web.calendars import HORIZON, CalendarError, Fault, Left, lessons_in
+from homeroom.web.calendars import CalendarError, Fault, Left, lessons_in
 
 NOW = datetime(2026, 10, 1, 8, 0, tzinfo=UTC)
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
