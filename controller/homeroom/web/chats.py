@@ -84,6 +84,8 @@ class Chats:
         self._membership = Membership(store, clock)
         # A class of thirty enters its codes at once, by one address; what follows is limited for each visit instead.
         self._per_visit = Limit(burst=20, seconds=30, monotonic=clock.monotonic)
+        # What a page of chats is made of takes a while to read, above all for who leads one.
+        self._looks = Limit(burst=30, seconds=2, monotonic=clock.monotonic)
         self._per_account = Limit(burst=_MESSAGES, seconds=1200, monotonic=clock.monotonic)
         self._per_sender = Limit(burst=_MESSAGES, seconds=1200, monotonic=clock.monotonic)
         self._per_sign_in = Limit(burst=_SIGNING_IN, seconds=300, monotonic=clock.monotonic)
@@ -323,6 +325,8 @@ class Chats:
         visitor = await asyncio.to_thread(self._visitor, request)
         if visitor is None:
             return self._pages.to(request, "/chats")
+        if not self._looks.take(visitor.key):
+            raise HTTPException(429)
         accounts = await asyncio.to_thread(self._mine_of, visitor.visit)
         chats = await asyncio.to_thread(self._chats_of, visitor.visit)
         return self._pages.page(
@@ -356,8 +360,10 @@ class Chats:
         return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
 
     def _table_of(self, request: Request, *, reveal: bool) -> pl.DataFrame | None:
-        """None: nobody who leads a staff room. Blocks."""
+        """None: nobody who leads a staff room. Raises HTTPException for who looks too often. Blocks."""
         visitor = self._visitor(request)
+        if visitor is not None and not self._looks.take(visitor.key):
+            raise HTTPException(429)
         chats = self._chats_of(visitor.visit) if visitor is not None else None
         schools = _headed(chats or ())
         if visitor is None or not schools:

@@ -245,8 +245,10 @@ def _standings(stored: StoredChats, rooms: pl.DataFrame, *, accounts: Sequence[s
     """[key, name, type, school, leads, standing, external_id] of the chats of a person."""
     baseline, pair = stored.baseline, ["key", "account"]
     mine = _members(baseline.desired).filter(pl.col("account").is_in(accounts))
-    due = baseline.unapplied.filter(pl.col("kind") == Kind.MEMBERSHIP.value)
-    due = due.select(key="class_key", account="key", due=pl.lit(value=True)).unique(pair)
+    late = baseline.unapplied.select("kind", key="class_key", account="key")
+    due = late.filter(pl.col("kind") == Kind.MEMBERSHIP.value).select(*pair, due=pl.lit(value=True)).unique(pair)
+    # Who is to lead and waits for somebody's word leads nothing yet (safety row 5).
+    waits_to_lead = late.filter(pl.col("kind") == Kind.RIGHT.value).select(*pair, wish=pl.lit(value=True)).unique(pair)
     away = baseline.away.select("left", key="class_key", account="key")
     coming = pl.col("external_id").is_null() | pl.col("due").is_not_null() | ~pl.col("left").fill_null(value=True)
     standing = (
@@ -258,11 +260,12 @@ def _standings(stored: StoredChats, rooms: pl.DataFrame, *, accounts: Sequence[s
         .cast(_STANDINGS)
     )
     rows = mine.join(rooms.select("key", "external_id"), on="key", how="left")
-    rows = rows.join(due, on=pair, how="left").join(away, on=pair, how="left")
+    for known in (due, waits_to_lead, away):
+        rows = rows.join(known, on=pair, how="left")
     waits = _pending(baseline.desired).filter(pl.col("person") == person)
     found = pl.concat(
         [
-            rows.select("key", standing.alias("standing"), leads="administrator"),
+            rows.select("key", standing.alias("standing"), leads=pl.col("administrator") & pl.col("wish").is_null()),
             waits.select("key", pl.lit(Standing.COMING.value, _STANDINGS).alias("standing"), leads=pl.lit(value=False)),
         ]
     )

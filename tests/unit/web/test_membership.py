@@ -256,6 +256,30 @@ async def test_the_table_is_for_heads_of_schools(pages: Pages) -> None:
             assert (await browser.get(path)).location == "/chats/mine"
 
 
+async def test_who_waits_for_the_right_to_lead_sees_what_all_see(pages: Pages) -> None:
+    """A gain of rights is held, as a wrong value in the records would give them to anybody (safety row 5)."""
+    await pages.unlinked(CHILD, "t-9")
+    ((colleague,),) = (names(pages.here, "t-9"),)
+    for row in pages.here.records.rows("roles", userSourcedId="t-7"):
+        row["role"] = "principal"
+    await pages.here.later(days=1)
+    await pages.here.run(DISTRICT)
+    await pages.here.run(POLICY)
+    page = await pages.signs_in("t-7")
+    assert STAFF in listed(page)
+    assert escape(colleague) not in page.text
+    assert "/chats/table" not in page.text
+    for path in ("/chats/table", "/chats/table.csv?links=whole"):
+        assert (await pages.town.browser.get(path)).location == "/chats/mine"
+
+
+async def test_nobody_has_pages_made_for_ever(pages: Pages) -> None:
+    await pages.signs_in(HEAD)
+    paths = ("/chats/mine", "/chats/table", "/chats/table.csv")
+    statuses = [(await pages.town.browser.get(paths[number % 3])).status for number in range(31)]
+    assert statuses == [200] * 29 + [429] * 2  # and one while signing in
+
+
 async def test_names_stay_text(pages: Pages) -> None:
     for row in pages.here.records.rows("users", sourcedId=CHILD):
         row["preferredGivenName"] = "<b>Bo</b>"
