@@ -123,6 +123,11 @@ class ChatPlatformSpec(Model):
             "`identity.template` must end with ':' and `matrix.serverName`; accounts of others come into no chat",
         ),
         Rule(
+            "!has(self.accounts) || self.identity.type != 'Template'",
+            "`accounts` does not go with `identity.template`: whoever makes an account could take one that it gives to"
+            " somebody else",
+        ),
+        Rule(
             "has(self.matrix) == has(oldSelf.matrix) &&"
             " (!has(self.matrix) || self.matrix.serverName == oldSelf.matrix.serverName)",
             "`matrix.serverName` must not change; make a new ChatPlatform instead",
@@ -134,7 +139,8 @@ class ChatPlatformSpec(Model):
     identity: AccountIdentity
     """Whose account is whose."""
     accounts: NewAccounts | None = None
-    """How somebody who links, and has no account yet, gets one; where nothing is said, elsewhere."""
+    """How somebody who links, and has no account yet, gets one; where nothing is said, elsewhere. People choose the
+    names, so no template goes with it."""
     proxy: Proxy | None = None
     """The proxy to go through."""
     ca_bundle: CaBundle | None = None
