@@ -50,7 +50,7 @@ COMMANDS: Final = {
     "generate": "Make up a district of any size as a OneRoster export.",
     "demo": "Run the whole story on this machine.",
     "operator": "Run the operator: what the pod in the cluster does.",
-    "web": "Run the pages on which teachers connect to school licences, and people link chat accounts.",
+    "web": "Run the pages for teachers and classes: school licences, accounts of chats, remote lessons and calls.",
 }
 """Commands, in the order of `--help`, and what each does."""
 

@@ -50,7 +50,7 @@ def command(
         ),
     ] = "info",
 ) -> None:
-    """Run the pages for teachers and classes: school licences, links of chat accounts, remote lessons and their calls.
+    """Run the pages for teachers and classes: school licences, accounts of chats, remote lessons and calls.
 
     Needs the operator's store, and nothing of the cluster. Put a proxy that speaks https before it. SIGTERM stops it.
     """
