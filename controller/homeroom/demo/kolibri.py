@@ -171,6 +171,8 @@ class Kolibri(Server):
             self._group = held.enter_context(process_group())
             held.callback(self.kill)
             self.start()
+            if self._settings is not None:
+                self.human()  # the first log-in keeps the operator's password the quick way; no later one does
             self._held = held.pop_all()
         return self
 
