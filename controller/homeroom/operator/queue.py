@@ -22,6 +22,7 @@ from typing import Protocol
 
 import structlog
 
+from homeroom.errors import TransientError
 from homeroom.reconcile.ports import Clock, Handler, Key, Verdict
 
 _log = structlog.get_logger(__name__)
@@ -209,6 +210,9 @@ class WorkQueue:
             try:
                 verdict = await self._handler(key)
                 outcome = "failed" if verdict.failed else "succeeded"
+            except TransientError as error:  # what a run could not even say, because the API server was away
+                verdict, outcome = Verdict(failed=True, retry_after=error.retry_after), "failed"
+                _log.warning("a run broke off and is tried again", reason=error.reason, message=error.message)
             except Exception:  # noqa: BLE001 - a bug in one handler must not end the others' runs; it is logged, and backs off
                 _log.exception("a run crashed; this is a bug in Homeroom, please report it")
             finally:

@@ -8,10 +8,13 @@ from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from homeroom.api import Reason
+from homeroom.errors import TransientError
 from homeroom.operator.queue import Backoff, Schedule, WorkQueue
 from homeroom.operator.runtime import SystemClock
 from homeroom.reconcile.ports import Key, Verdict
@@ -210,6 +213,26 @@ class TestWorkers:
         assert Counter(seen.outcomes)[KEYS[0], "crashed"] >= 1
         assert Counter(seen.outcomes)[KEYS[1], "succeeded"] == 1
         assert queue.depth() == {"ready": 0, "running": 0, "waiting": 0}
+
+    async def test_what_passes_by_itself_is_tried_again_and_called_no_bug(self) -> None:
+        seen, finished = Seen(), asyncio.Event()
+
+        async def handler(_key: Key) -> Verdict:
+            if not seen.outcomes:
+                raise TransientError("the API server is away", reason=Reason.API_UNAVAILABLE, retry_after=0.02)
+            finished.set()
+            return Verdict()
+
+        quick = Schedule(tenant_limit=1, backoff=Backoff(base=0.01, cap=0.01), chance=lambda: 0.0)
+        queue = WorkQueue(quick, handler=handler, workers=1, clock=SystemClock(), observer=seen)
+        with structlog.testing.capture_logs() as logs:
+            queue.add(KEYS[0])
+            running = asyncio.create_task(queue.run())
+            await asyncio.wait_for(finished.wait(), 10)
+            assert await queue.drain(seconds=10)
+        await running
+        assert seen.outcomes == [(KEYS[0], "failed"), (KEYS[0], "succeeded")]
+        assert [(log["log_level"], log["reason"]) for log in logs] == [("warning", Reason.API_UNAVAILABLE)]
 
     async def test_no_more_than_the_workers_run_at_once(self) -> None:
         at_once, most, total = 0, 0, 0
