@@ -15,7 +15,6 @@ for links), `chatpolicy` (whole runs), `homeroom.store.lessons`.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -28,12 +27,12 @@ from homeroom.platforms import Platform
 from homeroom.reconcile.chatopening import Opening, opening, wanted_for
 from homeroom.reconcile.chatplatform import policies_of
 from homeroom.reconcile.chatpolicy import ChatPolicyRoot, Gathered
-from homeroom.reconcile.chatrepair import ChatHands
+from homeroom.reconcile.chatrepair import ChatHands, executor_for, in_silence
 from homeroom.reconcile.chatrules import DeclaredChats
-from homeroom.reconcile.executor import CHAT_SIZES, Executor, count_planned, counting
+from homeroom.reconcile.executor import count_planned
 from homeroom.reconcile.ports import Cluster, Key, Verdict
 from homeroom.reconcile.run import Run
-from homeroom.store import Call, LostLeadershipError, journal_name
+from homeroom.store import Call, LostLeadershipError
 
 KIND: Final = "Calls"
 """Of the key in the queue; no kind of the API. Namespace and name are the ChatPlatform's."""
@@ -188,24 +187,16 @@ class Calls:
         """Make the chats, with who is in them. Raises TransientError when that could not be tried to its end."""
         metrics = self._policies.metrics
         count_planned(metrics, found.plan)
-        executor = Executor(
-            store=self._store,
-            clock=self._clock,
-            namespace=run.key.namespace,
-            app=journal_name(run.key.kind, run.key.name),
-            run=uuid.uuid4().hex,
-            generation=run.resource.metadata.generation,
-            revision=gathered.revision,
-            epoch=run.cluster.epoch,
-            count=counting(metrics),
-            sizes=CHAT_SIZES,
-        )
-        applied = await executor.apply(found.plan, hands, interrupted=run.interrupted, progress=_in_silence)
+        executor = executor_for(run, store=self._store, metrics=metrics, revision=gathered.revision)
+        applied = await executor.apply(found.plan, hands, interrupted=run.interrupted, progress=in_silence)
         run.cluster.enqueue(run.key)  # it asks about who leads these chats, remembers them, and tells of them
         if applied.broken is not None:
             raise applied.broken
         if applied.stopped is not None:
-            raise TransientError(f"chats of calls were not made to their end: {applied.stopped}", reason=_LATER)
+            raise TransientError(
+                f"chats of calls were not made to their end: {applied.stopped}",
+                reason=Reason.PROGRESSING_WITH_RETRY.value,
+            )
 
     async def _tell(
         self, run: Run[DeclaredChats], place: Key, server: Platform, call: Call, *, chat: str, room: str
@@ -247,10 +238,3 @@ class Calls:
             url=url,
             hold=hold,
         )
-
-
-_LATER: Final = Reason.PROGRESSING_WITH_RETRY.value
-
-
-async def _in_silence(_: str) -> None:
-    """This is over before anybody could read how far it is, and the status is the whole runs'."""

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -77,12 +76,12 @@ from homeroom.reconcile.chatdecision import (
 )
 from homeroom.reconcile.chatoutcome import chat_outcome, chat_rows, with_state
 from homeroom.reconcile.chatrecords import chat_records, links_from_template, links_from_user_ids
-from homeroom.reconcile.chatrepair import ChatHands, ChatRepair, Remembered, in_silence, place_of
+from homeroom.reconcile.chatrepair import ChatHands, ChatRepair, Remembered, executor_for, in_silence, place_of
 from homeroom.reconcile.chatrules import DeclaredChats, limits_of, rules_of
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import SALT, Salt
 from homeroom.reconcile.district import next_reading
-from homeroom.reconcile.executor import CHAT_SIZES, Applied, Executor, count_planned, counting
+from homeroom.reconcile.executor import Applied, count_planned
 from homeroom.reconcile.joining import Arrivals, arrivals, settle, with_arrivals
 from homeroom.reconcile.origin import revision_of
 from homeroom.reconcile.outcome import left_to_do, repaired
@@ -155,7 +154,7 @@ class ChatPolicyRoot:
                 open_ = there.chats.filter(~pl.col("archived"))
                 plan = Plan.of(open_.select("school", "key", "external_id", **_ARCHIVED))
                 revision = await self._revision(run)
-                applied = await self._executor(run, revision).apply(
+                applied = await executor_for(run, store=self.store, metrics=self.metrics, revision=revision).apply(
                     plan,
                     ChatHands(platform=server, wanted=Desired.empty()),
                     interrupted=lambda: "stopping" if run.cluster.stopping() else None,
@@ -423,7 +422,7 @@ class ChatPolicyRoot:
         if decision.allowed.empty:
             self._remember(run, gathered, decision, latest.baseline)
             return None
-        executor = self._executor(run, gathered.revision)
+        executor = executor_for(run, store=self.store, metrics=self.metrics, revision=gathered.revision)
         hands = ChatHands(platform=server, wanted=decision.desired)
         applied = await executor.apply(decision.allowed, hands, interrupted=run.interrupted, progress=run.progress)
         settled = await asyncio.to_thread(latest.baseline.settled, decision.allowed, applied.undone)
@@ -431,20 +430,6 @@ class ChatPolicyRoot:
         self.repairs.note(run.key, decision.allowed, applied)
         self._remember(run, gathered, decision, settled)
         return applied
-
-    def _executor(self, run: Run[DeclaredChats], revision: str) -> Executor:
-        return Executor(
-            store=self.store,
-            clock=run.clock,
-            namespace=run.key.namespace,
-            app=journal_name(run.key.kind, run.key.name),
-            run=uuid.uuid4().hex,
-            generation=run.resource.metadata.generation,
-            revision=revision,
-            epoch=run.cluster.epoch,
-            count=counting(self.metrics),
-            sizes=CHAT_SIZES,
-        )
 
     async def _revision(self, run: Run[DeclaredChats], *others: Object) -> str:
         """The Git revision of what the run goes by."""

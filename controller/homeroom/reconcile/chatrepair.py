@@ -153,17 +153,8 @@ class ChatRepair:
         if due.empty:
             return
         count_planned(self.metrics, due)
-        executor = Executor(
-            store=self.store,
-            clock=self.clock,
-            namespace=run.key.namespace,
-            app=journal_name(run.key.kind, run.key.name),
-            run=uuid.uuid4().hex,
-            generation=left.generation,
-            revision=left.revision,
-            epoch=run.cluster.epoch,
-            count=counting(self.metrics),
-            sizes=CHAT_SIZES,
+        executor = executor_for(
+            run, store=self.store, metrics=self.metrics, generation=left.generation, revision=left.revision
         )
         applied = await executor.apply(
             due, ChatHands(platform=server, wanted=wanted), interrupted=run.interrupted, progress=in_silence
@@ -174,6 +165,24 @@ class ChatRepair:
             run.cluster.event(run.obj, warning=False, reason=Reason.DRIFT_REPAIRED.value, message=words)
         if applied.broken is not None:
             raise applied.broken
+
+
+def executor_for(
+    run: Run[DeclaredChats], *, store: Store, metrics: Metrics, revision: str, generation: int | None = None
+) -> Executor:
+    """What carries out plans of chats. `revision`, `generation`: of what a plan follows from, if not of what is now."""
+    return Executor(
+        store=store,
+        clock=run.clock,
+        namespace=run.key.namespace,
+        app=journal_name(run.key.kind, run.key.name),
+        run=uuid.uuid4().hex,
+        generation=run.resource.metadata.generation if generation is None else generation,
+        revision=revision,
+        epoch=run.cluster.epoch,
+        count=counting(metrics),
+        sizes=CHAT_SIZES,
+    )
 
 
 async def in_silence(_: str) -> None:
