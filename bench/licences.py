@@ -2,9 +2,9 @@
 
 Homeroom's operator, as a process with the rights that `manifests/` ships, and beside it `bench.peer`: handlers of kopf
 that share out a pool in the plainest way, and tell of each licence what it was granted and of the pool how much that
-is. All licences are created while they run, then one is edited, then they are stopped and started again. Both run at
-the same time, each with a control plane of its own, so that what else the machine does slows both alike; alone, each is
-faster. Writes are counted by etcd, which keeps every version.
+is. All licences are created while they run, then one is edited, then they are stopped and started again. They take
+turns, each with a control plane of its own: side by side, whoever is through first would leave its half of the machine
+to the other, and draw the ratio towards one. Writes are counted by etcd, which keeps every version.
 
 `python -m bench.licences` prints a section for `bench/README.md`. Neighbour: `bench.run`, which writes it there.
 """
@@ -24,7 +24,6 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,15 +112,10 @@ class Operator:
 def section(licences: int, rounds: int) -> str:
     """Measure; the section for the README."""
     ours, theirs = list[Measured](), list[Measured]()
-    with tempfile.TemporaryDirectory(prefix="homeroom-bench-") as directory, ThreadPoolExecutor(2) as threads:
+    with tempfile.TemporaryDirectory(prefix="homeroom-bench-") as directory:
         for number in range(rounds):
-            places = [Path(directory) / f"{number}-{who}" for who in ("homeroom", "peer")]
-            turns = [
-                threads.submit(_turn, place, licences, is_peer=is_peer)
-                for is_peer, place in zip((False, True), places, strict=True)
-            ]
-            ours.append(turns[0].result())
-            theirs.append(turns[1].result())
+            ours.append(_turn(Path(directory) / f"{number}-homeroom", licences, is_peer=False))
+            theirs.append(_turn(Path(directory) / f"{number}-peer", licences, is_peer=True))
     return _told(ours, theirs, licences, rounds)
 
 

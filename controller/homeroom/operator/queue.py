@@ -24,6 +24,7 @@ import structlog
 
 from homeroom.errors import TransientError
 from homeroom.reconcile.ports import Clock, Handler, Key, Verdict
+from homeroom.store import LostLeadershipError
 
 _log = structlog.get_logger(__name__)
 
@@ -213,6 +214,9 @@ class WorkQueue:
             except TransientError as error:  # what a run could not even say, because the API server was away
                 verdict, outcome = Verdict(failed=True, retry_after=error.retry_after), "failed"
                 _log.warning("a run broke off and is tried again", reason=error.reason, message=error.message)
+            except LostLeadershipError as error:  # the process is about to end
+                outcome = "failed"
+                _log.warning("stopped writing", reason=error.reason)
             except Exception:  # noqa: BLE001 - a bug in one handler must not end the others' runs; it is logged, and backs off
                 _log.exception("a run crashed; this is a bug in Homeroom, please report it")
             finally:

@@ -56,11 +56,7 @@ class Calls:
         """One look at what waits for this platform."""
         if self._cluster.unlisted(("ChatPlatform", "ChatPolicy", "District", "Approval")):
             return Verdict(again=_LOOK)
-        try:
-            return await self._look(Key(ChatPlatform.__name__, key.namespace, key.name))
-        except LostLeadershipError as error:
-            log.warning("stopped writing", key=str(key), reason=error.reason)
-            return Verdict(failed=True)
+        return await self._look(Key(ChatPlatform.__name__, key.namespace, key.name))
 
     async def _look(self, place: Key) -> Verdict:
         raw = self._cluster.get(place)

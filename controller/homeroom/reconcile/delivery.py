@@ -76,11 +76,7 @@ class KeyMail:
             return Verdict()
         if self._free.locked():
             return Verdict(again=_BUSY.total_seconds())
-        try:
-            return await self._run(licence, wish, obj)
-        except LostLeadershipError as error:
-            log.warning("stopped writing", key=str(key), reason=error.reason)
-            return Verdict(failed=True)
+        return await self._run(licence, wish, obj)
 
     async def _run(self, licence: SchoolLicense, wish: KeyDelivery, obj: Object) -> Verdict:
         key = key_of(obj)

@@ -52,18 +52,15 @@ class Linking:
         """One look at what waits for this platform."""
         if self._cluster.unlisted(("ChatPlatform", "ChatPolicy", "Chat", "District")):
             return Verdict(again=_LOOK)
-        try:
-            return await self._look(Key(ChatPlatform.__name__, key.namespace, key.name))
-        except LostLeadershipError as error:
-            log.warning("stopped writing", key=str(key), reason=error.reason)
-            return Verdict(failed=True)
+        return await self._look(Key(ChatPlatform.__name__, key.namespace, key.name))
 
     async def _look(self, key: Key) -> Verdict:
         resource = self._platform(key)
         links, of, epoch = self._store.links, {"namespace": key.namespace, "platform": key.name}, self._cluster.epoch
-        await asyncio.to_thread(links.tell, self._places(key, resource), **of, epoch=epoch)
-        await asyncio.to_thread(self._store.web.tell_districts, self._districts(key, resource), **of, epoch=epoch)
-        await asyncio.to_thread(links.tell_policies, self._policies(key, resource), **of, epoch=epoch)
+        users = users_of(self._cluster, key) if resource is not None else []
+        await asyncio.to_thread(links.tell, self._places(key, resource, users), **of, epoch=epoch)
+        await asyncio.to_thread(self._store.web.tell_districts, self._districts(key, users), **of, epoch=epoch)
+        await asyncio.to_thread(links.tell_policies, self._policies(key, resource, users), **of, epoch=epoch)
         if resource is None:
             return Verdict()
         if resource.spec.suspend:
@@ -73,7 +70,7 @@ class Linking:
             counts = await asyncio.to_thread(links.counts, Place(key.namespace, key.name, district))
             told = {state.value.lower(): number for state, number in counts.items()}
             log.info("people linked, or took it back", key=str(key), district=district, **told)
-        for policy in users_of(self._cluster, key):
+        for policy in users:
             if _district(policy) in districts:
                 self._cluster.enqueue(key_of(policy))
         for chat in await asyncio.to_thread(self._store.joins.take_news, **of, epoch=epoch):
@@ -148,11 +145,11 @@ class Linking:
                 digest = None
             await asyncio.to_thread(self._store.links.answered, one, digest, epoch=self._cluster.epoch)
 
-    def _places(self, key: Key, resource: ChatPlatform | None) -> pl.DataFrame:
+    def _places(self, key: Key, resource: ChatPlatform | None, users: Sequence[Object]) -> pl.DataFrame:
         """Where people can link accounts of this platform: the districts of its policies and Chats."""
         rows = []
         if resource is not None and resource.spec.matrix is not None:
-            for district in sorted({_district(policy) for policy in users_of(self._cluster, key)}):
+            for district in sorted({_district(policy) for policy in users}):
                 obj = self._cluster.get(Key("District", key.namespace, district))
                 if obj is not None:
                     title = str(obj["spec"].get("displayName") or district)
@@ -161,11 +158,10 @@ class Linking:
                     rows.append((key.namespace, key.name, district, server, title, register))
         return pl.DataFrame(rows, PLACES_SCHEMA, orient="row")
 
-    def _districts(self, key: Key, resource: ChatPlatform | None) -> pl.DataFrame:
+    def _districts(self, key: Key, users: Sequence[Object]) -> pl.DataFrame:
         """What the pages have to know of the districts of its policies and Chats; an invalid one counts for nobody."""
         rows = []
-        names = {_district(policy) for policy in users_of(self._cluster, key)} if resource is not None else set()
-        for name in sorted(names):
+        for name in sorted({_district(policy) for policy in users}):
             obj = self._cluster.get(Key("District", key.namespace, name))
             try:
                 district = parse(obj) if obj is not None else None
@@ -175,11 +171,11 @@ class Linking:
                 rows.append((name, district.spec.time_zone, district.spec.denied()))
         return pl.DataFrame(rows, DISTRICTS_SCHEMA, orient="row")
 
-    def _policies(self, key: Key, resource: ChatPlatform | None) -> pl.DataFrame:
+    def _policies(self, key: Key, resource: ChatPlatform | None, users: Sequence[Object]) -> pl.DataFrame:
         """Whose chats the accounts of this platform come into."""
         rows = []
         if resource is not None:
-            for policy in users_of(self._cluster, key):
+            for policy in users:
                 stopped = resource.spec.suspend or bool(policy["spec"].get("suspend"))
                 if policy["kind"] == ChatPolicy.__name__:  # an extra chat is for whom Git or its link names
                     rows.append((key.namespace, key.name, _district(policy), policy["metadata"]["name"], stopped))

@@ -197,11 +197,7 @@ class Shell(Generic[R, S]):
         # Not once more by each try of what has been told to fail: nothing moves in a status that says the same again.
         if asked or (run.fresh and not conditions.is_told(status, generation=meta.generation)):
             await run.progress("a run is under way")
-        try:
-            return await self._finish(run, await self._attempt(run))
-        except LostLeadershipError as error:
-            log.warning("stopped writing", key=str(key), reason=error.reason)
-            return Verdict(failed=True)
+        return await self._finish(run, await self._attempt(run))
 
     async def _attempt(self, run: Run[R]) -> Report[S] | HomeroomError:
         try:

@@ -4,9 +4,9 @@
 the door for everybody else, `forgetting` what it does when somebody is to be forgotten, `backup` its records as one
 file; `licences` has keys and connections, `links` whose chat account is whose, `joins` who came into an extra chat by
 its link, `lessons` remote lessons and their calls, `chats` what had a reason in chats,
-`web` what the web service tells and keeps, `supplements` what stands beside a source, `use` how seats are used. What
-can be read again from the targets' marks is derived (ledger, baseline), the journal is a record. All calls block: the
-loop hands them to a thread.
+`web` what the web service tells and keeps, `supplements` what stands beside a source, `use` how seats are used;
+`transactions` is how they write. What can be read again from the targets' marks is derived (ledger, baseline), the
+journal is a record. All calls block: the loop hands them to a thread.
 Nothing is decided here.
 """
 

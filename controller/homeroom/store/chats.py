@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +25,7 @@ from homeroom.chats.state import Desired
 from homeroom.plan import Kind, Result
 from homeroom.store import schema
 from homeroom.store.folders import others, remove
+from homeroom.store.transactions import Leading
 
 _SHORTEST: Final = timedelta(hours=1)
 _LONGEST: Final = timedelta(days=1)
@@ -100,7 +100,7 @@ class Chats:
     def __init__(
         self,
         engine: sa.Engine,
-        writing: Callable[[int], AbstractContextManager[sa.Connection]],
+        writing: Leading,
         directory: Path,
     ) -> None:
         self._engine = engine

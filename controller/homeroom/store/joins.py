@@ -12,10 +12,9 @@ links` has to tell it: alone it opens nothing, for whoever uses it has proven a 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import polars as pl
@@ -23,7 +22,7 @@ import sqlalchemy as sa
 
 from homeroom.chats.linking import JoinState, Place
 from homeroom.store import schema
-from homeroom.store.licences import alone
+from homeroom.store.transactions import Leading, take_news, unled
 
 JOINS: Final = pl.Schema({"person": pl.String, "state": pl.String})
 """`person`: source id; `state`: of `JoinState`."""
@@ -44,7 +43,7 @@ class JoinLink:
 class Joins:
     """The part of a store that is about links to extra chats."""
 
-    def __init__(self, engine: sa.Engine, leading: Callable[[int], AbstractContextManager[sa.Connection]]) -> None:
+    def __init__(self, engine: sa.Engine, leading: Leading) -> None:
         self._engine = engine
         self._leading = leading
 
@@ -117,13 +116,8 @@ class Joins:
     def take_news(self, *, namespace: str, platform: str, epoch: int) -> list[str]:
         """Names of Chats to which people came, or from which they went, since this was asked last; sorted."""
         table = schema.chat_join
-        new = (table.c.news, table.c.namespace == namespace, table.c.platform == platform)
-        with self._engine.connect() as connection:
-            if connection.execute(sa.select(table.c.chat).where(*new).limit(1)).first() is None:
-                return []
-        with self._leading(epoch) as connection:
-            told = connection.execute(sa.update(table).where(*new).values(news=False).returning(table.c.chat))
-            return sorted(set(told.scalars()))
+        here = (table.c.namespace == namespace, table.c.platform == platform)
+        return take_news(self._engine, self._leading, table.c.chat, *here, epoch=epoch)
 
     # -- joins, by people ----------------------------------------------------------------------------------------
 
@@ -139,13 +133,13 @@ class Joins:
         """A person wants to come by a link; False: the link is good no more."""
         table, links = schema.chat_join, schema.chat_link
         mine = (*_of(table, link.place, link.chat), table.c.person == person)
-        with self._unled() as connection:
+        with unled(self._engine) as connection:
             if connection.execute(sa.select(links.c.chat).where(links.c.word == link.word)).first() is None:
                 return False
             if connection.execute(sa.select(table.c.person).where(*mine, table.c.state.in_(_CAME))).first() is None:
                 connection.execute(sa.delete(table).where(*mine))
                 row = {**link.place._asdict(), "chat": link.chat, "person": person}
-                row |= {"state": JoinState.ASKED.value, "at": _naive(now), "news": True}
+                row |= {"state": JoinState.ASKED.value, "at": schema.naive(now), "news": True}
                 connection.execute(sa.insert(table).values(**row))
         return True
 
@@ -153,8 +147,8 @@ class Joins:
         """A person takes it back; whether there was anything to take back."""
         table = schema.chat_join
         mine = (*_of(table, link.place, link.chat), table.c.person == person, table.c.state.in_(_CAME))
-        values = {"state": JoinState.LEFT.value, "at": _naive(now), "news": True}
-        with self._unled() as connection:
+        values = {"state": JoinState.LEFT.value, "at": schema.naive(now), "news": True}
+        with unled(self._engine) as connection:
             return connection.execute(sa.update(table).where(*mine).values(**values)).rowcount > 0
 
     def joins_of(self, person: str, *, namespace: str, district: str) -> list[dict[str, str]]:
@@ -164,13 +158,6 @@ class Joins:
         query = sa.select(*(table.c[name] for name in columns)).where(*mine).order_by(table.c.platform, table.c.chat)
         with self._engine.connect() as connection:
             return [{key: str(value) for key, value in row.items()} for row in connection.execute(query).mappings()]
-
-    @contextmanager
-    def _unled(self) -> Iterator[sa.Connection]:
-        """A transaction of somebody who does not lead."""
-        with self._engine.begin() as connection:
-            alone(connection)
-            yield connection
 
 
 def forget_joins(connection: sa.Connection, *, namespace: str, district: str, person: str) -> bool:
@@ -187,7 +174,3 @@ def _link(row: sa.Row[tuple[object, ...]]) -> JoinLink:
 
 def _of(table: sa.Table, place: Place, chat: str) -> Collection[sa.ColumnElement[bool]]:
     return [table.c[name] == value for name, value in {**place._asdict(), "chat": chat}.items()]
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)

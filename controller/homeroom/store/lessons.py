@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -28,7 +27,7 @@ from homeroom.chats.calls import CallState, LessonBy
 from homeroom.chats.linking import Place
 from homeroom.plan import MOMENT
 from homeroom.store import schema
-from homeroom.store.licences import alone
+from homeroom.store.transactions import Leading, unled
 
 KEPT: Final = timedelta(days=30)
 """So long lessons and calls are kept after their end."""
@@ -83,7 +82,7 @@ class Call:
 class Lessons:
     """The part of a store that is about lessons and calls."""
 
-    def __init__(self, engine: sa.Engine, leading: Callable[[int], AbstractContextManager[sa.Connection]]) -> None:
+    def __init__(self, engine: sa.Engine, leading: Leading) -> None:
         self._engine = engine
         self._leading = leading
 
@@ -113,7 +112,7 @@ class Lessons:
             table.c.how == by.value,
             table.c.feed == feed,
             table.c.person == person,
-            table.c.ends > _naive(now),
+            table.c.ends > schema.naive(now),
         ]
         said = given.unique("key", keep="first", maintain_order=True).filter(pl.col("ends") > now)
         ids = [_id(namespace, district, by.value, feed, person or "", key) for key in said["key"]]
@@ -121,7 +120,7 @@ class Lessons:
         with self._engine.connect() as connection:
             if all(part.is_empty() for part in _news(_lessons(connection, mine), said)):
                 return given.clear()
-        with self._leading(epoch) if epoch is not None else self._unled() as connection:
+        with self._leading(epoch) if epoch is not None else unled(self._engine) as connection:
             # Once more: nobody else writes from now on.
             gone, fresh = _news(_lessons(connection, mine), said)
             _expire(connection, now)
@@ -132,7 +131,7 @@ class Lessons:
             values = {"namespace": namespace, "district": district, "how": by.value, "feed": feed, "person": person}
             rows = fresh.select("id", *_SAID).with_columns(pl.col(_TIMES).dt.replace_time_zone(None))
             for some in rows.iter_slices(_CHUNK):
-                noted = {**values, "noted_at": _naive(now)}
+                noted = {**values, "noted_at": schema.naive(now)}
                 connection.execute(sa.insert(table), [{**noted, **row} for row in some.to_dicts()])
         return fresh.select(given.columns)
 
@@ -155,15 +154,15 @@ class Lessons:
             "district": district,
             "id": lesson,
             "class": class_id,
-            "begins": _naive(begins),
-            "ends": _naive(ends),
+            "begins": schema.naive(begins),
+            "ends": schema.naive(ends),
             "title": title,
             "how": LessonBy.PAGE.value,
             "feed": "",
             "person": person,
-            "noted_at": _naive(now),
+            "noted_at": schema.naive(now),
         }
-        with self._unled() as connection:
+        with unled(self._engine) as connection:
             _expire(connection, now)
             connection.execute(sa.insert(schema.lesson).values(values))
         return lesson
@@ -172,7 +171,7 @@ class Lessons:
         """Take out a lesson that this person added, or imported; whether there was such."""
         table = schema.lesson
         mine = (table.c.namespace == namespace, table.c.district == district, table.c.id == lesson)
-        with self._unled() as connection:
+        with unled(self._engine) as connection:
             return connection.execute(sa.delete(table).where(*mine, table.c.person == person)).rowcount == 1
 
     def of_classes(
@@ -184,8 +183,8 @@ class Lessons:
             table.c.namespace == namespace,
             table.c.district == district,
             table.c["class"].in_(sorted(classes)),
-            table.c.ends > _naive(since),
-            table.c.begins < _naive(until),
+            table.c.ends > schema.naive(since),
+            table.c.begins < schema.naive(until),
         ]
         with self._engine.connect() as connection:
             return _lessons(connection, where)
@@ -216,7 +215,7 @@ class Lessons:
         begun = self.call(lesson, Place(namespace, "", district))
         if begun is not None:
             return begun
-        with self._unled() as connection:
+        with unled(self._engine) as connection:
             # Whoever comes at the same moment waits for us here, and then finds what we wrote.
             known = _calls(connection, "", (table.c.lesson == lesson, *_in(table, namespace, district)))
             if known:
@@ -232,7 +231,7 @@ class Lessons:
                 "district": district,
                 "lesson": lesson,
                 "class": row.of,
-                "pressed_at": _naive(now),
+                "pressed_at": schema.naive(now),
                 "person": person,
                 "word": word,
                 "until": row.ends + LATE,
@@ -256,7 +255,9 @@ class Lessons:
         table, state = schema.call, schema.call_told.c.state
         open_ = sa.or_(state.is_(None), state != CallState.TOLD.value)
         with self._engine.connect() as connection:
-            return _calls(connection, platform, (table.c.namespace == namespace, table.c.until > _naive(now), open_))
+            return _calls(
+                connection, platform, (table.c.namespace == namespace, table.c.until > schema.naive(now), open_)
+            )
 
     def note(
         self,
@@ -275,7 +276,7 @@ class Lessons:
             return
         table = schema.call_told
         of = {"namespace": call.namespace, "district": call.district, "lesson": call.lesson, "platform": platform}
-        values = {"state": state.value, "chat": chat, "url": url, "hold": hold, "at": _naive(now)}
+        values = {"state": state.value, "chat": chat, "url": url, "hold": hold, "at": schema.naive(now)}
         with self._leading(epoch) as connection:
             connection.execute(sa.delete(table).where(*(table.c[name] == value for name, value in of.items())))
             connection.execute(sa.insert(table).values(**of, **values))
@@ -305,13 +306,6 @@ class Lessons:
         with self._engine.connect() as connection:
             return sorted(connection.execute(query).scalars())
 
-    @contextmanager
-    def _unled(self) -> Iterator[sa.Connection]:
-        """A transaction of somebody who does not lead."""
-        with self._engine.begin() as connection:
-            alone(connection)
-            yield connection
-
 
 def forget_lessons(connection: sa.Connection, *, namespace: str, district: str, person: str) -> bool:
     """Lessons and calls stay for their class, and nobody knows any more who added or started them; whether any was."""
@@ -330,8 +324,8 @@ def _news(before: pl.DataFrame, said: pl.DataFrame) -> tuple[pl.DataFrame, pl.Da
 def _expire(connection: sa.Connection, now: datetime) -> None:
     """Lessons and calls that ended long ago go."""
     lesson, call, told = schema.lesson, schema.call, schema.call_told
-    connection.execute(sa.delete(lesson).where(lesson.c.ends <= _naive(now - KEPT)))
-    connection.execute(sa.delete(call).where(call.c.until <= _naive(now - KEPT)))
+    connection.execute(sa.delete(lesson).where(lesson.c.ends <= schema.naive(now - KEPT)))
+    connection.execute(sa.delete(call).where(call.c.until <= schema.naive(now - KEPT)))
     same = [told.c[name] == call.c[name] for name in ("namespace", "district", "lesson")]
     connection.execute(sa.delete(told).where(~sa.exists().where(*same)))
 
@@ -389,7 +383,3 @@ def _in(table: sa.Table, namespace: str, district: str) -> Collection[sa.ColumnE
 
 
 _TIMES: Final = ["begins", "ends"]
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -11,9 +11,8 @@ import hashlib
 import hmac
 import secrets
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -24,6 +23,7 @@ from homeroom.seats.keys import Connected, Delivery, Ended
 from homeroom.seats.revocation import KIND, ORPHAN
 from homeroom.store import schema
 from homeroom.store.chats import journal_name
+from homeroom.store.transactions import Leading, unled
 
 KEYS_SCHEMA: Final = pl.Schema(
     {"namespace": pl.String(), "licence": pl.String(), "digest": pl.String(), "made_at": MOMENT}
@@ -65,19 +65,10 @@ class LicenceName(NamedTuple):
     name: str
 
 
-def alone(connection: sa.Connection) -> None:
-    """Begin a transaction of somebody who does not lead with a write: it waits for other writers.
-
-    So what is read from now on stays true until the transaction ends.
-    """
-    leader = schema.leader
-    connection.execute(sa.update(leader).where(leader.c.id == 1).values(epoch=leader.c.epoch))
-
-
 class Licences:
     """The part of a store that is about keys."""
 
-    def __init__(self, engine: sa.Engine, leading: Callable[[int], AbstractContextManager[sa.Connection]]) -> None:
+    def __init__(self, engine: sa.Engine, leading: Leading) -> None:
         self._engine = engine
         self._leading = leading
 
@@ -98,7 +89,7 @@ class Licences:
             for licence, digest in digests.items():
                 _revoke(connection, licence, at)
                 row = {"digest": digest, "namespace": licence.namespace, "licence": licence.name}
-                connection.execute(sa.insert(table).values(**row, made_at=_naive(at), found=False))
+                connection.execute(sa.insert(table).values(**row, made_at=schema.naive(at), found=False))
 
     def unmake_keys(self, digests: Collection[str], *, epoch: int) -> None:
         """Forget keys that could not be put into their Secrets: nobody has ever seen them."""
@@ -119,7 +110,7 @@ class Licences:
                 return row.revoked_at is None and LicenceName(row.namespace, row.licence) == licence
             _revoke(connection, licence, at)
             place = {"digest": digest, "namespace": licence.namespace, "licence": licence.name}
-            connection.execute(sa.insert(table).values(**place, made_at=_naive(at), found=True))
+            connection.execute(sa.insert(table).values(**place, made_at=schema.naive(at), found=True))
         return True
 
     def note_orphans(self, holds: Mapping[str, str], *, namespace: str, pool: str, at: datetime, epoch: int) -> None:
@@ -127,7 +118,7 @@ class Licences:
 
         One that is seen going again, as its run did not come to its end, stands there again.
         """
-        number, when = uuid.uuid4().hex, _naive(at)
+        number, when = uuid.uuid4().hex, schema.naive(at)
         place = {"namespace": namespace, "app": journal_name("LicensePool", pool)}
         said = {"op": ORPHAN, "kind": KIND, "school": "", "cause": Cause.NAMESPACE_DELETED.value}
         said["result"] = Result.APPLIED.value
@@ -151,7 +142,7 @@ class Licences:
                     connections.c.licence == licence.name,
                     _ACTIVE,
                 )
-                values = {"ended_at": _naive(at), "ended": Ended.REVOKED.value}
+                values = {"ended_at": schema.naive(at), "ended": Ended.REVOKED.value}
                 ended += connection.execute(sa.update(connections).where(*connected).values(**values)).rowcount
         return ended
 
@@ -168,14 +159,14 @@ class Licences:
         `district`: by name, in the namespace of the licence; `teacher`: source id.
         """
         table = schema.connection
-        with self._unled() as connection:
+        with unled(self._engine) as connection:
             licence = _by_key(connection, digest)
             if licence is None:
                 return None
             place = {"namespace": licence.namespace, "licence": licence.name, "district": district, "teacher": teacher}
             here = [table.c[name] == value for name, value in place.items()]
             if connection.execute(sa.select(table.c.id).where(*here, _ACTIVE)).first() is None:
-                connection.execute(sa.insert(table).values(**place, connected_at=_naive(at), how=how.value))
+                connection.execute(sa.insert(table).values(**place, connected_at=schema.naive(at), how=how.value))
             return licence
 
     def disconnect(
@@ -189,8 +180,8 @@ class Licences:
             table.c.district == district,
             table.c.teacher == teacher,
         )
-        values = {"ended_at": _naive(at), "ended": why.value, "ended_by": by}
-        with self._unled() as connection:
+        values = {"ended_at": schema.naive(at), "ended": why.value, "ended_by": by}
+        with unled(self._engine) as connection:
             return connection.execute(sa.update(table).where(*here, _ACTIVE).values(**values)).rowcount > 0
 
     def connections(
@@ -261,7 +252,7 @@ class Licences:
         licence's contacts, else somebody sent it by hand. `epoch`: None for whoever does not lead.
         """
         table = schema.delivery
-        with self._unled() if epoch is None else self._leading(epoch) as connection:
+        with unled(self._engine) if epoch is None else self._leading(epoch) as connection:
             hashed = self._hashes(connection, (address,), make=True)[address]
             open_ = (*_of_key(licence, digest), table.c.address == hashed, table.c.state.not_in(_DELIVERED))
             values = {"how": _HOW[declared], "state": state.value}
@@ -269,10 +260,10 @@ class Licences:
             if row is not None and (row.how, row.state) == (values["how"], values["state"]):
                 return False
             if row is not None:
-                connection.execute(sa.update(table).where(table.c.id == row.id).values(**values, at=_naive(at)))
+                connection.execute(sa.update(table).where(table.c.id == row.id).values(**values, at=schema.naive(at)))
             else:
                 place = {"namespace": licence.namespace, "licence": licence.name, "digest": digest, "address": hashed}
-                connection.execute(sa.insert(table).values(**place, **values, at=_naive(at)))
+                connection.execute(sa.insert(table).values(**place, **values, at=schema.naive(at)))
         return True
 
     def drop_undelivered(self, *, licence: LicenceName, digest: str, declared: Collection[str], epoch: int) -> bool:
@@ -314,13 +305,6 @@ class Licences:
 
     # -----------------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _unled(self) -> Iterator[sa.Connection]:
-        """A transaction of somebody who does not lead."""
-        with self._engine.begin() as connection:
-            alone(connection)
-            yield connection
-
     def _frame(self, query: sa.Select[tuple[object, ...]], columns: pl.Schema) -> pl.DataFrame:
         with self._engine.connect() as connection:
             rows = [tuple(row) for row in connection.execute(query)]
@@ -352,7 +336,7 @@ def _revoke(connection: sa.Connection, licence: LicenceName, at: datetime) -> No
     """Revoke the key that a licence has."""
     table = schema.licence_key
     alive = (table.c.namespace == licence.namespace, table.c.licence == licence.name, table.c.revoked_at.is_(None))
-    connection.execute(sa.update(table).where(*alive).values(revoked_at=_naive(at)))
+    connection.execute(sa.update(table).where(*alive).values(revoked_at=schema.naive(at)))
 
 
 def _by_key(connection: sa.Connection, digest: str) -> LicenceName | None:
@@ -365,7 +349,3 @@ def _by_key(connection: sa.Connection, digest: str) -> LicenceName | None:
 def _of_key(licence: LicenceName, digest: str) -> tuple[sa.ColumnElement[bool], ...]:
     table = schema.delivery
     return (table.c.namespace == licence.namespace, table.c.licence == licence.name, table.c.digest == digest)
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)

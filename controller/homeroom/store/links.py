@@ -15,8 +15,7 @@ nothing. Of a code, a number and a visit only the SHA-256 of the random word is 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -28,7 +27,7 @@ import sqlalchemy as sa
 from homeroom.chats.linking import CodeState, LinkedBy, LinkState, Place, Proof, TokenState
 from homeroom.chats.records import LINKS_SCHEMA
 from homeroom.store import schema
-from homeroom.store.licences import alone
+from homeroom.store.transactions import Leading, take_news, unled
 
 TRIES: Final = 5
 """So often a number may be entered; then another one has to be sent."""
@@ -103,7 +102,7 @@ class Token:
 class Links:
     """The part of a store that is about links."""
 
-    def __init__(self, engine: sa.Engine, leading: Callable[[int], AbstractContextManager[sa.Connection]]) -> None:
+    def __init__(self, engine: sa.Engine, leading: Leading) -> None:
         self._engine = engine
         self._leading = leading
 
@@ -148,13 +147,8 @@ class Links:
     def take_news(self, *, namespace: str, platform: str, epoch: int) -> list[str]:
         """Districts whose people linked or unlinked since this was asked last, sorted; writes only if any did."""
         table = schema.link
-        new = (table.c.news, table.c.namespace == namespace, table.c.platform == platform)
-        with self._engine.connect() as connection:
-            if connection.execute(sa.select(table.c.id).where(*new).limit(1)).first() is None:
-                return []
-        with self._leading(epoch) as connection:
-            told = connection.execute(sa.update(table).where(*new).values(news=False).returning(table.c.district))
-            return sorted(set(told.scalars()))
+        here = (table.c.namespace == namespace, table.c.platform == platform)
+        return take_news(self._engine, self._leading, table.c.district, *here, epoch=epoch)
 
     def ever(self, person: str, *, namespace: str, district: str) -> list[str]:
         """The accounts that are, or were, a person's, on any platform; sorted. Not those that are somebody else's."""
@@ -170,7 +164,7 @@ class Links:
         who came with the same code have nothing to look for any more.
         """
         table, codes, visits = schema.link, schema.link_code, schema.link_proof
-        with self._unled() as connection:
+        with unled(self._engine) as connection:
             found = _visit(connection, visit, now)
             if found is None or found.person is None or found.account is None or found.proof is not Proof.PROVEN:
                 return Answer.EXPIRED
@@ -183,14 +177,14 @@ class Links:
                 _insert(connection, found.place, pair, by=LinkedBy.PAGE, state=LinkState.REFUSED, at=now)
                 return Answer.TAKEN
             good = (*_at(codes, found.place), codes.c.digest == found.code, codes.c.person == found.person)
-            good = (*good, codes.c.expires_at > _naive(now))
+            good = (*good, codes.c.expires_at > schema.naive(now))
             used = connection.execute(sa.delete(codes).where(*good)).rowcount
             if used:
                 others = (*_at(visits, found.place), visits.c.person == found.person, visits.c.digest != visit)
                 connection.execute(sa.delete(visits).where(*others))
             _over(connection, *_at(schema.link_token, found.place), schema.link_token.c.person == found.person)
             if holder == found.person:  # whoever said so before: now its owner does
-                owned = {"how": LinkedBy.PAGE.value, "at": _naive(now), "news": True}
+                owned = {"how": LinkedBy.PAGE.value, "at": schema.naive(now), "news": True}
                 others = (*of_account, table.c.how != LinkedBy.PAGE.value)
                 if used == 1:
                     connection.execute(sa.update(table).where(*others).values(**owned))
@@ -204,7 +198,7 @@ class Links:
 
     def unlink(self, place: Place, person: str, *, now: datetime, account: str | None = None) -> int:
         """Take back the links of a person, or only that with `account`; how many there were."""
-        with self._unled() as connection:
+        with unled(self._engine) as connection:
             return _unlink(connection, place, person, at=now, account=account)
 
     def accounts(self, place: Place, person: str) -> list[str]:
@@ -240,6 +234,13 @@ class Links:
         held = (*_at(table, place), table.c.account == account, table.c.state == LinkState.LINKED.value)
         with self._engine.connect() as connection:
             return connection.execute(sa.select(table.c.person).where(*held)).scalar_one_or_none()
+
+    def proven(self, visit: Visit) -> str | None:
+        """The person who has proven in this visit an account that is theirs now; None: nobody has."""
+        if visit.proof is not Proof.PROVEN or visit.account is None:
+            return None
+        person = self.holder(visit.place, visit.account)
+        return person if visit.person in {None, person} else None
 
     def links_of(self, person: str, *, namespace: str, district: str) -> pl.DataFrame:
         """What is held of one person's links: [platform, account, how, state, at], the oldest first."""
@@ -325,13 +326,13 @@ class Links:
                 **place._asdict(),
                 "person": person,
                 "digest": digest,
-                "expires_at": _naive(expires_at),
+                "expires_at": schema.naive(expires_at),
                 "state": state.value,
             }
             for person, digest in digests.items()
         ]
-        with self._unled() as connection:
-            connection.execute(sa.delete(table).where(table.c.expires_at <= _naive(now)))
+        with unled(self._engine) as connection:
+            connection.execute(sa.delete(table).where(table.c.expires_at <= schema.naive(now)))
             for start in range(0, len(rows), _CHUNK):
                 some = rows[start : start + _CHUNK]
                 people = [row["person"] for row in some]
@@ -344,13 +345,13 @@ class Links:
     def note_letter(self, digest: str, state: CodeState) -> None:
         """Write down what became of the mail with a code."""
         table = schema.link_code
-        with self._unled() as connection:
+        with unled(self._engine) as connection:
             connection.execute(sa.update(table).where(table.c.digest == digest).values(state=state.value))
 
     def codes(self, place: Place, *, now: datetime) -> pl.DataFrame:
         """Who has a code that is good: [person, state], sorted."""
         table = schema.link_code
-        good = (*_at(table, place), table.c.expires_at > _naive(now))
+        good = (*_at(table, place), table.c.expires_at > schema.naive(now))
         with self._engine.connect() as connection:
             rows = [tuple(row) for row in connection.execute(sa.select(table.c.person, table.c.state).where(*good))]
         return pl.DataFrame(rows, schema={"person": pl.String, "state": pl.String}, orient="row").sort("person")
@@ -358,7 +359,7 @@ class Links:
     def by_code(self, digest: str, *, now: datetime) -> tuple[Place, str] | None:
         """Where, and whose (source id), a code is that is good."""
         table = schema.link_code
-        query = sa.select(table).where(table.c.digest == digest, table.c.expires_at > _naive(now))
+        query = sa.select(table).where(table.c.digest == digest, table.c.expires_at > schema.naive(now))
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else (_place(row), row.person)
@@ -377,12 +378,12 @@ class Links:
             "language": visit.language,
             "state": visit.proof.value,
             "tries": 0,
-            "expires_at": _naive(visit.expires_at),
+            "expires_at": schema.naive(visit.expires_at),
         }
-        with self._unled() as connection:
-            connection.execute(sa.delete(table).where(table.c.expires_at <= _naive(now)))
+        with unled(self._engine) as connection:
+            connection.execute(sa.delete(table).where(table.c.expires_at <= schema.naive(now)))
             tokens = schema.link_token  # of a platform that is gone: the server has forgotten them long ago
-            connection.execute(sa.delete(tokens).where(tokens.c.expires_at <= _naive(now - _FORGOTTEN)))
+            connection.execute(sa.delete(tokens).where(tokens.c.expires_at <= schema.naive(now - _FORGOTTEN)))
             connection.execute(sa.insert(table).values(**row))
 
     def visit(self, digest: str, *, now: datetime) -> Visit | None:
@@ -392,7 +393,7 @@ class Links:
 
     def end(self, digest: str) -> None:
         """The visit is over."""
-        with self._unled() as connection:
+        with unled(self._engine) as connection:
             connection.execute(sa.delete(schema.link_proof).where(schema.link_proof.c.digest == digest))
             _over(connection, schema.link_token.c.visit == digest)
 
@@ -400,8 +401,8 @@ class Links:
         """Have a number sent to an account that the visitor names; what was sent before counts no more."""
         table = schema.link_proof
         values = {"account": account, "language": language, "state": Proof.WAITING.value, "number": None, "tries": 0}
-        with self._unled() as connection:
-            lasting = (table.c.digest == digest, table.c.expires_at > _naive(now))
+        with unled(self._engine) as connection:
+            lasting = (table.c.digest == digest, table.c.expires_at > schema.naive(now))
             return connection.execute(sa.update(table).where(*lasting).values(**values)).rowcount == 1
 
     def enter(self, digest: str, number: str, *, now: datetime) -> Proof | None:
@@ -410,8 +411,8 @@ class Links:
         Written is the same whether any was sent, so that the time it takes does not tell whether an account is linked.
         """
         table = schema.link_proof
-        lasting = (table.c.digest == digest, table.c.expires_at > _naive(now))
-        with self._unled() as connection:
+        lasting = (table.c.digest == digest, table.c.expires_at > schema.naive(now))
+        with unled(self._engine) as connection:
             row = connection.execute(sa.select(table).where(*lasting)).one_or_none()
             if row is None:
                 return None
@@ -431,7 +432,7 @@ class Links:
     def want_account(self, digest: str, *, now: datetime) -> bool:
         """Have a visitor who has a code let make an account; pressing twice is pressing once. False: often enough."""
         table, codes = schema.link_token, schema.link_code
-        with self._unled() as connection:
+        with unled(self._engine) as connection:
             found = _visit(connection, digest, now)
             if found is None or found.person is None:
                 return False
@@ -443,14 +444,18 @@ class Links:
             if before == TokenState.OVER.value or connection.execute(counted).rowcount != 1:
                 return False
             connection.execute(sa.delete(table).where(table.c.visit == digest))
-            row = {**found.place._asdict(), "person": found.person, "expires_at": _naive(found.expires_at)}
+            row = {**found.place._asdict(), "person": found.person, "expires_at": schema.naive(found.expires_at)}
             connection.execute(sa.insert(table).values(visit=digest, state=TokenState.WAITING.value, **row))
         return True
 
     def token(self, digest: str, *, now: datetime) -> Token | None:
         """What became of a visitor's wish to make an account; None: there is none."""
         table = schema.link_token
-        lasting = (table.c.visit == digest, table.c.expires_at > _naive(now), table.c.state != TokenState.OVER.value)
+        lasting = (
+            table.c.visit == digest,
+            table.c.expires_at > schema.naive(now),
+            table.c.state != TokenState.OVER.value,
+        )
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(table).where(*lasting)).one_or_none()
         return None if row is None else _token(row)
@@ -458,7 +463,7 @@ class Links:
     def tokens(self, *, namespace: str, platform: str, now: datetime) -> list[Token]:
         """The tokens that are to be made now on a platform, and as `Over` those that are to be taken back."""
         table = schema.link_token
-        ended = (table.c.state == TokenState.OVER.value) | (table.c.expires_at <= _naive(now))
+        ended = (table.c.state == TokenState.OVER.value) | (table.c.expires_at <= schema.naive(now))
         due = (table.c.namespace == namespace, table.c.platform == platform)
         query = sa.select(table).where(*due, ended | (table.c.state == TokenState.WAITING.value))
         with self._engine.connect() as connection:
@@ -483,7 +488,11 @@ class Links:
     def asked(self, *, namespace: str, platform: str, now: datetime) -> list[Asked]:
         """The numbers that are to be sent now on a platform."""
         table = schema.link_proof
-        waiting = (table.c.state == Proof.WAITING.value, table.c.expires_at > _naive(now), table.c.account.is_not(None))
+        waiting = (
+            table.c.state == Proof.WAITING.value,
+            table.c.expires_at > schema.naive(now),
+            table.c.account.is_not(None),
+        )
         here = (table.c.namespace == namespace, table.c.platform == platform)
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(table).where(*waiting, *here).order_by(table.c.digest)).all()
@@ -498,13 +507,6 @@ class Links:
             connection.execute(sa.update(table).where(*same).values(state=state.value, number=number))
 
     # -----------------------------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _unled(self) -> Iterator[sa.Connection]:
-        """A transaction of somebody who does not lead."""
-        with self._engine.begin() as connection:
-            alone(connection)
-            yield connection
 
     def _pairs(self, place: Place, state: LinkState) -> pl.DataFrame:
         with self._engine.connect() as connection:
@@ -571,7 +573,7 @@ def _unlink(connection: sa.Connection, place: Place, person: str, *, at: datetim
     mine = [*_at(table, place), table.c.person == person, table.c.state == LinkState.LINKED.value]
     if account is not None:
         mine.append(table.c.account == account)
-    values = {"state": LinkState.UNLINKED.value, "at": _naive(at), "news": True}
+    values = {"state": LinkState.UNLINKED.value, "at": schema.naive(at), "news": True}
     return connection.execute(sa.update(table).where(*mine).values(**values)).rowcount
 
 
@@ -593,14 +595,14 @@ def _insert(
     at: datetime,
     news: bool = False,
 ) -> None:
-    values = {**place._asdict(), "how": by.value, "state": state.value, "at": _naive(at), "news": news}
+    values = {**place._asdict(), "how": by.value, "state": state.value, "at": schema.naive(at), "news": news}
     for some in pairs.iter_slices(_CHUNK):
         connection.execute(sa.insert(schema.link), [{**values, **row} for row in some.to_dicts()])
 
 
 def _visit(connection: sa.Connection, digest: str, now: datetime) -> Visit | None:
     table = schema.link_proof
-    query = sa.select(table).where(table.c.digest == digest, table.c.expires_at > _naive(now))
+    query = sa.select(table).where(table.c.digest == digest, table.c.expires_at > schema.naive(now))
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
@@ -631,7 +633,3 @@ def _place(row: sa.Row[tuple[object, ...]]) -> Place:
 
 def _at(table: sa.Table, place: Place) -> Collection[sa.ColumnElement[bool]]:
     return [table.c[name] == value for name, value in place._asdict().items()]
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -6,6 +6,8 @@ Times are UTC without a zone (SQLite has none).
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import sqlalchemy as sa
 
 metadata = sa.MetaData(
@@ -549,3 +551,8 @@ secret = sa.Table(
     sa.Column("value", sa.String(64), nullable=False),
     comment="random keys of this store, each made when it is first needed",
 )
+
+
+def naive(moment: datetime) -> datetime:
+    """A moment as the tables have it."""
+    return moment.astimezone(UTC).replace(tzinfo=None)

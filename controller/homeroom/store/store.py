@@ -72,9 +72,10 @@ from homeroom.store.forgetting import (
 )
 from homeroom.store.joins import Joins, forget_joins
 from homeroom.store.lessons import Lessons, forget_lessons
-from homeroom.store.licences import Licences, alone
+from homeroom.store.licences import Licences
 from homeroom.store.links import Links, accounts_linked, forget_links
 from homeroom.store.supplements import StoredSupplement, load_supplements, save_supplements
+from homeroom.store.transactions import unled
 from homeroom.store.use import Use
 from homeroom.store.web import Web
 
@@ -418,7 +419,7 @@ class Store:
         """
         place = {"namespace": namespace, "district": district}
         old = self.accepted(**place)
-        values = {**asdict(accepted), "accepted_at": _naive(accepted.accepted_at)}
+        values = {**asdict(accepted), "accepted_at": schema.naive(accepted.accepted_at)}
         with self._writing(epoch) as connection:
             _upsert(connection, schema.accepted, [{**place, **values}])
             if supplements is not None:
@@ -540,7 +541,7 @@ class Store:
                     revision=revision,
                     plan=plan,
                     size=len(changes),
-                    intended_at=_naive(at),
+                    intended_at=schema.naive(at),
                 )
             )
         return batch
@@ -557,7 +558,7 @@ class Store:
         epoch: int,
     ) -> None:
         """Write down what became of a batch: journal, ledger, and that its outcome is known."""
-        when = _naive(at)
+        when = schema.naive(at)
         journal = [
             {
                 "batch": batch,
@@ -644,7 +645,7 @@ class Store:
     def past(self, *, namespace: str, app: str, person: str, until: datetime) -> pl.DataFrame:
         """What `homeroom.roster.past.access` wants to know of one person, oldest first; columns as in `history`."""
         journal = schema.journal
-        here = (journal.c.namespace == namespace, journal.c.app == app, journal.c.at < _naive(until))
+        here = (journal.c.namespace == namespace, journal.c.app == app, journal.c.at < schema.naive(until))
         of_person = (journal.c.key == person) & journal.c.kind.in_(PERSONAL)
         classes = sa.select(journal.c.class_key).where(*here, of_person, journal.c.class_key.is_not(None))
         of_classes = (journal.c.kind == Kind.CLASS.value) & journal.c.key.in_(classes)
@@ -692,7 +693,7 @@ class Store:
             "app": app,
             "resources": json.dumps(sorted(origin.resources)),
             "revision": origin.revision,
-            "seen_at": _naive(at),
+            "seen_at": schema.naive(at),
         }
         with self._writing(epoch) as connection:
             _upsert(connection, schema.origin, [row])
@@ -747,9 +748,7 @@ class Store:
         Raises StillThereError where the person is in use, or not known at all; then nothing was written.
         """
         names = [*managed, *abandoned]
-        with self._engine.begin() as connection:
-            # A write comes first: it waits for other writers, so that what is read from now on stays true.
-            alone(connection)
+        with unled(self._engine) as connection:
             policies = {name: journal_of(name) for name in policies_of(connection, namespace)}
             policies = {name: app for name, app in policies.items() if app in names}
             owners = Owners(
@@ -796,7 +795,7 @@ class Store:
             baselines = len(rewritten) + len(chats)
             if not (changes or accounts or baselines or snapshots or seat or connected or linked or taught):
                 raise StillThereError(f"nothing is known of a person '{person}': it must be a source id")
-            row = {"at": _naive(at), "namespace": namespace, "district": district, "reason": reason}
+            row = {"at": schema.naive(at), "namespace": namespace, "district": district, "reason": reason}
             connection.execute(sa.insert(schema.erasure).values(**row, changes=changes, accounts=accounts))
         remove(outdated)
         return Forgotten(changes=changes, accounts=accounts, baselines=baselines, snapshots=len(snapshots))
@@ -853,11 +852,11 @@ class Store:
             .where(
                 journal.c.namespace == namespace,
                 journal.c.app == app,
-                journal.c.at >= _naive(since),
+                journal.c.at >= schema.naive(since),
                 sa.or_(
                     journal.c.op.not_in([Op.SUSPEND.value, Op.ARCHIVE.value]),
                     journal.c.cause.in_(EDITS),
-                    journal.c.at >= _naive(closed_since),
+                    journal.c.at >= schema.naive(closed_since),
                 ),
                 journal.c.result == Result.APPLIED.value,
             )
@@ -1029,11 +1028,11 @@ class Store:
             "kind": kind,
             "namespace": namespace,
             "name": name,
-            "started_at": _naive(row.started_at),
-            "ended_at": _naive(row.ended_at),
-            "next_at": _naive(row.next_at) if row.next_at else None,
-            "read_at": _naive(row.read_at) if row.read_at else None,
-            "told_at": _naive(row.told_at) if row.told_at else None,
+            "started_at": schema.naive(row.started_at),
+            "ended_at": schema.naive(row.ended_at),
+            "next_at": schema.naive(row.next_at) if row.next_at else None,
+            "read_at": schema.naive(row.read_at) if row.read_at else None,
+            "told_at": schema.naive(row.told_at) if row.told_at else None,
             "reason": row.reason,
             "message": row.message,
             "summary": json.dumps(row.summary, sort_keys=True),
@@ -1106,9 +1105,9 @@ def _fitting(query: JournalQuery) -> Iterator[sa.ColumnElement[bool]]:
     if query.revision is not None:
         yield batch.c.revision.contains(query.revision, autoescape=True)
     if query.since is not None:
-        yield journal.c.at >= _naive(query.since)
+        yield journal.c.at >= schema.naive(query.since)
     if query.until is not None:
-        yield journal.c.at < _naive(query.until)
+        yield journal.c.at < schema.naive(query.until)
 
 
 def _hold(row: sa.Row[Any]) -> Hold:
@@ -1145,13 +1144,13 @@ def _changed_holds(
             "guard": hold.guard.value,
             "scope": hold.scope.value,
             "place": hold.place,
-            "since": _naive(hold.since),
-            "published": _naive(hold.published),
+            "since": schema.naive(hold.since),
+            "published": schema.naive(hold.published),
             "rows": _parquet(hold.rows),
             "total": hold.total,
             "state": hold.state.value,
             "approval": hold.approval,
-            "approved_at": _naive(hold.approved_at) if hold.approved_at else None,
+            "approved_at": schema.naive(hold.approved_at) if hold.approved_at else None,
             "struck": hold.struck,
             "successor": hold.successor,
             "context": hold.context,
@@ -1170,10 +1169,6 @@ def _parquet(rows: pl.DataFrame) -> bytes:
 def _read_or_none(blob: bytes | None, columns: pl.Schema) -> pl.DataFrame:
     """Rows of a column that older releases did not have."""
     return pl.DataFrame(schema=columns) if blob is None else pl.read_parquet(io.BytesIO(blob))
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)
 
 
 def _engine(url: str, *, read_only: bool) -> sa.Engine:

@@ -7,8 +7,6 @@ pools are counts, are told by nobody else, and stay when their pool goes: it may
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -18,6 +16,7 @@ import sqlalchemy as sa
 
 from homeroom.seats.usage import LOGINS_SCHEMA
 from homeroom.store import schema
+from homeroom.store.transactions import Leading
 
 _KEPT: Final = 1100
 """Days of a pool that are kept: three school years. The newest ones, whatever the clock says."""
@@ -48,7 +47,7 @@ class Day:
 class Use:
     """The tables `activity` and `pool_day`. `writing`: a transaction of whoever leads, by its epoch."""
 
-    def __init__(self, engine: sa.Engine, writing: Callable[[int], AbstractContextManager[sa.Connection]]) -> None:
+    def __init__(self, engine: sa.Engine, writing: Leading) -> None:
         self._engine = engine
         self._writing = writing
 

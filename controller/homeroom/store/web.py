@@ -9,8 +9,6 @@ store, or an old copy of it, can open nothing with what is found.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,6 +18,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from homeroom.store import schema
+from homeroom.store.transactions import Leading
 
 LICENCE_SCHEMA: Final = pl.Schema(
     {
@@ -65,7 +64,7 @@ class Ticket:
 class Web:
     """The part of a store that is the web service's."""
 
-    def __init__(self, engine: sa.Engine, leading: Callable[[int], AbstractContextManager[sa.Connection]]) -> None:
+    def __init__(self, engine: sa.Engine, leading: Leading) -> None:
         self._engine = engine
         self._leading = leading
 
@@ -126,8 +125,8 @@ class Web:
         """Keep a ticket under the digest of its word; those that have expired go."""
         table = schema.ticket
         with self._engine.begin() as connection:
-            connection.execute(sa.delete(table).where(table.c.expires_at <= _naive(now)))
-            row = asdict(ticket) | {"purpose": ticket.purpose.value, "expires_at": _naive(ticket.expires_at)}
+            connection.execute(sa.delete(table).where(table.c.expires_at <= schema.naive(now)))
+            row = asdict(ticket) | {"purpose": ticket.purpose.value, "expires_at": schema.naive(ticket.expires_at)}
             connection.execute(sa.insert(table).values(**row, digest=digest))
 
     def ticket(self, digest: str, *, now: datetime) -> Ticket | None:
@@ -147,7 +146,7 @@ class Web:
 
 def _ticket(connection: sa.Connection, digest: str, now: datetime) -> Ticket | None:
     table = schema.ticket
-    query = sa.select(table).where(table.c.digest == digest, table.c.expires_at > _naive(now))
+    query = sa.select(table).where(table.c.digest == digest, table.c.expires_at > schema.naive(now))
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
@@ -159,7 +158,3 @@ def _ticket(connection: sa.Connection, digest: str, now: datetime) -> Ticket | N
         expires_at=row.expires_at.replace(tzinfo=UTC),
         key=row.key,
     )
-
-
-def _naive(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -18,11 +18,7 @@ but its owner. Chats are shown to whoever has proven the account in this visit: 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 from urllib.parse import quote
 
@@ -41,12 +37,12 @@ from homeroom.seats.keys import MistypedKeyError, digest, normalised
 from homeroom.sources import scan
 from homeroom.spreadsheet import safe
 from homeroom.store import Answer, Store, Visit
-from homeroom.web.desk import digest_of, minutes, word
+from homeroom.web.desk import minutes, word
 from homeroom.web.limits import Limit
 from homeroom.web.membership import Membership, Mine
 from homeroom.web.pages import Pages, language_of
+from homeroom.web.visits import VISIT_LIFETIME, Visitor, Visits, check_own
 
-VISIT_LIFETIME: Final = timedelta(minutes=30)
 _MESSAGES: Final = 3
 """Numbers that are sent to one account, and one more every 20 minutes: nobody is to be pestered through us.
 
@@ -61,15 +57,6 @@ _ACCOUNTS: Final = 6
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Visitor:
-    """Who is here. `key`: digest of the word in the cookie. `secret`: what forms carry, so that none is another's."""
-
-    key: str
-    secret: str
-    visit: Visit
-
-
 class Chats:
     """These pages; `routes` are what `site` serves of them.
 
@@ -80,7 +67,7 @@ class Chats:
         self, *, store: Store, pages: Pages, clock: Clock, back: Callable[[Request], str | None] = lambda _: None
     ) -> None:
         self._store, self._pages, self._clock, self._back = store, pages, clock, back
-        self._cookie = pages.cookie("homeroom-chats")
+        self._visits = Visits(store=store, pages=pages, clock=clock)
         self._membership = Membership(store, clock)
         # A class of thirty enters its codes at once, by one address; what follows is limited for each visit instead.
         self._per_visit = Limit(burst=20, seconds=30, monotonic=clock.monotonic)
@@ -154,7 +141,7 @@ class Chats:
         return await self._ask(request, 200)
 
     async def _ask(self, request: Request, status: int, *, fault: str = "", account: str = "") -> Response:
-        visitor = await asyncio.to_thread(self._visitor, request)
+        visitor = await asyncio.to_thread(self._visits.of, request)
         if visitor is None or visitor.visit.person is None:
             return self._pages.to(request, "/chats")
         place, person = visitor.visit.place, visitor.visit.person
@@ -215,7 +202,7 @@ class Chats:
         return self._pages.to(request, "/chats/new")
 
     async def _new(self, request: Request) -> Response:
-        visitor = await asyncio.to_thread(self._visitor, request)
+        visitor = await asyncio.to_thread(self._visits.of, request)
         if visitor is None or visitor.visit.person is None:
             return self._pages.to(request, "/chats")
         told = await asyncio.to_thread(self._place, visitor.visit.place)
@@ -271,7 +258,7 @@ class Chats:
         return await self._number_page(request, 200)
 
     async def _number_page(self, request: Request, status: int, *, fault: str = "") -> Response:
-        visitor = await asyncio.to_thread(self._visitor, request)
+        visitor = await asyncio.to_thread(self._visits.of, request)
         if visitor is None or visitor.visit.account is None:
             return self._pages.to(request, "/chats")
         # Only to whoever has a code: to others it would tell that the account is linked.
@@ -312,7 +299,7 @@ class Chats:
             return self._pages.page(request, "message.html", 409, key="chats.taken", more="")
         return self._pages.to(request, where)
 
-    def _linked(self, visitor: _Visitor) -> Answer:
+    def _linked(self, visitor: Visitor) -> Answer:
         """Link, if the records still have the person. Blocks."""
         visit = visitor.visit
         if visit.person is None or self._initials(visit.place, visit.person) is None:
@@ -322,7 +309,7 @@ class Chats:
     # -- linked --------------------------------------------------------------------------------------------------
 
     async def _mine(self, request: Request) -> Response:
-        visitor = await asyncio.to_thread(self._visitor, request)
+        visitor = await asyncio.to_thread(self._visits.of, request)
         if visitor is None:
             return self._pages.to(request, "/chats")
         if not self._looks.take(visitor.key):
@@ -361,7 +348,7 @@ class Chats:
 
     def _table_of(self, request: Request, *, reveal: bool) -> pl.DataFrame | None:
         """None: nobody who leads a staff room. Raises HTTPException for who looks too often. Blocks."""
-        visitor = self._visitor(request)
+        visitor = self._visits.of(request)
         if visitor is not None and not self._looks.take(visitor.key):
             raise HTTPException(429)
         chats = self._chats_of(visitor.visit) if visitor is not None else None
@@ -372,12 +359,8 @@ class Chats:
 
     def _chats_of(self, visit: Visit) -> Sequence[Mine] | None:
         """The chats of whoever has proven in this visit an account that is theirs; None: nobody has. Blocks."""
-        if visit.proof is not Proof.PROVEN or visit.account is None:
-            return None
-        person = self._store.links.holder(visit.place, visit.account)
-        if person is None or visit.person not in {None, person}:
-            return None
-        return self._membership.chats(visit.place, person)
+        person = self._store.links.proven(visit)
+        return self._membership.chats(visit.place, person) if person is not None else None
 
     async def _unlink(self, request: Request) -> Response:
         fields = await self._pages.posted(request)
@@ -415,34 +398,26 @@ class Chats:
         if visitor is not None:
             await asyncio.to_thread(self._store.links.end, visitor.key)
         answer = self._pages.to(request, "/chats")
-        self._pages.set_cookie(answer, self._cookie, "", 0)
+        self._visits.remember(answer, "")
         return answer
 
     # ------------------------------------------------------------------------------------------------------------
 
     def _entered(self, request: Request, made: str, path: str) -> Response:
         answer = self._pages.to(request, path)
-        self._pages.set_cookie(answer, self._cookie, made, int(VISIT_LIFETIME.total_seconds()))
+        self._visits.remember(answer, made)
         return answer
 
     def _dead(self, request: Request) -> Response:
         return self._pages.page(request, "message.html", 410, key="chats.dead", more="")
 
-    def _visitor(self, request: Request) -> _Visitor | None:
-        made = request.cookies.get(self._cookie, "")
-        key = digest_of(made)
-        visit = self._store.links.visit(key, now=self._clock.now())
-        if visit is None:
-            return None
-        return _Visitor(key=key, secret=hashlib.sha256(f"proof of {made}".encode()).hexdigest(), visit=visit)
-
-    async def _checked(self, request: Request, fields: dict[str, str]) -> _Visitor | None:
+    async def _checked(self, request: Request, fields: dict[str, str]) -> Visitor | None:
         """The visitor whose form this is; raises HTTPException for another's, or too many."""
-        visitor = await asyncio.to_thread(self._visitor, request)
-        if visitor is not None and not hmac.compare_digest(fields.get("proof", "").encode(), visitor.secret.encode()):
-            raise HTTPException(403)
-        if visitor is not None and not self._per_visit.take(visitor.key):
-            raise HTTPException(429)
+        visitor = await asyncio.to_thread(self._visits.of, request)
+        if visitor is not None:
+            check_own(fields, visitor.secret)
+            if not self._per_visit.take(visitor.key):
+                raise HTTPException(429)
         return visitor
 
     def _place(self, place: Place) -> dict[str, str] | None:

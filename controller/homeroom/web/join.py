@@ -15,8 +15,6 @@ the records. Neighbours: `chats` (how an account is proven), `pages`, `homeroom.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,16 +26,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from homeroom.chats.linking import JoinState, Proof
+from homeroom.chats.linking import JoinState
 from homeroom.reconcile.ports import Clock
 from homeroom.store import JoinLink, Store
-from homeroom.web.desk import digest_of
 from homeroom.web.limits import Limit
 from homeroom.web.pages import Pages
+from homeroom.web.visits import VISIT_LIFETIME, Visits, check_own
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_-]{43}")
-_SECONDS: Final = 1800
-"""So long somebody may take to prove an account: as long as a visit lasts."""
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +52,7 @@ class Join:
 
     def __init__(self, *, store: Store, pages: Pages, clock: Clock) -> None:
         self._store, self._pages, self._clock = store, pages, clock
-        self._visit, self._wish = pages.cookie("homeroom-chats"), pages.cookie("homeroom-join")
+        self._visits, self._wish = Visits(store=store, pages=pages, clock=clock), pages.cookie("homeroom-join")
         self._per_visit = Limit(burst=10, seconds=30, monotonic=clock.monotonic)
 
     @property
@@ -81,7 +77,8 @@ class Join:
         person = await asyncio.to_thread(self._person, request, link)
         if person is None:
             answer = self._pages.page(request, "chats-join.html", person=None)
-            self._pages.set_cookie(answer, self._wish, word, _SECONDS)
+            # As long as a visit lasts: so long somebody may take to prove an account.
+            self._pages.set_cookie(answer, self._wish, word, int(VISIT_LIFETIME.total_seconds()))
             return answer
         state = await asyncio.to_thread(self._store.joins.state, link, person.id)
         answer = self._pages.page(
@@ -125,8 +122,7 @@ class Join:
         link = await asyncio.to_thread(self._link, fields.get("word", ""))
         person = await asyncio.to_thread(self._person, request, link) if link is not None else None
         if person is not None:
-            if not hmac.compare_digest(fields.get("proof", "").encode(), person.secret.encode()):
-                raise HTTPException(403)
+            check_own(fields, person.secret)
             if not self._per_visit.take(person.key):
                 raise HTTPException(429)
         return link, person
@@ -137,15 +133,11 @@ class Join:
 
     def _person(self, request: Request, link: JoinLink) -> _Person | None:
         """Who has proven an account that is linked in the link's district, on its platform. Blocks."""
-        made = request.cookies.get(self._visit, "")
-        key = digest_of(made)
-        visit = self._store.links.visit(key, now=self._clock.now())
-        if visit is None or visit.account is None or visit.proof is not Proof.PROVEN or visit.place != link.place:
+        visitor = self._visits.of(request)
+        if visitor is None or visitor.visit.place != link.place:
             return None
-        person = self._store.links.holder(visit.place, visit.account)
-        if person is None or visit.person not in {None, person}:
-            return None
-        return _Person(id=person, key=key, secret=hashlib.sha256(f"proof of {made}".encode()).hexdigest())
+        person = self._store.links.proven(visitor.visit)
+        return None if person is None else _Person(id=person, key=visitor.key, secret=visitor.secret)
 
     def _dead(self, request: Request) -> Response:
         return self._pages.page(request, "message.html", 410, key="chats.join.dead", more="")

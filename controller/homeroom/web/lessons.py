@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -36,14 +35,14 @@ from starlette.routing import Route
 
 from homeroom.chats.calls import HORIZON, LONGEST, CallState, LessonBy
 from homeroom.chats.identity import plain
-from homeroom.chats.linking import Place, Proof
+from homeroom.chats.linking import Place
 from homeroom.reconcile.ports import Clock
 from homeroom.store import GIVEN_SCHEMA, Call, Store
 from homeroom.web.calendars import LESSONS, SIZE, TITLE, CalendarError, Said, lessons_in
 from homeroom.web.classes import Classes, Mine
-from homeroom.web.desk import digest_of
 from homeroom.web.limits import Limit
 from homeroom.web.pages import Pages, language_of
+from homeroom.web.visits import Visits, check_own
 from homeroom.web.words import say
 
 AHEAD: Final = timedelta(days=14)
@@ -109,7 +108,7 @@ class Lessons:
     def __init__(self, *, store: Store, pages: Pages, clock: Clock) -> None:
         self._store, self._pages, self._clock = store, pages, clock
         self._classes = Classes(store)
-        self._cookie = pages.cookie("homeroom-chats")
+        self._visits = Visits(store=store, pages=pages, clock=clock)
         self._per_person = Limit(burst=20, seconds=20, monotonic=clock.monotonic)
         self._reading = asyncio.Lock()
 
@@ -340,37 +339,33 @@ class Lessons:
 
     def _person(self, request: Request) -> _Person | None:
         """Who has proven an account that is linked to them now, and is not denied. Blocks."""
-        made, now = request.cookies.get(self._cookie, ""), self._clock.now()
-        visit = self._store.links.visit(digest_of(made), now=now)
-        if visit is None or visit.proof is not Proof.PROVEN or visit.account is None:
+        visitor = self._visits.of(request)
+        person = self._store.links.proven(visitor.visit) if visitor is not None else None
+        if visitor is None or person is None:
             return None
-        place = visit.place
-        person = self._store.links.holder(place, visit.account)
+        place = visitor.visit.place
         told = self._store.web.districts(namespace=place.namespace, platform=place.platform)
         told = told.filter(district=place.district)
-        if person is None or visit.person not in {None, person} or told.is_empty():
+        if told.is_empty() or person in told["denied"][0]:
             return None
-        district = told.row(0, named=True)
-        if person in district["denied"]:
-            return None
-        zone = ZoneInfo(district["zone"])
-        today = now.astimezone(zone).date()
+        zone = ZoneInfo(told["zone"][0])
+        today = self._clock.now().astimezone(zone).date()
         return _Person(
             place=place,
             id=person,
             zone=zone,
             today=today,
             mine=self._classes.of(person, namespace=place.namespace, district=place.district, today=today),
-            secret=hashlib.sha256(f"proof of {made}".encode()).hexdigest(),
+            secret=visitor.secret,
         )
 
     async def _checked(self, request: Request, fields: Mapping[str, str]) -> _Person | None:
         """The person whose form this is; raises HTTPException for another's, or too many."""
         person = await asyncio.to_thread(self._person, request)
-        if person is not None and not hmac.compare_digest(fields.get("proof", "").encode(), person.secret.encode()):
-            raise HTTPException(403)
-        if person is not None and not self._per_person.take(person.limited):
-            raise HTTPException(429)
+        if person is not None:
+            check_own(fields, person.secret)
+            if not self._per_person.take(person.limited):
+                raise HTTPException(429)
         return person
 
     def _lesson(self, person: _Person, lesson: str) -> _Lesson | None:

@@ -16,8 +16,6 @@ Neighbours: `gate` (what all requests pass), `pages` (what all pages have), `des
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +43,7 @@ from homeroom.web.join import Join
 from homeroom.web.lessons import Lessons
 from homeroom.web.pages import Pages, language_of
 from homeroom.web.staff import Staff
+from homeroom.web.visits import check_own, secret_of
 from homeroom.web.words import say
 
 SESSION_LIFETIME: Final = timedelta(minutes=60)
@@ -244,8 +243,7 @@ class Site:
         if session is None:
             return self._pages.to(request, "/sign-in")
         me = session.ticket.teacher
-        if not hmac.compare_digest(fields.get("proof", "").encode(), session.proof.encode()):
-            raise HTTPException(403)
+        check_own(fields, session.proof)
         # Only of licences that one is connected to oneself, and only who is connected to them, too.
         licences = await asyncio.to_thread(self._licences_of, session.ticket)
         licence = next((each for each in licences if each.id == fields.get("licence")), None)
@@ -277,7 +275,7 @@ class Site:
         ticket = self._store.web.ticket(digest_of(made), now=self._clock.now())
         if ticket is None or ticket.purpose is not Purpose.SESSION:
             return None
-        return Session(ticket=ticket, proof=hashlib.sha256(f"proof of {made}".encode()).hexdigest())
+        return Session(ticket=ticket, proof=secret_of(made))
 
     def _licences_of(self, ticket: Ticket) -> Sequence[Licence]:
         """The licences that a teacher is connected to, and teaches at the school of. Blocks."""

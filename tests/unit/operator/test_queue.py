@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from homeroom.api import Reason
-from homeroom.errors import TransientError
+from homeroom.errors import HomeroomError, TransientError
 from homeroom.operator.queue import Backoff, Schedule, WorkQueue
 from homeroom.operator.runtime import SystemClock
 from homeroom.reconcile.ports import Key, Verdict
+from homeroom.store import LostLeadershipError
 
 KEYS = [Key("LearningApp", tenant, name) for tenant in ("north", "south", "west") for name in ("a", "b", "c", "d")]
 LIMIT = 2
@@ -214,12 +215,19 @@ class TestWorkers:
         assert Counter(seen.outcomes)[KEYS[1], "succeeded"] == 1
         assert queue.depth() == {"ready": 0, "running": 0, "waiting": 0}
 
-    async def test_what_passes_by_itself_is_tried_again_and_called_no_bug(self) -> None:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            TransientError("the API server is away", reason=Reason.API_UNAVAILABLE, retry_after=0.02),
+            LostLeadershipError("another operator leads", reason="LostLeadership"),
+        ],
+    )
+    async def test_what_is_no_bug_is_tried_again_and_called_none(self, error: HomeroomError) -> None:
         seen, finished = Seen(), asyncio.Event()
 
         async def handler(_key: Key) -> Verdict:
             if not seen.outcomes:
-                raise TransientError("the API server is away", reason=Reason.API_UNAVAILABLE, retry_after=0.02)
+                raise error
             finished.set()
             return Verdict()
 
@@ -232,7 +240,7 @@ class TestWorkers:
             assert await queue.drain(seconds=10)
         await running
         assert seen.outcomes == [(KEYS[0], "failed"), (KEYS[0], "succeeded")]
-        assert [(log["log_level"], log["reason"]) for log in logs] == [("warning", Reason.API_UNAVAILABLE)]
+        assert [(log["log_level"], log["reason"]) for log in logs] == [("warning", error.reason)]
 
     async def test_no_more_than_the_workers_run_at_once(self) -> None:
         at_once, most, total = 0, 0, 0
