@@ -17,10 +17,10 @@ import asyncio
 import base64
 import hashlib
 import secrets
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import polars as pl
 
@@ -40,8 +40,7 @@ from homeroom.reconcile.ports import Cluster, Object
 from homeroom.seats import keys
 from homeroom.seats.settlement import licence_id
 from homeroom.store import LicenceName, LostLeadershipError, Store
-
-T = TypeVar("T")
+from homeroom.wire import gathered
 
 SECRET_TYPE: Final = "homeroom.dev/licence-key"  # noqa: S105 - a type, no password
 """Type of the Secrets with keys, which nobody can change once they are made: any other Secret is not touched."""
@@ -50,8 +49,9 @@ KEY: Final = "key"
 _LABEL_VALUE: Final = "licence-key"
 _LOOK: Final = timedelta(hours=6)
 """How long a Secret is believed to be as it was."""
-_AT_ONCE: Final = 32
-"""More take more memory (half a megabyte for each connection) and no less time."""
+AT_ONCE: Final = 32
+"""Requests to the API server: one after the other thousands of them take a minute. More than this take more memory, half
+a megabyte for each connection, and no less time."""
 
 
 def secret_name(licence: str) -> str:
@@ -121,7 +121,9 @@ class KeySecrets:
         namespaces = sorted({licence.metadata.namespace for licence in licences})
         known = await asyncio.to_thread(self._live, namespaces)
         doubtful = [each for each in licences if not self._certain(each, known.get(_id(each)), now)]
-        looks = await at_once(self._look(cluster, each, known.get(_id(each)), now) for each in doubtful)
+        looks = await gathered(
+            lambda each: self._look(cluster, each, known.get(_id(each)), now), doubtful, at_once=AT_ONCE
+        )
         problems = {_id(look.licence): look.problem for look in looks if look.problem is not None}
         new = [look for look in looks if look.stays is None and look.problem is None]
         problems |= await self._make(cluster, new, now=now)
@@ -196,7 +198,7 @@ class KeySecrets:
                 return error
             return None
 
-        errors = await at_once(write(look) for look in looks)
+        errors = await gathered(write, looks, at_once=AT_ONCE)
         problems = {_id(look.licence): error for look, error in zip(looks, errors, strict=True) if error is not None}
         for look in looks:
             if _id(look.licence) not in problems:
@@ -237,29 +239,6 @@ class KeySecrets:
                 changed_at=changed_at,
             )
         return found
-
-
-async def at_once(requests: Iterable[Awaitable[T]]) -> list[T]:
-    """What these answer, some at a time: one after the other thousands of them take a minute.
-
-    Each is made when its turn comes. When one fails, no other is made, and those under way are over when the error is
-    raised: none of them may come after what the next run says.
-    """
-    numbered = enumerate(requests)
-    answers: dict[int, T] = {}
-
-    async def some() -> None:
-        for number, request in numbered:
-            answers[number] = await request
-
-    tasks = [asyncio.create_task(some()) for _ in range(_AT_ONCE)]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    return [answers[number] for number in sorted(answers)]
 
 
 def _reason(word: str) -> Reason:

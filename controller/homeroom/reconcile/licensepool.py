@@ -21,6 +21,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from typing import Any, ClassVar, Final
 from zoneinfo import ZoneInfo
 
@@ -48,7 +49,7 @@ from homeroom.reconcile import approvals
 from homeroom.reconcile.activity import FRESH, Activity
 from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.decide import SALT, Salt
-from homeroom.reconcile.keys import KeySecrets, KeyState, at_once
+from homeroom.reconcile.keys import AT_ONCE, KeySecrets, KeyState
 from homeroom.reconcile.licences import (
     Facts,
     Licence,
@@ -73,6 +74,7 @@ from homeroom.seats.settlement import licence_id
 from homeroom.seats.units import UNIT_SCHEMA
 from homeroom.sources import load
 from homeroom.store import LicenceName, RunRow, Seating, Store
+from homeroom.wire import gathered
 
 log = structlog.get_logger()
 
@@ -346,7 +348,7 @@ class LicensePoolRoot:
                 for name in sorted(holding & objects.keys() - going.held.keys())
                 if not _carries(objects[name])
             }
-            await at_once(cluster.set_finalizer(obj, present=True) for obj in unmarked.values())
+            await gathered(partial(cluster.set_finalizer, present=True), unmarked.values(), at_once=AT_ONCE)
             went = {name for name, obj in unmarked.items() if not _carries(cluster.get(key_of(obj)))}
             if not went:
                 break
@@ -357,11 +359,8 @@ class LicensePoolRoot:
         holding = (holding | going.held.keys()) - orphaned
         if not outcome.after.equals(facts.before):
             await self._save(key, cluster, outcome.after)
-        await at_once(
-            cluster.set_finalizer(obj, present=False)
-            for name, obj in objects.items()
-            if _carries(obj) and name not in holding
-        )
+        marked = [obj for name, obj in objects.items() if _carries(obj) and name not in holding]
+        await gathered(partial(cluster.set_finalizer, present=False), marked, at_once=AT_ONCE)
         keys = await self.keys.settle(cluster, by_key, now=now)
         news, said_by_key = await asyncio.to_thread(_said, facts, outcome, objects, pool=key, keys=keys, now=now)
         if facts.pool is not None:
@@ -457,11 +456,8 @@ async def _tell(cluster: Cluster, news: Sequence[tuple[Object, Mapping[str, Any]
     """
     fewer = [status["granted"] < (obj.get("status") or {}).get("granted", 0) for obj, status in news]
     for first, always in ((True, ("granted", "used")), (False, ())):
-        await at_once(
-            cluster.write_status(obj, status, always=always)
-            for (obj, status), is_fewer in zip(news, fewer, strict=True)
-            if is_fewer is first
-        )
+        part = [one for one, is_fewer in zip(news, fewer, strict=True) if is_fewer is first]
+        await gathered(lambda one, always=always: cluster.write_status(*one, always=always), part, at_once=AT_ONCE)
 
 
 def _emptied(cluster: Cluster, gone: Iterable[Object]) -> Iterator[tuple[Object, Mapping[str, Any]]]:

@@ -6,10 +6,10 @@ is never passed on, as it names accounts; its error codes are.
 
 from __future__ import annotations
 
-import contextlib
 import json as json_module
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -17,6 +17,7 @@ import aiohttp
 from yarl import URL
 
 from homeroom.errors import RefusedError, TerminalError, TransientError
+from homeroom.wire import answered, whole
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=120, sock_connect=10, sock_read=90)
 """Making a room takes 0.2 s, the state of a room with a thousand people less than a second."""
@@ -128,43 +129,16 @@ class Api:
             return False
         return any(isinstance(way, dict) and _TOKEN_STEP not in way.get("stages", ()) for way in ways)
 
-    @contextlib.asynccontextmanager
-    async def _answer(
+    def _answer(
         self, method: str, url: URL, body: object, *, headers: Mapping[str, str]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        try:
-            async with self._session.request(
-                method,
-                url,
-                json=body,
-                headers=headers,
-                proxy=self._proxy,
-                ssl=self._tls or True,
-                allow_redirects=False,
-            ) as answer:
-                yield answer
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise TransientError(
-                f"the certificate of {url.host} is not trusted: put its authority into `caBundle`",
-                reason="TargetUnavailable",
-            ) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise TransientError(
-                f"synapse at {url.host} does not answer ({type(error).__name__})", reason="TargetUnavailable"
-            ) from error
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return answered(
+            self._session, method, url, who="synapse", proxy=self._proxy, tls=self._tls, body=body, headers=headers
+        )
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    """The body; one without end must not take the memory of all tenants. Raises TransientError."""
-    text = bytearray()
-    async for part in answer.content.iter_any():
-        text += part
-        if len(text) > _LARGEST:
-            raise TransientError(
-                f"synapse answers with more than {_LARGEST >> 20} MiB: check what is at its address",
-                reason="TargetUnavailable",
-            )
-    return bytes(text)
+    return await whole(answer, who="synapse", most=_LARGEST)
 
 
 def _fields(text: bytes) -> Mapping[str, Any]:

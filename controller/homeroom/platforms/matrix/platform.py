@@ -7,14 +7,13 @@ What others do to rooms is told by `/sync` (`listening`).
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ssl as tls
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 import aiohttp
 
@@ -34,6 +33,7 @@ from homeroom.platforms.matrix.people import People, applied, failed, skipped
 from homeroom.platforms.matrix.reading import Found, found
 from homeroom.platforms.matrix.room import CHAT_MARK, ENFORCEMENT, Mark, Room
 from homeroom.platforms.matrix.rooms import NotOursError, Rooms, Us
+from homeroom.wire import gathered
 
 VERSIONS: Final = ("11", "12")
 """Versions of rooms that this driver knows; in others, powers may mean something else."""
@@ -49,8 +49,6 @@ _WRITING: Final = 4
 _TESTED: Final = "1.163."
 _UNLIMITED: Final = {"messages_per_second": 0, "burst_count": 0}
 
-T = TypeVar("T")
-R = TypeVar("R")
 Step = Callable[[str, Sequence[Change], Desired], Awaitable[Sequence[Outcome]]]
 """Carries out the changes of one chat, by its key; an outcome for each, in order."""
 
@@ -480,19 +478,3 @@ async def tried(do: Callable[[Room, Change], Awaitable[Outcome]], room: Room, ch
         return await do(room, change)
     except RefusedCallError as error:
         return failed(change, error.message)
-
-
-async def gathered(do: Callable[[T], Awaitable[R]], work: Iterable[T], *, at_once: int) -> list[R]:
-    """Results in order. The first error ends all, and comes out as itself."""
-    gate = asyncio.Semaphore(at_once)
-
-    async def one(item: T) -> R:
-        async with gate:
-            return await do(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(item)) for item in work]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from errors
-    return [task.result() for task in tasks]

@@ -15,7 +15,8 @@ from homeroom.errors import IncompleteReadError, TerminalError
 from homeroom.roster.state import Actual
 from homeroom.targets import ACTIVITY_SCHEMA
 from homeroom.targets.kolibri.api import Api, RefusedCallError
-from homeroom.targets.kolibri.writing import gathered
+from homeroom.targets.kolibri.writing import PARALLEL
+from homeroom.wire import gathered
 
 PATH: Final = "kolibri_homeroom_activity/api/activity/"
 MISSING: Final = (
@@ -51,7 +52,7 @@ async def read(api: Api, actual: Actual) -> pl.DataFrame:
         .join(conflicts, on=["school", "key"], how="anti")
     )
     before = await api.sure()
-    told = await gathered(lambda facility: _told(api, facility), schools["external_id"].to_list())
+    told = await gathered(lambda facility: _told(api, facility), schools["external_id"].to_list(), at_once=PARALLEL)
     if await api.whoami() != before:
         raise IncompleteReadError(
             "kolibri ended the session, or changed its rights, while we asked when accounts were last used",

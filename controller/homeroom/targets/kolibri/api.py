@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json as json_module
 import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -19,6 +19,7 @@ import aiohttp
 from yarl import URL
 
 from homeroom.errors import IncompleteReadError, RefusedError, TerminalError, TransientError
+from homeroom.wire import answered, whole
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=120, sock_connect=10, sock_read=90)
 """A list of 500 memberships takes some 2 s to write, all 100,000 of a big device some 4 s to read."""
@@ -28,6 +29,9 @@ IDS_PER_CALL: Final = 200
 
 ROWS_PER_CALL: Final = 500
 """Rows in one list: 1.5 s of work."""
+
+_LARGEST: Final = 1 << 30
+"""Bytes of an answer, unpacked; all 100,000 memberships of a big device are some 20 MB."""
 
 _BUSY: Final = frozenset({429, 502, 503, 504})
 
@@ -211,7 +215,17 @@ class Api:
         headers = {}
         if token := self._session.cookie_jar.filter_cookies(url).get("kolibri_csrftoken"):
             headers["X-CSRFToken"] = token.value
-        async with self._answer(method, url, params=params, json=json, headers=headers) as answer:
+        async with answered(
+            self._session,
+            method,
+            url,
+            who="kolibri",
+            proxy=self._proxy,
+            tls=self._tls,
+            body=json,
+            params=params,
+            headers=headers,
+        ) as answer:
             if answer.status in _BUSY or (answer.status >= 500 and method == "GET"):
                 raise TransientError(
                     f"kolibri answered {answer.status}: it is overloaded or broken; see its log",
@@ -223,44 +237,18 @@ class Api:
                     "kolibri sends us to another address: put the one that it really has into the spec",
                     reason="TargetUnavailable",
                 )
-            body = await answer.read()
+            body = await whole(answer, who="kolibri", most=_LARGEST)
             if answer.status >= 400:
                 raise RefusedCallError(status=answer.status, code=_code(answer, body))
             if not body:
                 return None
             try:
-                return await answer.json()
-            except (ValueError, aiohttp.ContentTypeError) as error:
+                return json_module.loads(body)
+            except (ValueError, RecursionError) as error:
                 raise TransientError(
                     "something other than kolibri answers at its address: check the address and the proxy",
                     reason="TargetUnavailable",
                 ) from error
-
-    @contextlib.asynccontextmanager
-    async def _answer(
-        self, method: str, url: URL, *, params: Mapping[str, str] | None, json: object, headers: Mapping[str, str]
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        try:
-            async with self._session.request(
-                method,
-                url,
-                params=params,
-                json=json,
-                headers=headers,
-                proxy=self._proxy,
-                ssl=self._tls or True,
-                allow_redirects=False,
-            ) as answer:
-                yield answer
-        except aiohttp.ClientConnectorCertificateError as error:
-            raise TransientError(
-                f"the certificate of {url.host} is not trusted: put its authority into `caBundle`",
-                reason="TargetUnavailable",
-            ) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise TransientError(
-                f"kolibri at {url.host} does not answer ({type(error).__name__})", reason="TargetUnavailable"
-            ) from error
 
 
 def chunks(ids: Sequence[str]) -> list[Sequence[str]]:

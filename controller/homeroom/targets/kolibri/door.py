@@ -18,7 +18,8 @@ from homeroom.targets import Password
 from homeroom.targets.kolibri import marks as m
 from homeroom.targets.kolibri.api import RefusedCallError
 from homeroom.targets.kolibri.reading import LOCK, NO_PASSWORD, Row, Site, role_id
-from homeroom.targets.kolibri.writing import Owned, Writer, gathered
+from homeroom.targets.kolibri.writing import PARALLEL, Owned, Writer
+from homeroom.wire import gathered
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ class Door:
             except RefusedCallError as error:
                 refused[user["id"]] = error.message
 
-        await gathered(give, [one for id_, one in accounts.items() if not (one[1].staff and id_ in locked)])
+        open_ = [one for id_, one in accounts.items() if not (one[1].staff and id_ in locked)]
+        await gathered(give, open_, at_once=PARALLEL)
         return refused
 
     async def strip(self, site: Site, users: Sequence[str], *, keep_locked: set[str]) -> dict[str, str]:

@@ -31,7 +31,8 @@ from homeroom.targets.kolibri.door import Door
 from homeroom.targets.kolibri.memberships import Memberships
 from homeroom.targets.kolibri.people import People
 from homeroom.targets.kolibri.reading import NAME, Listed, Row, Site, actual, adoptable_sites, fit, sites
-from homeroom.targets.kolibri.writing import Writer, applied, failed, gathered, skipped, tried
+from homeroom.targets.kolibri.writing import PARALLEL, Writer, applied, failed, skipped, tried
+from homeroom.wire import gathered
 
 _MARK_KEY_MINIMUM: Final = 16
 _TESTED: Final = "0.19."
@@ -173,7 +174,7 @@ class KolibriTarget:
         listed: list[Listed] = []
         if found:
             memberships, roles = await self._api.fetch("membership/"), await self._api.fetch("role/")
-            listed = await gathered(self._listed, found.values())
+            listed = await gathered(self._listed, found.values(), at_once=PARALLEL)
         after = await self._api.whoami()
         if after != before:
             raise IncompleteReadError(

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from homeroom.errors import TerminalError
 from homeroom.plan import Change, Outcome, Result
 from homeroom.targets.kolibri import marks as m
 from homeroom.targets.kolibri.api import IDS_PER_CALL, ROWS_PER_CALL, Api, RefusedCallError
 from homeroom.targets.kolibri.reading import Row, Site
+from homeroom.wire import gathered
 
 PARALLEL: Final = 4
 """Calls in flight. Kolibri is one process with one interpreter lock: this keeps it busy, and more only queue there."""
 
-T = TypeVar("T")
-R = TypeVar("R")
 Owned = tuple[Row, m.PersonMark]
 """An account as Kolibri lists it, and its mark."""
 
@@ -80,7 +78,7 @@ class Writer:
         async def one(change: Change) -> Outcome:
             return await tried(change, do)
 
-        return {outcome.seq: outcome for outcome in await gathered(one, changes)}
+        return {outcome.seq: outcome for outcome in await gathered(one, changes, at_once=PARALLEL)}
 
     async def add(self, path: str, rows: Sequence[Mapping[str, str]]) -> dict[int, str]:
         """Add memberships or roles; the refused ones, by position, with why. What is there already is no error."""
@@ -114,22 +112,6 @@ async def _halving(size: int, do: Callable[[range], Awaitable[None]], *, at_once
                 middle = len(part) // 2
                 parts += [part[:middle], part[middle:]]
     return refused
-
-
-async def gathered(do: Callable[[T], Awaitable[R]], work: Iterable[T]) -> list[R]:
-    """Results in order, `PARALLEL` at a time. The first error ends all, and comes out as itself."""
-    gate = asyncio.Semaphore(PARALLEL)
-
-    async def one(item: T) -> R:
-        async with gate:
-            return await do(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(item)) for item in work]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from errors
-    return [task.result() for task in tasks]
 
 
 async def tried(change: Change, do: Callable[[Change], Awaitable[Outcome]]) -> Outcome:
