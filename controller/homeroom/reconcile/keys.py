@@ -50,8 +50,8 @@ _LABEL_VALUE: Final = "licence-key"
 _LOOK: Final = timedelta(hours=6)
 """How long a Secret is believed to be as it was."""
 AT_ONCE: Final = 32
-"""Requests to the API server: one after the other thousands of them take a minute. More than this take more memory, half
-a megabyte for each connection, and no less time."""
+"""Requests to the API server: one after the other thousands of them take a minute. More than this take more memory,
+half a megabyte for each connection, and no less time."""
 
 
 def secret_name(licence: str) -> str:
