@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from homeroom.errors import HomeroomError, IncompleteReadError, TerminalError, TransientError
+from homeroom.targets.kolibri import api as api_module
 from homeroom.targets.kolibri.api import Api, RefusedCallError
 
 ME = {"user_id": "a" * 32, "kind": ["superuser"], "facility_id": "f" * 32}
@@ -81,6 +82,17 @@ async def test_a_list_that_is_none(handler: Handler, kind: type[HomeroomError], 
         with pytest.raises(kind) as caught:
             await api.fetch("facilityuser/", member_of="x")
     assert caught.value.reason == reason
+
+
+async def test_an_answer_that_is_too_long_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_module, "_LARGEST", 1 << 20)
+    for size, fits in ((1 << 20, True), ((1 << 20) + 1, False)):
+        async with serving(answering(200, "[]".ljust(size))) as api:
+            if fits:
+                assert await api.fetch("facility/") == []
+                continue
+            with pytest.raises(TransientError, match="more than 1 MiB"):
+                await api.fetch("facility/")
 
 
 async def test_it_is_told_how_long_to_wait() -> None:
