@@ -510,7 +510,7 @@ class Links:
 
     def _pairs(self, place: Place, state: LinkState) -> pl.DataFrame:
         with self._engine.connect() as connection:
-            rows = _rows(connection, place).filter(state=state.value)
+            rows = _rows(connection, place, schema.link.c.state == state.value)
         return rows.select(_PAIR).sort("account", "person")
 
 
@@ -547,10 +547,10 @@ def forget_links(
     return found["link"] > 0
 
 
-def _rows(connection: sa.Connection, place: Place) -> pl.DataFrame:
+def _rows(connection: sa.Connection, place: Place, *which: sa.ColumnElement[bool]) -> pl.DataFrame:
     """[person, account, how, state] of a place."""
     table, columns = schema.link, ("person", "account", "how", "state")
-    query = sa.select(*(table.c[name] for name in columns)).where(*_at(table, place))
+    query = sa.select(*(table.c[name] for name in columns)).where(*_at(table, place), *which)
     rows = [tuple(row) for row in connection.execute(query)]
     return pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String), orient="row")
 
