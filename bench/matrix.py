@@ -30,8 +30,9 @@ from homeroom.demo.server import default_cache
 from homeroom.demo.synapse import Account, Synapse, installed
 from homeroom.plan import Change, Kind, Op, Result
 from homeroom.platforms.matrix import MatrixPlatform
-from homeroom.platforms.matrix.platform import NOTICE, gathered
+from homeroom.platforms.matrix.platform import NOTICE
 from homeroom.platforms.matrix.room import CHAT_MARK, FURNITURE, Mark, levels
+from homeroom.wire import gathered
 
 MEMBERS: Final = 15
 TURNS: Final = 5

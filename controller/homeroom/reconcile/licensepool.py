@@ -454,10 +454,14 @@ async def _tell(cluster: Cluster, news: Sequence[tuple[Object, Mapping[str, Any]
     So at no moment the licences show more seats than the pool has, whoever adds them up. Therefore that is told also of
     one that somebody is editing.
     """
+
+    async def write(one: tuple[Object, Mapping[str, Any]], *, always: Collection[str]) -> None:
+        await cluster.write_status(*one, always=always)
+
     fewer = [status["granted"] < (obj.get("status") or {}).get("granted", 0) for obj, status in news]
     for first, always in ((True, ("granted", "used")), (False, ())):
         part = [one for one, is_fewer in zip(news, fewer, strict=True) if is_fewer is first]
-        await gathered(lambda one, always=always: cluster.write_status(*one, always=always), part, at_once=AT_ONCE)
+        await gathered(partial(write, always=always), part, at_once=AT_ONCE)
 
 
 def _emptied(cluster: Cluster, gone: Iterable[Object]) -> Iterator[tuple[Object, Mapping[str, Any]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 from collections.abc import Iterator
@@ -15,12 +14,12 @@ from tests.unit.mailserver import Server, mail_server
 from tests.unit.reconcile.nights import Nights
 from tests.unit.reconcile.test_licensepool import POOL, World
 
-from homeroom.api import FINALIZER, ROTATE_KEY_AT, Reason, parse
+from homeroom.api import FINALIZER, ROTATE_KEY_AT, parse
 from homeroom.api.conditions import violations
 from homeroom.errors import TransientError
 from homeroom.mail import Mailer, MailServer, Post, Security
 from homeroom.reconcile.delivery import addresses_in
-from homeroom.reconcile.keys import SECRET_TYPE, at_once, key_in, secret_name
+from homeroom.reconcile.keys import SECRET_TYPE, key_in, secret_name
 from homeroom.reconcile.ports import Key
 from homeroom.seats import keys
 from homeroom.seats.keys import Connected
@@ -438,21 +437,3 @@ async def test_who_needs_no_key_has_none_and_who_changes_over_keeps_it_for_the_w
     world.declare(key, access="Key")
     await world.run(POOL)
     assert held(world) == made
-
-
-async def test_what_is_done_at_once_is_over_when_one_fails() -> None:
-    """A status of a run that failed, written late, would be taken for what the next one says."""
-    free, done = asyncio.Event(), list[int]()
-
-    async def one(number: int) -> int:
-        if number == 3:
-            raise TransientError("no", reason=Reason.API_UNAVAILABLE)
-        await free.wait()
-        done.append(number)
-        return number
-
-    with pytest.raises(TransientError):
-        await at_once(one(number) for number in range(100))
-    free.set()
-    assert await at_once(one(number) for number in range(50, 100)) == [*range(50, 100)]
-    assert sorted(done) == [*range(50, 100)]
