@@ -45,7 +45,7 @@ pytestmark = pytest.mark.integration
 LICENCES: Final = int(os.environ.get("HOMEROOM_STORM", "500"))
 SEED: Final = int(os.environ.get("HOMEROOM_STORM_SEED", "1"))
 MINUTES: Final = max(5, LICENCES // 250)
-"""How long anything may take, also on a machine that does much else; statuses that are waited for are as many as licences."""
+"""How long anything may take, also on a machine that does much else; as many statuses are waited for as licences."""
 WRITERS: Final = 4
 KILLS: Final = 3
 GRACE: Final = "0s" if SEED % 2 else "7d"
