@@ -23,7 +23,7 @@ from homeroom.reconcile.keys import SECRET_TYPE, key_in, secret_name
 from homeroom.reconcile.ports import Key
 from homeroom.seats import keys
 from homeroom.seats.keys import Connected
-from homeroom.store import LicenceName, Store
+from homeroom.store import LicenceName, LostLeadershipError, Store
 
 NORTH = LicenceName("lakeside", "north")
 ANNA, BO = "anna.berg@rowan.example", "bo@rowan.example"
@@ -256,7 +256,9 @@ async def test_who_leads_no_more_makes_no_key_and_blames_no_licence(world: World
     before = world.cluster.objects[key]
     world.store.licences.revoke([LicenceName("n", "other")], at=world.now, epoch=2)  # somebody else leads
     rotate(world, key, "today")
-    await world.run(POOL, Key("SchoolLicense", *NORTH))
+    for who in (POOL, Key("SchoolLicense", *NORTH)):
+        with pytest.raises(LostLeadershipError):
+            await world.run(who)
     assert world.cluster.objects[key]["status"] == before["status"]
     assert len(server.mails) == 1
 

@@ -20,7 +20,7 @@ from homeroom.reconcile.linking import KIND, Linking
 from homeroom.reconcile.ports import Key
 from homeroom.reconcile.routes import routes
 from homeroom.seats import keys
-from homeroom.store import Store, Visit
+from homeroom.store import LostLeadershipError, Store, Visit
 
 from .nights import Cluster
 
@@ -324,7 +324,8 @@ async def test_an_operator_that_leads_no_more_stops(world: World) -> None:
     await world.look()
     world.ask(name="w")
     world.cluster.epoch = 4
-    assert await world.look() is None
+    with pytest.raises(LostLeadershipError):
+        await world.look()
 
 
 def test_a_platform_wakes_its_links(world: World) -> None:
