@@ -57,6 +57,15 @@ def policy_name(kind: str, name: str) -> str:
     return name if kind == "ChatPolicy" else journal_name(kind, name)
 
 
+def chat_of(policy: str) -> str | None:
+    """The name of the Chat that stands as `policy` in the store; None: a ChatPolicy.
+
+    Of one whose name is too long for the store the digest: nothing is found by that.
+    """
+    kind, slash, name = policy.partition("/")
+    return name if slash and kind == "Chat" else None
+
+
 def journal_of(policy: str) -> str:
     """What stands as `app` in the journal for what stands as `policy`."""
     return policy if "/" in policy else journal_name("ChatPolicy", policy)
@@ -130,7 +139,7 @@ class Chats:
         person: str | None = None,
         schools: Collection[str] = (),
     ) -> StoredChats | None:
-        """The same of a few chats, with all who are in them: little of large files is read.
+        """The same of a few chats, with all who are in them: little of large files is read. None: there are none.
 
         Those in which one of `accounts` is wanted, or for which `person` (source id) lacks one, and all of `schools`.
         """
@@ -143,6 +152,8 @@ class Chats:
             folder = self._folder(namespace, policy) / row.files
             try:
                 desired = _part(folder, accounts=accounts, person=person, schools=schools)
+                if desired is None:
+                    return None
                 stored = _stored(row, folder, desired)
             except FileNotFoundError:
                 if missing == row.files:
@@ -216,6 +227,12 @@ class Chats:
         with self._engine.connect() as connection:
             return policies_of(connection, namespace)
 
+    def rules(self, *, namespace: str, policy: str) -> str | None:
+        """The rules (`StoredChats.rules`) by which a plan was last applied."""
+        with self._engine.connect() as connection:
+            row = _row(connection, namespace, policy)
+        return None if row is None else str(row.rules)
+
     def known(self, *, namespace: str, policy: str) -> pl.Series:
         """Keys of the chats of which it is known who had a reason to be in them."""
         with self._engine.connect() as connection:
@@ -275,20 +292,24 @@ def _stored(row: sa.Row[Any], folder: Path, desired: Desired) -> StoredChats:
     )
 
 
-def _part(folder: Path, *, accounts: Collection[str], person: str | None, schools: Collection[str]) -> Desired:
+def _part(folder: Path, *, accounts: Collection[str], person: str | None, schools: Collection[str]) -> Desired | None:
     """The chats of `Chats.around`, of the frames in a folder."""
 
     def scan(name: str) -> pl.LazyFrame:
         return pl.scan_parquet(folder / f"{name}.parquet")
 
-    chats, numbered = scan("chats").collect(), scan("accounts").with_row_index("number")
+    numbered = scan("accounts").with_row_index("number")
     mine = numbered.filter(pl.col("account").is_in(list(accounts))).select("number").collect()["number"]
-    found = [
-        scan("members").filter(pl.col("account").is_in(mine.implode())).select("chat").collect()["chat"],
-        scan("pending").filter(pl.col("person") == pl.lit(person, pl.String)).select("chat").collect()["chat"],
-        chats["school"].is_in(list(schools)).arg_true().cast(pl.UInt32),
+    # Of many extra chats most have nothing of what is looked for: two files have to tell that.
+    asked = [
+        *([scan("members").filter(pl.col("account").is_in(mine.implode()))] if not mine.is_empty() else []),
+        *([scan("pending").filter(pl.col("person") == person)] if person is not None else []),
+        *([scan("chats").with_row_index("chat").filter(pl.col("school").is_in(list(schools)))] if schools else []),
     ]
-    at = pl.concat(found).unique().sort()
+    found = [rows.select(pl.col("chat").cast(pl.UInt32)).collect()["chat"] for rows in asked]
+    at = pl.concat([pl.Series(dtype=pl.UInt32), *found]).unique().sort()
+    if at.is_empty():
+        return None
     members, pending = (
         scan(name).filter(pl.col("chat").is_in(at.implode())).collect() for name in ("members", "pending")
     )
@@ -298,7 +319,7 @@ def _part(folder: Path, *, accounts: Collection[str], person: str | None, school
         return among.search_sorted(rows).cast(pl.UInt32)
 
     return Desired(
-        chats=chats[at],
+        chats=scan("chats").collect()[at],
         accounts=numbered.filter(pl.col("number").is_in(number.implode())).select("account").collect(),
         members=members.with_columns(
             row_in(members["chat"], at).alias("chat"), row_in(members["account"], number).alias("account")

@@ -63,12 +63,14 @@ def test_a_few_chats_are_read_as_the_whole_has_them(store: Store) -> None:
         ({"7a students", "7b students"}, {"accounts": ["@ann"], "person": "kim"}),
         ({"7b students"}, {"person": "kim"}),
         (set(keys), {"schools": ["s1"]}),
-        (set(), {"accounts": ["@nobody"], "schools": ["s9"]}),
     ):
         found = store.chats.around(**POLICY, **around)
         assert found is not None
         assert set(found.baseline.desired.chats["name"]) == wanted
         assert found.baseline.equals(one.baseline.only(pl.Series([keys[name] for name in wanted], dtype=pl.String)))
+    assert store.chats.around(**POLICY, accounts=["@nobody"], schools=["s9"]) is None
+    assert store.chats.rules(**POLICY) == "[1]"
+    assert store.chats.rules(namespace="n", policy="other") is None
 
 
 def test_a_baseline_of_an_earlier_release_is_read(store: Store, tmp_path: Path) -> None:
