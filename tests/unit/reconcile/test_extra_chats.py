@@ -536,7 +536,7 @@ async def test_the_declared_picture_is_shown_once_and_what_people_make_of_it_is_
 
 async def test_a_chat_that_was_there_gets_the_picture_that_is_declared_later(here: ExtraNights) -> None:
     await here.made(members={"people": [CHILD]})
-    assert here.room.picture is None
+    assert not here.room.picture
     assert here.said(NEWSPAPER, "AvatarSet") == ""
     here.cluster.pictures[FILE] = LOGO
     here.declare(NEWSPAPER, avatar=PICTURED)
@@ -568,7 +568,7 @@ async def test_a_bad_picture_keeps_nobody_out_of_the_chat_or_in_it(
     assert here.people == {CHILD, "t-10"}
     assert here.said(NEWSPAPER) == "Succeeded: 1 chat, 2 members in sync"
     assert here.said(NEWSPAPER, "AvatarSet") == said
-    assert here.room.picture is None
+    assert not here.room.picture
     here.cluster.pictures[FILE] = LOGO
     await here.run(NEWSPAPER)
     assert here.room.picture == LOGO

@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from markupsafe import escape
@@ -178,7 +179,7 @@ async def test_who_leads_it_finds_its_links_where_it_says_so(here: ExtraNights, 
 
 
 async def test_the_head_of_a_school_finds_the_extra_chats_that_name_it(here: ExtraNights, pages: Pages) -> None:
-    place = {"districtRef": {"name": "lakeside"}, "platformRef": {"name": "matrix"}}
+    place: dict[str, Any] = {"districtRef": {"name": "lakeside"}, "platformRef": {"name": "matrix"}}
     here.put(POLICY, **place, chats=THREE, firstSync="Automatic")
     await here.run(POLICY)
     await here.approve_all()
