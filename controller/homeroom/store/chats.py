@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -227,11 +228,32 @@ class Chats:
         with self._engine.connect() as connection:
             return policies_of(connection, namespace)
 
-    def rules(self, *, namespace: str, policy: str) -> str | None:
-        """The rules (`StoredChats.rules`) by which a plan was last applied."""
+    def extras(self, *, namespace: str) -> dict[str, str]:
+        """Of extra chats, by `policy`, the rules (`StoredChats.rules`) by which a plan was last applied."""
+        return dict(self._of_extras(namespace, "rules"))
+
+    def extras_about(self, *, namespace: str, accounts: Collection[str], person: str) -> frozenset[str]:
+        """Extra chats, by `policy`, that want one of `accounts`, or lack one for `person` (source id).
+
+        Quickly, however many there are; `around` has the chats.
+        """
+        found = set[str]()
+        for policy, files in self._of_extras(namespace, "files"):
+            try:
+                wanted, lacking = _people(self._folder(namespace, policy) / files)
+            except FileNotFoundError:  # a run has just put another one in its place
+                found.add(policy)
+                continue
+            if wanted.is_in(list(accounts)).any() or (lacking == person).any():
+                found.add(policy)
+        return frozenset(found)
+
+    def _of_extras(self, namespace: str, column: str) -> list[tuple[str, str]]:
+        table = schema.chat_baseline
+        of_extra = (table.c.namespace == namespace, table.c.policy.startswith(journal_name("Chat", "")))
         with self._engine.connect() as connection:
-            row = _row(connection, namespace, policy)
-        return None if row is None else str(row.rules)
+            rows = connection.execute(sa.select(table.c.policy, table.c[column]).where(*of_extra)).all()
+        return [(policy, text) for policy, text in rows]
 
     def known(self, *, namespace: str, policy: str) -> pl.Series:
         """Keys of the chats of which it is known who had a reason to be in them."""
@@ -260,6 +282,13 @@ class Chats:
 
     def _folder(self, namespace: str, policy: str) -> Path:
         return self._directory / "chats" / namespace / policy
+
+
+@lru_cache(maxsize=4096)
+def _people(folder: Path) -> tuple[pl.Series, pl.Series]:
+    """Accounts that an extra chat wants, and people (source ids) who lack one, by its folder, which never changes."""
+    wanted, lacking = (pl.read_parquet(folder / f"{name}.parquet") for name in ("accounts", "pending"))
+    return wanted["account"], lacking["person"].unique()
 
 
 def policies_of(connection: sa.Connection, namespace: str) -> list[str]:

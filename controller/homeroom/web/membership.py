@@ -115,7 +115,10 @@ class Membership:
         today, denied = self._clock.now().astimezone(ZoneInfo(told["zone"][0])).date(), told["denied"][0].to_list()
         accounts, server = self._store.links.accounts(place, person), self._server(place)
         found = []
+        extras = self._store.chats.extras_about(namespace=place.namespace, accounts=accounts, person=person)
         for policy, _ in self._policies(place):
+            if chat_of(policy) is not None and policy not in extras:
+                continue
             stored = self._store.chats.around(
                 namespace=place.namespace, policy=policy, accounts=accounts, person=person
             )
@@ -150,8 +153,10 @@ class Membership:
         server = self._server(place)
         parts = [pl.DataFrame(schema=_COUNTED)]
         for policy, stopped in self._policies(place):
+            if chat_of(policy) is not None:
+                continue
             stored = self._store.chats.around(namespace=place.namespace, policy=policy, schools=schools)
-            if stored is None:  # also of each extra chat, which is of no school
+            if stored is None:
                 continue
             state = stored.baseline.desired
             rooms = self._store.chats.rooms(namespace=place.namespace, policy=policy, keys=state.chats["key"])
@@ -176,11 +181,11 @@ class Membership:
         Sorted by name. `join`: a path of ours; null also where nobody but the owner may see the link (`seeLink`).
         """
         server, rows = self._server(place), []
+        rules = self._store.chats.extras(namespace=place.namespace)
         of = {school: roster.classes["id"] for school in schools if (roster := self._school(place, school)) is not None}
         for policy, stopped in self._policies(place):
             chat, in_store = chat_of(policy), {"namespace": place.namespace, "policy": policy}
-            rules = self._store.chats.rules(**in_store) if chat is not None else None
-            extra = rules_from(rules).extra if rules is not None else None
+            extra = rules_from(rules[policy]).extra if chat is not None and policy in rules else None
             if extra is None or not (policy in led or any(is_about(extra, *school) for school in of.items())):
                 continue
             stored = self._store.chats.around(**in_store, schools=[NOWHERE])
