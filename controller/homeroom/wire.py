@@ -35,15 +35,16 @@ async def answered(
     params: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> AsyncIterator[aiohttp.ClientResponse]:
-    """The answer of a server, `who` in messages, to one request with `body` as JSON; no redirect is followed.
+    """The answer of a server, `who` in messages, to one request; no redirect is followed.
 
-    Raises TransientError when there is none.
+    `body`: bytes are sent as they are, all else as JSON. Raises TransientError when there is no answer.
     """
     try:
         async with session.request(
             method,
             url,
-            json=body,
+            data=body if isinstance(body, bytes) else None,
+            json=None if isinstance(body, bytes) else body,
             params=params,
             headers=headers,
             proxy=proxy,

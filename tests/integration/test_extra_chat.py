@@ -7,6 +7,7 @@ unit/reconcile/test_extra_chats.
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,11 +16,12 @@ import pytest
 
 from homeroom.chats.linking import JoinState
 from homeroom.demo.controlplane import ControlPlane
-from homeroom.demo.stage import OWNER, message, wait_for
+from homeroom.demo.stage import OWNER, SYSTEM, message, wait_for
 from homeroom.store import Store
 
 from .synapse_fixtures import View
 from .test_chats import SCHOOL, School, school
+from .test_matrix_rooms import png
 
 pytestmark = pytest.mark.integration
 
@@ -163,3 +165,66 @@ def test_by_the_link_people_come_and_go_and_a_chat_that_is_deleted_leaves_its_ro
     newspaper.declare(members={"people": [student]}, admins=[TEACHER])
     newspaper.wait_for(student, TEACHER)
     assert newspaper.view().rooms == {key: room}
+
+
+def test_the_declared_picture_is_set_once_and_what_people_make_of_it_is_theirs(
+    newspaper: Newspaper, controlplane: ControlPlane
+) -> None:
+    stage, chats, (student, _) = newspaper.stage, newspaper.school.chats, newspaper.students()
+    picture = {"configMapKeyRef": {"name": "pictures", "key": "logo.png"}}
+
+    def said() -> str:
+        return message(stage.get("chat", "newspaper"), "AvatarSet")
+
+    def said_after_a_run() -> str:
+        newspaper.run()
+        return said()
+
+    def put(content: bytes, **labels: str) -> None:
+        data = {"logo.png": base64.b64encode(content).decode()}
+        meta = {"name": "pictures", "labels": labels}
+        stage.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "binaryData": data})
+
+    # Without the right to read it the chat is made and filled all the same.
+    put(png(0))
+    newspaper.declare(members={"people": [student]}, admins=[TEACHER], settings={"preset": "Ordinary"}, avatar=picture)
+    newspaper.approve()
+    newspaper.wait_for(student, TEACHER)
+    wait_for("it says so", lambda: said().startswith("Forbidden: "), seconds=_MINUTES)
+    assert "manifests/components/pictures" in said()
+
+    # As `manifests/components/pictures` does it; and only a ConfigMap that is labelled is read.
+    grant = ("create", "rolebinding", "homeroom-pictures", "--clusterrole=homeroom-pictures")
+    stage.kubectl(*grant, f"--serviceaccount={SYSTEM}:homeroom", "-n", stage.namespace)
+    wait_for("it may", lambda: said_after_a_run().startswith("AvatarNotFound: "), seconds=_MINUTES)
+    assert "must carry the label" in said()
+    put(png(0), **{"homeroom.dev/use": "pictures"})
+    assert newspaper.run().startswith("Succeeded: ")
+    assert said() == "AvatarSet: the declared picture was set"
+    (room,) = newspaper.view().rooms.values()
+    teacher = chats.server.account(f"{TEACHER}.{chats.mark}")
+    avatar = f"rooms/{room}/state/m.room.avatar/"
+    first = teacher.do("GET", avatar)["url"]
+
+    # Nothing to do: nothing is written.
+    events = chats.events()
+    newspaper.run()
+    revision = controlplane.etcd_revision()
+    newspaper.run()
+    written = [key for key in controlplane.written_since(revision) if f"/{stage.namespace}/" in key]
+    assert {key.rpartition("/")[2] for key in written} <= {"newspaper"}  # that the run was asked for, and ended
+    assert chats.events() == events
+
+    teacher.do("PUT", avatar, {"url": "mxc://elsewhere.example/ours"})
+    newspaper.run()
+    assert teacher.do("GET", avatar)["url"] == "mxc://elsewhere.example/ours"
+    put(png(1), **{"homeroom.dev/use": "pictures"})
+    newspaper.run()
+    assert teacher.do("GET", avatar)["url"] not in {first, "mxc://elsewhere.example/ours"}
+
+    # A file that is none: told, and everybody stays where they belong.
+    put(b"<svg/>", **{"homeroom.dev/use": "pictures"})
+    chats.operator.do("POST", f"rooms/{room}/kick", {"user_id": newspaper.school.account(student)})
+    assert newspaper.run().startswith("Succeeded: ")
+    assert said().startswith("AvatarUnusable: ")
+    assert newspaper.present() == {student, TEACHER}

@@ -363,6 +363,15 @@ class TestOperatorsRights:
         given = {"secrets": {"get"}, "events.events.k8s.io": {"create", "patch"}}
         assert rights(controlplane, tenant) == EVERYWHERE | given
 
+    def test_with_pictures_it_reads_config_maps_of_that_tenant_by_name(
+        self, controlplane: ControlPlane, tenant: str, tmp_path: Path
+    ) -> None:
+        given = {"secrets": {"get"}, "events.events.k8s.io": {"create", "patch"}, "configmaps": {"get"}}
+        kustomization = {"namespace": tenant, "components": [os.path.relpath(COMPONENTS / "pictures", tmp_path)]}
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        controlplane.kubectl("apply", "--validate=strict", f"--kustomize={tmp_path}")
+        assert rights(controlplane, tenant) == EVERYWHERE | given
+
     def test_a_tenants_secret_can_be_read_by_name_and_not_be_found(
         self, controlplane: ControlPlane, tenant: str
     ) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from urllib.parse import quote
 
 import aiohttp
 import pytest
 
-from homeroom.chats import Allowed, Settings
+from homeroom.chats import Allowed, Desired, Settings
+from homeroom.chats.picture import picture_of
 from homeroom.demo.synapse import Account, Synapse
-from homeroom.errors import InvalidSpecError, TerminalError
+from homeroom.errors import InvalidSpecError, RefusedError, TerminalError, TransientError
 from homeroom.plan import Change, Kind, Op, Result
 from homeroom.platforms import Platform
 from homeroom.platforms.matrix import MatrixPlatform
@@ -448,3 +451,75 @@ async def test_an_account_without_rights_or_from_elsewhere_is_refused(chats: Cha
     assert caught.value.reason == "CredentialsInvalid"
     with pytest.raises(InvalidSpecError, match=r"not on school\.example"):
         await chats.platform(server_name="school.example").__aenter__()
+
+
+async def test_a_picture_is_set_once_and_is_the_peoples_then(chats: Chats) -> None:
+    tom, key = chats.account("tom"), chats.key("1a")
+
+    def wanted(name: str = "1a") -> Desired:
+        settings = Settings(edit_info=Allowed.ADMINISTRATORS)
+        return desired({key: [tom.user_id]}, administrators={key: [tom.user_id]}, names={key: name}, settings=settings)
+
+    async def show(content: bytes) -> bool:
+        async with chats.platform() as platform:
+            await platform.read([key])
+            return await platform.show(key, picture_of(content))
+
+    async with chats.platform() as platform:
+        await platform.read([key])
+        with pytest.raises(RefusedError, match="is not there"):
+            await platform.show(key, picture_of(png(0)))
+    await chats.sync(wanted())
+    room = (await chats.read()).rooms[key]
+    avatar = f"rooms/{room}/state/m.room.avatar/"
+    assert await show(png(0))
+    shown = tom.do("GET", avatar)
+    assert shown["info"] == {"mimetype": "image/png", "size": len(png(0))}
+    got = tom.do("GET", f"/_matrix/client/v1/media/download/{shown['url'].removeprefix('mxc://')}")
+    assert got == png(0).decode(errors="replace")
+
+    before = chats.events()
+    assert not await show(png(0))
+    assert await chats.sync(wanted()) == []
+    assert chats.events() == before
+    tom.do("PUT", avatar, {})  # taken away
+    assert not await show(png(0))
+    await chats.sync(wanted("1a now"))  # everything about the room is written, its mark, too
+    assert not await show(png(0))
+    assert tom.do("GET", avatar) == {}
+    assert await show(png(1))
+    assert tom.do("GET", avatar)["url"] != shown["url"]
+    assert chats.operator.do("GET", f"{ADMIN}/v1/users/{chats.operator.user_id}/media")["total"] == 2
+
+
+async def test_a_crash_between_picture_and_mark_sets_it_once_more(chats: Chats) -> None:
+    ann, key = chats.account("ann"), chats.key("1a")
+    await chats.sync(desired({key: [ann.user_id]}))
+    room = (await chats.read()).rooms[key]
+
+    async def dies(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        if request.method == "PUT" and "dev.homeroom.chat" in str(request.url):
+            raise aiohttp.ClientConnectionError
+        return await handler(request)
+
+    async with chats.platform(dies) as platform:
+        await platform.read([key])
+        with pytest.raises(TransientError):
+            await platform.show(key, picture_of(png(0)))
+    first = ann.do("GET", f"rooms/{room}/state/m.room.avatar/")["url"]
+    async with chats.platform() as platform:
+        await platform.read([key])
+        assert await platform.show(key, picture_of(png(0)))
+        assert not await platform.show(key, picture_of(png(0)))
+    assert ann.do("GET", f"rooms/{room}/state/m.room.avatar/")["url"] != first
+
+
+def png(shade: int) -> bytes:
+    """A picture of one grey pixel."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    body = zlib.compress(bytes([0, shade]))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")

@@ -21,7 +21,7 @@ from homeroom.api.chatpolicy import (
     Membership,
     Part,
 )
-from homeroom.api.common import Column, Model, Reference, Resource, Rule, SourceId, Text, each_once
+from homeroom.api.common import Column, Model, Name, Reference, Resource, Rule, SourceId, Text, each_once
 from homeroom.api.learningapp import FirstSync
 from homeroom.api.schoollicense import Language
 
@@ -100,6 +100,22 @@ class ChatMembers(Model):
     """Everybody with these roles in these schools."""
 
 
+class ConfigMapKeyReference(Model):
+    """A file in a ConfigMap in the same namespace, which has to carry the label `homeroom.dev/use: pictures`."""
+
+    name: Name
+    """Name of the ConfigMap."""
+    key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+    """Name of the file, below `binaryData`."""
+
+
+class Avatar(Model):
+    """The picture with which the chat begins."""
+
+    config_map_key_ref: ConfigMapKeyReference
+    """Where it is: a PNG or JPEG of 256 KiB at most."""
+
+
 class ChatSpec(Model):
     """One extra chat."""
 
@@ -126,6 +142,8 @@ class ChatSpec(Model):
     """The ChatPlatform on which the chat is; cannot change, as chats do not move."""
     name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
     """What it is called; another name is another name, and no other chat."""
+    avatar: Avatar | None = None
+    """Its picture, set once; another file is set once more. What people made of it meanwhile is theirs."""
     members: ChatMembers = ChatMembers()
     """Who is in it, beside those who lead it; it may be empty."""
     admins: SourceIds = ()

@@ -61,6 +61,8 @@ FINALIZER = f"{GROUP}/cleanup"
 CREDENTIALS_LABEL = f"{GROUP}/use"
 """A Secret is read only if it carries this label with the value ``CREDENTIALS_VALUE``."""
 CREDENTIALS_VALUE = "credentials"
+PICTURES_VALUE = "pictures"
+"""Likewise of a ConfigMap, which is read for pictures only."""
 
 REQUEST_MAX_LENGTH = 256
 """Characters of a request annotation that count; the API would allow 256 KiB, our status should not."""

@@ -58,6 +58,8 @@ class ConditionType(StrEnum):
     """Positive, ChatPolicy and Chat: the records are not older than they should be, else nobody is removed."""
     LINKED = "Linked"
     """Positive, ChatPolicy with `limits`: of those who belong into chats enough are linked."""
+    AVATAR_SET = "AvatarSet"
+    """Positive, Chat with `avatar`: the declared picture was set; absent while there is no room for it."""
     STAFFED = "Staffed"
     """Positive, LearningApp: every class with students has a teacher."""
     SUBSCRIBED = "Subscribed"

@@ -24,6 +24,11 @@ class Reason(StrEnum):
         member.todo = todo
         return member
 
+    @classmethod
+    def of(cls, word: str) -> Self:
+        """The reason that an error carries as a word."""
+        return next(reason for reason in cls if reason.value == word)
+
     # How a run stands
     SUCCEEDED = "Succeeded", "everything is as declared"
     PROGRESSING = "Progressing", "a run is under way"
@@ -253,6 +258,18 @@ class Reason(StrEnum):
         "hand out letters to those who are missing: `homeroom letters`",
     )
     CAPABILITIES_MET = "CapabilitiesMet", "the target can do everything that is declared"
+
+    AVATAR_SET = "AvatarSet", "the declared picture was set in the chat; what people made of it since is theirs"
+    AVATAR_NOT_FOUND = (
+        "AvatarNotFound",
+        "the ConfigMap of the declared picture is not there, not labelled `homeroom.dev/use: pictures`, or incomplete",
+        "create, label or complete it",
+    )
+    AVATAR_UNUSABLE = (
+        "AvatarUnusable",
+        "the declared picture is too large, or neither PNG nor JPEG",
+        "put another file into the ConfigMap",
+    )
 
     SEATS_KNOWN = "SeatsKnown", "it is known who holds a seat of the pool; nobody else is provisioned"
     SEATS_UNKNOWN = (

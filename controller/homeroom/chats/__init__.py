@@ -10,6 +10,7 @@ In words for people: docs/chats.md.
 
 from homeroom.api.chatpolicy import Allowed, ChatType, Preset
 from homeroom.chats.identity import chat_key, plain, skeleton, space_key
+from homeroom.chats.picture import Picture
 from homeroom.chats.state import ACTUAL_SCHEMAS, DESIRED_SCHEMAS, Actual, Chat, Desired
 from homeroom.chats.words import (
     PRESETS,
@@ -32,6 +33,7 @@ __all__ = [
     "ChatType",
     "Desired",
     "Enforcement",
+    "Picture",
     "Preset",
     "Reason",
     "Setting",

@@ -101,6 +101,11 @@ def came(
     return joined, over, replace(there, members=members.cast(ACTUAL_SCHEMAS["members"]))
 
 
+def is_about(extra: ExtraChat, school: str, classes: pl.Series) -> bool:
+    """Whether the chat's words name a school (source id), or one of its `classes` (ids)."""
+    return any(named == school for _, named in extra.roles) or not extra.classes.isdisjoint(classes)
+
+
 def strange(records: Records, extra: ExtraChat) -> Sequence[str]:
     """What is named and is not in the records, sorted: ids of people, of classes, and of schools."""
     classes = [records.classes["id"], records.over["id"]]

@@ -1,5 +1,7 @@
 """The chats of each school and class as a table of links (R36): a row for the staff room, and one per class. Pure.
 
+Extra chats are rows of a table of their own, as they are of no school.
+
 Behind `homeroom links` and the page for heads of schools. Neighbours: `homeroom.store.chats` (what runs left).
 """
 
@@ -11,6 +13,8 @@ from typing import Final
 import polars as pl
 
 from homeroom.api.chatpolicy import ChatType
+from homeroom.chats.state import Desired
+from homeroom.chats.words import State
 from homeroom.plan import Hold, Kind, Op
 from homeroom.plan import State as HoldState
 
@@ -28,6 +32,14 @@ TABLE: Final = pl.Schema(
 """A row for the staff room of a school (`class` null), and one per class; `school`, `class`: source ids.
 
 A cell is null where no such chat is declared; else it has a link, or the reason why there is none.
+"""
+
+EXTRA: Final = pl.Schema(
+    {"name": _TEXT, "room": CELL, "join": _TEXT, **dict.fromkeys(("linked", "unlinked"), pl.UInt32())}
+)
+"""A row per extra chat. `room`: as a cell above; `join`: the link by which people come in, null: there is none.
+
+`linked`, `unlinked`: people with a reason to be in it, when it was last looked at.
 """
 
 ORDER: Final = (
@@ -81,6 +93,24 @@ def link_table(
         )
         .select(TABLE.names())
     )
+
+
+def extra_row(
+    name: str, state: Desired | None, *, room: str | None, held: pl.DataFrame, stopped: bool, join: str | None
+) -> dict[str, object]:
+    """A row of `EXTRA`. `state`: what the last run wanted, None: none did. `room`, `join`: as they are to be shown.
+
+    `held`: [key, hold] of this chat; `stopped`: nothing is made now.
+    """
+    reason = "suspended" if stopped else next((f"held: {hold}" for hold in held["hold"]), "not made yet")
+    state = Desired.empty() if state is None else state
+    return {
+        "name": name,
+        "room": {"link": room, "reason": None if room else reason},
+        "join": join,
+        "linked": state.members.height,
+        "unlinked": state.pending.filter(pl.col("state") == State.UNLINKED.value).height,
+    }
 
 
 def waiting(holds: Sequence[Hold]) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import asyncio
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Final, Literal
 
 import polars as pl
@@ -18,21 +19,23 @@ import segno
 import typer
 
 from homeroom.api import Chat, ChatPlatform, ChatPolicy, District, InvalidSpecError, Reason
+from homeroom.chats.extra import is_about
 from homeroom.chats.identity import plain
-from homeroom.chats.table import CELL, ORDER, TABLE, cells, link_table, shown, waiting
+from homeroom.chats.table import EXTRA, ORDER, TABLE, cells, extra_row, link_table, shown, waiting
 from homeroom.cli import options, records, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.platforms.matrix import link, masked
+from homeroom.reconcile.chatrules import rules_of
 from homeroom.roster.tables import Roster
 from homeroom.spreadsheet import safe
-from homeroom.store import Store, policy_name
+from homeroom.store import JoinLink, Store, policy_name
 
 _TABLE: Final = pl.Schema({"policy": pl.String(), **TABLE})
 """With the policy that sees to the chats of a row."""
 
 
-_EXTRA: Final = pl.Schema({"chat": pl.String(), "name": pl.String(), "room": CELL, "join": pl.String()})
-"""A row per extra chat. `chat`: name of the resource; `join`: the link by which people come in, null: there is none."""
+_EXTRA: Final = pl.Schema({"chat": pl.String(), **EXTRA})
+"""With the name of the resource."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +49,11 @@ class _Links:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Names:
-    """What the records call things: `schools` [school, school_name], `classes` [class, title]."""
+    """What the records call things: `schools` [school, school_name], `classes` [class, title]; `at` [class, school]."""
 
     schools: pl.DataFrame
     classes: pl.DataFrame
+    at: pl.DataFrame
 
 
 def command(
@@ -81,9 +85,10 @@ def command(
 ) -> None:
     """List the chats of each school and class, with their links. Asks no chat server.
 
-    A row for the staff room and one per class, as the last run of each policy left them, and below them extra chats
-    (not in CSV). Where a chat is missing the cell says why. A link lets nobody in: people come into a chat once it is
-    known which account is theirs, and into an extra chat that has a link under JOIN by pressing a button there.
+    A row for the staff room and one per class, as the last run of each policy left them, and below them extra chats;
+    with `--school` those that name the school, or a class of it (none in CSV). Where a chat is missing the cell says
+    why. A link lets nobody in: people come into a chat once it is known which account is theirs, and into an extra chat
+    that has a link under JOIN by pressing a button there.
 
     Example: homeroom links -n lakeside --school s-001 --reveal -o csv > links.csv
     """
@@ -121,27 +126,25 @@ def _look(
 ) -> _Links:
     """Blocks."""
     policies = resources.every(ChatPolicy) if policy is None else [resources.one(ChatPolicy, policy)]
-    chats = resources.every(Chat) if policy is None and school is None else []
+    chats = resources.every(Chat) if policy is None else []
     if not policies and not chats:
         resources.one(ChatPolicy, None)  # says where there is none
     tables, notes = [pl.DataFrame(schema=_TABLE)], list[str]()
-    names: dict[str, _Names] = {}
+    names = cache(lambda district: _names(resources, resources.one(District, district), store))
     for one in policies:
-        district = one.spec.district_ref.name
-        if district not in names:
-            names[district] = _names(resources, resources.one(District, district), store)
         platform = resources.one(ChatPlatform, one.spec.platform_ref.name)
-        tables.append(_of_policy(store, one, platform, names[district], reveal=reveal))
+        tables.append(_of_policy(store, one, platform, names(one.spec.district_ref.name), reveal=reveal))
         notes.extend(_notes(store, one))
     table = pl.concat(tables)
     if school is not None:
         table = table.filter(pl.col("school") == school)
-        if table.is_empty():
+        chats = [chat for chat in chats if _is_about(chat, school, names(chat.spec.district_ref.name))]
+        if table.is_empty() and not chats:
             raise InvalidSpecError(f"no policy has wanted a chat in a school '{school}' yet: give its source id")
     for chat in chats:
         notes.extend(_notes(store, chat))
     rows = [_of_chat(resources, store, chat, pages=pages, reveal=reveal) for chat in chats]
-    extra = pl.DataFrame(rows, schema=_EXTRA, orient="row").sort("chat")
+    extra = pl.DataFrame(rows, schema=_EXTRA).sort("chat")
     return _Links(table=table.sort("policy", *ORDER), extra=extra, notes=notes)
 
 
@@ -152,7 +155,14 @@ def _names(resources: Declared, district: District, store: Store) -> _Names:
     return _Names(
         schools=roster.orgs.select(school="id", school_name=plain(pl.col("name"))),
         classes=roster.classes.select(pl.col("id").alias("class"), title=plain(pl.col("title"))),
+        at=pl.DataFrame({"class": roster.classes["id"], "school": roster.orgs["id"].gather(roster.classes["school"])}),
     )
+
+
+def _is_about(chat: Chat, school: str, names: _Names) -> bool:
+    extra = rules_of(chat, scope="").extra
+    assert extra is not None
+    return is_about(extra, school, names.at.filter(pl.col("school") == school)["class"])
 
 
 def _of_policy(
@@ -178,28 +188,30 @@ def _of_policy(
     return table.select(pl.lit(policy.metadata.name).alias("policy"), *TABLE)
 
 
-def _of_chat(
-    resources: Declared, store: Store, chat: Chat, *, pages: str | None, reveal: bool
-) -> tuple[str, str, dict[str, str | None], str | None]:
+def _of_chat(resources: Declared, store: Store, chat: Chat, *, pages: str | None, reveal: bool) -> dict[str, object]:
     """A row of `_EXTRA`."""
     platform = resources.one(ChatPlatform, chat.spec.platform_ref.name)
     assert platform.spec.matrix is not None  # there is no other platform
-    name = policy_name(chat.kind, chat.metadata.name)
+    place = {"namespace": chat.metadata.namespace, "policy": policy_name(chat.kind, chat.metadata.name)}
     room: str | None = None
-    for found in store.chats.rooms(namespace=chat.metadata.namespace, policy=name)["external_id"]:
+    for found in store.chats.rooms(**place)["external_id"]:
         room = link(found, server=platform.spec.matrix.server_name) if reveal else masked(found)
-    holds = store.holds(kind=chat.kind, namespace=chat.metadata.namespace, name=chat.metadata.name)
-    held = next(iter(waiting(holds)["hold"]), None)
-    stopped = chat.spec.suspend or platform.spec.suspend
-    reason = "suspended" if stopped else f"held: {held}" if held else "not made yet"
+    stored = store.chats.baseline(**place)
     way = store.joins.link(namespace=chat.metadata.namespace, chat=chat.metadata.name)
-    join = None if way is None else _join_link(way.word, pages=pages) if reveal else f"…{way.word[-4:]}"
-    return chat.metadata.name, chat.spec.name, {"link": room, "reason": None if room else reason}, join
+    row = extra_row(
+        chat.spec.name,
+        stored.baseline.desired if stored is not None else None,
+        room=room,
+        held=waiting(store.holds(kind=chat.kind, namespace=chat.metadata.namespace, name=chat.metadata.name)),
+        stopped=chat.spec.suspend or platform.spec.suspend,
+        join=None if way is None else _join_link(way, pages=pages) if reveal else way.masked,
+    )
+    return {"chat": chat.metadata.name, **row}
 
 
-def _join_link(word: str, *, pages: str | None) -> str:
+def _join_link(way: JoinLink, *, pages: str | None) -> str:
     """The address by which people come into an extra chat; only its path, where nobody says how browsers reach it."""
-    return f"{(pages or '').rstrip('/')}/chats/join/{word}"
+    return f"{(pages or '').rstrip('/')}{way.path}"
 
 
 def _qr_code(store: Store, chat: Chat, *, pages: str | None) -> str:
@@ -213,7 +225,7 @@ def _qr_code(store: Store, chat: Chat, *, pages: str | None) -> str:
         raise InvalidSpecError(
             f"Chat '{chat.metadata.name}' has no link: declare `join: Link`, and wait for its next run"
         )
-    return segno.make_qr(_join_link(way.word, pages=pages), error="m").svg_inline(border=4, scale=8)
+    return segno.make_qr(_join_link(way, pages=pages), error="m").svg_inline(border=4, scale=8)
 
 
 def _notes(store: Store, policy: ChatPolicy | Chat) -> Iterator[str]:

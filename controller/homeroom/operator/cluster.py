@@ -10,10 +10,10 @@ import base64
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from homeroom.api import CREDENTIALS_LABEL, CREDENTIALS_VALUE, FINALIZER, Reason
+from homeroom.api import CREDENTIALS_LABEL, CREDENTIALS_VALUE, FINALIZER, PICTURES_VALUE, Reason
 from homeroom.api.conditions import ConditionType
 from homeroom.errors import TransientError
-from homeroom.operator.api import Api, ConflictError, Json, NotFoundError, path_of
+from homeroom.operator.api import Api, ConflictError, ForbiddenError, Json, NotFoundError, path_of
 from homeroom.operator.cache import Cache, lean, version
 from homeroom.operator.events import Events
 from homeroom.operator.gitops import Revisions
@@ -100,6 +100,10 @@ class KubeCluster:
     async def secret(self, *, namespace: str, name: str) -> Mapping[str, str]:
         """Read a Secret live, decoded; only one that is labelled for it. Raises TransientError, see the port."""
         return await read_secret(self._api, namespace=namespace, name=name)
+
+    async def picture(self, *, namespace: str, name: str, key: str) -> bytes:
+        """Read a file of a ConfigMap live; only of one that is labelled for it. Raises TransientError, see the port."""
+        return await read_picture(self._api, namespace=namespace, name=name, key=key)
 
     async def key_secret(self, *, namespace: str, name: str) -> Object | None:
         """Read a Secret live that may be one with a licence's key. Raises TransientError, see the port."""
@@ -276,6 +280,32 @@ async def read_secret(api: Api, *, namespace: str, name: str) -> Mapping[str, st
                 reason=Reason.SECRET_NOT_FOUND,
             ) from error
     return texts
+
+
+async def read_picture(api: Api, *, namespace: str, name: str, key: str) -> bytes:
+    """A file of a ConfigMap; only of one that is labelled for it. Raises TransientError, see `Cluster.picture`."""
+    where = f"ConfigMap {namespace}/{name}"
+    try:
+        found = await api.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+    except NotFoundError as error:
+        raise TransientError(f"{where} does not exist: create it", reason=Reason.AVATAR_NOT_FOUND) from error
+    except ForbiddenError as error:
+        raise TransientError(
+            f"{where} must not be read: take `manifests/components/pictures` into its namespace",
+            reason=Reason.FORBIDDEN,
+        ) from error
+    if (found["metadata"].get("labels") or {}).get(CREDENTIALS_LABEL) != PICTURES_VALUE:
+        raise TransientError(
+            f"{where} must carry the label `{CREDENTIALS_LABEL}: {PICTURES_VALUE}` before Homeroom reads it",
+            reason=Reason.AVATAR_NOT_FOUND,
+        )
+    content = (found.get("binaryData") or {}).get(key)
+    if content is None:
+        raise TransientError(
+            f"{where} has no file `{key}` below `binaryData`: put the picture there",
+            reason=Reason.AVATAR_NOT_FOUND,
+        )
+    return base64.b64decode(content)
 
 
 def _with_foreign(status: Mapping[str, Any], live: Object) -> Sequence[Mapping[str, Any]]:

@@ -66,11 +66,11 @@ class Metrics:
             registry=registry,
         )
         self._chats, self._members, self._links = (
-            prometheus.Gauge(name, words, ("namespace", "name", "state"), registry=registry)
+            prometheus.Gauge(name, words, ("kind", "namespace", "name", "state"), registry=registry)
             for name, words in (
-                ("homeroom_chats", "Chats of a ChatPolicy."),
-                ("homeroom_chat_members", "People in the chats of a ChatPolicy, or on the way there."),
-                ("homeroom_chat_links", "Accounts of the people of a ChatPolicy's District on its platform."),
+                ("homeroom_chats", "Chats of a ChatPolicy or a Chat."),
+                ("homeroom_chat_members", "People in the chats of a ChatPolicy or a Chat, or on the way there."),
+                ("homeroom_chat_links", "Accounts of the people of its District on its platform."),
             )
         )
         self._lesson_lag = prometheus.Histogram(
@@ -128,10 +128,10 @@ class Metrics:
     def chats(
         self, policy: Key, *, chats: Mapping[str, int], members: Mapping[str, int], links: Mapping[str, int]
     ) -> None:
-        """Note how the chats of a ChatPolicy stand: how many, members by state on the way in, links by state."""
+        """Note how the chats of a ChatPolicy or Chat stand: how many, members and links by state."""
         for gauge, counts in ((self._chats, chats), (self._members, members), (self._links, links)):
             for state, number in counts.items():
-                gauge.labels(policy.namespace, policy.name, state).set(number)
+                gauge.labels(*policy, state).set(number)
 
     def reconciled(self, key: Key, *, outcome: str, seconds: float, at: datetime) -> None:
         """One run of a root ended as `succeeded`, `failed` or `crashed`."""
@@ -147,9 +147,9 @@ class Metrics:
         if key.kind == "LicensePool":
             for state in _SEATS:
                 self._seats.remove(key.namespace, key.name, state)
-        if key.kind == "ChatPolicy":
+        if key.kind in {"ChatPolicy", "Chat"}:
             for gauge in (self._chats, self._members, self._links):
-                gauge.remove_by_labels({"namespace": key.namespace, "name": key.name})
+                gauge.remove_by_labels(key._asdict())
 
     def api_request(self, method: str, *, code: str) -> None:
         """One request to the API server was answered with `code`, or not at all (`error`)."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self
 
-from homeroom.chats import Actual, Capabilities, Desired
+from homeroom.chats import Actual, Capabilities, Desired, Picture
 from homeroom.hop import Hop
 from homeroom.plan import Change, Outcome
 
@@ -87,6 +87,12 @@ class Platform(Protocol):
         """Tell everybody in a chat of ours of a call at `url`; with `Capabilities.calls` only. Needs a `read`.
 
         Idempotent: of a call with the same `word`, which no other has, people are told once. Raises RefusedError.
+        """
+
+    async def show(self, key: str, picture: Picture) -> bool:
+        """Set the picture of a chat of ours, unless this one was the last that we set there; whether it was set now.
+
+        What people made of it since stays theirs. Needs a `read`. Raises RefusedError where that cannot be.
         """
 
     async def admit(self, token: str, *, until: datetime) -> None:

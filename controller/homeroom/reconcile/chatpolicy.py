@@ -45,6 +45,7 @@ from homeroom.chats.linking import LinkedBy
 from homeroom.chats.policy import ChatRules
 from homeroom.chats.records import Links, in_question
 from homeroom.chats.repair import Decided
+from homeroom.chats.standing import after
 from homeroom.chats.state import Actual, Desired
 from homeroom.chats.words import State as Standing
 from homeroom.errors import DependencyNotReadyError, TransientError
@@ -66,6 +67,7 @@ from homeroom.plan import (
 )
 from homeroom.platforms import Platform
 from homeroom.reconcile import approvals
+from homeroom.reconcile.avatar import show_avatar, unshown, with_avatar
 from homeroom.reconcile.chatdecision import (
     ChatDecision,
     ChatInputs,
@@ -221,11 +223,17 @@ class ChatPolicyRoot:
             rows = decision.unrecorded(inputs.memory.rooms)
             app = journal_name(run.key.kind, run.key.name)
             await asyncio.to_thread(self.store.own, rows, namespace=run.key.namespace, app=app, epoch=run.cluster.epoch)
-        made = applied.made(decision.allowed) if applied is not None else pl.DataFrame(schema=CHANGE_SCHEMA)
+            made = applied.made(decision.allowed) if applied is not None else pl.DataFrame(schema=CHANGE_SCHEMA)
+            shown = None
+            if isinstance(run.resource, Chat):
+                key = next(iter(after(decision.actual, made).chats["key"]), None)
+                shown = await show_avatar(run.resource, run.cluster, server, key=key)
         await approvals.settle(run.cluster, run.key, decision.reviewed, made, store=self.store, now=run.clock.now())
         if number := repaired(decision, applied):
             words = f"{number} changes made by hand in the chats were put back"
             run.cluster.event(run.obj, warning=False, reason="DriftRepaired", message=words)
+        if shown is not None and shown.now:
+            run.cluster.event(run.obj, warning=False, reason="AvatarSet", message="the declared picture was set")
         parked = frozenset(inputs.memory.parked) | (applied.parked if applied is not None else frozenset())
         left = left_to_do(decision, applied)
         if gathered.arrivals is not None:
@@ -254,24 +262,26 @@ class ChatPolicyRoot:
         )
         if gathered.arrivals is not None:
             status = status.model_copy(update={"link": gathered.arrivals.link})
+        status = with_avatar(status, shown, generation=policy.metadata.generation, now=run.clock.now())
         # An extra chat is of no school, and stands in no School.
         schools = {} if inputs.rules.extra is not None else chat_rows(decision, applied, made, left)
         assert status.chats is not None
         assert status.members is not None
-        if run.key.kind == ChatPolicy.__name__:
-            links = await asyncio.to_thread(self.store.links.counts, place_of(policy))
-            self.metrics.chats(
-                run.key,
-                chats=status.chats.model_dump(),
-                members=status.members.model_dump(),
-                links={state.value.lower(): number for state, number in links.items()},
-            )
+        links = await asyncio.to_thread(self.store.links.counts, place_of(policy))
+        self.metrics.chats(
+            run.key,
+            chats=status.chats.model_dump(),
+            members=status.members.model_dump(),
+            links={state.value.lower(): number for state, number in links.items()},
+        )
         return Report(
             status=status,
             message="; ".join(filter(None, [message, calm.words])),
             reason=reason,
             ending=ending,
-            again=min([policy.spec.sync.interval.timedelta, *_waiting(decision), *_resting(calm, decision)]),
+            again=min(
+                [policy.spec.sync.interval.timedelta, *_waiting(decision), *_resting(calm, decision), *unshown(shown)]
+            ),
             read_at=run.clock.now() if decision.actual.complete else None,
             summary={**status.chats.model_dump(), **status.members.model_dump()},
             schools=schools,

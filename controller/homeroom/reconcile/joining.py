@@ -44,7 +44,7 @@ async def arrivals(store: Store, chat: Chat, *, epoch: int) -> Arrivals:
         joins, link = store.joins, None
         if spec.join is Join.LINK:
             edition = spec.link.edition if spec.link is not None else 1
-            link = f"…{joins.open(place, meta.name, title=spec.name, edition=edition, epoch=epoch).word[-4:]}"
+            link = joins.open(place, meta.name, title=spec.name, edition=edition, epoch=epoch).masked
         else:
             joins.close(namespace=meta.namespace, chat=meta.name, epoch=epoch)
         states = {person: JoinState(state) for person, state in joins.joins(place, meta.name).iter_rows()}

@@ -229,7 +229,7 @@ class KeySecrets:
             found[name] = KeyState(
                 secret=secret_name(licence.metadata.name),
                 made_at=made.get(name),
-                problem=None if error is None else (_reason(error.reason), error.message),
+                problem=None if error is None else (Reason.of(error.reason), error.message),
                 rotated=handled if error is not None else licence.metadata.rotate_key_at or handled,
                 connected=connected.get(name, 0),
                 mail=told.get(name) if licence.spec.deliver_key_to is not None else None,
@@ -241,15 +241,11 @@ class KeySecrets:
         return found
 
 
-def _reason(word: str) -> Reason:
-    return next(reason for reason in Reason if reason.value == word)
-
-
 def mails_told(store: Store, namespaces: Sequence[str]) -> dict[str, tuple[Reason, str]]:
     """What the last attempt to mail each key said (`delivery`), by licence."""
     rows = store.runs().filter(pl.col("kind") == "SchoolLicense", pl.col("namespace").is_in(namespaces))
     return {
-        licence_id(namespace, name): (_reason(reason), message)
+        licence_id(namespace, name): (Reason.of(reason), message)
         for namespace, name, reason, message in rows.select("namespace", "name", "reason", "message").iter_rows()
     }
 

@@ -17,7 +17,7 @@ from typing import Final
 import polars as pl
 import structlog
 
-from homeroom.api import ChatPlatform, ChatPolicy, District, Language, parse
+from homeroom.api import ChatPlatform, District, Language, parse
 from homeroom.chats.linking import NUMBER_LENGTH, Place, TokenState, number_message
 from homeroom.errors import HomeroomError, InvalidSpecError, RefusedError, TransientError
 from homeroom.platforms import Platform
@@ -33,6 +33,7 @@ from homeroom.store import (
     LostLeadershipError,
     Store,
     Token,
+    policy_name,
 )
 
 KIND: Final = "Linking"
@@ -172,13 +173,13 @@ class Linking:
         return pl.DataFrame(rows, DISTRICTS_SCHEMA, orient="row")
 
     def _policies(self, key: Key, resource: ChatPlatform | None, users: Sequence[Object]) -> pl.DataFrame:
-        """Whose chats the accounts of this platform come into."""
+        """Whose chats the accounts of this platform come into: of policies, and extra ones."""
         rows = []
         if resource is not None:
             for policy in users:
                 stopped = resource.spec.suspend or bool(policy["spec"].get("suspend"))
-                if policy["kind"] == ChatPolicy.__name__:  # an extra chat is for whom Git or its link names
-                    rows.append((key.namespace, key.name, _district(policy), policy["metadata"]["name"], stopped))
+                name = policy_name(policy["kind"], policy["metadata"]["name"])
+                rows.append((key.namespace, key.name, _district(policy), name, stopped))
         return pl.DataFrame(rows, POLICIES_SCHEMA, orient="row")
 
 

@@ -97,6 +97,13 @@ class Cluster(Protocol):
         event that we would see).
         """
 
+    async def picture(self, *, namespace: str, name: str, key: str) -> bytes:
+        """Read a file of a ConfigMap live. Only of one labelled `homeroom.dev/use: pictures`.
+
+        Raises TransientError with reason AvatarNotFound or Forbidden (mended by a person, without an event that we
+        would see).
+        """
+
     async def key_secret(self, *, namespace: str, name: str) -> Object | None:
         """Read a Secret live that may be one with a licence's key; None: there is none. Raises TransientError."""
 
@@ -164,7 +171,7 @@ class Metrics(Protocol):
     def chats(
         self, policy: Key, *, chats: Mapping[str, int], members: Mapping[str, int], links: Mapping[str, int]
     ) -> None:
-        """Note how the chats of a ChatPolicy stand: how many, members by state on the way in, links by state."""
+        """Note how the chats of a ChatPolicy or Chat stand: how many, members and links by state."""
 
     def lesson_shown(self, *, seconds: float) -> None:
         """Note how long after a supplement's lesson was published it is known to the pages."""

@@ -11,7 +11,16 @@ Nothing is decided here.
 """
 
 from homeroom.store.backup import BackupError, Manifest
-from homeroom.store.chats import ROOMS, Chats, StoredChats, journal_name, journal_of, policy_name, rules_without
+from homeroom.store.chats import (
+    ROOMS,
+    Chats,
+    StoredChats,
+    chat_of,
+    journal_name,
+    journal_of,
+    policy_name,
+    rules_without,
+)
 from homeroom.store.forgetting import StillThereError
 from homeroom.store.joins import JOINS, JoinLink, Joins
 from homeroom.store.lessons import GIVEN_SCHEMA, LESSONS_SCHEMA, Call, Lessons
@@ -87,6 +96,7 @@ __all__ = [
     "Use",
     "Visit",
     "Web",
+    "chat_of",
     "journal_name",
     "journal_of",
     "policy_name",

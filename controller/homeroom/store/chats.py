@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,6 +56,15 @@ def journal_name(kind: str, name: str) -> str:
 def policy_name(kind: str, name: str) -> str:
     """What stands as `policy` in the store: a ChatPolicy by its name, a Chat as in the journal."""
     return name if kind == "ChatPolicy" else journal_name(kind, name)
+
+
+def chat_of(policy: str) -> str | None:
+    """The name of the Chat that stands as `policy` in the store; None: a ChatPolicy.
+
+    Of one whose name is too long for the store the digest: nothing is found by that.
+    """
+    kind, slash, name = policy.partition("/")
+    return name if slash and kind == "Chat" else None
 
 
 def journal_of(policy: str) -> str:
@@ -130,7 +140,7 @@ class Chats:
         person: str | None = None,
         schools: Collection[str] = (),
     ) -> StoredChats | None:
-        """The same of a few chats, with all who are in them: little of large files is read.
+        """The same of a few chats, with all who are in them: little of large files is read. None: there are none.
 
         Those in which one of `accounts` is wanted, or for which `person` (source id) lacks one, and all of `schools`.
         """
@@ -143,6 +153,8 @@ class Chats:
             folder = self._folder(namespace, policy) / row.files
             try:
                 desired = _part(folder, accounts=accounts, person=person, schools=schools)
+                if desired is None:
+                    return None
                 stored = _stored(row, folder, desired)
             except FileNotFoundError:
                 if missing == row.files:
@@ -216,6 +228,33 @@ class Chats:
         with self._engine.connect() as connection:
             return policies_of(connection, namespace)
 
+    def extras(self, *, namespace: str) -> dict[str, str]:
+        """Of extra chats, by `policy`, the rules (`StoredChats.rules`) by which a plan was last applied."""
+        return dict(self._of_extras(namespace, "rules"))
+
+    def extras_about(self, *, namespace: str, accounts: Collection[str], person: str) -> frozenset[str]:
+        """Extra chats, by `policy`, that want one of `accounts`, or lack one for `person` (source id).
+
+        Quickly, however many there are; `around` has the chats.
+        """
+        found = set[str]()
+        for policy, files in self._of_extras(namespace, "files"):
+            try:
+                wanted, lacking = _people(self._folder(namespace, policy) / files)
+            except FileNotFoundError:  # a run has just put another one in its place
+                found.add(policy)
+                continue
+            if wanted.is_in(list(accounts)).any() or (lacking == person).any():
+                found.add(policy)
+        return frozenset(found)
+
+    def _of_extras(self, namespace: str, column: str) -> list[tuple[str, str]]:
+        table = schema.chat_baseline
+        of_extra = (table.c.namespace == namespace, table.c.policy.startswith(journal_name("Chat", "")))
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(table.c.policy, table.c[column]).where(*of_extra)).all()
+        return [(policy, text) for policy, text in rows]
+
     def known(self, *, namespace: str, policy: str) -> pl.Series:
         """Keys of the chats of which it is known who had a reason to be in them."""
         with self._engine.connect() as connection:
@@ -243,6 +282,13 @@ class Chats:
 
     def _folder(self, namespace: str, policy: str) -> Path:
         return self._directory / "chats" / namespace / policy
+
+
+@lru_cache(maxsize=4096)
+def _people(folder: Path) -> tuple[pl.Series, pl.Series]:
+    """Accounts that an extra chat wants, and people (source ids) who lack one, by its folder, which never changes."""
+    wanted, lacking = (pl.read_parquet(folder / f"{name}.parquet") for name in ("accounts", "pending"))
+    return wanted["account"], lacking["person"].unique()
 
 
 def policies_of(connection: sa.Connection, namespace: str) -> list[str]:
@@ -275,20 +321,24 @@ def _stored(row: sa.Row[Any], folder: Path, desired: Desired) -> StoredChats:
     )
 
 
-def _part(folder: Path, *, accounts: Collection[str], person: str | None, schools: Collection[str]) -> Desired:
+def _part(folder: Path, *, accounts: Collection[str], person: str | None, schools: Collection[str]) -> Desired | None:
     """The chats of `Chats.around`, of the frames in a folder."""
 
     def scan(name: str) -> pl.LazyFrame:
         return pl.scan_parquet(folder / f"{name}.parquet")
 
-    chats, numbered = scan("chats").collect(), scan("accounts").with_row_index("number")
+    numbered = scan("accounts").with_row_index("number")
     mine = numbered.filter(pl.col("account").is_in(list(accounts))).select("number").collect()["number"]
-    found = [
-        scan("members").filter(pl.col("account").is_in(mine.implode())).select("chat").collect()["chat"],
-        scan("pending").filter(pl.col("person") == pl.lit(person, pl.String)).select("chat").collect()["chat"],
-        chats["school"].is_in(list(schools)).arg_true().cast(pl.UInt32),
+    # Of many extra chats most have nothing of what is looked for: two files have to tell that.
+    asked = [
+        *([scan("members").filter(pl.col("account").is_in(mine.implode()))] if not mine.is_empty() else []),
+        *([scan("pending").filter(pl.col("person") == person)] if person is not None else []),
+        *([scan("chats").with_row_index("chat").filter(pl.col("school").is_in(list(schools)))] if schools else []),
     ]
-    at = pl.concat(found).unique().sort()
+    found = [rows.select(pl.col("chat").cast(pl.UInt32)).collect()["chat"] for rows in asked]
+    at = pl.concat([pl.Series(dtype=pl.UInt32), *found]).unique().sort()
+    if at.is_empty():
+        return None
     members, pending = (
         scan(name).filter(pl.col("chat").is_in(at.implode())).collect() for name in ("members", "pending")
     )
@@ -298,7 +348,7 @@ def _part(folder: Path, *, accounts: Collection[str], person: str | None, school
         return among.search_sorted(rows).cast(pl.UInt32)
 
     return Desired(
-        chats=chats[at],
+        chats=scan("chats").collect()[at],
         accounts=numbered.filter(pl.col("number").is_in(number.implode())).select("account").collect(),
         members=members.with_columns(
             row_in(members["chat"], at).alias("chat"), row_in(members["account"], number).alias("account")

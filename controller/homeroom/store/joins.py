@@ -39,6 +39,16 @@ class JoinLink:
     title: str
     word: str
 
+    @property
+    def path(self) -> str:
+        """Where it leads to on our pages."""
+        return f"/chats/join/{self.word}"
+
+    @property
+    def masked(self) -> str:
+        """By what people tell it from others."""
+        return f"…{self.word[-4:]}"
+
 
 class Joins:
     """The part of a store that is about links to extra chats."""

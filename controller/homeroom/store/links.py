@@ -43,7 +43,7 @@ PLACES_SCHEMA: Final = pl.Schema(dict.fromkeys((*Place._fields, "server", "title
 POLICIES_SCHEMA: Final = pl.Schema(
     {**dict.fromkeys((*Place._fields, "policy"), pl.String()), "suspended": pl.Boolean()}
 )
-"""The policies (by name) that see to the chats of a place."""
+"""The policies that see to the chats of a place, and its extra chats, by `homeroom.store.chats.policy_name`."""
 
 _FORGOTTEN: Final = timedelta(days=1)
 _CHUNK: Final = 1000
@@ -284,7 +284,7 @@ class Links:
         return self._told(schema.link_place, PLACES_SCHEMA)
 
     def policies(self) -> pl.DataFrame:
-        """Whose chats these accounts come into now: POLICIES_SCHEMA, sorted."""
+        """Whose chats these accounts come into now, policies' and extra ones: POLICIES_SCHEMA, sorted."""
         return self._told(schema.link_policy, POLICIES_SCHEMA)
 
     def tell(self, places: pl.DataFrame, *, namespace: str, platform: str, epoch: int) -> None:

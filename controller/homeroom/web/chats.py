@@ -322,40 +322,56 @@ class Chats:
             accounts=accounts,
             chats=chats,
             heads=bool(_headed(chats or ())),
+            leads=bool(_led(chats or ())),
             secret=visitor.secret,
         )
 
     async def _table(self, request: Request) -> Response:
-        """Of whoever leads a staff room, that school's; whole links for who asks for them."""
+        """Of whoever leads a staff room, that school's, and of extra chats those; whole links for who asks for them."""
         reveal = request.query_params.get("links") == "whole"
-        table = await asyncio.to_thread(self._table_of, request, reveal=reveal)
-        if table is None:
+        found = await asyncio.to_thread(self._table_of, request, reveal=reveal)
+        if found is None:
             return self._pages.to(request, "/chats/mine")
         kept = "links=whole&" if reveal else ""
+        table, extra = found
         schools = table.partition_by("school", maintain_order=True)
         told = [(rows["school_name"][0], rows.to_dicts()) for rows in schools]
-        return self._pages.page(request, "chats-table.html", schools=told, reveal=reveal, kept=kept)
+        return self._pages.page(
+            request,
+            "chats-table.html",
+            schools=told,
+            extra=extra.to_dicts(),
+            origin=self._pages.origin,
+            reveal=reveal,
+            kept=kept,
+        )
 
     async def _csv(self, request: Request) -> Response:
         reveal = request.query_params.get("links") == "whole"
-        table = await asyncio.to_thread(self._table_of, request, reveal=reveal)
-        if table is None:
+        found = await asyncio.to_thread(self._table_of, request, reveal=reveal)
+        if found is None or found[0].is_empty():
             return self._pages.to(request, "/chats/mine")
+        table, _ = found  # as with `homeroom links`, extra chats are in no file
         headers = {"content-disposition": 'attachment; filename="chats.csv"'}
         # With a mark of its encoding, or spreadsheets take ä for something else.
         text = safe(_cells(table)).write_csv(include_bom=True)
         return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
 
-    def _table_of(self, request: Request, *, reveal: bool) -> pl.DataFrame | None:
-        """None: nobody who leads a staff room. Raises HTTPException for who looks too often. Blocks."""
+    def _table_of(self, request: Request, *, reveal: bool) -> tuple[pl.DataFrame, pl.DataFrame] | None:
+        """As `Membership.table` and `extras`; None: nobody who leads a staff room or an extra chat.
+
+        Raises HTTPException for who looks too often. Blocks.
+        """
         visitor = self._visits.of(request)
         if visitor is not None and not self._looks.take(visitor.key):
             raise HTTPException(429)
         chats = self._chats_of(visitor.visit) if visitor is not None else None
-        schools = _headed(chats or ())
-        if visitor is None or not schools:
+        schools, led = _headed(chats or ()), _led(chats or ())
+        if visitor is None or not (schools or led):
             return None
-        return self._membership.table(visitor.visit.place, schools, reveal=reveal)
+        place = visitor.visit.place
+        table = self._membership.table(place, schools, reveal=reveal)
+        return table, self._membership.extras(place, schools, led=led, reveal=reveal)
 
     def _chats_of(self, visit: Visit) -> Sequence[Mine] | None:
         """The chats of whoever has proven in this visit an account that is theirs; None: nobody has. Blocks."""
@@ -442,6 +458,11 @@ class Chats:
 def _headed(chats: Sequence[Mine]) -> Sequence[str]:
     """Source ids of the schools whose staff room somebody leads, sorted."""
     return sorted({chat.school for chat in chats if chat.type is ChatType.STAFF_ROOM and chat.missing is not None})
+
+
+def _led(chats: Sequence[Mine]) -> Sequence[str]:
+    """The extra chats that somebody leads (`Mine.policy`)."""
+    return [chat.policy for chat in chats if chat.type is None and chat.missing is not None]
 
 
 def _cells(table: pl.DataFrame) -> pl.DataFrame:

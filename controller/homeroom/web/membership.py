@@ -1,14 +1,15 @@
-"""Which chats somebody is in, whom of a chat's people its leaders miss, and the table of links for heads of schools.
+"""Which chats somebody is in, whom of a chat's people its leaders miss, and the table of links for who leads.
 
 ::
 
-    baselines, rooms: what runs of the policies left --+
-                                                       +--> one's chats --> who leads them, by the records of now
-    served records of one school ----------------------+                         |
-                                                                    names of who is not linked yet
+    baselines, rooms: what runs left --------------+
+                                                   +--> one's chats --> who leads them, by the records of now
+    served records of one school, or of whom an ---+                         |
+    extra chat is about                                         names of who is not linked yet
 
 No chat server is asked, and nothing that it says of rights counts: whoever leads a chat does so by the last run and by
-the records of now (R13, R33 to R35). Neighbours: `chats` (the pages), `homeroom.chats.table`, `homeroom.store.chats`.
+the records of now (R13, R33 to R35), an extra chat by its words in that run (R19). Neighbours: `chats` (the pages),
+`homeroom.chats.table`, `homeroom.store.chats`.
 """
 
 from __future__ import annotations
@@ -24,28 +25,31 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from homeroom.api.chatpolicy import ChatType, CreateOn
+from homeroom.api.chat import Chat
+from homeroom.api.chatpolicy import Allowed, ChatType, CreateOn
 from homeroom.api.district import HomeroomDefinition
 from homeroom.chats.desired import desired
+from homeroom.chats.extra import NOWHERE, is_about
 from homeroom.chats.identity import plain
 from homeroom.chats.linking import Place
+from homeroom.chats.policy import ExtraChat
 from homeroom.chats.records import LINKS_SCHEMA, Links
 from homeroom.chats.state import Desired
-from homeroom.chats.table import COLUMNS, ORDER, TABLE, link_table, waiting
+from homeroom.chats.table import COLUMNS, EXTRA, ORDER, TABLE, extra_row, link_table, waiting
 from homeroom.chats.words import State
 from homeroom.plan import Kind
 from homeroom.platforms.matrix import link, masked
 from homeroom.reconcile.chatdecision import rules_from
 from homeroom.reconcile.chatrecords import chat_records
 from homeroom.reconcile.ports import Clock
-from homeroom.roster.oneschool import of_school
+from homeroom.roster.oneschool import of_schools
 from homeroom.roster.tables import SCHEMAS, Roster
 from homeroom.roster.years import NO_PINS
 from homeroom.sources import scan
-from homeroom.store import Store, StoredChats
+from homeroom.store import Store, StoredChats, chat_of
 
 _SCHOOLS: Final = 16
-"""So many schools are kept in memory, some 100 kB each; who leads a chat looks at one."""
+"""So many schools, or extra chats, are kept in memory, some 100 kB each; who leads a chat looks at one."""
 _COUNT: Final = pl.Struct({"linked": pl.UInt32(), "unlinked": pl.UInt32()})
 
 
@@ -64,12 +68,14 @@ _STANDINGS: Final = pl.Enum(Standing)
 class Mine:
     """One chat of somebody. `link`: where it opens for who is in it.
 
-    `missing`: names of its people who are not linked yet, sorted, for whoever leads it; None: that is for others.
+    `type` None: an extra chat, of no school. `policy`: who sees to it, as the store calls that. `missing`: names of its
+    people who are not linked yet, sorted, for whoever leads it; None: that is for others.
     """
 
     name: str
-    type: ChatType
+    type: ChatType | None
     school: str
+    policy: str
     standing: Standing
     link: str | None
     missing: Sequence[str] | None
@@ -90,11 +96,15 @@ class Membership:
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
-        self._kept: OrderedDict[tuple[str, ...], Roster] = OrderedDict()
+        self._kept: OrderedDict[tuple[Place, str, frozenset[str], frozenset[str], frozenset[str]], Roster] = (
+            OrderedDict()
+        )
         self._reading = Lock()
 
     def chats(self, place: Place, person: str) -> Sequence[Mine]:
-        """The chats of a person (source id) who has proven an account; the staff room first. Raises TransientError.
+        """The chats of a person (source id) who has proven an account; the staff room first, extra chats last.
+
+        Raises TransientError.
 
         None of whom the District denies, nor while nobody has told whom it does.
         """
@@ -105,7 +115,10 @@ class Membership:
         today, denied = self._clock.now().astimezone(ZoneInfo(told["zone"][0])).date(), told["denied"][0].to_list()
         accounts, server = self._store.links.accounts(place, person), self._server(place)
         found = []
+        extras = self._store.chats.extras_about(namespace=place.namespace, accounts=accounts, person=person)
         for policy, _ in self._policies(place):
+            if chat_of(policy) is not None and policy not in extras:
+                continue
             stored = self._store.chats.around(
                 namespace=place.namespace, policy=policy, accounts=accounts, person=person
             )
@@ -121,14 +134,15 @@ class Membership:
                 found.append(
                     Mine(
                         name=row["name"],
-                        type=ChatType(row["type"]),
+                        type=ChatType(row["type"]) if row["type"] is not None else None,
                         school=row["school"],
+                        policy=policy,
                         standing=Standing(row["standing"]),
                         link=link(row["external_id"], server=server) if here else None,
                         missing=missing.get(row["key"]),
                     )
                 )
-        order = list(ChatType)
+        order = [*ChatType, None]
         return sorted(found, key=lambda chat: (order.index(chat.type), chat.name))
 
     def table(self, place: Place, schools: Collection[str], *, reveal: bool) -> pl.DataFrame:
@@ -139,6 +153,8 @@ class Membership:
         server = self._server(place)
         parts = [pl.DataFrame(schema=_COUNTED)]
         for policy, stopped in self._policies(place):
+            if chat_of(policy) is not None:
+                continue
             stored = self._store.chats.around(namespace=place.namespace, policy=policy, schools=schools)
             if stored is None:
                 continue
@@ -159,6 +175,36 @@ class Membership:
         table = pl.concat(parts).group_by(of).agg(pl.col(name).drop_nulls().first() for name in cells)
         return table.select(pl.col(name).cast(type_) for name, type_ in _COUNTED.items()).sort(ORDER)
 
+    def extras(self, place: Place, schools: Collection[str], *, led: Collection[str], reveal: bool) -> pl.DataFrame:
+        """The extra chats that are about some schools (source ids), and those `led` (`Mine.policy`): columns `EXTRA`.
+
+        Sorted by name. `join`: a path of ours; null also where nobody but the owner may see the link (`seeLink`).
+        """
+        server, rows = self._server(place), []
+        rules = self._store.chats.extras(namespace=place.namespace)
+        of = {school: roster.classes["id"] for school in schools if (roster := self._school(place, school)) is not None}
+        for policy, stopped in self._policies(place):
+            chat, in_store = chat_of(policy), {"namespace": place.namespace, "policy": policy}
+            extra = rules_from(rules[policy]).extra if chat is not None and policy in rules else None
+            if extra is None or not (policy in led or any(is_about(extra, *school) for school in of.items())):
+                continue
+            stored = self._store.chats.around(**in_store, schools=[NOWHERE])
+            if chat is None or stored is None:
+                continue
+            rooms = self._store.chats.rooms(**in_store)["external_id"]
+            way = self._store.joins.link(namespace=place.namespace, chat=chat)
+            way = None if extra.settings.see_link is Allowed.OWNER else way
+            row = extra_row(
+                stored.baseline.desired.chats["name"][0],
+                stored.baseline.desired,
+                room=next((link(room, server=server) if reveal else masked(room) for room in rooms), None),
+                held=waiting(self._store.holds(namespace=place.namespace, kind=Chat.__name__, name=chat)),
+                stopped=stopped,
+                join=None if way is None else way.path if reveal else way.masked,
+            )
+            rows.append(row)
+        return pl.DataFrame(rows, EXTRA).sort("name")
+
     # ---------------------------------------------------------------------------------------------------------------
 
     def _server(self, place: Place) -> str:
@@ -166,20 +212,39 @@ class Membership:
         return str(found[0]) if found.len() else ""
 
     def _policies(self, place: Place) -> Iterator[tuple[str, bool]]:
-        """Names, and whether nothing is done under them now."""
+        """As the store calls them, extra chats, too, and whether nothing is done under them now."""
         yield from self._store.links.policies().filter(**place._asdict()).select("policy", "suspended").iter_rows()
 
-    def _roster(self, place: Place, school: str) -> Roster | None:
+    def _school(self, place: Place, school: str) -> Roster | None:
         """The records of a school as they are served now."""
+        return self._part(place, schools=frozenset([school]))
+
+    def _about(self, place: Place, extra: ExtraChat) -> Roster | None:
+        """The records of all whom an extra chat is about, as they are served now."""
+        return self._part(
+            place,
+            schools=frozenset(school for _, school in extra.roles),
+            classes=extra.classes,
+            people=extra.people | extra.administrators,
+        )
+
+    def _part(
+        self,
+        place: Place,
+        *,
+        schools: frozenset[str],
+        classes: frozenset[str] = frozenset(),
+        people: frozenset[str] = frozenset(),
+    ) -> Roster | None:
         accepted = self._store.accepted(namespace=place.namespace, district=place.district)
         if accepted is None:
             return None
-        key = (place.namespace, place.district, school, accepted.serving)
+        key = (place, accepted.serving, schools, classes, people)
         with self._reading:
             if key not in self._kept:
                 directory = self._store.snapshots(namespace=place.namespace, district=place.district)
                 tables = dict(zip(SCHEMAS, scan(directory, accepted.serving, *SCHEMAS), strict=True))
-                self._kept[key] = of_school(tables, school)
+                self._kept[key] = of_schools(tables, schools, classes=classes, people=people)
             self._kept.move_to_end(key)
             if len(self._kept) > _SCHOOLS:
                 self._kept.popitem(last=False)
@@ -187,7 +252,7 @@ class Membership:
 
     def _names(self, place: Place, schools: Collection[str]) -> Mapping[str, pl.DataFrame]:
         """What the records call things: `schools` [school, school_name], `classes` [class, title]."""
-        rosters = [Roster.empty(), *filter(None, (self._roster(place, school) for school in schools))]
+        rosters = [Roster.empty(), *filter(None, (self._school(place, school) for school in schools))]
         orgs, classes = (pl.concat([getattr(one, name) for one in rosters]) for name in ("orgs", "classes"))
         return {
             "schools": orgs.select(school="id", school_name=plain(pl.col("name"))).unique("school"),
@@ -200,8 +265,9 @@ class Membership:
         Who is not linked has to be so by the last run, by the records of now and by the links of now.
         """
         found: dict[str, Sequence[str]] = {}
+        extra = rules_from(stored.rules).extra
         for school in rows["school"].unique():
-            roster = self._roster(place, school)
+            roster = self._school(place, school) if extra is None else self._about(place, extra)
             if roster is None:
                 continue
             now = _now(roster, stored, me)
@@ -220,7 +286,11 @@ class Membership:
 
 
 def _now(roster: Roster, stored: StoredChats, me: _Leader) -> Desired:
-    """Who would be in the chats of a school by its records of now; nobody else's links are looked up."""
+    """Who would be in the chats of a school, or in an extra chat, by its records of now.
+
+    Nobody else's links are looked up. Who came by the link of an extra chat is not among them: nobody misses those who
+    are not expected.
+    """
     records = chat_records(roster, pins=NO_PINS, homeroom=HomeroomDefinition(), today=me.today)
     chats = stored.baseline.desired.chats
     # What counts as a homeroom is said in the cluster, which is not seen here: those that were one in the last run.

@@ -32,7 +32,7 @@ class Pages:
     """Reads forms, and answers with pages. `public_url`: scheme and host of our pages, as browsers write them."""
 
     def __init__(self, *, clock: Clock, public_url: str) -> None:
-        self._origin = public_url
+        self.origin = public_url
         self._secure = public_url.startswith("https:")
         # A school has one address for all its teachers.
         self._per_address = Limit(burst=30, seconds=20, monotonic=clock.monotonic)
@@ -51,7 +51,7 @@ class Pages:
         return await upload(request, file=file, limit=limit)
 
     def _ours(self, request: Request) -> None:
-        if request.headers.getlist("origin") != [self._origin]:
+        if request.headers.getlist("origin") != [self.origin]:
             raise HTTPException(403)
 
     def limit(self, request: Request) -> None:

@@ -516,6 +516,7 @@ TEXTS: Final[dict[str, dict[Language, str]]] = {
     "chats.type.ClassStudents": _in("Students' chat", "Elevernas chatt", "Chat van de leerlingen", "Чат учеников"),
     "chats.type.ClassParents": _in("Parents' chat", "Vårdnadshavarnas chatt", "Chat van de ouders", "Чат родителей"),
     "chats.type.Subject": _in("Subject", "Ämne", "Vak", "Предмет"),
+    "chats.type.Extra": _in("Extra chat", "Extra chatt", "Extra chat", "Дополнительный чат"),
     "chats.standing.Here": _in("you are in it", "du är med", "u zit erin", "вы в нём состоите"),
     "chats.standing.Coming": _in(
         "you are not in it yet", "du är inte med än", "u zit er nog niet in", "вы ещё не в нём"
@@ -529,6 +530,12 @@ TEXTS: Final[dict[str, dict[Language, str]]] = {
     ),
     "chats.to.table": _in(
         "All chats of the school", "Skolans alla chattar", "Alle chats van de school", "Все чаты школы"
+    ),
+    "chats.to.extra": _in(
+        "Links of the chats that you lead",
+        "Länkar till chattarna som du leder",
+        "Links van de chats die u leidt",
+        "Ссылки чатов, которые вы ведёте",
     ),
     # -- the table of links
     "chats.table.title": _in("Chats of the school", "Skolans chattar", "Chats van de school", "Чаты школы"),
@@ -547,6 +554,10 @@ TEXTS: Final[dict[str, dict[Language, str]]] = {
     "chats.table.mask": _in("Hide the links", "Dölj länkarna", "Links verbergen", "Скрыть ссылки"),
     "chats.table.csv": _in("As a file (CSV)", "Som fil (CSV)", "Als bestand (CSV)", "Файлом (CSV)"),
     "chats.table.back": _in("Back to your chats", "Tillbaka till dina chattar", "Terug naar uw chats", "К вашим чатам"),
+    "chats.extra.title": _in("Extra chats", "Extra chattar", "Extra chats", "Дополнительные чаты"),
+    "chats.extra.name": _in("Name", "Namn", "Naam", "Название"),
+    "chats.extra.room": _in("Chat", "Chatt", "Chat", "Чат"),
+    "chats.extra.join": _in("Link for joining", "Länk för att gå med", "Link om mee te doen", "Ссылка для вступления"),
     "chats.count": _in(
         "{linked} linked, {unlinked} not yet",
         "{linked} kopplade, {unlinked} inte än",

@@ -158,6 +158,8 @@ class Room:
     people: dict[str, State] = field(default_factory=lambda: {ROBOT: State.JOINED})
     leads: set[str] = field(default_factory=lambda: {ROBOT})
     successor: str | None = None  # id of the room that took its place
+    picture: bytes | None = None
+    picture_mark: str | None = None  # digest of the last one that was shown
 
 
 @dataclass(kw_only=True)

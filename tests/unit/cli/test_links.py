@@ -16,6 +16,7 @@ from tests.unit.reconcile.chatnights import PLATFORM, POLICY, THREE, ChatNights
 from tests.unit.reconcile.nights import DISTRICT, Killed
 from tests.unit.reconcile.test_chat_runs import PARENTS, SECTION, STAFF, STUDENTS, section_of
 
+from homeroom.chats.linking import Place
 from homeroom.platforms.matrix import link, masked
 from homeroom.reconcile.ports import Key
 
@@ -215,13 +216,34 @@ def test_an_extra_chat_is_below_the_table_with_the_link_by_which_people_come(fil
     way = filled.here.store.joins.link(namespace="lakeside", chat="chess")
     assert way is not None
     masks = {"link": masked(room), "reason": None}
-    assert extra(filled) == {"chat": "chess", "name": "Chess club", "room": masks, "join": f"…{way.word[-4:]}"}
+    counts = {"linked": 0, "unlinked": 0}
+    assert extra(filled) == {
+        "chat": "chess",
+        "name": "Chess club",
+        "room": masks,
+        "join": f"…{way.word[-4:]}",
+        **counts,
+    }
     whole = extra(filled, "--reveal", *PAGES)
     assert whole["room"]["link"] == link(room, server="school.example")
     assert whole["join"] == f"https://licences.example/chats/join/{way.word}"
     assert way.word not in filled.links().out
     assert "Chess club" in filled.links().out
     assert "Chess club" not in filled.links("--policy", "chats").out
+
+
+def test_an_extra_chat_counts_its_people_and_is_listed_with_its_school(filled: World) -> None:
+    (section,) = (row["sourcedId"] for row in filled.here.records.rows("classes", title="7b"))
+    chess(filled, members={"people": ["t-10", "t-11"]})
+    filled.here.store.links.unlink(Place("lakeside", "matrix", "lakeside"), "t-11", now=filled.here.now)
+    filled.run(CHESS)
+    found = extra(filled)
+    assert (found["linked"], found["unlinked"]) == (1, 1)
+    assert "Chess club" not in filled.links("--school", "s-002").out
+    for members in ({"classes": [section]}, {"roles": [{"role": "Heads", "school": "s-002"}]}):
+        filled.here.declare(CHESS, members=members)
+        assert "Chess club" in filled.links("--school", "s-002").out
+        assert "Chess club" not in filled.links("--school", "s-001").out
 
 
 def test_an_extra_chat_alone_is_listed_and_says_why_it_is_not_there(empty: World) -> None:

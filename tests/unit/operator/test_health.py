@@ -96,9 +96,9 @@ class TestMetrics:
             'homeroom_api_requests_total{code="200",method="PUT"} 1.0',
             'homeroom_watch_events_total{kind="School"} 1.0',
             "homeroom_events_dropped_total 1.0",
-            'homeroom_chats{name="chats",namespace="north",state="there"} 3.0',
-            'homeroom_chat_members{name="chats",namespace="north",state="joined"} 7.0',
-            'homeroom_chat_links{name="chats",namespace="north",state="linked"} 9.0',
+            'homeroom_chats{kind="ChatPolicy",name="chats",namespace="north",state="there"} 3.0',
+            'homeroom_chat_members{kind="ChatPolicy",name="chats",namespace="north",state="joined"} 7.0',
+            'homeroom_chat_links{kind="ChatPolicy",name="chats",namespace="north",state="linked"} 9.0',
         }
 
     def test_what_is_gone_is_not_told_any_more(self) -> None:
@@ -106,14 +106,17 @@ class TestMetrics:
         at = datetime(2027, 1, 15, 8, tzinfo=UTC)
         metrics.reconciled(DISTRICT, outcome="succeeded", seconds=2, at=at)
         metrics.records_read(DISTRICT, at=at)
-        for policy in (POLICY, POLICY._replace(name="other")):
+        extra = POLICY._replace(kind="Chat")
+        for policy in (POLICY, extra, extra._replace(name="other")):
             metrics.chats(policy, chats={"wanted": 4}, members={"joined": 7}, links={"linked": 9})
-        for key in (DISTRICT, DISTRICT, POLICY, POLICY):
+        metrics.forget(POLICY)
+        assert 'homeroom_chats{kind="Chat",name="chats",namespace="north",state="wanted"} 4.0' in self.text(metrics)
+        for key in (DISTRICT, DISTRICT, POLICY, extra):
             metrics.forget(key)
         assert {line for line in self.text(metrics) if line.startswith("homeroom_chat")} == {
-            'homeroom_chats{name="other",namespace="north",state="wanted"} 4.0',
-            'homeroom_chat_members{name="other",namespace="north",state="joined"} 7.0',
-            'homeroom_chat_links{name="other",namespace="north",state="linked"} 9.0',
+            'homeroom_chats{kind="Chat",name="other",namespace="north",state="wanted"} 4.0',
+            'homeroom_chat_members{kind="Chat",name="other",namespace="north",state="joined"} 7.0',
+            'homeroom_chat_links{kind="Chat",name="other",namespace="north",state="linked"} 9.0',
         }
         assert not any("lakeside" in line for line in self.text(metrics))
 

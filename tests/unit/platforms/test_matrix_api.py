@@ -13,7 +13,7 @@ import trustme
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from homeroom.errors import HomeroomError, TerminalError, TransientError
+from homeroom.errors import HomeroomError, RefusedError, TerminalError, TransientError
 from homeroom.platforms.matrix import api as api_module
 from homeroom.platforms.matrix.api import Api, RefusedCallError, path
 
@@ -100,6 +100,27 @@ async def test_a_limit_says_how_long_to_wait_and_nobody_waits_here(
             await api.call("POST", "_matrix/client/v3/createRoom", {})
         assert time.monotonic() - begun < 10
     assert caught.value.retry_after == seconds
+
+
+async def test_a_file_is_uploaded_as_it_is() -> None:
+    got: list[tuple[str, str, str | None, bytes]] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        known = request.headers["Authorization"] == "Bearer syt_secret"
+        assert known
+        got.append((request.method, request.path, request.headers.get("Content-Type"), await request.read()))
+        return web.json_response({"content_uri": "mxc://school.test/abc"})
+
+    async with serving(handler) as api:
+        assert await api.upload(b"\x89PNG\x00", "image/png") == "mxc://school.test/abc"
+    assert got == [("POST", "/_matrix/media/v3/upload", "image/png", b"\x89PNG\x00")]
+
+
+@pytest.mark.parametrize("body", [{}, {"content_uri": "https://elsewhere.example/"}, {"content_uri": 1}, []])
+async def test_an_upload_that_leads_nowhere_is_refused(body: object) -> None:
+    async with serving(answering(200, body)) as api:
+        with pytest.raises(RefusedError, match="did not say where it is"):
+            await api.upload(b"1", "image/png")
 
 
 async def test_an_answer_without_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -48,6 +49,14 @@ def test_what_is_written_is_what_is_read(settings: Settings, version: str) -> No
         for setting, one in settings.items().items()
     }
     assert read == wanted
+
+
+def test_a_mark_says_which_picture_was_set_last_and_none_where_there_was_none() -> None:
+    assert "picture" not in MARK.content()
+    shown = replace(MARK, picture="a" * 64)
+    for mark in (MARK, shown, shown.with_archived(archived=True)):
+        assert room(event(CHAT_MARK, mark.content())).mark() == mark
+    assert room(event(CHAT_MARK, {**MARK.content(), "picture": 5})).mark() == MARK
 
 
 numbers = st.one_of(st.integers(-5, 200), st.text(max_size=4), st.none(), st.booleans(), st.lists(st.integers()))

@@ -17,7 +17,8 @@ from typing import Any, Self
 from tests.unit.chats.worlds import CAN, Server
 from tests.unit.reconcile.nights import DISTRICT, Killed, Nights
 
-from homeroom.chats import Actual, Desired
+from homeroom.chats import Actual, Desired, Picture
+from homeroom.errors import HomeroomError
 from homeroom.plan import Change, Outcome, Result
 from homeroom.platforms import Changes
 from homeroom.reconcile.ports import Key
@@ -47,6 +48,8 @@ class Opened:
     announced: list[tuple[str, str, str]] = field(default_factory=list)
     """Name of the chat, text and address of each call that people were told of; the same word counts once."""
     words: set[str] = field(default_factory=set)
+    no_pictures: HomeroomError | None = None
+    """What it says to who shows one."""
     after: list[str | None] = field(default_factory=list)
     """From when on it was asked for them, each time."""
 
@@ -77,6 +80,17 @@ class Opened:
 
     def address(self, external_id: str) -> str:
         return f"chat:{external_id}"
+
+    async def show(self, key: str, picture: Picture) -> bool:
+        if self.no_pictures is not None:
+            raise self.no_pictures
+        room = self.server.rooms[key]
+        if room.picture_mark == picture.digest:
+            return False
+        self._change()
+        self.server.writes += 1
+        room.picture, room.picture_mark = picture.content, picture.digest
+        return True
 
     async def announce(self, key: str, text: str, *, url: str, word: str) -> None:
         self._change()

@@ -21,12 +21,12 @@ from tests.unit.roster.states import Target as Product
 from homeroom.api import FINALIZER, KINDS
 from homeroom.api.yaml import load_all
 from homeroom.demo.stage import RECORDS, Records
-from homeroom.errors import HomeroomError, TerminalError
+from homeroom.errors import HomeroomError, TerminalError, TransientError
 from homeroom.mail import Post
 from homeroom.plan import Change, Outcome, Result
 from homeroom.reconcile.chatrepair import ChatRepair
 from homeroom.reconcile.connect import Outside
-from homeroom.reconcile.ports import Handler, Key, Object, key_of
+from homeroom.reconcile.ports import Handler, Key, Object, Verdict, key_of
 from homeroom.reconcile.roots import handlers
 from homeroom.reconcile.routes import routes
 from homeroom.roster.state import Actual, Known
@@ -112,6 +112,8 @@ class Cluster:
         """Secrets that resources name: (namespace, name) -> texts."""
         self.secrets: dict[tuple[str, str], Any] = {}
         """Secrets with keys."""
+        self.pictures: dict[tuple[str, str, str], bytes] = {}
+        """Files of ConfigMaps: (namespace, name, key) -> content."""
         self.refusal: HomeroomError | None = None
         """What the API server says to who asks for one of them."""
         self.looks = 0
@@ -147,6 +149,12 @@ class Cluster:
 
     async def secret(self, *, namespace: str, name: str) -> dict[str, str]:
         return self.credentials.get((namespace, name), {})
+
+    async def picture(self, *, namespace: str, name: str, key: str) -> bytes:
+        try:
+            return self.pictures[namespace, name, key]
+        except KeyError as error:
+            raise TransientError("there is no such file", reason="AvatarNotFound") from error
 
     async def key_secret(self, *, namespace: str, name: str) -> Any:
         self.looks += 1
@@ -226,6 +234,8 @@ class Nights:
         self.export = directory / "files" / "lakeside" / "export.zip"
         self.directory = directory
         self.post: Post | None = None
+        self.verdicts: dict[Key, Verdict] = {}
+        """How the last run of each root ended."""
         self.shown: list[float] = []
         """Seconds from publishing a lesson until it was known, each time."""
         self.lags: list[float] = []
@@ -309,7 +319,7 @@ class Nights:
         waiting = [*keys]
         while waiting:
             self.cluster.asked = []
-            await self._handlers[waiting[0].kind](waiting[0])
+            self.verdicts[waiting[0]] = await self._handlers[waiting[0].kind](waiting[0])
             waiting = list(dict.fromkeys([*waiting[1:], *self.cluster.asked]))
 
     async def approve(self, *holds: Mapping[str, Any], of: Key, name: str = "") -> None:

@@ -14,8 +14,9 @@ from tests.unit.reconcile.nights import DISTRICT
 from homeroom.api import FINALIZER
 from homeroom.chats import State
 from homeroom.chats.linking import JoinState, Place
+from homeroom.errors import HomeroomError, RefusedError, TransientError
 from homeroom.reconcile.linking import KIND as LINKING
-from homeroom.reconcile.ports import Key
+from homeroom.reconcile.ports import Key, Verdict
 from homeroom.reconcile.routes import routes
 from homeroom.store import JoinLink, JournalQuery
 
@@ -497,3 +498,117 @@ async def test_a_look_without_news_writes_nothing(here: ExtraNights) -> None:
     writes = (here.cluster.writes, here.rooms["newspaper"].server.writes)
     await here.run(LOOK, NEWSPAPER)
     assert (here.cluster.writes, here.rooms["newspaper"].server.writes) == writes
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The picture
+
+LOGO, OTHER_LOGO = b"\x89PNG\r\n\x1a\n one", b"\xff\xd8\xff two"
+FILE = ("lakeside", "pictures", "logo.png")
+PICTURED = {"configMapKeyRef": {"name": "pictures", "key": "logo.png"}}
+
+
+async def test_the_declared_picture_is_shown_once_and_what_people_make_of_it_is_theirs(here: ExtraNights) -> None:
+    here.cluster.pictures[FILE] = LOGO
+    await here.made(members={"people": [CHILD]}, avatar=PICTURED)
+    assert here.room.picture == LOGO
+    assert here.said(NEWSPAPER, "AvatarSet") == "AvatarSet: the declared picture was set"
+    assert here.cluster.events.count(("AvatarSet", "the declared picture was set")) == 1
+    writes = (here.cluster.writes, here.rooms["newspaper"].server.writes)
+    await here.run(NEWSPAPER)
+    assert (here.cluster.writes, here.rooms["newspaper"].server.writes) == writes
+
+    here.room.picture = OTHER_LOGO  # somebody in the chat
+    await here.run(NEWSPAPER)
+    assert here.room.picture == OTHER_LOGO
+    here.declare(NEWSPAPER, name="Gazette")
+    await here.run(NEWSPAPER)
+    assert here.room.picture == OTHER_LOGO
+
+    here.cluster.pictures[FILE] = LOGO + b" bis"
+    await here.run(NEWSPAPER)
+    assert here.room.picture == LOGO + b" bis"
+    here.declare(NEWSPAPER, avatar=None)
+    await here.run(NEWSPAPER)
+    assert here.room.picture == LOGO + b" bis"
+    assert here.said(NEWSPAPER, "AvatarSet") == ""
+
+
+async def test_a_chat_that_was_there_gets_the_picture_that_is_declared_later(here: ExtraNights) -> None:
+    await here.made(members={"people": [CHILD]})
+    assert not here.room.picture
+    assert here.said(NEWSPAPER, "AvatarSet") == ""
+    here.cluster.pictures[FILE] = LOGO
+    here.declare(NEWSPAPER, avatar=PICTURED)
+    await here.run(NEWSPAPER)
+    assert here.room.picture == LOGO
+    assert here.holds(NEWSPAPER) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "AvatarNotFound: there is no such file"),
+        (b"<svg/>", "AvatarUnusable: the picture is no PNG and no JPEG: save it as one"),
+        (LOGO.ljust(300_000), "AvatarUnusable: the picture has 292 KiB: make it smaller, 256 KiB at most"),
+    ],
+)
+async def test_a_bad_picture_keeps_nobody_out_of_the_chat_or_in_it(
+    here: ExtraNights, content: bytes | None, said: str
+) -> None:
+    if content is not None:
+        here.cluster.pictures[FILE] = content
+    here.declare(NEWSPAPER, members={"people": [CHILD, "t-10"]}, avatar=PICTURED)
+    await here.run(DISTRICT, NEWSPAPER)
+    assert here.said(NEWSPAPER, "AvatarSet") == said, "who is to approve the chat may see it"
+    await here.approve_all(NEWSPAPER)
+    assert here.people == {CHILD, "t-10"}
+    here.room.people["@stranger:school.example"] = State.JOINED
+    await here.run(NEWSPAPER)
+    assert here.people == {CHILD, "t-10"}
+    assert here.said(NEWSPAPER) == "Succeeded: 1 chat, 2 members in sync"
+    assert here.said(NEWSPAPER, "AvatarSet") == said
+    assert not here.room.picture
+    here.cluster.pictures[FILE] = LOGO
+    await here.run(NEWSPAPER)
+    assert here.room.picture == LOGO
+    assert here.said(NEWSPAPER, "AvatarSet").startswith("AvatarSet: ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransientError("synapse answered 429", reason="TargetUnavailable", retry_after=60),
+        RefusedError("synapse refused it: M_TOO_LARGE (413)", reason="TargetRefused"),
+    ],
+)
+async def test_a_server_that_takes_no_pictures_is_told_of_and_stops_nothing(
+    here: ExtraNights, error: HomeroomError
+) -> None:
+    here.cluster.pictures[FILE] = LOGO
+    here.rooms["newspaper"] = Opened(no_pictures=error)
+    await here.made(members={"people": [CHILD]}, avatar=PICTURED)
+    assert here.people == {CHILD}
+    assert here.said(NEWSPAPER) == "Succeeded: 1 chat, 1 members in sync"
+    assert here.said(NEWSPAPER, "AvatarSet") == f"{error.reason}: {error.message}"
+    here.rooms["newspaper"].no_pictures = None
+    await here.run(NEWSPAPER)
+    assert here.room.picture == LOGO
+
+
+async def test_who_waits_for_its_picture_comes_back_soon(here: ExtraNights) -> None:
+    """Nobody tells us of ConfigMaps."""
+    await here.made(avatar=PICTURED, sync={"mode": "Interval", "interval": "12h"})
+    assert here.verdicts[NEWSPAPER] == Verdict(again=600)
+    here.cluster.pictures[FILE] = LOGO
+    await here.run(NEWSPAPER)
+    assert here.verdicts[NEWSPAPER] == Verdict(again=12 * 3600)
+
+
+async def test_members_and_links_of_an_extra_chat_are_gauges(here: ExtraNights) -> None:
+    await here.made(members={"people": [CHILD, OTHER_CHILD, "t-10"]})
+    here.store.links.unlink(Place("lakeside", "matrix", "lakeside"), CHILD, now=here.now)
+    await here.run(NEWSPAPER)
+    told, status = here.gauges[NEWSPAPER], here.cluster.objects[NEWSPAPER]["status"]
+    assert (told["chats"], told["members"]["joined"], told["members"]["unlinked"]) == (status["chats"], 2, 1)
+    assert told["links"]["unlinked"] == 1

@@ -302,6 +302,10 @@ async def test_policies_are_told_with_whether_they_rest(world: World) -> None:
 
     await world.look()
     assert told() == [("elsewhere", "b", False), ("lakeside", "a", False)]
+    world.cluster.put({**policy("c"), "kind": "Chat"})
+    await world.look()
+    assert told() == [("elsewhere", "b", False), ("lakeside", "Chat/c", False), ("lakeside", "a", False)]
+    world.cluster.objects.pop(Key("Chat", SPACE, "c"))
     world.cluster.put({**policy("a"), "spec": {**policy("a")["spec"], "suspend": True}})
     world.cluster.objects.pop(Key("ChatPolicy", SPACE, "b"))
     await world.look()

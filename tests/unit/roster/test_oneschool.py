@@ -6,12 +6,17 @@ from datetime import date
 
 import polars as pl
 from hypothesis import given
+from hypothesis import strategies as st
 from tests.unit.roster.rosters import Record, records, roster_of
 
+from homeroom.api.chat import SchoolRole
+from homeroom.api.chatpolicy import Part
 from homeroom.api.district import HomeroomDefinition
+from homeroom.chats.extra import extra_reasons
+from homeroom.chats.policy import ExtraChat
 from homeroom.chats.records import Records
 from homeroom.reconcile.chatrecords import chat_records
-from homeroom.roster.oneschool import of_school
+from homeroom.roster.oneschool import of_schools
 from homeroom.roster.tables import Roster
 from homeroom.roster.years import NO_PINS
 
@@ -50,12 +55,42 @@ def test_one_school_is_as_the_whole_district_has_it(district: list[Record]) -> N
     roster = roster_of(*district)
     tables = {name: frame.lazy() for name, frame in roster.tables()}
     for school in roster.orgs.filter(pl.col("type") == "school")["id"]:
-        part = of_school(tables, school)
+        part = of_schools(tables, [school])
         assert said(part, school) == said(roster, school)
         for name, frame in part.tables():
             assert frame.schema == getattr(roster, name).schema
 
 
+@given(records(), st.data())
+def test_what_an_extra_chat_is_about_is_as_the_whole_district_has_it(
+    district: list[Record], data: st.DataObject
+) -> None:
+    roster = roster_of(*district)
+    tables = {name: frame.lazy() for name, frame in roster.tables()}
+    schools, classes, people = (
+        frozenset(data.draw(st.lists(st.sampled_from([*ids, "none"]), max_size=3)))
+        for ids in (roster.orgs["id"], roster.classes["id"], roster.users["id"])
+    )
+    extra = ExtraChat(
+        name="x",
+        people=people,
+        classes=classes,
+        parts=frozenset(Part),
+        roles=frozenset((role, school) for role in SchoolRole for school in schools),
+    )
+
+    def told(whole: Roster) -> tuple[set[tuple[object, ...]], set[object]]:
+        found: Records = chat_records(whole, pins=NO_PINS, homeroom=HomeroomDefinition(), today=TODAY)
+        rows = extra_reasons(found, extra)
+        students = set(found.people.filter("student")["id"])
+        return {*zip(found.people["id"].gather(rows["person"]), rows["why"], strict=True)}, students & people
+
+    part = of_schools(tables, schools, classes=classes, people=people)
+    assert told(part) == told(roster)
+    for name, frame in part.tables():
+        assert frame.schema == getattr(roster, name).schema
+
+
 def test_a_school_that_there_is_not_has_nobody() -> None:
     tables = {name: frame.lazy() for name, frame in Roster.empty().tables()}
-    assert all(frame.is_empty() for _, frame in of_school(tables, "s-1").tables())
+    assert all(frame.is_empty() for _, frame in of_schools(tables, ["s-1"]).tables())

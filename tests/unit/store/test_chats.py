@@ -63,12 +63,35 @@ def test_a_few_chats_are_read_as_the_whole_has_them(store: Store) -> None:
         ({"7a students", "7b students"}, {"accounts": ["@ann"], "person": "kim"}),
         ({"7b students"}, {"person": "kim"}),
         (set(keys), {"schools": ["s1"]}),
-        (set(), {"accounts": ["@nobody"], "schools": ["s9"]}),
     ):
         found = store.chats.around(**POLICY, **around)
         assert found is not None
         assert set(found.baseline.desired.chats["name"]) == wanted
         assert found.baseline.equals(one.baseline.only(pl.Series([keys[name] for name in wanted], dtype=pl.String)))
+    assert store.chats.around(**POLICY, accounts=["@nobody"], schools=["s9"]) is None
+
+
+def test_which_extra_chats_are_about_somebody(store: Store) -> None:
+    for policy, lead in (("p", "tom*"), ("Chat/b", "tom*"), ("Chat/c", "eve*")):
+        nights = Nights()
+        world = World(homerooms={"7a": f"ann {lead}"})
+        nights.night(world, links=linked(world, without="ann"))
+        assert nights.baseline is not None
+        one = StoredChats(baseline=nights.baseline, rules="[1]", lineage=NO_LINEAGE, learners=NO_LEARNERS)
+        store.chats.save_baseline(one, namespace="n", policy=policy, epoch=1)
+
+    def about(*accounts: str, person: str = "") -> set[str]:
+        return {*store.chats.extras_about(namespace="n", accounts=accounts, person=person)}
+
+    assert about("@tom") == {"Chat/b"}
+    assert about("@eve", "@nobody") == {"Chat/c"}
+    assert about(person="ann") == {"Chat/b", "Chat/c"}
+    assert about("@ann", person="tom") == set()  # who is not linked has no account, and who is lacks none
+    store.chats.save_baseline(replace(one, rules="[2]"), namespace="n", policy="Chat/b", epoch=1)
+    assert about("@eve") == {"Chat/b", "Chat/c"}
+    assert about("@tom") == set()
+    assert store.chats.extras(namespace="n") == {"Chat/b": "[2]", "Chat/c": "[1]"}
+    assert store.chats.extras(namespace="other") == {}
 
 
 def test_a_baseline_of_an_earlier_release_is_read(store: Store, tmp_path: Path) -> None:

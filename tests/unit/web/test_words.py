@@ -65,7 +65,7 @@ def test_every_text_is_used() -> None:
     made |= {f"lessons.state.{state}" for state in CallState if state is not CallState.TOLD}
     made |= {"lessons.link.call", "lessons.link.chat"}
     made |= {f"chats.join.{state}" for state in JoinState}
-    made |= {f"chats.type.{one}" for one in ChatType} | {f"chats.standing.{one}" for one in Standing}
+    made |= {f"chats.type.{one}" for one in (*ChatType, "Extra")} | {f"chats.standing.{one}" for one in Standing}
     made |= {f"chats.reason.{one}" for one in ("held", "not-made-yet", "suspended")}
     assert set(words.TEXTS) - used - made == set()
 

@@ -10,6 +10,7 @@ import json as json_module
 import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ TIMEOUT: Final = aiohttp.ClientTimeout(total=120, sock_connect=10, sock_read=90)
 
 CLIENT: Final = "_matrix/client/v3"
 ADMIN: Final = "_synapse/admin"
+MEDIA: Final = "_matrix/media/v3"
 
 _LARGEST: Final = 64 << 20
 """Bytes of an answer, unpacked; the state of a room with ten thousand people is some 5 MB."""
@@ -84,14 +86,24 @@ class Api:
         """Close all connections."""
         await self._session.close()
 
-    async def call(self, method: str, at: str, body: object = None) -> Any:
-        """One call, at a `path`; its JSON.
+    async def upload(self, content: bytes, type_: str) -> str:
+        """Put a file of this media type into the media repository; the address that rooms use. Raises as `call`."""
+        answer = await self.call("POST", f"{MEDIA}/upload", content, more={"Content-Type": type_})
+        uri = answer.get("content_uri") if isinstance(answer, dict) else None
+        if not isinstance(uri, str) or not uri.startswith("mxc://"):
+            raise RefusedError("synapse took a file and did not say where it is", reason="TargetRefused")
+        return uri
+
+    async def call(
+        self, method: str, at: str, body: object = None, *, more: Mapping[str, str] = MappingProxyType({})
+    ) -> Any:
+        """One call, at a `path`; its JSON. `body`: bytes are sent as they are, with `more` headers, all else as JSON.
 
         Raises RefusedCallError when Synapse says no to exactly this, TerminalError when it does not know our token, and
         TransientError when it is unreachable or busy, at once: nobody waits in here for a minute that it asks for.
         """
         url = URL(f"{self.base}{at}", encoded=True)
-        async with self._answer(method, url, body, headers=self._known) as answer:
+        async with self._answer(method, url, body, headers={**self._known, **more}) as answer:
             text = await _read(answer)
             if answer.status in _BUSY:
                 raise TransientError(

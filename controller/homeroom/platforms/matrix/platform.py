@@ -18,7 +18,7 @@ from typing import Final, Self
 import aiohttp
 
 from homeroom.api import Language
-from homeroom.chats import Actual, Capabilities, Desired
+from homeroom.chats import Actual, Capabilities, Desired, Picture
 from homeroom.chats.names import NOTICES
 from homeroom.errors import HomeroomError, IncompleteReadError, InvalidSpecError, TerminalError, TransientError
 from homeroom.hop import Hop, name_resolution
@@ -365,6 +365,14 @@ class MatrixPlatform:
         await self._lift_limits()
         rooms = Rooms(self._api, self._us, self._found)
         await announce(rooms, await rooms.claimed(key), text, url=url, word=word)
+
+    async def show(self, key: str, picture: Picture) -> bool:
+        """Set the picture of a room; see `homeroom.platforms.Platform.show`."""
+        mark = self._found.marks.get(key)
+        if mark is not None and mark.picture == picture.digest:
+            return False
+        await self._lift_limits()
+        return await Rooms(self._api, self._us, self._found).show(key, picture)
 
     async def admit(self, token: str, *, until: datetime) -> None:
         """Let one account be made; see `homeroom.platforms.Platform.admit`."""

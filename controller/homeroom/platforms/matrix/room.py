@@ -36,8 +36,9 @@ _OURS: Final = 100
 _LEVELS: Final = {Allowed.OWNER: _OURS, Allowed.ADMINISTRATORS: ADMINISTRATOR, Allowed.EVERYONE: 0}
 
 POWER: Final = "m.room.power_levels"
+AVATAR: Final = "m.room.avatar"
 _OPEN: Final[Mapping[Setting, Sequence[str]]] = {
-    Setting.EDIT_INFO: ("m.room.name", "m.room.topic", "m.room.avatar"),
+    Setting.EDIT_INFO: ("m.room.name", "m.room.topic", AVATAR),
     Setting.PIN: ("m.room.pinned_events",),
     Setting.CALL: (
         "m.call",
@@ -79,13 +80,17 @@ ENFORCEMENT: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """Whose a room is and what it is for. `owner`: who we are in the world; `space`: key of the space it belongs to."""
+    """Whose a room is and what it is for. `owner`: who we are in the world; `space`: key of the space it belongs to.
+
+    `picture`: digest of the last picture that we set there, if there ever was one.
+    """
 
     owner: str
     key: str
     school: str
     space: str
     archived: bool = False
+    picture: str | None = None
 
     def content(self) -> dict[str, Any]:
         """The mark as the content of an event."""
@@ -95,6 +100,7 @@ class Mark:
             "school": self.school,
             "space": self.space,
             "archived": self.archived,
+            **({"picture": self.picture} if self.picture is not None else {}),
         }
 
     def with_archived(self, *, archived: bool) -> Self:
@@ -149,7 +155,15 @@ class Room:
         if not self._marked_by_us(CHAT_MARK) or not all(isinstance(word, str) for word in words):
             return None
         owner, key, school, space = map(str, words)
-        return Mark(owner=owner, key=key, school=school, space=space, archived=content.get("archived") is True)
+        picture = content.get("picture")
+        return Mark(
+            owner=owner,
+            key=key,
+            school=school,
+            space=space,
+            archived=content.get("archived") is True,
+            picture=picture if isinstance(picture, str) else None,
+        )
 
     def space_key(self, *, owner: str) -> str | None:
         """The key of the space that this room is, when it is one of this owner's."""

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from homeroom.chats import Chat, Desired, Settings
+from homeroom.chats import Chat, Desired, Picture, Settings
 from homeroom.errors import RefusedError
 from homeroom.platforms.matrix.api import ADMIN, CLIENT, Api, RefusedCallError, path
 from homeroom.platforms.matrix.reading import Found
 from homeroom.platforms.matrix.room import (
+    AVATAR,
     CHAT_MARK,
     FURNITURE,
     POWER,
@@ -121,10 +122,27 @@ class Rooms:
         await self.put(room, "m.room.name", {"name": chat.name})
         if space:
             await self.put(room, "m.space.parent", {**self._via, "canonical": True}, space)
-        mark = Mark(owner=self.us.owner, key=key, school=chat.school, space=chat.space)
+        mark = replace(self._mark(room, key), school=chat.school, space=chat.space, archived=False)
         await self.put(room, CHAT_MARK, mark.content())
         self.found.marks[key] = mark
         return room.id
+
+    async def show(self, key: str, picture: Picture) -> bool:
+        """Set a picture that was not the last one, then note that in the mark: a crash in between sets it once more."""
+        room = await self.claimed(key)
+        mark = self._mark(room, key)
+        if mark.picture == picture.digest:
+            return False
+        uri = await self.api.upload(picture.content, picture.type)
+        info = {"mimetype": picture.type, "size": len(picture.content)}
+        await self.put(room, AVATAR, {"url": uri, "info": info})
+        self.found.marks[key] = replace(mark, picture=picture.digest)
+        await self.put(room, CHAT_MARK, self.found.marks[key].content())
+        return True
+
+    def _mark(self, room: Room, key: str) -> Mark:
+        """The mark of a room that was just `claimed`; of one that took another's place, the other's."""
+        return room.mark() or self.found.marks[key]
 
     async def archive(self, key: str) -> str:
         """Nobody can write any more; whoever is in the room can read on."""
