@@ -163,6 +163,17 @@ class Rule(StrEnum):
         "SourceIncomplete",
     )
 
+    CARDS_EMPTY = (
+        "ex-empty",
+        Severity.RUN,
+        (
+            "no class card names anybody, and classes had class teachers: a column that is empty from top to bottom"
+            " never means that nobody is one any more"
+        ),
+        "have the export made again; where it is right, take the column out of the District's `extensions`",
+        "SourceIncomplete",
+    )
+
     # ... because it means something else
     DELTA = (
         "or-delta",

@@ -26,6 +26,7 @@ from homeroom.roster.findings import Findings, Rule
 from homeroom.roster.tables import FAMILY, SCHEMAS, ClassRole, Roster, SchoolRole
 from homeroom.sources import layout
 from homeroom.sources.layout import SHEETS
+from homeroom.sources.package import refuse
 from homeroom.sources.rows import listed, truth
 
 _N: Final = pl.UInt32
@@ -43,11 +44,12 @@ class Texts:
 
     `rows`: columns row, id (of the record) and the declared ones, of the records that count as they were read, as far
     as any of these is filled in and the line is not as it was last time. `unread`: rows of the roster's table that are
-    there for another reason: what they said last time counts.
+    there for another reason: what they said last time counts. `silent`: no row of the file has anything in them.
     """
 
     rows: pl.DataFrame
     unread: pl.Series
+    silent: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,16 +99,22 @@ def with_positions(roster: Roster, previous: Roster, texts: Texts, declared: Ext
 
 
 def with_class_teachers(roster: Roster, previous: Roster, texts: Texts, column: str) -> Extended:
-    """The roster with `enrollments` of the class teachers that the `column` of `classes.csv`, the class card, names."""
+    """The roster with `enrollments` of the class teachers that the `column` of `classes.csv`, the class card, names.
+
+    Raises ExportIncompleteError when no card names anybody, and somebody was class teacher who works there still.
+    """
     findings = []
-    if texts.rows.is_empty():
+    able = _marked(roster.users.height, _workplaces_of_all(roster)["user"])
+    if texts.silent:
+        every = pl.repeat(value=True, n=roster.classes.height, eager=True)
+        if able.gather(_class_teachers_before(roster, previous, every)["user"]).any():
+            raise refuse(Rule.CARDS_EMPTY, file=_CLASSES, field=column)
         findings.append(Findings.one(Rule.EXTENSION_IDLE, file=_CLASSES, field=column))
     cards = texts.rows.join(_numbers(roster.classes, "class"), on="id").select(
         "row", "id", "class", name=listed(column)
     )
     cards = cards.explode("name", empty_as_null=False)
     cards = cards.join(_numbers(roster.users, "user").rename({"id": "name"}), on="name", how="left")
-    able = _marked(roster.users.height, _workplaces_of_all(roster)["user"])
     cards = cards.with_columns(holds=able.gather(cards["user"]).fill_null(value=False))
     lost = cards.filter(~pl.col("holds")).unique("row")
     findings.append(Findings.of(Rule.CLASS_TEACHER, lost, file=_CLASSES, field=column))

@@ -202,6 +202,7 @@ class _Reading:
         return Texts(
             rows=self._extra[table].join(accepted, on="id", how="semi"),
             unread=records.join(accepted, on="id", how="anti")["at"],
+            silent=self._extra[table].is_empty() and self._table(table).same.is_empty(),
         )
 
     def _moved(self, table: str, now: Extended) -> Roster:

@@ -88,7 +88,11 @@ async def test_a_mistake_on_the_class_card_changes_no_chat(filled: ChatNights) -
         assert filled.open_holds() == set()
         assert filled.there() == there
         assert {chat: leads(filled, chat) for chat in led} == led
-    # Without the column nothing is read, and the District says so.
+    # With the column emptied, or without it, nothing is read, and the District says so.
+    fill(filled, "classes", CARD)
+    await filled.night()
+    assert "no class card names anybody" in filled.said(DISTRICT)
+    assert filled.there() == there
     for row in filled.records.files["classes"]:
         del row[CARD]
     await filled.night()

@@ -245,6 +245,27 @@ def test_a_column_in_which_nobody_is_named_is_said(school: Export, read: Reader)
     assert class_teachers(snapshot.roster) == {"u-1"}
 
 
+def test_a_column_that_is_empty_all_at_once_refuses_the_export(school: Export, read: Reader) -> None:
+    before = read(card(school, c_1="u-6", c_2="u-1"), extensions=CARDS)
+    school.set("classes.csv", 2, CARD, "").set("classes.csv", 3, CARD, "")
+    with pytest.raises(ExportIncompleteError) as caught:
+        read(school, previous=before.roster, extensions=CARDS)
+    assert caught.value.findings.frame.rows() == [(Rule.CARDS_EMPTY.value, "classes.csv", None, CARD, None)]
+    # In a year of new classes nobody is class teacher yet, and where all of them have left nobody is any more.
+    renamed = school.text("classes.csv").replace("c-", "n-"), school.text("enrollments.csv").replace(",c-", ",n-")
+    left = type(school)(files=dict(school.files))
+    left.files["roles.csv"] = "".join(
+        line
+        for line in school.text("roles.csv").splitlines(keepends=True)
+        if ",teacher," not in line and "r-5" not in line
+    )
+    school.files["classes.csv"], school.files["enrollments.csv"] = renamed
+    for export, section in ((school, "n-1"), (left, "c-1")):
+        after = read(export, previous=before.roster, extensions=CARDS)
+        assert [rule for rule, *_ in found(after)] == [Rule.EXTENSION_IDLE]
+        assert class_teachers(after.roster, section) == {"u-1"}
+
+
 def test_two_rows_of_a_class_with_different_cards_are_two_versions_of_it(school: Export, read: Reader) -> None:
     before = read(card(school, c_1="u-6"), extensions=CARDS)
     table = school.table("classes.csv")
@@ -255,7 +276,7 @@ def test_two_rows_of_a_class_with_different_cards_are_two_versions_of_it(school:
 
 
 def test_files_that_cannot_be_read_in_part_take_no_class_teacher_away(school: Export, read: Reader) -> None:
-    before = read(card(school, c_1="u-6"), extensions=CARDS)
+    before = read(card(school, c_1="u-6", c_2="u-1"), extensions=CARDS)
     lines = school.text("classes.csv").splitlines()
     school.files["classes.csv"] = "\n".join([lines[0], lines[1] + ",stray", *lines[2:]]) + "\n"
     again = read(school, previous=before.roster, extensions=CARDS)
