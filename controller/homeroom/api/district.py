@@ -92,6 +92,105 @@ class OneRosterCSV(Model):
     """Secret with `username` and `password` (basic) or `token` (bearer), if the server asks for them."""
 
 
+ExtensionColumn = Annotated[str, Field(min_length=10, max_length=128, pattern=r"^metadata\.[^\s,;]+$")]
+"""A column that OneRoster leaves to the records system; its name begins with `metadata.`."""
+
+PositionName = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\s,]([^,]*[^\s,])?$")]
+"""A position as the records call it; a comma separates several of one person."""
+
+
+class PositionRole(StrEnum):
+    """OneRoster roles in a school that a position may stand for: those that lead into its staff room."""
+
+    PRINCIPAL = "principal"
+    SITE_ADMINISTRATOR = "siteAdministrator"
+    TEACHER = "teacher"
+    AIDE = "aide"
+    COUNSELOR = "counselor"
+
+
+class Position(Model):
+    """What one position means."""
+
+    position: PositionName
+    """As the records call it; compared without regard to case."""
+    role: PositionRole
+    """The OneRoster role in the person's school that it stands for."""
+
+
+def _one_meaning_each(positions: tuple[Position, ...]) -> tuple[Position, ...]:
+    twice = sorted(name for name, count in Counter(one.position.lower() for one in positions).items() if count > 1)
+    if twice:
+        raise ValueError(f"must not have a `position` twice, like '{twice[0]}' (letter case does not count)")
+    return positions
+
+
+class Positions(Model):
+    """A column that says what somebody is employed as, or may do, and what that means."""
+
+    column: ExtensionColumn
+    """Column of `users.csv`: one position, or several with commas between them."""
+    roles: Annotated[
+        tuple[Position, ...],
+        AfterValidator(_one_meaning_each),
+        Field(
+            min_length=1,
+            max_length=200,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["position"]},
+        ),
+    ]
+    """The positions that mean a role; all others mean nothing."""
+
+
+def _columns_once(positions: tuple[Positions, ...]) -> tuple[Positions, ...]:
+    twice = sorted(name for name, count in Counter(one.column.lower() for one in positions).items() if count > 1)
+    if twice:
+        raise ValueError(f"must not have a `column` twice, like '{twice[0]}' (letter case does not count)")
+    return positions
+
+
+class Extensions(Model):
+    """Columns beyond OneRoster that are read, and what they mean; see docs/extensions.md."""
+
+    cel_rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!has(self.actingHead) || !has(self.positions) || self.positions.all(p, p.column != self.actingHead)",
+            "`actingHead` and `positions` must name different columns",
+        ),
+    )
+
+    class_teacher: ExtensionColumn | None = None
+    """Column of `classes.csv`: source ids of who is class teacher. Where it names somebody, nobody else is."""
+    acting_head: ExtensionColumn | None = None
+    """Column of `users.csv`, `true` or `false`: who leads their school for the time being."""
+    positions: Annotated[
+        tuple[Positions, ...],
+        AfterValidator(_columns_once),
+        Field(
+            max_length=8,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["column"]},
+        ),
+    ] = ()
+    """What people are employed as, and what they may do in the records system."""
+
+    @property
+    def of_users(self) -> tuple[str, ...]:
+        """The columns of `users.csv`."""
+        return (*((self.acting_head,) if self.acting_head else ()), *(one.column for one in self.positions))
+
+    @property
+    def of_classes(self) -> tuple[str, ...]:
+        """The columns of `classes.csv`."""
+        return (self.class_teacher,) if self.class_teacher else ()
+
+
+class SourceCSV(OneRosterCSV):
+    """The OneRoster CSV export that is the source."""
+
+    extensions: Extensions | None = None
+    """Columns beyond OneRoster that are read. Of all others nothing is."""
+
+
 class Source(Model):
     """Where the records come from: exactly one kind of source, and how to reach it."""
 
@@ -99,12 +198,17 @@ class Source(Model):
         Rule("[has(self.oneRosterCSV)].filter(x, x).size() == 1", "must name exactly one source: `oneRosterCSV`"),
     )
 
-    one_roster_csv: Annotated[OneRosterCSV | None, Field(alias="oneRosterCSV")] = None
+    one_roster_csv: Annotated[SourceCSV | None, Field(alias="oneRosterCSV")] = None
     """A OneRoster CSV export."""
     proxy: Proxy | None = None
     """The proxy to go through."""
     ca_bundle: CaBundle | None = None
     """Certificates (PEM) to trust beside the system's, for servers with a private authority."""
+
+    @property
+    def extensions(self) -> Extensions | None:
+        """Columns beyond OneRoster that are read; None: none are."""
+        return self.one_roster_csv.extensions if self.one_roster_csv else None
 
 
 class Allow(StrEnum):

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from homeroom.api import Extensions
 from homeroom.cli import terminal
 from homeroom.errors import InvalidSpecError
 from homeroom.roster.tables import Roster
@@ -40,8 +41,9 @@ def yaml_files(folder: Path) -> list[Path]:
     return found
 
 
-def read_export(path: Path, *, previous: Roster | None) -> Snapshot:
+def read_export(path: Path, *, previous: Roster | None, extensions: Extensions | None = None) -> Snapshot:
     """Read an export on this machine, as a run would. Raises ExportInvalidError or ExportIncompleteError."""
     place = path.resolve()
+    source = OneRosterCSV(url=place.as_uri(), file_root=place.parent, extensions=extensions)
     with terminal.working(f"reading {path}"):
-        return OneRosterCSV(url=place.as_uri(), file_root=place.parent).read(place, previous=previous)
+        return source.read(place, previous=previous)

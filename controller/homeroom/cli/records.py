@@ -97,10 +97,11 @@ def stored(resources: Declared, district: District, *, store: Store | None) -> t
 def exported(resources: Declared, district: District, *, store: Store | None, export: Path) -> Snapshot:
     """What a run would read if this were the export: after the last reading, with what supplements add. Blocks."""
     place = {"namespace": resources.namespace, "district": district.metadata.name}
+    extensions = district.spec.source.extensions
     accepted = store.accepted(**place) if store is not None else None
     if store is None or accepted is None:
-        return read_export(export, previous=None)
-    fresh = read_export(export, previous=load(store.snapshots(**place), accepted.own).roster)
+        return read_export(export, previous=None, extensions=extensions)
+    fresh = read_export(export, previous=load(store.snapshots(**place), accepted.own).roster, extensions=extensions)
     return with_stored(fresh, store.supplements(**place), district)
 
 
@@ -110,7 +111,7 @@ def _exported(
     """What would be served after a run on this export, and what would be held then."""
     served = stored(resources, district, store=store)
     if store is None or served is None:
-        return read_export(export, previous=None), ()
+        return read_export(export, previous=None, extensions=district.spec.source.extensions), ()
     _, before = served
     place = {"namespace": resources.namespace, "district": district.metadata.name}
     fresh = exported(resources, district, store=store, export=export)

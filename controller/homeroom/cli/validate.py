@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from homeroom.api import API_VERSION, District, LearningApp, SharingRule, parse
+from homeroom.api import API_VERSION, District, Extensions, LearningApp, SharingRule, parse
 from homeroom.api.district import Allow
 from homeroom.api.validate import Problem, validate_texts
 from homeroom.api.yaml import Document, load_all
@@ -80,8 +80,9 @@ def command(
     with records.opened(store, data, needed=False) as opened:
         if opened is not None and sound:
             problems += _below_use(sound, opened.seats_in_use())
-    beside = {} if problems else _declared(objects, supplement or ())
-    roster, findings = _read(export, beside) if export else (None, Findings.none())
+    districts = [] if problems else _districts(objects)
+    beside = {} if problems else _declared(districts, supplement or ())
+    roster, findings = _read(export, _extensions(districts), beside) if export else (None, Findings.none())
     idle = [] if roster is None or problems else list(_idle(files, roster, today))
     costly = sum(number for severity, number in findings.counts().items() if severity is not Severity.VALUE)
     if output == "json":
@@ -126,7 +127,22 @@ def _of_seats(document: Document, text: str, *, todo: str) -> Problem:
     return Problem(file=document.file, line=line, field="spec.seats", text=text, todo=todo)
 
 
-def _declared(objects: Sequence[Any], given: Sequence[str]) -> dict[str, tuple[frozenset[Allow], Path]]:
+def _districts(objects: Sequence[Any]) -> list[District]:
+    found = [parse(data) for data in objects if data.get("apiVersion") == API_VERSION and data["kind"] == "District"]
+    return [one for one in found if isinstance(one, District)]
+
+
+def _extensions(districts: Sequence[District]) -> Extensions | None:
+    """The extension columns of the District whose export is to be checked."""
+    first, *others = [one.spec.source.extensions for one in districts] or [None]
+    if any(other != first for other in others):
+        raise typer.BadParameter(
+            "--export is of one District: name its files alone, as others declare other extensions"
+        )
+    return first
+
+
+def _declared(districts: Sequence[District], given: Sequence[str]) -> dict[str, tuple[frozenset[Allow], Path]]:
     """Of each supplement that is given, what of it counts and where it lies; in the order of the District."""
     wanted = {}
     for text in given:
@@ -134,19 +150,18 @@ def _declared(objects: Sequence[Any], given: Sequence[str]) -> dict[str, tuple[f
         if not equals or not Path(path).exists():
             raise typer.BadParameter(f"--supplement {text}: must be NAME=PATH, and PATH must be there")
         wanted[name] = Path(path)
-    districts = [
-        parse(data) for data in objects if data.get("apiVersion") == API_VERSION and data["kind"] == "District"
-    ]
-    known = [one for district in districts if isinstance(district, District) for one in district.spec.supplements]
+    known = [one for district in districts for one in district.spec.supplements]
     for name in wanted:
         if [one.name for one in known].count(name) != 1:
             raise typer.BadParameter(f"--supplement {name}: one District of these files must declare it")
     return {one.name: (frozenset(one.allow), wanted[one.name]) for one in known if one.name in wanted}
 
 
-def _read(export: Path, beside: Mapping[str, tuple[frozenset[Allow], Path]]) -> tuple[Roster | None, Findings]:
+def _read(
+    export: Path, extensions: Extensions | None, beside: Mapping[str, tuple[frozenset[Allow], Path]]
+) -> tuple[Roster | None, Findings]:
     try:
-        snapshot = read_export(export, previous=None)
+        snapshot = read_export(export, previous=None, extensions=extensions)
         parts = []
         for name, (allow, path) in beside.items():
             try:

@@ -16,8 +16,8 @@ from urllib.parse import quote
 import polars as pl
 
 from homeroom.api import ChatPlatform, District, Language, LearningApp, LicensePool, Proxy, SecretReference
+from homeroom.api.district import Extensions, Supplement
 from homeroom.api.district import OneRosterCSV as DeclaredCSV
-from homeroom.api.district import Supplement
 from homeroom.chats.names import NOTICES
 from homeroom.errors import InvalidSpecError
 from homeroom.platforms import Named, Platform
@@ -60,14 +60,20 @@ class Outside:
         csv = district.spec.source.one_roster_csv
         if csv is None:
             raise InvalidSpecError("`spec.source` must name a source that this version knows: `oneRosterCSV`")
-        return await self._package(csv, district, secrets)
+        return await self._package(csv, district, secrets, extensions=csv.extensions)
 
     async def supplement(self, supplement: Supplement, district: District, secrets: Secrets) -> Source:
         """A supplement of a district, to be fetched and checked; the source's way leads there too."""
         return await self._package(supplement.one_roster_csv, district, secrets, limits=LIMITS)
 
     async def _package(
-        self, csv: DeclaredCSV, district: District, secrets: Secrets, *, limits: Limits | None = None
+        self,
+        csv: DeclaredCSV,
+        district: District,
+        secrets: Secrets,
+        *,
+        limits: Limits | None = None,
+        extensions: Extensions | None = None,
     ) -> OneRosterCSV:
         namespace, declared = district.metadata.namespace, district.spec.source
         return OneRosterCSV(
@@ -78,6 +84,7 @@ class Outside:
             ca_bundle=declared.ca_bundle,
             addresses=Addresses(api_server=self.api_server, allow_local=self.allow_loopback),
             limits=limits,
+            extensions=extensions,
         )
 
     async def links(self, district: District, secrets: Secrets) -> pl.DataFrame | None:

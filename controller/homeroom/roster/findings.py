@@ -163,6 +163,17 @@ class Rule(StrEnum):
         "SourceIncomplete",
     )
 
+    CARDS_EMPTY = (
+        "ex-empty",
+        Severity.RUN,
+        (
+            "no class card names anybody, and classes had class teachers: a column that is empty from top to bottom"
+            " never means that nobody is one any more"
+        ),
+        "have the export made again; where it is right, take the column out of the District's `extensions`",
+        "SourceIncomplete",
+    )
+
     # ... because it means something else
     DELTA = (
         "or-delta",
@@ -211,6 +222,13 @@ class Rule(StrEnum):
         Severity.RUN,
         "the header lacks this column, which OneRoster requires",
         "add the column, or correct its name",
+        "SourceInvalid",
+    )
+    COLUMN_DECLARED = (
+        "ex-column",
+        Severity.RUN,
+        "the header lacks this column, which the District declares in `extensions`",
+        "add the column, correct its name, or take it out of the District",
         "SourceInvalid",
     )
     ENCODING = (
@@ -398,6 +416,37 @@ class Rule(StrEnum):
         Severity.VALUE,
         "the value is neither primary nor secondary, true nor false; it counts as not given",
         "correct the value",
+    )
+    CLASS_TEACHER = (
+        "ex-class-teacher",
+        Severity.VALUE,
+        (
+            "the class card names somebody who is not in the export, was itself set aside, is a student, or has no role"
+            " as staff; others that it names count, and who was class teacher stays"
+        ),
+        "correct the card, or add the record or the role of the person",
+    )
+    ACTING_HEAD = (
+        "ex-acting-head",
+        Severity.VALUE,
+        "the value is neither true nor false; the person stays what they were",
+        "write true or false",
+    )
+    POSITION = (
+        "ex-position",
+        Severity.VALUE,
+        (
+            "nobody can tell in which school the position is: the person is a student, has no role as staff, or works"
+            " in several schools of which none, or more than one, is primary; the person stays what they were where"
+            " they still work"
+        ),
+        "give the person one primary role, in the school of the position",
+    )
+    EXTENSION_IDLE = (
+        "ex-idle",
+        Severity.VALUE,
+        "the District declares this column in `extensions`, and no record says anything there that it names",
+        "check the column in the export, and the names of positions in the District",
     )
     NAME_MISSING = (
         "or-name-missing",

@@ -18,22 +18,26 @@ def _words(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sheet:
-    """One file: `required` columns, and `optional` ones that are read; `ignored` ones are known and not read."""
+    """One file: `required` columns, and `optional` ones that are read; `ignored` ones are known and not read.
+
+    `declared`: extension columns that a District wants read, and requires with that.
+    """
 
     file: str
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    declared: tuple[str, ...] = ()
 
     @property
     def known(self) -> frozenset[str]:
-        """All columns that OneRoster knows for this file."""
-        return frozenset((*STATE, *self.required, *self.optional, *self.ignored))
+        """All columns that OneRoster, or the District, knows for this file."""
+        return frozenset((*STATE, *self.required, *self.optional, *self.ignored, *self.declared))
 
     @property
     def read(self) -> tuple[str, ...]:
         """Columns that are read where the header has them."""
-        return (*STATE, *self.required, *self.optional)
+        return (*STATE, *self.required, *self.optional, *self.declared)
 
 
 _USER: Final = _words("sourcedId enabledUser username givenName familyName")

@@ -9,8 +9,10 @@ that were flagged are read a second time, as text, to say what is wrong with the
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Final
 
 import polars as pl
 
+from homeroom.api.district import Extensions
 from homeroom.roster.accept import INPUT, REFERENCES, Acceptance
 from homeroom.roster.digest import digest, equal
 from homeroom.roster.findings import SCHEMA, Findings, Rule, Severity
@@ -31,9 +34,20 @@ from homeroom.sources.base import (
     Snapshot,
     refusal,
 )
+from homeroom.sources.extensions import Extended, Texts, with_class_teachers, with_positions
 from homeroom.sources.layout import SHEETS, Sheet
 from homeroom.sources.package import Limits, Package, opened, refuse
-from homeroom.sources.remembered import FIRST_ONLY, NO_LINES, REMEMBERED, Lines, id_hash, remember, unchanged
+from homeroom.sources.remembered import (
+    FIRST_ONLY,
+    NO_LINES,
+    REMEMBERED,
+    SEED,
+    Lines,
+    id_hash,
+    remember,
+    seed_of,
+    unchanged,
+)
 from homeroom.sources.rows import (
     STANDARD_ID,
     Rows,
@@ -51,6 +65,7 @@ from homeroom.sources.rows import (
 from homeroom.sources.text import Table, header_of, read_table
 
 _LONGEST_MANIFEST: Final = 1 << 20
+_NOTHING: Final = Extensions()
 
 
 class Version(StrEnum):
@@ -61,20 +76,33 @@ class Version(StrEnum):
 
 
 def read_export(
-    path: Path, *, previous: Roster | None, lines: Lines = NO_LINES, limits: Limits, scratch: Path | None
+    path: Path,
+    *,
+    previous: Roster | None,
+    lines: Lines = NO_LINES,
+    limits: Limits,
+    scratch: Path | None,
+    extensions: Extensions = _NOTHING,
 ) -> Snapshot:
     """Read the export (a folder or zip archive) at `path`; invalid records count as in `previous`.
 
     `lines`: those that made `previous`, which are not taken apart again; what comes of it is the same without them.
-    `scratch`: where it is unpacked (None: the system's temporary folder). Raises ExportInvalidError or
-    ExportIncompleteError. A manifest alone means no changes: the roster stays `previous`.
+    `scratch`: where it is unpacked (None: the system's temporary folder). `extensions`: columns beyond OneRoster that
+    are read. Raises ExportInvalidError or ExportIncompleteError. A manifest alone means no changes: the roster stays
+    `previous`.
     """
     wanted = {name.lower(): name for name in layout.FILES}
     with (
         TemporaryDirectory(dir=scratch, prefix="export-") as work,
         opened(path, wanted=wanted, limits=limits, scratch=Path(work)) as package,
     ):
-        reading = _Reading(package=package, previous=previous or Roster.empty(), lines=lines, scratch=Path(work))
+        reading = _Reading(
+            package=package,
+            previous=previous or Roster.empty(),
+            lines=lines,
+            scratch=Path(work),
+            extensions=extensions,
+        )
         if set(package.files) != {"manifest"}:
             return reading.snapshot()
         if previous is None:
@@ -91,13 +119,20 @@ def _snapshot(roster: Roster, found: str, findings: Findings, credentials: pl.Da
 class _Reading:
     """One reading of one export."""
 
-    def __init__(self, *, package: Package, previous: Roster, lines: Lines, scratch: Path) -> None:
+    def __init__(
+        self, *, package: Package, previous: Roster, lines: Lines, scratch: Path, extensions: Extensions
+    ) -> None:
         self._files = package.files
         self._previous = previous
         self._lines = lines
         self._secret = pl.Series("row", dtype=pl.UInt32)  # rows of users with a password
         self._ids: dict[str, pl.DataFrame] = {}  # row, and hash of the source id, of each link
         self._scratch = scratch
+        self._extensions = extensions
+        self._declared = {"classes": extensions.of_classes, "users": extensions.of_users}
+        self._extra: dict[str, pl.DataFrame] = {}  # row, id, and the declared columns, where one of them is filled in
+        nothing = extensions == _NOTHING
+        self._seed = SEED if nothing else seed_of(json.dumps(extensions.document(), sort_keys=True))
         self._findings: list[Findings] = [package.findings]
         self._version_read = self._check_manifest()
         self._acceptance = Acceptance(previous=previous, roles_in_users=self._version_read is Version.V1_1)
@@ -105,9 +140,9 @@ class _Reading:
 
     def snapshot(self) -> Snapshot:
         """Read all tables."""
-        sheets = dict(SHEETS)
+        sheets = {name: replace(sheet, declared=self._declared.get(name, ())) for name, sheet in SHEETS.items()}
         if self._version_read is Version.V1_1:
-            sheets["users"] = layout.USERS_1_1
+            sheets["users"] = replace(layout.USERS_1_1, declared=self._declared["users"])
             del sheets["roles"]
         with ThreadPoolExecutor(max_workers=len(sheets) + 1) as pool:
             # The last files are the largest. While they are proven, records of the others are read; what comes of that
@@ -116,7 +151,7 @@ class _Reading:
             reading = pool.submit(self._read_all, sheets)
             opened_all = self._await_all(sheets)
             passwords = reading.result()
-        roster = self._acceptance.roster()
+        roster = self._extended(self._acceptance.roster())
         findings = Findings.join([*opened_all, *self._findings, *self._acceptance.findings])
         pairs = zip(roster.tables(), self._previous.tables(), strict=True)
         same = self._lines.digest and all(now is before or equal(now, before) for (_, now), (_, before) in pairs)
@@ -132,7 +167,8 @@ class _Reading:
             said = findings.frame.filter(pl.col("file") == SHEETS[table].file)
             if hashes is None or said["rule"].is_in(FIRST_ONLY).any():
                 continue
-            if found == self._lines.digest and said.is_empty() and unchanged(hashes, before):
+            same = found == self._lines.digest and said.is_empty() and unchanged(hashes, before)
+            if same and not any(self._declared.values()):
                 tables[table] = before
                 continue
             rows = self._acceptance.rows[table]
@@ -145,12 +181,43 @@ class _Reading:
             tables[table] = remember(hashes, rows, ids, but=but)
         return tables
 
+    def _extended(self, roster: Roster) -> Roster:
+        """The roster with what the declared columns say. Lines that they decide about are not remembered."""
+        if self._declared["users"]:
+            texts = self._texts("users", roster)
+            now, said = with_positions(roster, self._previous, texts, self._extensions)
+            roster = self._moved("roles", now)
+            rows = self._acceptance.rows["users"]
+            self._acceptance.rows["users"] = rows.filter(~pl.col("row").is_in(said.implode()))
+        if self._extensions.class_teacher:
+            texts = self._texts("classes", roster)
+            now = with_class_teachers(roster, self._previous, texts, self._extensions.class_teacher)
+            roster = self._moved("enrollments", now)
+        return roster
+
+    def _texts(self, table: str, roster: Roster) -> Texts:
+        """The declared columns of the records that were accepted as they were read, and the other records."""
+        accepted = self._acceptance.numbers(table).join(self._acceptance.accepted(table), on="n", how="semi")
+        records = dict(roster.tables())[table].select("id").with_row_index("at")
+        return Texts(
+            rows=self._extra[table].join(accepted, on="id", how="semi"),
+            unread=records.join(accepted, on="id", how="anti")["at"],
+            silent=self._extra[table].is_empty() and self._table(table).same.is_empty(),
+        )
+
+    def _moved(self, table: str, now: Extended) -> Roster:
+        """What came of it; the lines of `table` that are rows of it still are where these are now."""
+        rows = self._acceptance.rows[table]
+        self._acceptance.rows[table] = rows.with_columns(at=now.moved.gather(rows["at"])).drop_nulls("at")
+        self._findings.append(now.findings)
+        return now.roster
+
     def _read_all(self, sheets: Mapping[str, Sheet]) -> pl.DataFrame:
         """Hand all tables to `Acceptance`; return ids with passwords."""
         self._read_orgs()
         self._read_sessions()
         self._read_courses()
-        self._read_classes()
+        self._read_classes(sheets["classes"])
         passwords = self._read_users(sheets["users"])
         if self._version_read is Version.V1_2:
             self._read_links("roles", words=SchoolRole, primary="roleType", primary_words=layout.PRIMARY_OR_NOT)
@@ -217,7 +284,13 @@ class _Reading:
         return findings
 
     def _was_read(self, column: str) -> bool:
-        """False for a column that only chats need and of which the last roster has nothing: nobody misses it."""
+        """False for a column that nobody misses.
+
+        That is one that only chats need and of which the last roster has nothing; and, where the class cards say who is
+        class teacher, that of enrollments: what it said last is not to be told from what the cards said.
+        """
+        if column == "primary":
+            return not self._extensions.class_teacher
         if column == "agentSourcedIds":
             return not self._previous.agents.is_empty()
         if column == "userIds":
@@ -237,14 +310,22 @@ class _Reading:
             file=sheet.file,
             columns=sheet.known,
             scratch=self._scratch,
-            before=self._lines.of(name) if name in REMEMBERED and sheet is SHEETS[name] else None,
+            before=self._lines.of(name) if name in REMEMBERED and not self._has_roles(name) else None,
+            seed=self._seed,
         )
-        lacking = [name for name in sheet.required if name not in table.columns]
+        lacking = [
+            Findings.one(rule, file=sheet.file, field=name)
+            for rule, names in ((Rule.COLUMN_REQUIRED, sheet.required), (Rule.COLUMN_DECLARED, sheet.declared))
+            for name in names
+            if name not in table.columns
+        ]
         if lacking:
-            raise refusal(
-                Findings.join([Findings.one(Rule.COLUMN_REQUIRED, file=sheet.file, field=name) for name in lacking])
-            )
+            raise refusal(Findings.join(lacking))
         return table
+
+    def _has_roles(self, table: str) -> bool:
+        """Whether a file says more than its own table: in 1.1 users have their roles with them."""
+        return table == "users" and self._version_read is Version.V1_1
 
     # Records with ids
 
@@ -268,7 +349,19 @@ class _Reading:
         if frame.is_empty() and opened_table.same.is_empty() and not frozen:
             raise refuse(Rule.NO_ROWS, file=sheet.file)
         frame = frame.with_columns(id=identity, bad=pl.lit(value=False))
-        return Rows(file=sheet.file, frame=frame, findings=self._findings, frozen=frozen)
+        rows = Rows(file=sheet.file, frame=frame, findings=self._findings, frozen=frozen)
+        if sheet.declared:
+            self._take_declared(table, rows, sheet.declared)
+        return rows
+
+    def _take_declared(self, table: str, rows: Rows, columns: tuple[str, ...]) -> None:
+        """Keep what extension columns say for when the roster is known."""
+        if rows.frame["id"].is_duplicated().any():
+            # Nobody else compares these columns.
+            torn = pl.struct(columns).n_unique().over("id") > 1
+            rows.flag(Rule.ID_TWICE, torn, field="sourcedId")
+        given = rows.frame.filter(pl.any_horizontal(pl.col(columns).is_not_null()))
+        self._extra[table] = given.select("row", "id", *columns).unique("id", keep="first", maintain_order=True)
 
     def _judge_state(self, rows: pl.DataFrame, name: str, *, file: str) -> None:
         if name == "status":
@@ -353,8 +446,8 @@ class _Reading:
         self._judge_subject_codes("courses", file=rows.file)
         self._accept("courses", rows, absent={"courseCode": "code", "grades": "grades", "subjects": "subjects"})
 
-    def _read_classes(self) -> None:
-        rows = self._rows("classes", SHEETS["classes"])
+    def _read_classes(self, sheet: Sheet) -> None:
+        rows = self._rows("classes", sheet)
         read_class(rows)
         self._judge_subject_codes("classes", file=rows.file)
         self._accept("classes", rows, absent={"classCode": "code", "grades": "grades", "subjects": "subjects"})
@@ -495,7 +588,7 @@ class _Reading:
         rows.flag(Rule.END_BEFORE_BEGIN, pl.col("end") < pl.col("begin"), field="endDate")
         rows.flag(Rule.SCHOOL_DIFFERS, pl.col("elsewhere"), field="schoolSourcedId")
         ours = {"beginDate": "begin", "endDate": "end", primary: "primary"}
-        absent = {ours[theirs] for theirs in ours.keys() - opened_table.columns}
+        absent = {ours[theirs] for theirs in ours.keys() - opened_table.columns if self._was_read(theirs)}
         frame = pl.concat([same, rows.frame.select(same.columns)])
         dangling = self._acceptance.links(table, frame, frozen=opened_table.malformed, absent=absent)
         for (field,), loose in dangling.group_by("field"):

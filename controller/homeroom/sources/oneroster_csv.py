@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from homeroom.api.district import Extensions
 from homeroom.hop import Hop
 from homeroom.roster.tables import Roster
 from homeroom.sources.base import Fetched, Snapshot
@@ -19,7 +20,8 @@ from homeroom.sources.remembered import NO_LINES, Lines
 class OneRosterCSV:
     """One export, at `url`; the other words are those of `Location`.
 
-    `scratch`: where archives are unpacked; None: the system's temporary folder.
+    `scratch`: where archives are unpacked; None: the system's temporary folder. `extensions`: columns beyond OneRoster
+    that are read; None: none are.
 
     Raises InvalidSpecError or RefusedError for an impossible address.
     """
@@ -36,7 +38,9 @@ class OneRosterCSV:
         addresses: Addresses | None = None,
         limits: Limits | None = None,
         scratch: Path | None = None,
+        extensions: Extensions | None = None,
     ) -> None:
+        self._extensions = extensions or Extensions()
         self._limits = limits or Limits()
         self._scratch = scratch
         self._location = Location(
@@ -67,7 +71,14 @@ class OneRosterCSV:
 
         Raises ExportInvalidError or ExportIncompleteError: then nothing changes, and the findings say why.
         """
-        return read_export(path, previous=previous, lines=lines, limits=self._limits, scratch=self._scratch)
+        return read_export(
+            path,
+            previous=previous,
+            lines=lines,
+            limits=self._limits,
+            scratch=self._scratch,
+            extensions=self._extensions,
+        )
 
     async def check(self) -> Sequence[Hop]:
         """Try each hop to the export, and stop at the first that fails."""

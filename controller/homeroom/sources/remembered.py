@@ -6,7 +6,8 @@ values of the same ones from the last roster and judges all together, `snapshots
 What a line says, and what is wrong with it, follows from its own text and from the header, but for three things, which
 are judged anew each time: whether its references hold, whether its id is there twice, and in which school its class is.
 A line about which something was said is not remembered, nor is one with a password, of which no trace is kept. Lines
-are compared by 64-bit hashes, as references are; the seed tells releases apart, since another may judge differently.
+are compared by 64-bit hashes, as references are; the seed tells releases apart, since another may judge differently,
+and declarations of extension columns, under which a line may mean something else.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ REMEMBERED: Final = frozenset({"users", "roles", "enrollments"})
 """The tables with most lines; the others refer to much, and take little time."""
 FIRST_ONLY: Final = (Rule.SPELLING, Rule.STAMPED, Rule.ROW_EMPTY)
 """Rules that name the first row only: where one was broken, nobody knows by which lines, so none is remembered."""
-_SEED: Final = int.from_bytes(sha256(repr((version("homeroom"), pl.__version__, SCHEMAS)).encode()).digest()[:8])
+_RELEASE: Final = repr((version("homeroom"), pl.__version__, SCHEMAS))
 _PLACE: Final = pl.Int32
 _STRETCH: Final = 64  # lines, on average
 _MOST_OTHERS: Final = 0.5  # of all lines: with more of them, one pass over the whole file costs less
@@ -54,15 +55,24 @@ class Lines:
 NO_LINES: Final = Lines(digest="", tables={})
 
 
+def seed_of(declared: str) -> int:
+    """The seed for hashes of lines that are read with these `extensions`, as text."""
+    return int.from_bytes(sha256(f"{_RELEASE}{declared}".encode()).digest()[:8])
+
+
+SEED: Final = seed_of("")
+"""The seed where no extension columns are declared."""
+
+
 def id_hash(hashes: pl.Expr) -> pl.Expr:
     """What is kept of the hash of a source id: half of it, since one that is found by chance costs little."""
     return (hashes % 2**32).cast(LINES["id"])
 
 
-def lines_of(path: Path) -> pl.DataFrame:
+def lines_of(path: Path, *, seed: int = SEED) -> pl.DataFrame:
     """Of each line of a file, the header first: its hash (line) and its length in bytes. Raises ComputeError."""
     line = pl.first()
-    lines = pl.scan_lines(path).select(line.hash(_SEED).alias("line"), length=line.str.len_bytes())
+    lines = pl.scan_lines(path).select(line.hash(seed).alias("line"), length=line.str.len_bytes())
     return lines.collect(engine="streaming").rechunk()
 
 
@@ -120,11 +130,11 @@ def _once_in_both(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
     return one.unique("line", keep="none").join(other.unique("line", keep="none"), on="line", suffix="_was")
 
 
-def write_others(path: Path, lines: pl.DataFrame, known: pl.Series, to: Path) -> pl.Series | None:
+def write_others(path: Path, lines: pl.DataFrame, known: pl.Series, to: Path, *, seed: int = SEED) -> pl.Series | None:
     """Copy the header and the lines without the numbers `known`; return the numbers of these lines.
 
-    `lines`: `lines_of` the file; by their lengths only the others are read. None where lines do not end alike, and what
-    was copied is something else.
+    `lines`: `lines_of` the file with this `seed`; by their lengths only the others are read. None where lines do not
+    end alike, and what was copied is something else.
     """
     others = pl.repeat(value=True, n=lines.height, eager=True).scatter(known - 1, values=False)
     first, last = others & ~others.shift(1, fill_value=False), others & ~others.shift(-1, fill_value=False)
@@ -136,7 +146,7 @@ def write_others(path: Path, lines: pl.DataFrame, known: pl.Series, to: Path) ->
         for begin, stop in zip(begins.filter(first), ends.filter(last), strict=True):
             text.seek(begin)
             copy.write(text.read(stop - begin))
-    if not lines_of(to)["line"].equals(lines["line"].filter(others)):
+    if not lines_of(to, seed=seed)["line"].equals(lines["line"].filter(others)):
         return None
     return (others.arg_true()[1:] + 1).cast(pl.UInt32)
 

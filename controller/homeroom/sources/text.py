@@ -54,11 +54,18 @@ class Table:
 
 
 def read_table(
-    path: Path, *, file: str, columns: frozenset[str], scratch: Path, before: pl.DataFrame | None = None
+    path: Path,
+    *,
+    file: str,
+    columns: frozenset[str],
+    scratch: Path,
+    before: pl.DataFrame | None = None,
+    seed: int = remembered.SEED,
 ) -> Table:
-    """Prove and open one file. `columns`: the names that OneRoster knows for it, in any version.
+    """Prove and open one file. `columns`: the names that may be read of it.
 
     `before`: what is known of its lines (`remembered.LINES`, maybe nothing); None: they are not to be remembered.
+    `seed`: that of the hashes of lines.
     Raises ExportInvalidError or ExportIncompleteError for what spoils the file as a whole.
     """
     header, separator = _header(path, file=file)
@@ -67,11 +74,11 @@ def read_table(
     findings = _check_header(header, names, separator=separator, file=file)
     read = {name: pl.col(str(number)) for number, name in enumerate(names) if name is not None}
     form = _Form(width=len(header), separator=separator, file=file)
-    lines = _lines(path) if before is not None else None
+    lines = _lines(path, seed) if before is not None else None
     same = remembered.same(lines["line"], before) if before is not None and lines is not None else None
     part = None
     if lines is not None and same is not None and "sourcedId" in read:
-        part = _others(path, lines, same, scratch / f"part-{file}", form=form, identity=read["sourcedId"])
+        part = _others(path, lines, same, scratch / f"part-{file}", form=form, identity=read["sourcedId"], seed=seed)
     malformed = False
     if lines is not None and part is not None:
         rows, (same, scan), whole = lines.height - 1, part, _scan(path, form, quoted=True)
@@ -136,16 +143,16 @@ def _scan(path: Path, form: _Form, *, quoted: bool) -> pl.LazyFrame:
     )
 
 
-def _lines(path: Path) -> pl.DataFrame | None:
+def _lines(path: Path, seed: int) -> pl.DataFrame | None:
     """`remembered.lines_of`; None where the text is not UTF-8, which is found again where it is told."""
     try:
-        return remembered.lines_of(path)
+        return remembered.lines_of(path, seed=seed)
     except ComputeError:
         return None
 
 
 def _others(
-    path: Path, lines: pl.DataFrame, same: pl.DataFrame, to: Path, *, form: _Form, identity: pl.Expr
+    path: Path, lines: pl.DataFrame, same: pl.DataFrame, to: Path, *, form: _Form, identity: pl.Expr, seed: int
 ) -> tuple[pl.DataFrame, pl.LazyFrame] | None:
     """The `same` lines, and the rows of all others. None if not each of these is one row; copied to `to` on the way.
 
@@ -154,7 +161,7 @@ def _others(
     """
     if same.height == lines.height - 1:  # all but the header
         return same, pl.LazyFrame(schema={_ROW: pl.UInt32, **form.schema})
-    numbers = remembered.write_others(path, lines, same["row"], to)
+    numbers = remembered.write_others(path, lines, same["row"], to, seed=seed)
     if numbers is None:
         return None
     regular, quoted = _regular_lines(to, width=form.width, separator=form.separator, file=form.file)
@@ -163,7 +170,7 @@ def _others(
     rows = _scan(to, form, quoted=quoted).collect(engine="streaming")
     shared = same["id"].is_in(rows.select(remembered.id_hash(identity.hash())).to_series().implode())
     if shared.any():
-        return _others(path, lines, same.filter(~shared), to, form=form, identity=identity)
+        return _others(path, lines, same.filter(~shared), to, form=form, identity=identity, seed=seed)
     return same, rows.with_columns(numbers.gather(rows[_ROW] - 2).alias(_ROW)).lazy()
 
 

@@ -232,6 +232,25 @@ def test_a_supplement_is_judged_beside_the_export_as_the_district_allows_it(home
     assert homeroom("validate", tree, "--supplement", f"january={package}").code == 2
 
 
+def test_an_export_is_read_with_the_extensions_that_the_district_declares(homeroom: Homeroom, tmp_path: Path) -> None:
+    export, tree, other = tmp_path / "export", tmp_path / "district.yaml", tmp_path / "other.yaml"
+    shutil.copytree(RECORDS, export)
+    tree.write_text(BESIDE.replace('"file:export"', '"file:export", extensions: {classTeacher: metadata.teacher}'))
+    said = homeroom("validate", tree, "--export", export)
+    assert said.code == 1
+    assert "Run: classes.csv, column metadata.teacher: " in said.out
+    assert homeroom("validate", "--export", export).code == 0, "without a District nothing is declared"
+    lines = (export / "classes.csv").read_text().splitlines()
+    rows = [f"{lines[0]},metadata.teacher", f"{lines[1]},nobody", *(f"{line}," for line in lines[2:])]
+    (export / "classes.csv").write_text("\n".join(rows) + "\n")
+    said = homeroom("validate", tree, "--export", export)
+    assert said.code == 0, said.out
+    assert "Value: classes.csv, row 2, column metadata.teacher, record c-1: the class card names somebody" in said.out
+    other.write_text(BESIDE.replace("name: lakeside,", "name: seaside,"))
+    assert homeroom("validate", tree, other, "--export", export).code == 2
+    assert homeroom("validate", tree, other).code == 0
+
+
 def test_many_findings_are_cut_and_counted(homeroom: Homeroom, tmp_path: Path) -> None:
     export = tmp_path / "export"
     shutil.copytree(RECORDS, export)

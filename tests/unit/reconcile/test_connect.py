@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
 from homeroom.api import ChatPlatform, District, Language, Proxy
+from homeroom.demo.stage import RECORDS
 from homeroom.errors import TerminalError
 from homeroom.platforms.matrix import MatrixPlatform
 from homeroom.reconcile.connect import Outside
+from homeroom.sources import ExportInvalidError
 from homeroom.sources.oneroster_csv import OneRosterCSV
 
 PROXY = {
@@ -40,6 +44,30 @@ PROXY = {
 )
 def test_what_no_proxy_names_is_reached_directly(url: str, *, direct: bool) -> None:
     assert Proxy.model_validate(PROXY).passed_by(url) is direct
+
+
+async def test_extension_columns_are_read_of_the_source_as_declared(tmp_path: Path) -> None:
+    """A column that the District names has to be there; a District that names none reads none."""
+    export = tmp_path / "lakeside" / "export"
+    shutil.copytree(RECORDS, export)
+    source: dict[str, Any] = {"oneRosterCSV": {"url": "file:export"}}
+    document: dict[str, Any] = {
+        "apiVersion": "homeroom.dev/v1alpha1",
+        "kind": "District",
+        "metadata": {"name": "d", "namespace": "lakeside", "uid": "1", "generation": 1},
+        "spec": {"timeZone": "UTC", "source": source},
+    }
+
+    async def secret(*, namespace: str, name: str) -> Mapping[str, str]:
+        raise AssertionError((namespace, name))
+
+    outside = Outside(owner_id="here", file_root=tmp_path)
+    plain = await outside.source(District.model_validate(document), secret)
+    assert plain.read(export, previous=None).counts["classes"]
+    source["oneRosterCSV"]["extensions"] = {"classTeacher": "metadata.classTeacher"}
+    declared = await outside.source(District.model_validate(document), secret)
+    with pytest.raises(ExportInvalidError, match=r"classes\.csv, column metadata\.classTeacher"):
+        declared.read(export, previous=None)
 
 
 @pytest.mark.parametrize("direct", [True, False])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from homeroom.api import Extensions
 from homeroom.roster.tables import Roster
 from homeroom.sources import Snapshot
 from homeroom.sources.oneroster_csv import OneRosterCSV
@@ -133,6 +134,11 @@ class Export:
         self.files[file] = self.text(file).replace(old, new)
         return self
 
+    def add_column(self, file: str, column: str, values: Mapping[str, str]) -> Export:
+        """A column at the far right, its values by source id."""
+        head, *rows = self.table(file)
+        return self.put(file, [[*head, column], *([*row, values.get(row[0], "")] for row in rows)])
+
     def drop_column(self, file: str, column: str) -> Export:
         table = self.table(file)
         at = table[0].index(column)
@@ -178,8 +184,14 @@ def read(tmp_path: Path) -> Reader:
     """Write an export to a fresh folder (or take a path) and read it."""
     numbers = iter(range(1_000_000))
 
-    def run(export: Export | Path, *, previous: Roster | None = None, limits: Limits | None = None) -> Snapshot:
-        source = OneRosterCSV(url="file:///x", file_root=tmp_path, limits=limits)
+    def run(
+        export: Export | Path,
+        *,
+        previous: Roster | None = None,
+        limits: Limits | None = None,
+        extensions: Extensions | None = None,
+    ) -> Snapshot:
+        source = OneRosterCSV(url="file:///x", file_root=tmp_path, limits=limits, extensions=extensions)
         path = export if isinstance(export, Path) else export.folder(tmp_path / f"export-{next(numbers)}")
         return source.read(path, previous=previous)
 

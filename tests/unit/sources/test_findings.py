@@ -315,7 +315,8 @@ def test_bad_input_gives_its_finding_and_removes_nothing(
 
 def test_every_rule_has_a_case() -> None:
     # CHANGED_MEANWHILE needs a writer beside the reader: test_source.py has it
-    elsewhere = {Rule.CHANGED_MEANWHILE, *(rule for rule in Rule if rule.startswith("su-"))}  # test_supplement.py
+    others = (rule for rule in Rule if rule.startswith(("su-", "ex-")))  # test_supplement.py, test_extensions.py
+    elsewhere = {Rule.CHANGED_MEANWHILE, *others}
     assert {rule for rule, _, _ in CASES} | elsewhere == set(Rule)
 
 
@@ -325,7 +326,7 @@ def test_every_run_rule_has_a_reason_and_no_other_has() -> None:
 
 def test_the_documentation_has_every_rule_in_its_words() -> None:
     page = (Path(__file__).parents[3] / "docs" / "findings.md").read_text(encoding="utf-8")
-    rows = [line for line in page.splitlines() if line.startswith(("| `or-", "| `su-"))]
+    rows = [line for line in page.splitlines() if line.startswith(("| `or-", "| `su-", "| `ex-"))]
     expected = [f"| `{rule}` | {rule.severity} | {rule.text} | {rule.todo} |" for rule in Rule]
     assert rows == expected
 
