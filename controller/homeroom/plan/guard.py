@@ -180,7 +180,7 @@ def judge(plan: Plan, standing: Standing, limits: Limits, *, released: pl.DataFr
     rows = _laned(plan, standing, released=released, sticky=sticky)
     lanes = rows.partition_by("lane", as_dict=True).items()
     breached = [_breach(Guard(lane), judged, rows, standing, limits) for (lane,), judged in lanes if lane is not None]
-    held = pl.concat([pl.DataFrame(schema=_BREACH), *breached])
+    held = pl.concat([_NONE, *breached])
     rows = _tied(rows.join(held, on="n", how="left", maintain_order="left"))
     later = [Guard.FIRST_SYNC.value, *([Guard.EXPOSURE.value] if standing.exposing else [])]
     rows = rows.with_columns(
@@ -306,11 +306,12 @@ def _is_among(rows: pl.DataFrame, there: pl.DataFrame, on: Sequence[str]) -> pl.
 # ---------------------------------------------------------------------------------------------------------------------
 # How much is too much
 
-_BREACH: Final = pl.Schema({"n": pl.UInt32, "guard": pl.String, "scope": pl.String, "place": pl.String})
+_NONE: Final = pl.DataFrame(schema={"n": pl.UInt32, "guard": pl.String, "scope": pl.String, "place": pl.String})
+"""Nothing is stopped. Of what is: its position in the plan, by which guard, and how far that reaches."""
 
 
 def _stopped(rows: pl.DataFrame, guard: Guard, scope: Scope) -> pl.DataFrame:
-    """`rows` as stopped by a guard: columns `_BREACH`."""
+    """`rows` as stopped by a guard: columns of `_NONE`."""
     place = {Scope.DISTRICT: pl.lit(""), Scope.SCHOOL: pl.col("school"), Scope.CLASS: pl.col("class_key")}[scope]
     return rows.select(
         "n", pl.lit(guard.value).alias("guard"), pl.lit(scope.value).alias("scope"), place.alias("place")
@@ -318,7 +319,7 @@ def _stopped(rows: pl.DataFrame, guard: Guard, scope: Scope) -> pl.DataFrame:
 
 
 def _breach(guard: Guard, judged: pl.DataFrame, rows: pl.DataFrame, standing: Standing, limits: Limits) -> pl.DataFrame:
-    """What a guard stops of those `rows` that are in its lane (`judged`, at least one): columns `_BREACH`."""
+    """What a guard stops of those `rows` that are in its lane (`judged`, at least one): columns of `_NONE`."""
     match guard:
         case Guard.DELETES:
             return _by_level(judged, rows, standing, limits)
@@ -411,7 +412,7 @@ def _by_level(judged: pl.DataFrame, rows: pl.DataFrame, standing: Standing, limi
         stopped = judged.join(places, on=by, how="semi") if by else judged
         found.append(_stopped(stopped, guard, scope))
         judged = judged.filter(~pl.col("n").is_in(stopped["n"].implode()))
-    return pl.concat([pl.DataFrame(schema=_BREACH), *found])
+    return pl.concat([_NONE, *found])
 
 
 def _in_school(guard: Guard, judged: pl.DataFrame, standing: Standing, *, percent: int, floor: int) -> pl.DataFrame:

@@ -366,14 +366,15 @@ def _still(actual: Actual) -> _Still:
     keys = actual.schools["key"].drop_nulls()
     people = _named(actual.people, actual.schools).select("school", "key").drop_nulls()
     numbers = people.select(_number()).to_series()
-    # Grouping all is ten times slower, and on most nights counting is enough.
-    alike = people.filter(numbers.is_duplicated()) if numbers.n_unique() < numbers.len() else people.clear()
-    twice = alike.group_by("school", "key").len().filter(pl.col("len") > 1).select("school", "key")
+    twice = people.clear()
+    if numbers.n_unique() < numbers.len():  # grouping all is ten times slower, and on most nights counting is enough
+        alike = people.filter(numbers.is_duplicated())
+        twice = alike.group_by("school", "key").len().filter(pl.col("len") > 1).select("school", "key")
     named = pl.DataFrame(sorted(actual.conflicts), schema={"school": pl.String, "key": pl.String}, orient="row")
-    doubts = {
-        kind: actual.adopting.doubts.filter(pl.col("kind") == kind.value).select("school", "key")
-        for kind in (Kind.SCHOOL, Kind.PERSON, Kind.CLASS)
-    }
+    doubts = dict.fromkeys((Kind.SCHOOL, Kind.PERSON, Kind.CLASS), named.clear())
+    if not actual.adopting.doubts.is_empty():
+        for kind in doubts:
+            doubts[kind] = actual.adopting.doubts.filter(pl.col("kind") == kind.value).select("school", "key")
     schools = sorted({*actual.unsure, *keys.filter(keys.is_duplicated()), *doubts[Kind.SCHOOL]["school"]})
     return _Still(
         schools=pl.DataFrame({"school": schools}, schema={"school": pl.String}),
@@ -645,6 +646,8 @@ def _strongest(state: Desired) -> pl.DataFrame:
 
 def _lacking(rows: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
     """Those of `rows` that `other` does not have; both with the columns `IDENTITY`."""
+    if rows.is_empty() or other.is_empty():
+        return rows
     return rows.join(other, on=list(IDENTITY), how="anti", nulls_equal=True)
 
 
@@ -660,24 +663,29 @@ def in_state(rows: pl.DataFrame, state: Desired | Actual) -> pl.DataFrame:
     running = classes if "archived" not in classes.columns else classes.filter(~pl.col("archived"))
     person, section = ["school", "key"], ["school", "class_key"]
 
-    def of(kind: Kind) -> pl.DataFrame:
-        return rows.filter(pl.col("kind") == kind.value).select(IDENTITY)
+    def of(kind: str, rows: pl.DataFrame) -> pl.DataFrame:
+        match kind:
+            case Kind.SCHOOL:
+                return rows.join(state.schools, on="key", how="semi")
+            case Kind.PERSON:
+                return rows.join(used, on=person, how="semi")
+            case Kind.CLASS:
+                return rows.join(running, left_on=person, right_on=section, how="semi")
+            case Kind.MEMBERSHIP:
+                members = rows.join(people.select(*person, "person"), on=person).join(
+                    classes.select(*section, "class"), on=section
+                )
+                few = state.memberships.join(members, on=["class", "person"], how="semi")
+                few = few.with_columns(pl.col("role").cast(pl.String))
+                return members.join(few, on=["class", "person", "role"], how="semi")
+            case Kind.RIGHT:
+                rights = rows.join(people.select(*person, "person"), on=person)
+                return rights.join(state.rights, on="person", how="semi")
+            case _:
+                return rows.clear()
 
-    members = (
-        of(Kind.MEMBERSHIP)
-        .join(people.select(*person, "person"), on=person)
-        .join(classes.select(*section, "class"), on=section)
-    )
-    few = state.memberships.join(members, on=["class", "person"], how="semi")
-    rights = of(Kind.RIGHT).join(people.select(*person, "person"), on=person)
-    found = [
-        of(Kind.SCHOOL).join(state.schools, on="key", how="semi"),
-        of(Kind.PERSON).join(used, on=person, how="semi"),
-        of(Kind.CLASS).join(running, left_on=person, right_on=section, how="semi"),
-        members.join(few.with_columns(pl.col("role").cast(pl.String)), on=["class", "person", "role"], how="semi"),
-        rights.join(state.rights, on="person", how="semi"),
-    ]
-    return pl.concat([frame.select(IDENTITY) for frame in found]).unique()
+    parts = rows.select(IDENTITY).partition_by("kind", as_dict=True)
+    return pl.concat([of(kind, part).select(IDENTITY) for (kind,), part in parts.items()]).unique()
 
 
 def _with_causes(
@@ -704,44 +712,37 @@ def _with_causes(
     keys = identity(rows)
     names = _named(baseline.desired.people, baseline.desired.schools).select("school", "key", name_before="name")
 
-    def has(found: pl.DataFrame | None) -> pl.Series:
-        if found is None:
-            return pl.repeat(value=False, n=keys.height, dtype=pl.Boolean, eager=True)
-        return _looked_up(keys, found.with_columns(pl.lit(value=True).alias("has")), "has").fill_null(value=False)
+    def has(found: pl.DataFrame | None) -> pl.Expr:
+        if found is None or found.is_empty():
+            return pl.lit(value=False)
+        return pl.lit(_looked_up(keys, found)["there"])
 
+    kept, unapplied = _looked_up(keys, baseline.kept, "cause", "passed"), _looked_up(keys, baseline.unapplied, "cause")
     updates = keys.select("school", "key")
-    names = names.join(updates, on=["school", "key"], how="semi")
+
+    def concerns(people: pl.DataFrame) -> pl.Expr:
+        if people.is_empty():
+            return pl.lit(value=False)
+        marked = people.with_columns(has=pl.lit(value=True))
+        found = updates.join(marked, on=["school", "key"], how="left", maintain_order="left")
+        return pl.lit(found["has"]).fill_null(value=False)
+
     known = rows.with_columns(
         has(in_state(keys, baseline.desired)).alias("before"),
-        has(baseline.kept.select(IDENTITY)).alias("kept"),
-        has(baseline.unapplied.select(IDENTITY)).alias("unapplied"),
-        _looked_up(keys, baseline.kept, "cause").alias("kept_cause"),
-        _looked_up(keys, baseline.unapplied, "cause").alias("unapplied_cause"),
+        kept["there"].alias("kept"),
+        unapplied["there"].alias("unapplied"),
+        kept["cause"].alias("kept_cause"),
+        unapplied["cause"].alias("unapplied_cause"),
         has(in_state(keys, intermediate) if intermediate else None).alias("by_old_rules"),
         has(in_state(keys, unseated) if unseated else None).alias("shared"),
         has(edited).alias("edited"),
-        _looked_up(keys, baseline.kept, "passed").is_not_null().alias("passed_before"),
+        pl.lit(kept["passed"]).is_not_null().alias("passed_before"),
         _have_moved(keys, baseline, desired).alias("have_moved"),
-        (_looked_up(keys, over, "cause") if over is not None else pl.lit(None, pl.String)).alias("over"),
+        (_looked_up(keys, over, "cause")["cause"] if over is not None else pl.lit(None, pl.String)).alias("over"),
         moves(rows).alias("moves"),
-        updates.join(
-            renumbered.with_columns(renumbered=pl.lit(value=True)),
-            on=["school", "key"],
-            how="left",
-            maintain_order="left",
-        )["renumbered"].fill_null(value=False),
-        updates.join(
-            _newly_seated(unseated, baseline).with_columns(newly_seated=pl.lit(value=True)),
-            on=["school", "key"],
-            how="left",
-            maintain_order="left",
-        )["newly_seated"].fill_null(value=False),
-        updates.join(
-            _without_class(unseated, baseline).with_columns(newly_connected=pl.lit(value=True)),
-            on=["school", "key"],
-            how="left",
-            maintain_order="left",
-        )["newly_connected"].fill_null(value=False),
+        concerns(renumbered).alias("renumbered"),
+        concerns(_newly_seated(unseated, baseline)).alias("newly_seated"),
+        concerns(_without_class(unseated, baseline)).alias("newly_connected"),
         updates.join(names, on=["school", "key"], how="left", maintain_order="left")["name_before"],
         (~pl.col("school").is_in(_known_schools(baseline).implode())).alias("new"),
     )
@@ -801,10 +802,12 @@ def _with_causes(
     return known.with_columns(cause.alias("cause")).filter(~(pl.col("spared") & reason)).select(*rows.columns, "cause")
 
 
-def _have_moved(keys: pl.DataFrame, baseline: Baseline, desired: Desired) -> pl.Series:
+def _have_moved(keys: pl.DataFrame, baseline: Baseline, desired: Desired) -> pl.Expr:
     """Which of `keys` (`IDENTITY`) were to go by a move that stands: all that was wanted with it still is."""
     what = ["kind", "key", "role"]
     kept = baseline.kept.filter(pl.col("cause") == Cause.MOVED.value).select(IDENTITY)
+    if kept.is_empty():
+        return pl.lit(value=False)
     movers = keys.join(kept, on=list(IDENTITY), how="semi", nulls_equal=True).select(what).unique()
     had, have = _places_of(movers, baseline.desired), _places_of(movers, desired)
     withdrawn = had.join(have, on=list(IDENTITY), how="anti", nulls_equal=True)
@@ -812,7 +815,7 @@ def _have_moved(keys: pl.DataFrame, baseline: Baseline, desired: Desired) -> pl.
     found = keys.select(what).join(
         there.with_columns(there=pl.lit(value=True)), on=what, how="left", nulls_equal=True, maintain_order="left"
     )["there"]
-    return found.fill_null(value=False)
+    return pl.lit(found).fill_null(value=False)
 
 
 def _places_of(whom: pl.DataFrame, state: Desired) -> pl.DataFrame:
@@ -896,11 +899,14 @@ def _with_identity(rows: pl.DataFrame) -> pl.DataFrame:
     ).with_columns(pl.col("spared").fill_null(value=False))
 
 
-def _looked_up(keys: pl.DataFrame, found: pl.DataFrame, column: str) -> pl.Series:
-    """`column` of the row of `found` with the same identity, or null; `found` has no identity twice."""
-    return keys.select(IDENTITY).join(
-        found.select(*IDENTITY, column), on=list(IDENTITY), how="left", nulls_equal=True, maintain_order="left"
-    )[column]
+def _looked_up(keys: pl.DataFrame, found: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """`columns` of the row of `found` with the same identity, or nulls, and whether one is `there`.
+
+    `found` has no identity twice.
+    """
+    there = found.select(*IDENTITY, *columns, there=pl.lit(value=True))
+    there = keys.select(IDENTITY).join(there, on=IDENTITY, how="left", nulls_equal=True, maintain_order="left")
+    return there.select(*columns, pl.col("there").fill_null(value=False))
 
 
 def _sections(rows: pl.DataFrame) -> pl.Series:
@@ -1020,7 +1026,8 @@ def expected(
     leaving = pl.col("op").is_in(LEAVING)
     planned = changes.filter(leaving).unique(IDENTITY)
     kept = kept.with_columns(
-        _looked_up(kept, planned, "cause").fill_null(kept["cause"]), pl.col("since").fill_null(pl.lit(now, MOMENT))
+        pl.lit(_looked_up(kept, planned, "cause")["cause"]).fill_null(pl.col("cause")).alias("cause"),
+        pl.col("since").fill_null(pl.lit(now, MOMENT)),
     )
     seen = _moving(kept, still) if actual.complete else kept.clear()
     through = seen.clear() if passed is None else _through(passed, seen, now)
@@ -1074,7 +1081,7 @@ def passed_rows(baseline: Baseline) -> pl.DataFrame:
 def _of_kept(rows: pl.DataFrame, baseline: Baseline) -> pl.DataFrame:
     """[since, passed, hold] of `rows` of a plan, null where nothing is known."""
     keys, kept = identity(rows), baseline.kept
-    return pl.DataFrame([_looked_up(keys, kept, name) for name in ("since", "passed", "hold", "cause")])
+    return _looked_up(keys, kept, "since", "passed", "hold", "cause")
 
 
 def _read(baseline: Baseline | None) -> Baseline | None:
@@ -1160,9 +1167,12 @@ def _asked(state: Desired, before: Desired, still: _Still) -> pl.DataFrame:
 
 def _rows_of(schema: pl.Schema, rows: pl.DataFrame | None = None) -> pl.DataFrame:
     """`rows` with exactly the columns of `schema`, missing ones null."""
-    rows = pl.DataFrame(schema=schema) if rows is None else rows
+    if rows is None:
+        return pl.DataFrame(schema=schema)
+    if rows.schema == schema:
+        return rows
     absent = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in schema.items() if name not in rows.columns]
-    return rows.with_columns(absent).select(schema.names()).cast(schema)
+    return rows.with_columns(absent).select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
 
 def _only(state: Desired, schools: pl.Series) -> Desired:
