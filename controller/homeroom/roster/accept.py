@@ -18,7 +18,7 @@ from typing import Final
 import polars as pl
 
 from homeroom.roster.findings import Findings, Rule
-from homeroom.roster.tables import SCHEMAS, Roster
+from homeroom.roster.tables import SCHEMAS, Roster, repeated
 
 REFERENCES: Final[dict[str, dict[str, str]]] = {
     "orgs": {"parent": "orgs"},
@@ -126,7 +126,7 @@ class Acceptance:
             [frame["classes"].select(pl.col("n").alias("class"), "school") for frame in (self._fresh, self._kept)]
         )
         orgs = self._spaces["orgs"]["id"]
-        return classes.select("class", class_school=orgs.gather(classes["school"]))
+        return classes.select("class", class_school=orgs[classes["school"]])
 
     def links(self, table: str, frame: pl.DataFrame, *, frozen: bool, absent: Iterable[str] = ()) -> pl.DataFrame:
         """Take roles or enrollments, and return the dangling ones: columns row and field.
@@ -144,7 +144,7 @@ class Acceptance:
                 continue
             holds = pl.col(column).is_not_null()
             if not known:
-                held = self._spaces[target]["known"].gather(frame[column])
+                held = self._spaces[target]["known"][frame[column]]
                 frame = frame.with_columns(held.fill_null(value=False).alias("_holds"))
                 holds = pl.col("_holds")
             loose = frame.filter(~holds & whole).select("row", pl.lit(_FIELDS[column]).alias("field"))
@@ -163,7 +163,7 @@ class Acceptance:
             for given, lost, lost_table in ((one, other, other_table), (other, one, one_table)):
                 loose = aside.filter(pl.col(given).is_not_null() & pl.col(lost).is_null())
                 there = self._spaces[lost_table]["new"]
-                candidates = missing.filter(there.gather(missing[lost]))
+                candidates = missing.filter(there[missing[lost]])
                 kept.append(_semi(candidates, loose.filter(pl.col("role").is_not_null()), [given, "role"]))
                 kept.append(_semi(candidates, loose.filter(pl.col("role").is_null()), [given]))
             if frozen or aside.filter(pl.col(one).is_null() & pl.col(other).is_null()).height:
@@ -184,14 +184,12 @@ class Acceptance:
         table = "agents"
         before, people = self.links_before(table).with_columns(row=pl.lit(None, dtype=_N)), self._spaces["users"]
         if unread is not None:
-            said = pl.repeat(None, self._moved["users"].len(), dtype=_N, eager=True).scatter(
-                unread["at"], unread["row"]
-            )
-            before = before.with_columns(row=said.gather(self._previous[table]["user"])).drop_nulls("row")
+            said = repeated(None, self._moved["users"].len(), dtype=_N).scatter(unread["at"], unread["row"])
+            before = before.with_columns(row=said[self._previous[table]["user"]]).drop_nulls("row")
         pairs = pl.concat([frame.select("row", "user", "agent") for frame in (named, before)])
-        read = pl.repeat(value=False, n=people.height, eager=True).scatter(self._fresh["users"]["n"], values=True)
-        pairs = pairs.filter(read.gather(pairs["user"]))
-        there = people["known"].gather(pairs["agent"]).fill_null(value=False)
+        read = repeated(value=False, n=people.height, dtype=pl.Boolean).scatter(self._fresh["users"]["n"], values=True)
+        pairs = pairs.filter(read[pairs["user"]])
+        there = people["known"][pairs["agent"]].fill_null(value=False)
         other = (pairs["user"] != pairs["agent"]).fill_null(value=False)
         self._fresh[table] = pairs.filter(there & other).select("user", "agent").unique()
         self._loose = pairs.filter(~there & other).select("user", "agent").unique()
@@ -213,7 +211,7 @@ class Acceptance:
     def classes_elsewhere(self) -> pl.Series:
         """The numbers of the classes that are in another school than in the previous roster."""
         before = self._previous["classes"]
-        was = self._previous["orgs"]["id"].gather(before["school"])
+        was = self._previous["orgs"]["id"][before["school"]]
         classes = self.schools_of_classes().join(
             pl.DataFrame({"class": self._moved["classes"], "was": was}), on="class", how="left"
         )
@@ -254,7 +252,7 @@ class Acceptance:
                 frame, places = (before, places) if same else put_in_order(frame, references)
                 read = read.select("row", at=places[: read.height])
             else:
-                read = read.select("row", at=final[table].gather(read["n"]))
+                read = read.select("row", at=final[table][read["n"]])
             self.rows[table] = read
             tables[table] = frame
         return Roster(**tables)
@@ -413,10 +411,10 @@ class Acceptance:
 def mapped(references: pl.Series, numbers: pl.Series) -> pl.Series:
     """References (or lists of them) translated: the position `i` becomes `numbers[i]`, or is left out of its list."""
     if not isinstance(references.dtype, pl.List):
-        return numbers.gather(references).alias(references.name)
+        return numbers[references].alias(references.name)
     frame = pl.DataFrame({"at": pl.int_range(references.len(), eager=True), "one": references})
     several = frame.explode("one", empty_as_null=True)
-    several = several.with_columns(one=numbers.gather(several["one"]))
+    several = several.with_columns(one=numbers[several["one"]])
     regrouped = several.group_by("at", maintain_order=True).agg(pl.col("one").drop_nulls())
     return regrouped.select(pl.when(references.is_not_null()).then("one").alias(references.name)).to_series()
 
@@ -442,7 +440,7 @@ def put_in_order(frame: pl.DataFrame, ends: Iterable[str]) -> tuple[pl.DataFrame
     if packed is not None and packed[0].is_sorted():
         return frame, places
     came_from = frame.select(pl.arg_sort_by(order)).to_series() if packed is None else packed[0].arg_sort()
-    found = frame[came_from] if packed is None else _unpacked(packed[0].gather(came_from), packed[1])
+    found = frame[came_from] if packed is None else _unpacked(packed[0][came_from], packed[1])
     return found.select(frame.columns), places.clone().scatter(came_from, places)
 
 

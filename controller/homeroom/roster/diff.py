@@ -56,7 +56,7 @@ from homeroom.plan import (
 )
 from homeroom.roster.leaving import dated, last_teachers
 from homeroom.roster.state import DESIRED_SCHEMAS, Actual, Adopting, Desired
-from homeroom.roster.tables import ClassRole, Roster
+from homeroom.roster.tables import ClassRole, Roster, repeated
 from homeroom.roster.years import superseded
 
 UNAPPLIED_SCHEMA: Final = pl.Schema(dict.fromkeys((*IDENTITY, "cause"), pl.String()))
@@ -273,7 +273,7 @@ def _compare(wanted: Desired, there: Desired | Actual) -> _Comparison:
     to_class, to_person = _lookup(classes, there.classes.height), _lookup(people, there.people.height)
 
     members = there.memberships
-    codes = _codes(to_class.gather(members["class"]), to_person.gather(members["person"]), members["role"])
+    codes = _codes(to_class[members["class"]], to_person[members["person"]], members["role"])
     present, absent, unwanted = codes.drop_nulls(), wanted_codes.clear(), codes.clear()
     if not present.sort().equals(wanted_codes):
         absent, unwanted = _apart(wanted_codes, present)
@@ -286,7 +286,7 @@ def _compare(wanted: Desired, there: Desired | Actual) -> _Comparison:
         .alias("role"),
     )
     extra = members.filter(codes.is_null() | codes.is_in(unwanted.implode()))
-    holders = to_person.gather(there.rights["person"])
+    holders = to_person[there.rights["person"]]
     return _Comparison(
         schools=schools,
         people=people,
@@ -301,7 +301,7 @@ def _compare(wanted: Desired, there: Desired | Actual) -> _Comparison:
 def _named(frame: pl.DataFrame, schools: pl.DataFrame) -> pl.DataFrame:
     """Put the school's source id (null: not ours) in place of its row number; add the frame's own as `row` (UInt32)."""
     return frame.with_columns(
-        schools["key"].gather(frame["school"]).alias("school"), pl.int_range(pl.len(), dtype=_ROW).alias("row")
+        schools["key"][frame["school"]].alias("school"), pl.int_range(pl.len(), dtype=_ROW).alias("row")
     )
 
 
@@ -333,7 +333,7 @@ def _number() -> pl.Expr:
 def _lookup(matched: pl.DataFrame, size: int) -> pl.Series:
     """For each row of the second state the row of the first; null where nothing is desired. Length `size`."""
     pairs = matched.filter(pl.col("row").is_not_null() & pl.col("row_now").is_not_null())
-    return pl.repeat(None, size, dtype=_ROW, eager=True).scatter(pairs["row_now"], pairs["row"])
+    return repeated(None, size, dtype=_ROW).scatter(pairs["row_now"], pairs["row"])
 
 
 def _codes(classes: pl.Series, people: pl.Series, roles: pl.Series) -> pl.Series:
@@ -496,7 +496,7 @@ def _membership_rows(memberships: pl.DataFrame, state: Desired | Actual, op: Op)
     if "external_id" in of_person.columns:
         of_person = of_person.with_columns(_key_or_account())
     return memberships.drop("class", "person").with_columns(
-        state.schools["key"].gather(of_class["school"]).alias("school"),
+        state.schools["key"][of_class["school"]].alias("school"),
         of_person["key"],
         of_class["key"].alias("class_key"),
         pl.col("role").cast(pl.String),
@@ -513,7 +513,7 @@ def _key_or_account() -> pl.Expr:
 def _right_rows(rights: pl.DataFrame, state: Desired | Actual, op: Op) -> pl.DataFrame:
     of_person = state.people[rights["person"]]
     return rights.drop("person").with_columns(
-        state.schools["key"].gather(of_person["school"]).alias("school"),
+        state.schools["key"][of_person["school"]].alias("school"),
         of_person["key"],
         pl.lit(Role.ADMINISTRATOR.value).alias("role"),
         pl.lit(Kind.RIGHT.value).alias("kind"),
@@ -553,24 +553,24 @@ def _leaving(
     ours = actual.people["key"].is_not_null()
 
     extra = compared.extra
-    managed = actual.classes["key"].is_not_null().gather(extra["class"])
+    managed = actual.classes["key"].is_not_null()[extra["class"]]
     extra = extra.filter(managed & ~extra["class"].is_in(actual.adopting.classes.implode()))
     wanted_classes = classes.filter(pl.col("row").is_not_null())["row_now"].drop_nulls().implode()
     going_on = extra["class"].is_in(wanted_classes)
     spared = extra["person"].is_in(keep.implode()) & going_on  # archiving empties a class, and says so in the plan
-    revoked = actual.people["key"].is_in(list(withdrawn)).gather(extra["person"]).fill_null(value=False)
+    revoked = actual.people["key"].is_in(list(withdrawn))[extra["person"]].fill_null(value=False)
     revoked &= extra["role"] == Role.COACH.value
     if removal.classes is ClassRemoval.KEEP:
         # The class stays as it is, but for the people who left: their treatment is about them, not about the class.
         wanted_people = people.filter(pl.col("row").is_not_null())["row_now"].drop_nulls().implode()
-        left = ours.gather(extra["person"]) & ~extra["person"].is_in(wanted_people)
+        left = ours[extra["person"]] & ~extra["person"].is_in(wanted_people)
         spared |= extra["person"].is_in(keep.implode())
         going = left | going_on | revoked
         extra, spared, revoked = extra.filter(going), spared.filter(going), revoked.filter(going)
     memberships = _membership_rows(extra, actual, Op.REMOVE).with_columns((spared & ~revoked).alias("spared"))
 
     # Rights only of people with our mark: somebody's own administrator account is not ours.
-    held = compared.extra_rights.filter(ours.gather(compared.extra_rights["person"]))
+    held = compared.extra_rights.filter(ours[compared.extra_rights["person"]])
     rights = _right_rows(held, actual, Op.REMOVE).with_columns(
         (pl.lit(removal.administrators is PersonRemoval.KEEP) & ~is_denied).alias("spared")
     )
@@ -1114,11 +1114,11 @@ def _marked(compared: _Comparison, there: Desired | Actual, *, people: pl.DataFr
     ours = there.people["key"].is_not_null()
     managed = there.classes["key"].is_not_null()
     extra, rights = compared.extra, compared.extra_rights
-    extra = extra.filter(ours.gather(extra["person"]) & managed.gather(extra["class"]))
+    extra = extra.filter(ours[extra["person"]] & managed[extra["class"]])
     left = compared.people.filter(pl.col("row").is_null()).select("school", "key")
     parts = [
         _membership_rows(extra, there, Op.REMOVE),
-        _right_rows(rights.filter(ours.gather(rights["person"])), there, Op.REMOVE),
+        _right_rows(rights.filter(ours[rights["person"]]), there, Op.REMOVE),
         _rows(compared.classes.filter(pl.col("row").is_null()), Kind.CLASS, Op.ARCHIVE),
         _rows(left.join(people, on=["school", "key"], how="left"), Kind.PERSON, Op.SUSPEND, "was"),
     ]
@@ -1178,17 +1178,17 @@ def _rows_of(schema: pl.Schema, rows: pl.DataFrame | None = None) -> pl.DataFram
 def _only(state: Desired, schools: pl.Series) -> Desired:
     """The part of `state` in the marked `schools` (Boolean per row)."""
     school_of_person, school_of_class = state.people["school"], state.classes["school"]
-    people, classes = schools.gather(school_of_person), schools.gather(school_of_class)
+    people, classes = schools[school_of_person], schools[school_of_class]
     to_school, to_person, to_class = _numbers(schools), _numbers(people), _numbers(classes)
     members, rights = state.memberships, state.rights
     return Desired(
         schools=state.schools.filter(schools),
-        people=state.people.with_columns(to_school.gather(school_of_person).alias("school")).filter(people),
-        classes=state.classes.with_columns(to_school.gather(school_of_class).alias("school")).filter(classes),
+        people=state.people.with_columns(to_school[school_of_person].alias("school")).filter(people),
+        classes=state.classes.with_columns(to_school[school_of_class].alias("school")).filter(classes),
         memberships=members.with_columns(
-            to_class.gather(members["class"]).alias("class"), to_person.gather(members["person"]).alias("person")
+            to_class[members["class"]].alias("class"), to_person[members["person"]].alias("person")
         ).drop_nulls(),
-        rights=rights.with_columns(to_person.gather(rights["person"]).alias("person")).drop_nulls(),
+        rights=rights.with_columns(to_person[rights["person"]].alias("person")).drop_nulls(),
     )
 
 
@@ -1196,7 +1196,7 @@ def _numbers(marks: pl.Series) -> pl.Series:
     """New row numbers of the marked rows, null for the others."""
     rows = marks.arg_true()
     numbers = pl.int_range(rows.len(), dtype=_ROW, eager=True)
-    return pl.repeat(None, marks.len(), dtype=_ROW, eager=True).scatter(rows, numbers)
+    return repeated(None, marks.len(), dtype=_ROW).scatter(rows, numbers)
 
 
 def _joined(first: Desired, second: Desired) -> Desired:

@@ -22,7 +22,7 @@ import polars as pl
 from homeroom.roster.accept import INPUT, REFERENCES, Acceptance
 from homeroom.roster.digest import digest, equal
 from homeroom.roster.findings import SCHEMA, Findings, Rule, Severity
-from homeroom.roster.tables import SCHEMAS, ClassRole, Roster, SchoolRole
+from homeroom.roster.tables import SCHEMAS, ClassRole, Roster, SchoolRole, repeated
 from homeroom.sources import layout
 from homeroom.sources.base import (
     CREDENTIALS,
@@ -138,7 +138,7 @@ class _Reading:
             rows = self._acceptance.rows[table]
             if table == "users":
                 hashed = roster.users.select(id_hash(pl.col("id").hash())).to_series()
-                ids = rows.select("row", id=hashed.gather(rows["at"]))
+                ids = rows.select("row", id=hashed[rows["at"]])
                 but = pl.concat([said["row"], self._secret])
             else:
                 ids, but = self._ids[table], said["row"]
@@ -423,7 +423,7 @@ class _Reading:
             self._findings.append(Findings.one(Rule.AGENTS_ABSENT, file=rows.file, field=column))
             return
         ids = self._acceptance.numbers("users")["id"]
-        lost = lost.select("row", id=ids.gather(lost["n"]))
+        lost = lost.select("row", id=ids[lost["n"]])
         self._findings.append(Findings.of(Rule.AGENT, lost, file=rows.file, field=column))
 
     # Version 1.1: one role per record of a person
@@ -602,14 +602,14 @@ def _together(before: pl.DataFrame, same: pl.DataFrame, read: pl.DataFrame) -> t
     if others.len() == read.height:
         read = read.sort("id")
         if read.select(before.columns).equals(before[others]):
-            bad = pl.repeat(value=False, n=before.height, dtype=pl.Boolean, eager=True).scatter(others, read["bad"])
+            bad = repeated(value=False, n=before.height, dtype=pl.Boolean).scatter(others, read["bad"])
             return before.with_columns(row=row.scatter(others, read["row"]), bad=bad), True
     return pl.concat([_unchanged(before, same), read]), False
 
 
 def _rows_before(before: pl.DataFrame, same: pl.DataFrame) -> pl.Series:
     """For each record its row in the file, null where its line is not among `same`."""
-    return pl.repeat(None, before.height, dtype=pl.UInt32, eager=True).scatter(same["at"], same["row"])
+    return repeated(None, before.height, dtype=pl.UInt32).scatter(same["at"], same["row"])
 
 
 def _by_hash(numbers: pl.DataFrame) -> tuple[pl.DataFrame, int]:
@@ -624,7 +624,7 @@ def _by_hash(numbers: pl.DataFrame) -> tuple[pl.DataFrame, int]:
 def _credentials(roster: Roster, passwords: pl.DataFrame) -> pl.DataFrame:
     """Passwords of the people who have a role other than student."""
     staff = roster.roles.filter(pl.col("role") != SchoolRole.STUDENT).select(pl.col("user").unique())
-    ids = staff.select(user=roster.users["id"].gather(staff["user"]))
+    ids = staff.select(user=roster.users["id"][staff["user"]])
     return passwords.join(ids, on="user", how="semi").cast(CREDENTIALS)
 
 
