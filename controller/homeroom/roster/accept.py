@@ -17,6 +17,7 @@ from typing import Final
 
 import polars as pl
 
+from homeroom.roster.beside import engine
 from homeroom.roster.findings import Findings, Rule
 from homeroom.roster.tables import SCHEMAS, Roster, repeated
 
@@ -462,11 +463,11 @@ def _packed(frame: pl.DataFrame, order: Iterable[str]) -> tuple[pl.Series, dict[
         below += bits
     if below >= 64:
         return None
-    return frame.lazy().select(_key=key).collect(engine="streaming").to_series(), columns
+    return frame.lazy().select(_key=key).collect(engine=engine(frame.height)).to_series(), columns
 
 
 def _unpacked(keys: pl.Series, columns: dict[str, pl.Expr]) -> pl.DataFrame:
-    return keys.to_frame().lazy().select(**columns).collect(engine="streaming")
+    return keys.to_frame().lazy().select(**columns).collect(engine=engine(keys.len()))
 
 
 def _of_kind(numbers: pl.Expr, kind: pl.DataType) -> pl.Expr:

@@ -29,7 +29,6 @@ Pure and columnar: people and classes are matched by source id once, memberships
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
@@ -54,6 +53,7 @@ from homeroom.plan import (
     Role,
     Unseen,
 )
+from homeroom.roster.beside import FEW, beside, engine
 from homeroom.roster.leaving import dated, last_teachers
 from homeroom.roster.state import DESIRED_SCHEMAS, Actual, Adopting, Desired
 from homeroom.roster.tables import ClassRole, Roster, repeated
@@ -184,8 +184,8 @@ def diff(
     as the baseline has it, or else from `now`. Without `now` everything is due.
     """
     baseline = _read(baseline)
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        standing = beside.submit(_still, actual)
+    with beside(1, few=actual.people.height < FEW) as other:
+        standing = other.submit(_still, actual)
         compared = _compare(desired, actual)
         still = standing.result()
     adopting = actual.adopting
@@ -259,8 +259,8 @@ def _compare(wanted: Desired, there: Desired | Actual) -> _Comparison:
         wanted.schools.select(pl.col("key").alias("school"), "key", "name").with_row_index("row"),
         there.schools.with_columns(pl.col("key").alias("school")).with_row_index("row"),
     )
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        matching = beside.submit(
+    with beside(1, few=wanted.people.height < FEW) as other:
+        matching = other.submit(
             # User names there decide nothing, and to join texts takes time.
             _matched,
             _named(wanted.people, wanted.schools),
@@ -340,7 +340,7 @@ def _codes(classes: pl.Series, people: pl.Series, roles: pl.Series) -> pl.Series
     """Memberships as one number each: rows of class and person, and in the lowest bit the role. Null stays null."""
     parts = pl.DataFrame({"class": classes, "person": people, "coach": roles == Role.COACH.value})
     code = pl.col("class").cast(pl.UInt64) * 2**33 + pl.col("person").cast(pl.UInt64) * 2 + pl.col("coach")
-    return parts.lazy().select(code=code).collect(engine="streaming").to_series()
+    return parts.lazy().select(code=code).collect(engine=engine(parts.height)).to_series()
 
 
 def _apart(one: pl.Series, other: pl.Series) -> tuple[pl.Series, pl.Series]:

@@ -12,7 +12,6 @@ the answers travel along row numbers.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -27,6 +26,7 @@ from homeroom.api.district import HomeroomDefinition
 from homeroom.api.sharingrule import Effect, MatchKey, Operator, Share, SharingRule, Template
 from homeroom.errors import InvalidSpecError
 from homeroom.plan import Role
+from homeroom.roster.beside import FEW, beside, engine
 from homeroom.roster.digest import digest
 from homeroom.roster.tables import ClassRole, Roster, SchoolRole, repeated
 
@@ -272,7 +272,7 @@ class View:
                 pl.col("user").is_not_null(),
             )
             .select("class", "user", (pl.col("role") == ClassRole.TEACHER).alias("coach"), "primary")
-            .collect()
+            .collect(engine=engine(rows.height))
         )
 
     @cached_property
@@ -428,8 +428,8 @@ def share(roster: Roster, rules: Iterable[Rule], *, homeroom: HomeroomDefinition
         "courses": pl.DataFrame({"course": _distinct_sorted(roster.classes["course"][class_rows])}),
         "sessions": pl.DataFrame({"session": _distinct_sorted(above["at"].filter(terms[above["row"]]))}),
     }
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        fingerprint = beside.submit(_digest, roster, tables)  # takes as long as all that follows
+    with beside(1, few=people.height < FEW) as other:
+        fingerprint = other.submit(_digest, roster, tables)  # takes as long as all that follows
         per_school = _per_school(roster, tables)
         selected = _distinct_sorted(pl.concat([students["user"], teachers["user"], staff["user"]]))
         nowhere = selected.filter(~_mark(n, people["user"])[selected])
@@ -648,13 +648,12 @@ def _members(view: View, classes: pl.Series, withheld: pl.Series) -> pl.DataFram
     """
     rows = view.enrolled
     number = _number_of(classes, view.roster.classes.height)[rows["class"]]
-    # Streamed, because what is computed in small pieces needs no new memory, and half the time.
     key = (
         rows.lazy()
         .select(number.alias("class"), "user", "coach", withheld=withheld[rows["user"]])
         .filter(pl.col("class").is_not_null() & ~pl.col("withheld"))
         .select(key=pl.col("class").cast(pl.UInt64) * 2**33 + pl.col("user").cast(pl.UInt64) * 2 + pl.col("coach"))
-        .collect(engine="streaming")
+        .collect(engine=engine(rows.height))
         .to_series()
         .sort()
     )
@@ -669,7 +668,7 @@ def _members(view: View, classes: pl.Series, withheld: pl.Series) -> pl.DataFram
             (pl.col("key") // 2 % 2**32).cast(_ROW).alias("user"),
             (pl.col("key") % 2 == 1).alias("coach"),
         )
-        .collect(engine="streaming")
+        .collect(engine=engine(key.len()))
     )
 
 

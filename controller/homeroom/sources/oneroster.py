@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Final
 import polars as pl
 
 from homeroom.roster.accept import INPUT, REFERENCES, Acceptance
+from homeroom.roster.beside import beside, engine
 from homeroom.roster.digest import digest, equal
 from homeroom.roster.findings import SCHEMA, Findings, Rule, Severity
 from homeroom.roster.tables import SCHEMAS, ClassRole, Roster, SchoolRole, repeated
@@ -51,6 +52,7 @@ from homeroom.sources.rows import (
 from homeroom.sources.text import Table, header_of, read_table
 
 _LONGEST_MANIFEST: Final = 1 << 20
+_SMALL: Final = 1 << 20  # bytes of an export for which threads are not worth starting
 
 
 class Version(StrEnum):
@@ -109,7 +111,8 @@ class _Reading:
         if self._version_read is Version.V1_1:
             sheets["users"] = layout.USERS_1_1
             del sheets["roles"]
-        with ThreadPoolExecutor(max_workers=len(sheets) + 1) as pool:
+        size = sum(path.stat().st_size for path in self._files.values())
+        with beside(len(sheets) + 1, few=size < _SMALL) as pool:
             # The last files are the largest. While they are proven, records of the others are read; what comes of that
             # is forgotten when one of them is refused.
             self._tables = {table: pool.submit(self._open, table, sheet) for table, sheet in reversed(sheets.items())}
@@ -253,7 +256,15 @@ class _Reading:
         opened_table = self._table(table)
         wanted = [name for name in sheet.read if name in opened_table.columns]
         # In one piece, or polars makes it one at every step at which it gets a column in other pieces.
-        frame = opened_table.scan.select("row", *wanted).collect(engine="streaming").rechunk()
+        differ = {}
+        if {"subjects", "subjectCodes"} <= opened_table.columns:
+            commas = [pl.col(name).str.count_matches(",", literal=True) for name in ("subjects", "subjectCodes")]
+            differ["_differ"] = commas[0] != commas[1]
+        frame = opened_table.scan.select("row", *wanted, **differ).collect(engine="streaming").rechunk()
+        if differ:
+            said = frame.filter("_differ").select("row")
+            self._findings.append(Findings.of(Rule.SUBJECT_CODES, said, file=sheet.file, field="subjectCodes"))
+            frame = frame.drop("_differ")
         for name in layout.STATE:
             if name in frame.columns and frame[name].null_count() < frame.height:
                 self._judge_state(frame.filter(pl.col(name).is_not_null()), name, file=sheet.file)
@@ -350,26 +361,12 @@ class _Reading:
     def _read_courses(self) -> None:
         rows = self._rows("courses", SHEETS["courses"])
         read_course(rows)
-        self._judge_subject_codes("courses", file=rows.file)
         self._accept("courses", rows, absent={"courseCode": "code", "grades": "grades", "subjects": "subjects"})
 
     def _read_classes(self) -> None:
         rows = self._rows("classes", SHEETS["classes"])
         read_class(rows)
-        self._judge_subject_codes("classes", file=rows.file)
         self._accept("classes", rows, absent={"classCode": "code", "grades": "grades", "subjects": "subjects"})
-
-    def _judge_subject_codes(self, table: str, *, file: str) -> None:
-        if {"subjects", "subjectCodes"} <= self._table(table).columns:
-            counts = self._table(table).whole.select(
-                "row",
-                *(
-                    pl.col(name).str.count_matches(",", literal=True).alias(name)
-                    for name in ("subjects", "subjectCodes")
-                ),
-            )
-            differing = counts.filter(pl.col("subjects") != pl.col("subjectCodes")).collect(engine="streaming")
-            self._findings.append(Findings.of(Rule.SUBJECT_CODES, differing, file=file, field="subjectCodes"))
 
     def _read_users(self, sheet: Sheet) -> pl.DataFrame:
         """Take the users, and return ids with passwords; in 1.1 take their roles too."""
@@ -416,7 +413,7 @@ class _Reading:
             .join(people.rename({"n": "user"}), left_on="_user", right_on="hash", how="left")
             .join(people.rename({"n": "agent"}), left_on="_agent", right_on="hash", how="left")
             .select("row", "user", "agent")
-            .collect(engine="streaming")
+            .collect(engine=engine(max(named.height, numbers.height)))
         )
         lost, found = self._acceptance.agents(pairs, unread=same)
         if unheard and lost.height and not found:
