@@ -104,13 +104,16 @@ class Acceptance:
             self._make_space(table, frame, frozen=frozen)
         space = self._spaces[table]
         # Both are sorted, and what is new in the space is in the frame.
-        fresh = frame.with_columns(space.filter("new").select("n", "old").get_columns()).filter(~pl.col("bad"))
+        new = space if space["new"].all() else space.filter("new")
+        fresh = frame.with_columns(new["n"], new["old"])
+        fresh = fresh.filter(~pl.col("bad")) if fresh["bad"].any() else fresh
         self._read[table] = fresh.select("row", "n")
         self._fresh[table] = self._remember(table, fresh, absent=absent).select("n", *SCHEMAS[table])
         if as_before and fresh.height == frame.height:
             self._as_it_was.add(table)
-        aside = space.join(fresh.select("n"), on="n", how="anti") if fresh.height < space.height else space.clear()
-        kept = aside.filter(pl.col("known"))
+        kept = space.clear()
+        if fresh.height < space.height:
+            kept = space.filter("known").join(fresh.select("n"), on="n", how="anti")
         self._kept[table] = self._as_before(table, kept["n"], kept["old"])
 
     def numbers(self, table: str) -> pl.DataFrame:
@@ -231,12 +234,9 @@ class Acceptance:
             linked = "id" not in SCHEMAS[table]
             if not linked:
                 frame = frame.sort("n")
-                positions = pl.DataFrame({"n": frame["n"], "final": pl.int_range(frame.height, dtype=_N, eager=True)})
-                size = self._spaces[table].height
+                size, positions = self._spaces[table].height, pl.int_range(frame.height, dtype=_N, eager=True)
                 final[table] = (
-                    positions["final"]
-                    if frame.height == size
-                    else pl.select(n=pl.int_range(size, dtype=_N)).join(positions, on="n", how="left")["final"]
+                    positions if frame.height == size else repeated(None, size, _N).scatter(frame["n"], positions)
                 )
             for column, target in references.items():
                 if final[target].len() and final[target][-1] != final[target].len() - 1:
@@ -278,25 +278,27 @@ class Acceptance:
         before = self._previous[table]
         ids = frame.select("id", "bad")
         if before.is_empty():
-            space = ids.with_columns(old=pl.lit(None, dtype=_N))
+            space = ids.with_columns(old=pl.lit(None, dtype=_N)).with_row_index("n")
+            moved = space["n"].clear()
         elif ids["id"].equals(before["id"]):
-            space = ids.with_columns(old=pl.int_range(ids.height, dtype=_N))
+            space = ids.with_columns(old=pl.int_range(ids.height, dtype=_N)).with_row_index("n")
+            moved = space["n"]
         else:
-            space = ids.join(before.select("id").with_row_index("old"), on="id", how="full", coalesce=True).sort("id")
-        space = space.with_row_index("n")
+            space = ids.join(before.select("id").with_row_index("old"), on="id", how="full", coalesce=True)
+            space = space.sort("id").with_row_index("n")
+            moved = space.filter(pl.col("old").is_not_null()).sort("old")["n"]
         new = pl.col("bad").is_not_null()
         good = new & ~pl.col("bad")
         known = good | (pl.col("old").is_not_null() & (pl.lit(frozen) | new))
         self._spaces[table] = space.select("id", "n", "old", new=new, known=known.fill_null(value=False))
-        moved = space.filter(pl.col("old").is_not_null()).sort("old")["n"] if before.height else space.clear()["n"]
         self._moved[table] = moved
 
     def _refer(self, table: str, frame: pl.DataFrame, *, file: str) -> pl.DataFrame:
         """Replace source ids by numbers; a reference that does not hold sets the record aside."""
         for column, target in REFERENCES[table].items():
             frame, holds = self._resolve(frame, column, target)
-            loose = frame.filter(~holds)
-            if loose.height:
+            if not holds.all():
+                loose = frame.filter(~holds)
                 self.findings.append(Findings.of(Rule.DANGLING, loose, file=file, field=_FIELDS[column]))
                 frame = frame.with_columns(bad=pl.col("bad") | ~holds)
         return frame
@@ -316,9 +318,11 @@ class Acceptance:
             )
             return frame.with_columns(grouped["n"].alias(column)), grouped["holds"]
         found = frame.select(column).join(space, on=column, how="left", maintain_order="left")
-        known = found["known"].fill_null(value=False)
-        number = found.select(pl.when(known).then("n"))["n"]
-        return frame.with_columns(number.alias(column)), known | given.is_null()
+        found = found.select(
+            pl.when("known").then("n").alias("n"),
+            holds=pl.col("known").fill_null(value=False) | pl.col(column).is_null(),
+        )
+        return frame.with_columns(found["n"].alias(column)), found["holds"]
 
     def _settle_tree(self, table: str, frame: pl.DataFrame, *, file: str, frozen: bool) -> pl.DataFrame:
         """Parents in numbers, without cycles. A parent that does not hold is a value lost, not a record."""
@@ -331,7 +335,7 @@ class Acceptance:
             found = frame.filter(~pl.col("bad")).join(space.select("id", "n", "old"), on="id", how="left")
             found = self._remember(table, found, absent=(), lost=loose["id"])
             good = found.select("id", "n", "parent")
-            aside = space.filter(pl.col("known")).join(good, on="n", how="anti")
+            aside = space.filter("known").join(good, on="n", how="anti")
             kept = self._as_before(table, aside["n"], aside["old"]).select("id", "n", "parent")
             ring = rings(pl.concat([good, kept]))
             caught = named.filter(~pl.col("bad") & pl.col("id").is_in(ring.implode()))
@@ -370,6 +374,8 @@ class Acceptance:
 
     def _as_before(self, table: str, numbers: pl.Series, old: pl.Series) -> pl.DataFrame:
         """Rows of the previous roster at the positions `old` (null: a row of nulls), with numbers for references."""
+        if old.is_empty():
+            return pl.DataFrame(schema={"n": _N, **SCHEMAS[table]})
         rows = self._previous[table].select(pl.all().gather(old))
         rows = rows.with_columns(numbers.alias("n"))
         for column, target in REFERENCES[table].items():
