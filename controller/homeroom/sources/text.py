@@ -164,7 +164,7 @@ def _others(
     shared = same["id"].is_in(rows.select(remembered.id_hash(identity.hash())).to_series().implode())
     if shared.any():
         return _others(path, lines, same.filter(~shared), to, form=form, identity=identity)
-    return same, rows.with_columns(numbers[rows[_ROW] - 2].alias(_ROW)).lazy()
+    return same, rows.with_columns(numbers.gather(rows[_ROW] - 2).alias(_ROW)).lazy()
 
 
 def header_of(path: Path, *, file: str) -> set[str]:
