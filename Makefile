@@ -23,7 +23,7 @@ help:  ## what there is to make
 	$(V)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help .venv lint servers test unit integration histories storm demo pictures bench crds lock
+.PHONY: help .venv lint servers test unit integration properties histories storm demo pictures bench crds lock
 .venv: .venv/stamp  ## the virtual environment
 
 lint: .venv/stamp  ## style, types, layers
@@ -44,6 +44,9 @@ integration: servers  ## tests against real servers
 	$(V)/pytest tests/integration -n $(SERVER_WORKERS)
 
 test: lint unit integration  ## everything that has to hold
+
+properties: .venv/stamp  ## all properties with many more examples than `make test` has (TIMES=N)
+	HOMEROOM_EXAMPLES=$(or $(TIMES),20) $(UNIT) tests/unit -m hypothesis --timeout=0 -n $(WORKERS)
 
 histories: .venv/stamp  ## many more random histories of guards and holds than `make test` has (HISTORIES=N)
 	HOMEROOM_HISTORIES=$(or $(HISTORIES),20000) $(UNIT) tests/unit/plan/test_hold.py -k random_histories --timeout=0 -n $(WORKERS)

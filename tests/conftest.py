@@ -12,11 +12,11 @@ import pytest
 import sqlalchemy as sa
 import structlog
 from hypothesis import settings
+from tests.unit.examples import examples
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-# A deadline per example fails on a busy machine and says nothing about the code; speed is measured in bench/.
-settings.register_profile("homeroom", deadline=None)
+settings.register_profile("homeroom", examples(100))
 settings.load_profile("homeroom")
 
 _GROUPS: Final = {

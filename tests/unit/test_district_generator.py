@@ -10,8 +10,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 
 from homeroom.demo import district
 from homeroom.demo.district import ARCHIVE, Counts, Version, generate
@@ -111,7 +112,7 @@ def make(
         return Export(Path(folder), counts)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(15)
 @given(students=sizes, seed=seeds, version=versions, today=days)
 def test_every_export_is_complete_and_well_formed(students: int, seed: int, version: Version, today: date) -> None:
     export = make(students=students, seed=seed, version=version, today=today)
@@ -138,7 +139,7 @@ def test_every_export_is_complete_and_well_formed(students: int, seed: int, vers
     assert export.manifest["oneroster.version"] == version
 
 
-@settings(max_examples=20, deadline=None)
+@examples(10)
 @given(students=sizes, seed=seeds, today=days)
 def test_today_is_in_the_school_year_and_enrollments_fit_into_it(students: int, seed: int, today: date) -> None:
     tables = make(students=students, seed=seed, today=today).tables
@@ -157,7 +158,7 @@ def test_today_is_in_the_school_year_and_enrollments_fit_into_it(students: int, 
     assert dated["endDate"].max() == sessions["endDate"].max()
 
 
-@settings(max_examples=20, deadline=None)
+@examples(10)
 @given(students=sizes, seed=seeds)
 def test_people_belong_where_they_are_enrolled(students: int, seed: int) -> None:
     export = make(students=students, seed=seed)
@@ -186,7 +187,7 @@ def test_people_belong_where_they_are_enrolled(students: int, seed: int) -> None
     assert in_homerooms.group_by("classSourcedId").len().filter(pl.col("len") > 25).is_empty()
 
 
-@settings(max_examples=10, deadline=None)
+@examples(5)
 @given(students=sizes, seed=seeds)
 def test_version_1_1_has_one_record_per_person_and_role(students: int, seed: int) -> None:
     old, new = make(students=students, seed=seed, version="1.1").tables, make(students=students, seed=seed).tables
@@ -202,7 +203,7 @@ def test_version_1_1_has_one_record_per_person_and_role(students: int, seed: int
     assert old["enrollments"].join(held, on=["userSourcedId", "role"], how="anti").is_empty()
 
 
-@settings(max_examples=5, deadline=None)
+@examples(5)
 @given(students=sizes, seed=seeds, version=versions)
 def test_the_same_arguments_give_the_same_bytes(students: int, seed: int, version: Version) -> None:
     first = make(students=students, seed=seed, version=version)

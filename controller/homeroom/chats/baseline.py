@@ -141,7 +141,7 @@ def expected(desired: Desired, actual: Actual, plan: Plan, *, before: Baseline |
 
 def _away(desired: Desired, actual: Actual, changes: pl.DataFrame) -> pl.DataFrame:
     """Columns `AWAY`, sorted. `changes`: rows of a plan. Of a chat that is not read completely nobody can tell."""
-    chat = numbered(actual.chats["key"], desired.chats["key"]).gather(actual.members["chat"])
+    chat = numbered(actual.chats["key"], desired.chats["key"])[actual.members["chat"]]
     account = numbered(actual.members["account"], desired.accounts["account"])
     there = pl.DataFrame({"chat": chat, "account": account}).select(code=code(pl.col("chat"), pl.col("account")))
     state = actual.members["state"]
@@ -151,11 +151,11 @@ def _away(desired: Desired, actual: Actual, changes: pl.DataFrame) -> pl.DataFra
     )
     seen = desired.chats["key"].is_in(actual.chats.filter("complete")["key"].implode())
     wanted = desired.members.select("chat", "account", code=code(pl.col("chat"), pl.col("account")))
-    out = wanted.filter(seen.gather(wanted["chat"]) & ~wanted["code"].is_in(present.implode()))
+    out = wanted.filter(seen[wanted["chat"]] & ~wanted["code"].is_in(present.implode()))
     found = pl.DataFrame(
         {
-            "class_key": desired.chats["key"].gather(out["chat"]),
-            "key": desired.accounts["account"].gather(out["account"]),
+            "class_key": desired.chats["key"][out["chat"]],
+            "key": desired.accounts["account"][out["account"]],
             "left": out["code"].is_in(left.implode()),
         }
     )
@@ -195,7 +195,7 @@ def rows_of(state: Desired) -> pl.DataFrame:
         {
             "school": of["school"],
             "class_key": of["key"],
-            "key": state.accounts["account"].gather(state.members["account"]),
+            "key": state.accounts["account"][state.members["account"]],
         }
     )
     return _all(chats, members, state.members["administrator"])

@@ -66,8 +66,8 @@ def desired(
     reasons = _of_extra(records, extra, joined) if extra is not None else _reasons(records, chats, rules)
     if denied:
         barred = records.people["id"].is_in(list(denied))
-        reasons = reasons.filter(~barred.gather(reasons["person"]))
-    may_lead = ~records.people["student"].gather(reasons["person"])
+        reasons = reasons.filter(~barred[reasons["person"]])
+    may_lead = ~records.people["student"][reasons["person"]]
     why = pl.when(may_lead).then("why").otherwise(pl.col("why") & (_ADMINISTRATOR - 1))
     members, accounts, pending = _by_account(reasons.with_columns(why.cast(pl.UInt8)), records, links)
     wanted = chats.select(pl.col(name).cast(kind) for name, kind in DESIRED_SCHEMAS["chats"].items())
@@ -220,7 +220,7 @@ def _placed(rows: pl.DataFrame, chats: pl.DataFrame, *, size: int) -> pl.DataFra
     if rows.is_empty() or chats.is_empty():
         return pl.DataFrame(schema={"chat": _ROW, "person": _ROW, "why": pl.UInt8})
     lookup = _lookup(chats["at"], chats["chat"], size=size)
-    return rows.select(lookup.gather(rows["at"]).alias("chat"), "person", "why").drop_nulls("chat")
+    return rows.select(lookup[rows["at"]].alias("chat"), "person", "why").drop_nulls("chat")
 
 
 def _bits(reason: Reason, *, leads: bool = False) -> pl.Expr:
@@ -256,8 +256,8 @@ def _by_account(
     usable, doubted = known.filter("sure"), known.filter(~pl.col("sure"))
     number = usable["number"].cast(_ROW)
     of = _lookup(usable["row"], number, size=people.len())
-    found = [reasons.select("chat", "why", account=of.gather(reasons["person"])).drop_nulls("account")]
-    more = usable.select(person="row", account=number).filter(of.gather(usable["row"]) != number)
+    found = [reasons.select("chat", "why", account=of[reasons["person"]]).drop_nulls("account")]
+    more = usable.select(person="row", account=number).filter(of[usable["row"]] != number)
     if not more.is_empty():  # who has two accounts is there with both
         found.append(reasons.join(more, on="person").select("chat", "why", "account"))
     united = _united(pl.concat(found))
@@ -265,20 +265,18 @@ def _by_account(
     row_of = used.cum_sum() - 1
     members = united.select(
         "chat",
-        row_of.gather(united["account"]).cast(_ROW).alias("account"),
+        row_of[united["account"]].cast(_ROW).alias("account"),
         administrator=pl.col("why") >= _ADMINISTRATOR,
         reasons=pl.col("why") & (_ADMINISTRATOR - 1),
     )
     accounts = account.filter(first).filter(used).to_frame()
     linked, parked = (_marked(part["row"], size=people.len()) for part in (usable, doubted))
-    lost = reasons.filter(~linked.gather(reasons["person"]))
+    lost = reasons.filter(~linked[reasons["person"]])
     lost = lost.group_by("chat", "person").agg(pl.col("why").bitwise_or()).sort("chat", "person")
-    state = (
-        pl.when(parked.gather(lost["person"])).then(pl.lit(State.PARKED.value)).otherwise(pl.lit(State.UNLINKED.value))
-    )
+    state = pl.when(parked[lost["person"]]).then(pl.lit(State.PARKED.value)).otherwise(pl.lit(State.UNLINKED.value))
     pending = lost.select(
         "chat",
-        person=people.gather(lost["person"]),
+        person=people[lost["person"]],
         administrator=pl.col("why") >= _ADMINISTRATOR,
         state=state.cast(DESIRED_SCHEMAS["pending"]["state"]),
     )
@@ -305,9 +303,9 @@ def _united(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _marked(rows: pl.Series, *, size: int) -> pl.Series:
     """Boolean of length `size`, true at `rows`."""
-    return pl.repeat(value=False, n=size, dtype=pl.Boolean, eager=True).scatter(rows, values=True)
+    return pl.Series([False]).new_from_index(0, size).scatter(rows, values=True)
 
 
 def _lookup(at: pl.Series, values: pl.Series, *, size: int) -> pl.Series:
     """`values` at the positions `at`, null elsewhere."""
-    return pl.repeat(None, size, dtype=_ROW, eager=True).scatter(at, values)
+    return pl.Series([None], dtype=_ROW).new_from_index(0, size).scatter(at, values)

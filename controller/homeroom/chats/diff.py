@@ -139,7 +139,7 @@ class _View:
         keys = actual.chats["key"]
         unsure = pl.concat([pl.Series(list(actual.unsure), dtype=pl.String), keys.filter(keys.is_duplicated())])
         row_of_chat = numbered(keys, desired.chats["key"])
-        wanted = row_of_chat.gather(actual.members["chat"])
+        wanted = row_of_chat[actual.members["chat"]]
         account = numbered(actual.members["account"], desired.accounts["account"])
         codes = pl.DataFrame({"wanted": wanted, "number": account}).select(
             code=code(pl.col("wanted"), pl.col("number"))
@@ -192,7 +192,7 @@ class _View:
         if not self.actual.complete:
             open_ &= chats.is_in(self.actual.chats["key"].implode())
         free = ~self.desired.accounts["account"].is_in(self.standing.implode())
-        return wanted.filter(open_.gather(wanted["chat"]) & free.gather(wanted["account"]))
+        return wanted.filter(open_[wanted["chat"]] & free[wanted["account"]])
 
     def _wanted_rows(self, members: pl.DataFrame, kind: Kind) -> pl.DataFrame:
         of = self.desired.chats.select("school", "key")[members["chat"]]
@@ -200,7 +200,7 @@ class _View:
             {
                 "school": of["school"],
                 "class_key": of["key"],
-                "key": self.desired.accounts["account"].gather(members["account"]),
+                "key": self.desired.accounts["account"][members["account"]],
             }
         ).with_columns(kind=pl.lit(kind.value), op=pl.lit(Op.CREATE.value))
 
@@ -218,8 +218,8 @@ class _View:
         spared = account.is_in(self.standing.implode()) | account.is_in(list(rules.protected))
         parts = []
         for rows, kind, role in ((extra, Kind.MEMBERSHIP, None), (rights, Kind.RIGHT, Role.ADMINISTRATOR.value)):
-            goes = account.is_in(self.denied.implode()) | (~spared & seen.gather(rows["chat"]))
-            some = rows.filter(sure.gather(rows["chat"]) & goes)
+            goes = account.is_in(self.denied.implode()) | (~spared & seen[rows["chat"]])
+            some = rows.filter(sure[rows["chat"]] & goes)
             of = chats.select("school", "key")[some["chat"]]
             parts.append(
                 pl.DataFrame({"school": of["school"], "class_key": of["key"], "key": some["account"]}).with_columns(
@@ -370,7 +370,7 @@ def _ends(sections: pl.Series, over: pl.DataFrame | None) -> pl.Series:
 
 def _was_pending(keys: pl.DataFrame, before: Desired, links: Links) -> pl.Series:
     """Whether some person whose account this is had a reason before, and only no account."""
-    waited = before.pending.select(class_key=before.chats["key"].gather(before.pending["chat"]), person="person")
+    waited = before.pending.select(class_key=before.chats["key"][before.pending["chat"]], person="person")
     waited = waited.join(links.linked, on="person").select("class_key", key="account").unique()
     found = keys.select("class_key", "key").join(
         waited.with_columns(waited=pl.lit(value=True)), on=["class_key", "key"], how="left", maintain_order="left"
@@ -417,7 +417,7 @@ def _last_administrators(rows: pl.DataFrame, view: _View, baseline: Baseline, *,
     if going.is_empty():
         return rows
     leads = view.there.filter("administrator", "present")
-    leads = leads.select(class_key=view.actual.chats["key"].gather(leads["chat"]), key="account")
+    leads = leads.select(class_key=view.actual.chats["key"][leads["chat"]], key="account")
     left = rows.filter((pl.col("kind") == Kind.RIGHT.value) & pl.col("op").is_in(LEAVING))
     led = leads.join(left, on=["class_key", "key"], how="anti")["class_key"].unique()
     last = going.filter(~pl.col("class_key").is_in(led.implode())).with_columns(last=pl.lit(value=True))

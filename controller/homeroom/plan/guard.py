@@ -35,7 +35,7 @@ guard              what it judges, and against what
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -178,28 +178,17 @@ def judge(plan: Plan, standing: Standing, limits: Limits, *, released: pl.DataFr
     if plan.empty:  # as on most nights
         return Judged(plan=plan, held=pl.DataFrame(schema=HELD_SCHEMA), waiting=0)
     rows = _laned(plan, standing, released=released, sticky=sticky)
-    breached = [
-        _by_level(rows, standing, Guard.DELETES, percent=limits.deletes, limits=limits),
-        _edits(rows, standing, limits),
-        _exposure(rows, standing, limits),
-        _in_school(rows, standing, Guard.MOVES, percent=limits.updates, floor=limits.ignore_below),
-        _in_school(rows, standing, Guard.UPDATES, percent=limits.updates, floor=limits.ignore_below),
-        _always(rows, Guard.ADMINISTRATORS, Scope.SCHOOL),
-        _always(rows, Guard.ADOPTION, Scope.SCHOOL),
-        _stopped(_first(rows, standing), Guard.FIRST_SYNC, Scope.SCHOOL),
-        _always(rows, Guard.IDENTITY, Scope.SCHOOL),
-        _always(rows, Guard.CLOCK, Scope.DISTRICT),
-        _always(rows, Guard.ROLL_OVER, Scope.DISTRICT),
-    ]
-    held = pl.concat(breached)
-    rows = rows.join(held, on="n", how="left", maintain_order="left")
-    rows = _tied(rows)
-    stopped = pl.col("guard").is_not_null() | pl.col("sticky")
+    lanes = rows.partition_by("lane", as_dict=True).items()
+    breached = [_breach(Guard(lane), judged, rows, standing, limits) for (lane,), judged in lanes if lane is not None]
+    held = pl.concat([_NONE, *breached])
+    rows = _tied(rows.join(held, on="n", how="left", maintain_order="left"))
     later = [Guard.FIRST_SYNC.value, *([Guard.EXPOSURE.value] if standing.exposing else [])]
-    late = pl.col("guard").is_null() & pl.col("lane").is_in(later).fill_null(value=False)
-    waits = _waiting(rows.with_columns(stopped.alias("stopped"), late.alias("late")))
-    waits = pl.concat([waits, _unreviewed(rows.filter(~stopped), standing)]).unique()
-    passing = rows.filter(~stopped & ~pl.col("n").is_in(waits.implode())).select("n", "hold")
+    rows = rows.with_columns(
+        stopped=pl.col("guard").is_not_null() | pl.col("sticky"),
+        late=pl.col("guard").is_null() & pl.col("lane").is_in(later).fill_null(value=False),
+    )
+    waits = pl.concat([_waiting(rows), _unreviewed(rows, standing)]).unique()
+    passing = rows.filter(~pl.col("stopped") & ~pl.col("n").is_in(waits.implode())).select("n", "hold")
     return Judged(
         plan=Plan(plan.changes[passing["n"]].with_columns(passing["hold"])),
         held=rows.filter(pl.col("guard").is_not_null()).select(HELD_SCHEMA.names()),
@@ -244,22 +233,15 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
     texts = [pl.col(name).cast(pl.String) for name in (*CHANGE, "cause")]
     position = pl.int_range(pl.len(), dtype=pl.UInt32).alias("n")
     rows = plan.changes.select(position, *texts, "staff", "passed", before="hold")
-    known = rows.select(CHANGE)
-    rows = rows.with_columns(
-        _found(known, released.unique(CHANGE, keep="first"), "hold"),
-        _found(known, sticky.select(CHANGE).unique().with_columns(sticky=pl.lit(value=True)), "sticky").fill_null(
-            value=False
-        )
-        & ~rows["cause"].is_in(_AT_ONCE),
-    )
+    op, kind, cause = pl.col("op"), pl.col("kind"), pl.col("cause")
     by_time = pl.lit(value=False)
     if standing.by_time is not None:
-        there = standing.by_time.unique().with_columns(by_time=pl.lit(value=True))
-        rows = rows.with_columns(_found(rows.select(IDENTITY), there, "by_time").fill_null(value=False))
-        by_time = pl.col("by_time")
+        by_time = _is_among(rows, standing.by_time, IDENTITY)
     passed = pl.col("passed").is_not_null() & ~by_time
-    rows = rows.with_columns(pl.coalesce("hold", pl.when(passed).then("before")).alias("hold"))
-    op, kind, cause = pl.col("op"), pl.col("kind"), pl.col("cause")
+    rows = rows.with_columns(
+        pl.coalesce(_found(rows, released, "hold"), pl.when(passed).then("before")).alias("hold"),
+        sticky=_is_among(rows, sticky, CHANGE) & ~cause.is_in(_AT_ONCE),
+    )
     leaving, coming = op.is_in(LEAVING), op.is_in(COMING)
     right = coming & (kind == Kind.RIGHT.value) & standing.rights
     reviewed = pl.lit(value=True) if standing.reviewed is None else pl.col("school").is_in(list(standing.reviewed))
@@ -294,58 +276,89 @@ def _laned(plan: Plan, standing: Standing, *, released: pl.DataFrame, sticky: pl
     return rows.with_columns(lane.alias("lane"))
 
 
-def _with_rights(rows: pl.DataFrame) -> pl.Series:
+def _with_rights(rows: pl.DataFrame) -> pl.Expr:
     """Which rows adopt an account that has administrator rights."""
-    adopting = pl.col("op") == Op.ADOPT.value
-    place = ["school", "key"]
-    rights = rows.filter(adopting & (pl.col("kind") == Kind.RIGHT.value)).select(place).unique()
-    people = rows.filter(adopting & (pl.col("kind") == Kind.PERSON.value)).join(rights, on=place, how="semi")
-    return rows["n"].is_in(people["n"].implode())
+    adopting = rows.filter(pl.col("op") == Op.ADOPT.value)
+    if adopting.is_empty():
+        return pl.lit(value=False)
+    rights = adopting.filter(pl.col("kind") == Kind.RIGHT.value)
+    people = adopting.filter(pl.col("kind") == Kind.PERSON.value).join(rights, on=["school", "key"], how="semi")
+    return pl.col("n").is_in(people["n"].implode())
 
 
-def _found(rows: pl.DataFrame, there: pl.DataFrame, column: str) -> pl.Series:
-    """`column` of the row of `there` that is the same as the row in `rows` (all of its columns), or null."""
-    on = rows.columns
-    return rows.join(there.select(*on, column), on=on, how="left", nulls_equal=True, maintain_order="left")[column]
+def _found(rows: pl.DataFrame, there: pl.DataFrame, column: str) -> pl.Expr:
+    """`column` of the first row of `there` that is the same change as the row in `rows`, or null."""
+    if there.is_empty():
+        return pl.lit(None, dtype=there.schema[column])
+    there = there.unique(CHANGE, keep="first").select(*CHANGE, column)
+    known = rows.select(CHANGE).join(there, on=CHANGE, how="left", nulls_equal=True, maintain_order="left")
+    return pl.lit(known[column])
+
+
+def _is_among(rows: pl.DataFrame, there: pl.DataFrame, on: Sequence[str]) -> pl.Expr:
+    """Whether a row of `there` has the same values in the columns `on`."""
+    if there.is_empty():
+        return pl.lit(value=False)
+    known = rows.select("n", *on).join(there, on=on, how="semi", nulls_equal=True)
+    return pl.col("n").is_in(known["n"].implode())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # How much is too much
 
-_BREACH: Final = pl.Schema({"n": pl.UInt32, "guard": pl.String, "scope": pl.String, "place": pl.String})
+_NONE: Final = pl.DataFrame(schema={"n": pl.UInt32, "guard": pl.String, "scope": pl.String, "place": pl.String})
+"""Nothing is stopped. Of what is: its position in the plan, by which guard, and how far that reaches."""
 
 
 def _stopped(rows: pl.DataFrame, guard: Guard, scope: Scope) -> pl.DataFrame:
-    """`rows` as stopped by a guard: columns `_BREACH`."""
+    """`rows` as stopped by a guard: columns of `_NONE`."""
     place = {Scope.DISTRICT: pl.lit(""), Scope.SCHOOL: pl.col("school"), Scope.CLASS: pl.col("class_key")}[scope]
     return rows.select(
         "n", pl.lit(guard.value).alias("guard"), pl.lit(scope.value).alias("scope"), place.alias("place")
     )
 
 
-def _always(rows: pl.DataFrame, guard: Guard, scope: Scope) -> pl.DataFrame:
-    return _stopped(rows.filter(pl.col("lane") == guard.value), guard, scope)
-
-
-def _first(rows: pl.DataFrame, standing: Standing) -> pl.DataFrame:
-    """What comes to schools for the first time; where that was published already, what else comes waits for it."""
-    return rows.filter((pl.col("lane") == Guard.FIRST_SYNC.value) & ~pl.col("school").is_in(list(standing.starting)))
+def _breach(guard: Guard, judged: pl.DataFrame, rows: pl.DataFrame, standing: Standing, limits: Limits) -> pl.DataFrame:
+    """What a guard stops of those `rows` that are in its lane (`judged`, at least one): columns of `_NONE`."""
+    match guard:
+        case Guard.DELETES:
+            return _by_level(judged, rows, standing, limits)
+        case Guard.SCOPE_EDIT:
+            return _edits(judged, rows, standing, limits)
+        case Guard.EXPOSURE:
+            return _exposure(judged, standing, limits)
+        case Guard.MOVES | Guard.UPDATES:
+            return _in_school(guard, judged, standing, percent=limits.updates, floor=limits.ignore_below)
+        case Guard.FIRST_SYNC:  # where that was published already, what else comes waits for it
+            return _stopped(judged.filter(~pl.col("school").is_in(list(standing.starting))), guard, Scope.SCHOOL)
+        case Guard.CLOCK | Guard.ROLL_OVER:
+            return _stopped(judged, guard, Scope.DISTRICT)
+        case _:
+            return _stopped(judged, guard, Scope.SCHOOL)
 
 
 def _too_many(
-    guard: Guard, rows: pl.DataFrame, standing: Standing, scope: Scope, *, percent: int, floor: int
+    guard: Guard,
+    judged: pl.DataFrame,
+    rows: pl.DataFrame,
+    standing: Standing,
+    scope: Scope,
+    *,
+    percent: int,
+    floor: int,
 ) -> pl.DataFrame:
     """The places of a scope (its columns of `_LEVELS`) where the removals that `guard` judges are too many, or all.
+
+    `judged`: these removals, some of `rows`.
 
     What counts is what is planned and what went without approval in the last days, against what was there before these
     days: neither small steps nor additions in between dissolve a guard (safety row 3). Intruders count nowhere.
     """
     by = _LEVELS[scope]
     per_class = scope is Scope.CLASS
-    judged = rows.filter(pl.col("lane") == guard.value)
     if per_class:
         judged = judged.filter(pl.col("kind") == Kind.MEMBERSHIP.value)
-    if judged.is_empty():  # as in most lanes of most plans
+    if judged.is_empty():
         return judged.select(by)
     leaving, coming = pl.col("op").is_in(LEAVING), pl.col("op").is_in(COMING)
     intruder = pl.col("cause") == Cause.INTRUDER.value
@@ -381,30 +394,29 @@ def _too_many(
     )
 
 
-def _by_level(rows: pl.DataFrame, standing: Standing, guard: Guard, *, percent: int, limits: Limits) -> pl.DataFrame:
+def _by_level(judged: pl.DataFrame, rows: pl.DataFrame, standing: Standing, limits: Limits) -> pl.DataFrame:
     """A school that loses too much loses nothing; of the others no class, and then not the district as a whole.
 
     One bad school stops no other (invariant 13), so what a school or class holds does not count in the district.
     """
     found = []
-    for scope, share in ((Scope.SCHOOL, percent), (Scope.CLASS, limits.class_shrink), (Scope.DISTRICT, percent)):
-        places = _too_many(guard, rows, standing, scope, percent=share, floor=limits.ignore_below)
+    for scope, guard, percent in (
+        (Scope.SCHOOL, Guard.DELETES, limits.deletes),
+        (Scope.CLASS, Guard.CLASS_SHRINK, limits.class_shrink),
+        (Scope.DISTRICT, Guard.DELETES, limits.deletes),
+    ):
+        places = _too_many(Guard.DELETES, judged, rows, standing, scope, percent=percent, floor=limits.ignore_below)
         if places.is_empty():
             continue
         by = [column for column in _LEVELS[scope] if column != "kind"]
-        judged = rows.filter(pl.col("lane") == guard.value)
-        stopped = judged.join(places.select(by).unique(), on=by, how="semi") if by else judged
-        found.append(_stopped(stopped, Guard.CLASS_SHRINK if scope is Scope.CLASS else guard, scope))
-        left = pl.when(~pl.col("n").is_in(stopped["n"].implode())).then("lane")
-        rows = rows.with_columns(left.alias("lane"))
-    return pl.concat([pl.DataFrame(schema=_BREACH), *found])
+        stopped = judged.join(places, on=by, how="semi") if by else judged
+        found.append(_stopped(stopped, guard, scope))
+        judged = judged.filter(~pl.col("n").is_in(stopped["n"].implode()))
+    return pl.concat([_NONE, *found])
 
 
-def _in_school(rows: pl.DataFrame, standing: Standing, guard: Guard, *, percent: int, floor: int) -> pl.DataFrame:
+def _in_school(guard: Guard, judged: pl.DataFrame, standing: Standing, *, percent: int, floor: int) -> pl.DataFrame:
     """Changes that take nothing away on the whole: too many of one kind in one school."""
-    judged = rows.filter(pl.col("lane") == guard.value)
-    if judged.is_empty():
-        return _stopped(judged, guard, Scope.SCHOOL)
     by = _LEVELS[Scope.SCHOOL]
     sizes = standing.sizes.filter(pl.col("class_key").is_null())
     places = (
@@ -416,21 +428,19 @@ def _in_school(rows: pl.DataFrame, standing: Standing, guard: Guard, *, percent:
     return _stopped(judged.join(places, on=by, how="semi"), guard, Scope.SCHOOL)
 
 
-def _edits(rows: pl.DataFrame, standing: Standing, limits: Limits) -> pl.DataFrame:
+def _edits(judged: pl.DataFrame, rows: pl.DataFrame, standing: Standing, limits: Limits) -> pl.DataFrame:
     """One edit, one question: all that it removes, unless that is below the floor and leaves something everywhere."""
-    judged = rows.filter(pl.col("lane") == Guard.SCOPE_EDIT.value)
     is_too_much = any(
-        not _too_many(Guard.SCOPE_EDIT, rows, standing, scope, percent=0, floor=limits.ignore_below).is_empty()
+        not _too_many(Guard.SCOPE_EDIT, judged, rows, standing, scope, percent=0, floor=limits.ignore_below).is_empty()
         for scope in _LEVELS
     )
     return _stopped(judged if is_too_much else judged.clear(), Guard.SCOPE_EDIT, Scope.DISTRICT)
 
 
-def _exposure(rows: pl.DataFrame, standing: Standing, limits: Limits) -> pl.DataFrame:
+def _exposure(judged: pl.DataFrame, standing: Standing, limits: Limits) -> pl.DataFrame:
     """One edit, one question: all that it adds, if any of it was never meant to be seen before (safety row 4)."""
-    judged = rows.filter(pl.lit(not standing.exposing) & (pl.col("lane") == Guard.EXPOSURE.value))
-    if judged.is_empty():
-        return _stopped(judged, Guard.EXPOSURE, Scope.DISTRICT)
+    if standing.exposing:
+        return _stopped(judged.clear(), Guard.EXPOSURE, Scope.DISTRICT)
     person = pl.col("kind") == Kind.PERSON.value
     is_new = ~pl.col("school").is_in(list(standing.known)) | (
         person & ~pl.col("staff").fill_null(value=False).is_in(list(standing.kinds))
@@ -439,7 +449,7 @@ def _exposure(rows: pl.DataFrame, standing: Standing, limits: Limits) -> pl.Data
         not judged.filter(is_new).is_empty()
         or not judged.join(standing.covered, on=list(IDENTITY), how="semi", nulls_equal=True).is_empty()
     )
-    many = _in_school(rows, standing, Guard.EXPOSURE, percent=limits.additions, floor=limits.ignore_below)
+    many = _in_school(Guard.EXPOSURE, judged, standing, percent=limits.additions, floor=limits.ignore_below)
     stopped = judged if is_strange or not many.is_empty() else judged.clear()
     return _stopped(stopped, Guard.EXPOSURE, Scope.DISTRICT)
 
@@ -478,7 +488,9 @@ def _tied(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _unreviewed(rows: pl.DataFrame, standing: Standing) -> pl.Series:
     """Positions of what leaves a school that nobody has reviewed: it is ours, but the store that knew why was lost."""
-    leaving = pl.col("op").is_in(LEAVING) & pl.col("school").is_in(list(standing.starting))
+    if not standing.starting:
+        return rows["n"].clear()
+    leaving = pl.col("op").is_in(LEAVING) & pl.col("school").is_in(list(standing.starting)) & ~pl.col("stopped")
     return rows.filter(leaving & pl.col("hold").is_null() & ~pl.col("cause").is_in(_AT_ONCE))["n"]
 
 
@@ -488,12 +500,18 @@ def _waiting(rows: pl.DataFrame) -> pl.Series:
     if stopped.is_empty() and late.is_empty():
         return rows["n"].clear()
     free = rows.filter(~pl.col("stopped") & ~pl.col("late"))
-    coming = pl.col("op").is_in(COMING)
-    parents = pl.concat([stopped.filter(coming), late])
+    parents = pl.concat([stopped.filter(pl.col("op").is_in(COMING)), late])
+    return pl.concat([late["n"], _without_parents(free, parents), _lived_in(free, stopped)]).unique()
+
+
+def _without_parents(free: pl.DataFrame, parents: pl.DataFrame) -> pl.Series:
+    """Positions of what needs one of `parents`, which do not come yet, and of what whoever moves would lose."""
+    if parents.is_empty():
+        return free["n"].clear()
     schools = parents.filter(pl.col("kind") == Kind.SCHOOL.value).select("school")
     people = parents.filter(pl.col("kind") == Kind.PERSON.value).select("school", "key")
     classes = parents.filter(pl.col("kind").is_in(PLACES)).select("school", class_key="key")
-    added = free.filter(coming)
+    added = free.filter(pl.col("op").is_in(COMING))
     orphans = pl.concat(
         [
             added.join(schools, on="school", how="semi"),
@@ -506,13 +524,17 @@ def _waiting(rows: pl.DataFrame) -> pl.Series:
     arriving = added.filter(~pl.col("n").is_in(orphans.implode()))
     waits_for = ["kind", "key", "role"]
     stuck = blocked.join(arriving, on=waits_for, how="anti", nulls_equal=True)
-    movers = free.filter(pl.col("lane") == Guard.MOVES.value).join(stuck, on=waits_for, how="semi", nulls_equal=True)[
-        "n"
-    ]
-    # An account or class with a held membership in it stays, whoever approved its end.
+    movers = free.filter(pl.col("lane") == Guard.MOVES.value).join(stuck, on=waits_for, how="semi", nulls_equal=True)
+    return pl.concat([orphans, movers["n"]])
+
+
+def _lived_in(free: pl.DataFrame, stopped: pl.DataFrame) -> pl.Series:
+    """Positions of accounts and classes that stay, whoever approved their end: a membership in them is held."""
     kept = stopped.filter(pl.col("op").is_in(LEAVING) & (pl.col("kind") == Kind.MEMBERSHIP.value))
+    if kept.is_empty():
+        return free["n"].clear()
     ending = free.filter(_ENDING & ~pl.col("cause").is_in(_AT_ONCE))
-    closed = pl.concat(
+    return pl.concat(
         [
             ending.filter(pl.col("kind") == Kind.PERSON.value).join(kept, on=["school", "key"], how="semi"),
             ending.filter(pl.col("kind").is_in(PLACES)).join(
@@ -520,4 +542,3 @@ def _waiting(rows: pl.DataFrame) -> pl.Series:
             ),
         ]
     )["n"]
-    return pl.concat([late["n"], orphans, movers, closed]).unique()

@@ -164,6 +164,8 @@ def review(
 
 def settled(holds: Sequence[Hold], done: pl.DataFrame) -> tuple[Hold, ...]:
     """The same once the rows `done` (`CHANGE_SCHEMA`) are applied: a released one that is done is not struck later."""
+    if done.is_empty():
+        return tuple(holds)
     rows = _rows(hold for hold in holds if hold.state is State.APPROVED)
     return _without(holds, rows.join(done, on=list(CHANGE), how="semi", nulls_equal=True), struck=False)
 
@@ -201,10 +203,12 @@ def changes(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(pl.col(name).cast(pl.String) for name in CHANGE)
 
 
+_NO_ROWS: Final = pl.DataFrame(schema={**HELD_SCHEMA, "id": pl.String()})
+
+
 def _rows(holds: Iterable[Hold]) -> pl.DataFrame:
     """All rows of some holds, with the `id` of theirs."""
-    parts = [hold.rows.with_columns(id=pl.lit(hold.id)) for hold in holds]
-    return pl.concat([pl.DataFrame(schema={**HELD_SCHEMA, "id": pl.String()}), *parts])
+    return pl.concat([_NO_ROWS, *(hold.rows.with_columns(id=pl.lit(hold.id)) for hold in holds)])
 
 
 def _shrunk(holds: Sequence[Hold], plan: Plan, unseen: Unseen) -> Sequence[Hold]:
@@ -225,6 +229,8 @@ def _without(holds: Iterable[Hold], gone: pl.DataFrame, *, struck: bool) -> tupl
 
     Cut apart here, after one join for all: a first sync has a hold for each school, and a plan of millions of rows.
     """
+    if gone.is_empty():
+        return tuple(holds)
     parts = gone.partition_by("id", as_dict=True)
 
     def left(hold: Hold) -> Hold:
@@ -265,6 +271,8 @@ def _renewed(hold: Hold, *, now: datetime, salt: Callable[[], bytes]) -> list[Ho
 def _published(
     held: pl.DataFrame, *, contexts: Mapping[Guard, str], now: datetime, salt: Callable[[], bytes]
 ) -> list[Hold]:
+    if held.is_empty():
+        return []
     by = ["guard", "scope", "place"]
     return [
         Hold(

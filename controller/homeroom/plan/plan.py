@@ -94,7 +94,7 @@ class Plan:
     def of(cls, changes: pl.DataFrame) -> Plan:
         """Bring rows with (a subset of) the columns of `PLAN_SCHEMA`, in any order, into canonical order."""
         absent = [pl.lit(None, dtype=t).alias(c) for c, t in PLAN_SCHEMA.items() if c not in changes.columns]
-        rows = changes.with_columns(absent).select(PLAN_SCHEMA.names()).cast(PLAN_SCHEMA)
+        rows = changes.with_columns(absent).select(pl.col(c).cast(t) for c, t in PLAN_SCHEMA.items())
         rank = {f"{kind}/{op}": i for i, (kind, op) in enumerate(_ORDER)}
         step = pl.concat_str(pl.col("kind").cast(pl.String), pl.col("op").cast(pl.String), separator="/")
         return cls(

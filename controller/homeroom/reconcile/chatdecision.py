@@ -416,7 +416,7 @@ class _Look:
         own = rows.join(self.inputs.links.linked, left_on="key", right_on="account")
         ids = records.people["id"]
         families = pl.DataFrame(
-            {"child": ids.gather(records.guardians["student"]), "person": ids.gather(records.guardians["guardian"])}
+            {"child": ids[records.guardians["student"]], "person": ids[records.guardians["guardian"]]}
         )
         children = own.join(families, on="person").with_columns(person="child").select(own.columns)
         about = pl.concat([own, children])
@@ -457,10 +457,10 @@ def coming_of(accounts: Collection[str]) -> pl.Expr:
 def _learners(records: Records) -> pl.DataFrame:
     """Who learns in which homeroom: columns `LEARNERS`."""
     classes = records.classes.select(
-        pl.col("id").alias("class"), records.schools["id"].gather(records.classes["school"]).alias("school"), "homeroom"
+        pl.col("id").alias("class"), records.schools["id"][records.classes["school"]].alias("school"), "homeroom"
     )
     rows = records.students
-    found = classes[rows["class"]].with_columns(person=records.people["id"].gather(rows["person"]))
+    found = classes[rows["class"]].with_columns(person=records.people["id"][rows["person"]])
     return found.filter("homeroom").select(LEARNERS.names()).unique().sort(LEARNERS.names())
 
 

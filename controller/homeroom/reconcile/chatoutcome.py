@@ -162,7 +162,7 @@ def _with_linked(
     warn, critical = (int((text or "0%").removesuffix("%")) for text in (limits.warn, limits.critical))
     waits = desired.pending.filter(pl.col("state") == State.UNLINKED.value)
     linked, unlinked = (
-        rows.select(pl.col(who), desired.chats["type"].gather(rows["chat"]).alias("type"))
+        rows.select(pl.col(who), desired.chats["type"][rows["chat"]].alias("type"))
         .group_by("type")
         .agg(pl.col(who).n_unique().alias(name))
         for name, rows, who in (("linked", desired.members, "account"), ("unlinked", waits, "person"))

@@ -429,10 +429,10 @@ def recognisable(known: Known, wanted: Desired, *, records: Roster | None = None
     may be another owner's by now, and are not asked about.
     """
     schools = wanted.schools["key"]
-    classes = [known.classes, wanted.classes.select(schools.gather(wanted.classes["school"]).alias("school"), "key")]
+    classes = [known.classes, wanted.classes.select(schools[wanted.classes["school"]].alias("school"), "key")]
     if records is not None:
         ids, of_school = records.orgs["id"], records.classes["school"]
-        classes.append(records.classes.select(ids.gather(of_school).alias("school"), key="id").drop_nulls("school"))
+        classes.append(records.classes.select(ids[of_school].alias("school"), key="id").drop_nulls("school"))
     return replace(
         known,
         schools=sorted({*known.schools, *schools.to_list()}),

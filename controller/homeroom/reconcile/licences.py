@@ -40,7 +40,7 @@ from homeroom.reconcile.keys import KeyState, with_key, without_key
 from homeroom.reconcile.ports import Cluster, Key, Object, key_of
 from homeroom.reconcile.run import Ending
 from homeroom.roster.shared import View, barring
-from homeroom.roster.tables import Roster
+from homeroom.roster.tables import Roster, repeated
 from homeroom.seats.access import CONNECTED_SCHEMA, NO_TEACHERS, settle_access
 from homeroom.seats.arbiter import Claim, Grant, Pool, Unit, told
 from homeroom.seats.assignment import DEMAND_SCHEMA, SEATS_SCHEMA, pairs_of, students_of, teachers_of
@@ -211,7 +211,7 @@ def records_of(
         orient="row",
     ).join(_found(coded), on=["code", "by_id"], how="left", maintain_order="left")
     view = View(roster=barring(roster, denied), homeroom=district.spec.homeroom, today=today)
-    enrolled = view.enrolled.filter(~view.disabled.gather(view.enrolled["user"]))
+    enrolled = view.enrolled.filter(~view.disabled[view.enrolled["user"]])
     school, rows = roster.classes["school"], wanted["row"]
     automatic = wanted.select(pl.when(~pl.col("by_key")).then("row")).to_series()
     by_key = wanted.with_row_index("number").filter("by_key", pl.col("row").is_not_null())
@@ -226,19 +226,19 @@ def records_of(
     if by_teacher:
         pairs = pairs_of(enrolled, connected, school=school, licences=rows)
         taught = pairs.select(
-            licence=wanted["licence"].gather(pairs["licence"]),
+            licence=wanted["licence"][pairs["licence"]],
             district=pl.repeat(place, pl.len(), dtype=pl.String),
-            teacher=roster.users["id"].gather(pairs["teacher"]),
-            student=roster.users["id"].gather(pairs["user"]),
+            teacher=roster.users["id"][pairs["teacher"]],
+            student=roster.users["id"][pairs["user"]],
         )
     return Records(
         digest=digest,
         schools=schools,
         demand=pl.DataFrame(
             {
-                "district": pl.repeat(place, students.height, dtype=pl.String, eager=True),
-                "student": roster.users["id"].gather(students["user"]),
-                "licence": wanted["licence"].gather(students["licence"]),
+                "district": repeated(place, students.height, dtype=pl.String),
+                "student": roster.users["id"][students["user"]],
+                "licence": wanted["licence"][students["licence"]],
             }
         ),
         school_of=dict(wanted.filter(pl.col("schools").is_not_null()).select("licence", "id").iter_rows()),
@@ -247,8 +247,8 @@ def records_of(
         connected=pl.concat(
             [
                 of_school.select(
-                    teacher=users["teacher"].gather(of_school["user"]),
-                    licence=wanted["licence"].gather(of_school["licence"]),
+                    teacher=users["teacher"][of_school["user"]],
+                    licence=wanted["licence"][of_school["licence"]],
                     by_key=pl.lit(value=False),
                 ),
                 with_key.select("teacher", "licence", by_key=pl.lit(value=True)),

@@ -142,7 +142,7 @@ def school_rows(
 def _ready(shared: Shared) -> pl.DataFrame:
     """[school (source id), students, teachers, sections, administrators]: what the rules share of each school."""
     schools = shared.per_school.with_row_index("row")  # rows of `shared.schools`
-    rights = shared.people["school"].gather(shared.rights["person"]).value_counts(name="administrators")
+    rights = shared.people["school"][shared.rights["person"]].value_counts(name="administrators")
     return schools.join(rights, left_on="row", right_on="school", how="left").select(
         pl.col("id").alias("school"), pl.col(_COUNTED).fill_null(0)
     )
@@ -176,7 +176,7 @@ def _missing(decision: Decision, left: pl.DataFrame) -> pl.DataFrame:
 
 def _places(state: Desired) -> pl.DataFrame:
     """[school, key] of all people of a state, in their order."""
-    return state.people.select(state.schools["key"].gather(state.people["school"]).alias("school"), "key")
+    return state.people.select(state.schools["key"][state.people["school"]].alias("school"), "key")
 
 
 def unfinished_of(applied: Applied | None, left: pl.DataFrame) -> tuple[Reason, str, Ending] | None:

@@ -17,8 +17,9 @@ from typing import Final
 
 import polars as pl
 
+from homeroom.roster.beside import engine
 from homeroom.roster.findings import Findings, Rule
-from homeroom.roster.tables import SCHEMAS, Roster
+from homeroom.roster.tables import SCHEMAS, Roster, repeated
 
 REFERENCES: Final[dict[str, dict[str, str]]] = {
     "orgs": {"parent": "orgs"},
@@ -103,13 +104,16 @@ class Acceptance:
             self._make_space(table, frame, frozen=frozen)
         space = self._spaces[table]
         # Both are sorted, and what is new in the space is in the frame.
-        fresh = frame.with_columns(space.filter("new").select("n", "old").get_columns()).filter(~pl.col("bad"))
+        new = space if space["new"].all() else space.filter("new")
+        fresh = frame.with_columns(new["n"], new["old"])
+        fresh = fresh.filter(~pl.col("bad")) if fresh["bad"].any() else fresh
         self._read[table] = fresh.select("row", "n")
         self._fresh[table] = self._remember(table, fresh, absent=absent).select("n", *SCHEMAS[table])
         if as_before and fresh.height == frame.height:
             self._as_it_was.add(table)
-        aside = space.join(fresh.select("n"), on="n", how="anti") if fresh.height < space.height else space.clear()
-        kept = aside.filter(pl.col("known"))
+        kept = space.clear()
+        if fresh.height < space.height:
+            kept = space.filter("known").join(fresh.select("n"), on="n", how="anti")
         self._kept[table] = self._as_before(table, kept["n"], kept["old"])
 
     def numbers(self, table: str) -> pl.DataFrame:
@@ -126,7 +130,7 @@ class Acceptance:
             [frame["classes"].select(pl.col("n").alias("class"), "school") for frame in (self._fresh, self._kept)]
         )
         orgs = self._spaces["orgs"]["id"]
-        return classes.select("class", class_school=orgs.gather(classes["school"]))
+        return classes.select("class", class_school=orgs[classes["school"]])
 
     def links(self, table: str, frame: pl.DataFrame, *, frozen: bool, absent: Iterable[str] = ()) -> pl.DataFrame:
         """Take roles or enrollments, and return the dangling ones: columns row and field.
@@ -144,7 +148,7 @@ class Acceptance:
                 continue
             holds = pl.col(column).is_not_null()
             if not known:
-                held = self._spaces[target]["known"].gather(frame[column])
+                held = self._spaces[target]["known"][frame[column]]
                 frame = frame.with_columns(held.fill_null(value=False).alias("_holds"))
                 holds = pl.col("_holds")
             loose = frame.filter(~holds & whole).select("row", pl.lit(_FIELDS[column]).alias("field"))
@@ -163,7 +167,7 @@ class Acceptance:
             for given, lost, lost_table in ((one, other, other_table), (other, one, one_table)):
                 loose = aside.filter(pl.col(given).is_not_null() & pl.col(lost).is_null())
                 there = self._spaces[lost_table]["new"]
-                candidates = missing.filter(there.gather(missing[lost]))
+                candidates = missing.filter(there[missing[lost]])
                 kept.append(_semi(candidates, loose.filter(pl.col("role").is_not_null()), [given, "role"]))
                 kept.append(_semi(candidates, loose.filter(pl.col("role").is_null()), [given]))
             if frozen or aside.filter(pl.col(one).is_null() & pl.col(other).is_null()).height:
@@ -184,14 +188,12 @@ class Acceptance:
         table = "agents"
         before, people = self.links_before(table).with_columns(row=pl.lit(None, dtype=_N)), self._spaces["users"]
         if unread is not None:
-            said = pl.repeat(None, self._moved["users"].len(), dtype=_N, eager=True).scatter(
-                unread["at"], unread["row"]
-            )
-            before = before.with_columns(row=said.gather(self._previous[table]["user"])).drop_nulls("row")
+            said = repeated(None, self._moved["users"].len(), dtype=_N).scatter(unread["at"], unread["row"])
+            before = before.with_columns(row=said[self._previous[table]["user"]]).drop_nulls("row")
         pairs = pl.concat([frame.select("row", "user", "agent") for frame in (named, before)])
-        read = pl.repeat(value=False, n=people.height, eager=True).scatter(self._fresh["users"]["n"], values=True)
-        pairs = pairs.filter(read.gather(pairs["user"]))
-        there = people["known"].gather(pairs["agent"]).fill_null(value=False)
+        read = repeated(value=False, n=people.height, dtype=pl.Boolean).scatter(self._fresh["users"]["n"], values=True)
+        pairs = pairs.filter(read[pairs["user"]])
+        there = people["known"][pairs["agent"]].fill_null(value=False)
         other = (pairs["user"] != pairs["agent"]).fill_null(value=False)
         self._fresh[table] = pairs.filter(there & other).select("user", "agent").unique()
         self._loose = pairs.filter(~there & other).select("user", "agent").unique()
@@ -213,7 +215,7 @@ class Acceptance:
     def classes_elsewhere(self) -> pl.Series:
         """The numbers of the classes that are in another school than in the previous roster."""
         before = self._previous["classes"]
-        was = self._previous["orgs"]["id"].gather(before["school"])
+        was = self._previous["orgs"]["id"][before["school"]]
         classes = self.schools_of_classes().join(
             pl.DataFrame({"class": self._moved["classes"], "was": was}), on="class", how="left"
         )
@@ -232,12 +234,9 @@ class Acceptance:
             linked = "id" not in SCHEMAS[table]
             if not linked:
                 frame = frame.sort("n")
-                positions = pl.DataFrame({"n": frame["n"], "final": pl.int_range(frame.height, dtype=_N, eager=True)})
-                size = self._spaces[table].height
+                size, positions = self._spaces[table].height, pl.int_range(frame.height, dtype=_N, eager=True)
                 final[table] = (
-                    positions["final"]
-                    if frame.height == size
-                    else pl.select(n=pl.int_range(size, dtype=_N)).join(positions, on="n", how="left")["final"]
+                    positions if frame.height == size else repeated(None, size, _N).scatter(frame["n"], positions)
                 )
             for column, target in references.items():
                 if final[target].len() and final[target][-1] != final[target].len() - 1:
@@ -254,7 +253,7 @@ class Acceptance:
                 frame, places = (before, places) if same else put_in_order(frame, references)
                 read = read.select("row", at=places[: read.height])
             else:
-                read = read.select("row", at=final[table].gather(read["n"]))
+                read = read.select("row", at=final[table][read["n"]])
             self.rows[table] = read
             tables[table] = frame
         return Roster(**tables)
@@ -279,25 +278,27 @@ class Acceptance:
         before = self._previous[table]
         ids = frame.select("id", "bad")
         if before.is_empty():
-            space = ids.with_columns(old=pl.lit(None, dtype=_N))
+            space = ids.with_columns(old=pl.lit(None, dtype=_N)).with_row_index("n")
+            moved = space["n"].clear()
         elif ids["id"].equals(before["id"]):
-            space = ids.with_columns(old=pl.int_range(ids.height, dtype=_N))
+            space = ids.with_columns(old=pl.int_range(ids.height, dtype=_N)).with_row_index("n")
+            moved = space["n"]
         else:
-            space = ids.join(before.select("id").with_row_index("old"), on="id", how="full", coalesce=True).sort("id")
-        space = space.with_row_index("n")
+            space = ids.join(before.select("id").with_row_index("old"), on="id", how="full", coalesce=True)
+            space = space.sort("id").with_row_index("n")
+            moved = space.filter(pl.col("old").is_not_null()).sort("old")["n"]
         new = pl.col("bad").is_not_null()
         good = new & ~pl.col("bad")
         known = good | (pl.col("old").is_not_null() & (pl.lit(frozen) | new))
         self._spaces[table] = space.select("id", "n", "old", new=new, known=known.fill_null(value=False))
-        moved = space.filter(pl.col("old").is_not_null()).sort("old")["n"] if before.height else space.clear()["n"]
         self._moved[table] = moved
 
     def _refer(self, table: str, frame: pl.DataFrame, *, file: str) -> pl.DataFrame:
         """Replace source ids by numbers; a reference that does not hold sets the record aside."""
         for column, target in REFERENCES[table].items():
             frame, holds = self._resolve(frame, column, target)
-            loose = frame.filter(~holds)
-            if loose.height:
+            if not holds.all():
+                loose = frame.filter(~holds)
                 self.findings.append(Findings.of(Rule.DANGLING, loose, file=file, field=_FIELDS[column]))
                 frame = frame.with_columns(bad=pl.col("bad") | ~holds)
         return frame
@@ -317,9 +318,11 @@ class Acceptance:
             )
             return frame.with_columns(grouped["n"].alias(column)), grouped["holds"]
         found = frame.select(column).join(space, on=column, how="left", maintain_order="left")
-        known = found["known"].fill_null(value=False)
-        number = found.select(pl.when(known).then("n"))["n"]
-        return frame.with_columns(number.alias(column)), known | given.is_null()
+        found = found.select(
+            pl.when("known").then("n").alias("n"),
+            holds=pl.col("known").fill_null(value=False) | pl.col(column).is_null(),
+        )
+        return frame.with_columns(found["n"].alias(column)), found["holds"]
 
     def _settle_tree(self, table: str, frame: pl.DataFrame, *, file: str, frozen: bool) -> pl.DataFrame:
         """Parents in numbers, without cycles. A parent that does not hold is a value lost, not a record."""
@@ -332,7 +335,7 @@ class Acceptance:
             found = frame.filter(~pl.col("bad")).join(space.select("id", "n", "old"), on="id", how="left")
             found = self._remember(table, found, absent=(), lost=loose["id"])
             good = found.select("id", "n", "parent")
-            aside = space.filter(pl.col("known")).join(good, on="n", how="anti")
+            aside = space.filter("known").join(good, on="n", how="anti")
             kept = self._as_before(table, aside["n"], aside["old"]).select("id", "n", "parent")
             ring = rings(pl.concat([good, kept]))
             caught = named.filter(~pl.col("bad") & pl.col("id").is_in(ring.implode()))
@@ -371,6 +374,8 @@ class Acceptance:
 
     def _as_before(self, table: str, numbers: pl.Series, old: pl.Series) -> pl.DataFrame:
         """Rows of the previous roster at the positions `old` (null: a row of nulls), with numbers for references."""
+        if old.is_empty():
+            return pl.DataFrame(schema={"n": _N, **SCHEMAS[table]})
         rows = self._previous[table].select(pl.all().gather(old))
         rows = rows.with_columns(numbers.alias("n"))
         for column, target in REFERENCES[table].items():
@@ -413,10 +418,10 @@ class Acceptance:
 def mapped(references: pl.Series, numbers: pl.Series) -> pl.Series:
     """References (or lists of them) translated: the position `i` becomes `numbers[i]`, or is left out of its list."""
     if not isinstance(references.dtype, pl.List):
-        return numbers.gather(references).alias(references.name)
+        return numbers[references].alias(references.name)
     frame = pl.DataFrame({"at": pl.int_range(references.len(), eager=True), "one": references})
     several = frame.explode("one", empty_as_null=True)
-    several = several.with_columns(one=numbers.gather(several["one"]))
+    several = several.with_columns(one=numbers[several["one"]])
     regrouped = several.group_by("at", maintain_order=True).agg(pl.col("one").drop_nulls())
     return regrouped.select(pl.when(references.is_not_null()).then("one").alias(references.name)).to_series()
 
@@ -442,7 +447,7 @@ def put_in_order(frame: pl.DataFrame, ends: Iterable[str]) -> tuple[pl.DataFrame
     if packed is not None and packed[0].is_sorted():
         return frame, places
     came_from = frame.select(pl.arg_sort_by(order)).to_series() if packed is None else packed[0].arg_sort()
-    found = frame[came_from] if packed is None else _unpacked(packed[0].gather(came_from), packed[1])
+    found = frame[came_from] if packed is None else _unpacked(packed[0][came_from], packed[1])
     return found.select(frame.columns), places.clone().scatter(came_from, places)
 
 
@@ -464,11 +469,11 @@ def _packed(frame: pl.DataFrame, order: Iterable[str]) -> tuple[pl.Series, dict[
         below += bits
     if below >= 64:
         return None
-    return frame.lazy().select(_key=key).collect(engine="streaming").to_series(), columns
+    return frame.lazy().select(_key=key).collect(engine=engine(frame.height)).to_series(), columns
 
 
 def _unpacked(keys: pl.Series, columns: dict[str, pl.Expr]) -> pl.DataFrame:
-    return keys.to_frame().lazy().select(**columns).collect(engine="streaming")
+    return keys.to_frame().lazy().select(**columns).collect(engine=engine(keys.len()))
 
 
 def _of_kind(numbers: pl.Expr, kind: pl.DataType) -> pl.Expr:

@@ -33,7 +33,7 @@ def adoptable(roster: Roster, desired: Desired) -> Adoptable:
     return Adoptable(
         schools=desired.schools.select(school="key", name="name"),
         people=people.select(
-            schools.gather(people["school"]).alias("school"),
+            schools[people["school"]].alias("school"),
             "key",
             _filled("username"),
             "staff",
@@ -41,7 +41,7 @@ def adoptable(roster: Roster, desired: Desired) -> Adoptable:
         )
         .join(told, left_on="key", right_on="id", how="left", maintain_order="left")
         .select("school", "key", "identifier", "username", "staff", "administrator"),
-        classes=desired.classes.select(schools.gather(desired.classes["school"]).alias("school"), "key", "name"),
+        classes=desired.classes.select(schools[desired.classes["school"]].alias("school"), "key", "name"),
     )
 
 
@@ -66,7 +66,7 @@ def under_other_names(desired: Desired, actual: Actual) -> pl.DataFrame:
     )
 
     def named(people: pl.DataFrame, schools: pl.DataFrame) -> pl.DataFrame:
-        return people.select(schools["key"].gather(people["school"]).alias("school"), "key", name)
+        return people.select(schools["key"][people["school"]].alias("school"), "key", name)
 
     there = named(actual.people[actual.adopting.people], actual.schools)
     return (

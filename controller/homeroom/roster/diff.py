@@ -29,7 +29,6 @@ Pure and columnar: people and classes are matched by source id once, memberships
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
@@ -54,9 +53,10 @@ from homeroom.plan import (
     Role,
     Unseen,
 )
+from homeroom.roster.beside import FEW, beside, engine
 from homeroom.roster.leaving import dated, last_teachers
 from homeroom.roster.state import DESIRED_SCHEMAS, Actual, Adopting, Desired
-from homeroom.roster.tables import ClassRole, Roster
+from homeroom.roster.tables import ClassRole, Roster, repeated
 from homeroom.roster.years import superseded
 
 UNAPPLIED_SCHEMA: Final = pl.Schema(dict.fromkeys((*IDENTITY, "cause"), pl.String()))
@@ -184,8 +184,8 @@ def diff(
     as the baseline has it, or else from `now`. Without `now` everything is due.
     """
     baseline = _read(baseline)
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        standing = beside.submit(_still, actual)
+    with beside(1, few=actual.people.height < FEW) as other:
+        standing = other.submit(_still, actual)
         compared = _compare(desired, actual)
         still = standing.result()
     adopting = actual.adopting
@@ -259,8 +259,8 @@ def _compare(wanted: Desired, there: Desired | Actual) -> _Comparison:
         wanted.schools.select(pl.col("key").alias("school"), "key", "name").with_row_index("row"),
         there.schools.with_columns(pl.col("key").alias("school")).with_row_index("row"),
     )
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        matching = beside.submit(
+    with beside(1, few=wanted.people.height < FEW) as other:
+        matching = other.submit(
             # User names there decide nothing, and to join texts takes time.
             _matched,
             _named(wanted.people, wanted.schools),
@@ -273,7 +273,7 @@ def _compare(wanted: Desired, there: Desired | Actual) -> _Comparison:
     to_class, to_person = _lookup(classes, there.classes.height), _lookup(people, there.people.height)
 
     members = there.memberships
-    codes = _codes(to_class.gather(members["class"]), to_person.gather(members["person"]), members["role"])
+    codes = _codes(to_class[members["class"]], to_person[members["person"]], members["role"])
     present, absent, unwanted = codes.drop_nulls(), wanted_codes.clear(), codes.clear()
     if not present.sort().equals(wanted_codes):
         absent, unwanted = _apart(wanted_codes, present)
@@ -286,7 +286,7 @@ def _compare(wanted: Desired, there: Desired | Actual) -> _Comparison:
         .alias("role"),
     )
     extra = members.filter(codes.is_null() | codes.is_in(unwanted.implode()))
-    holders = to_person.gather(there.rights["person"])
+    holders = to_person[there.rights["person"]]
     return _Comparison(
         schools=schools,
         people=people,
@@ -301,7 +301,7 @@ def _compare(wanted: Desired, there: Desired | Actual) -> _Comparison:
 def _named(frame: pl.DataFrame, schools: pl.DataFrame) -> pl.DataFrame:
     """Put the school's source id (null: not ours) in place of its row number; add the frame's own as `row` (UInt32)."""
     return frame.with_columns(
-        schools["key"].gather(frame["school"]).alias("school"), pl.int_range(pl.len(), dtype=_ROW).alias("row")
+        schools["key"][frame["school"]].alias("school"), pl.int_range(pl.len(), dtype=_ROW).alias("row")
     )
 
 
@@ -333,14 +333,14 @@ def _number() -> pl.Expr:
 def _lookup(matched: pl.DataFrame, size: int) -> pl.Series:
     """For each row of the second state the row of the first; null where nothing is desired. Length `size`."""
     pairs = matched.filter(pl.col("row").is_not_null() & pl.col("row_now").is_not_null())
-    return pl.repeat(None, size, dtype=_ROW, eager=True).scatter(pairs["row_now"], pairs["row"])
+    return repeated(None, size, dtype=_ROW).scatter(pairs["row_now"], pairs["row"])
 
 
 def _codes(classes: pl.Series, people: pl.Series, roles: pl.Series) -> pl.Series:
     """Memberships as one number each: rows of class and person, and in the lowest bit the role. Null stays null."""
     parts = pl.DataFrame({"class": classes, "person": people, "coach": roles == Role.COACH.value})
     code = pl.col("class").cast(pl.UInt64) * 2**33 + pl.col("person").cast(pl.UInt64) * 2 + pl.col("coach")
-    return parts.lazy().select(code=code).collect(engine="streaming").to_series()
+    return parts.lazy().select(code=code).collect(engine=engine(parts.height)).to_series()
 
 
 def _apart(one: pl.Series, other: pl.Series) -> tuple[pl.Series, pl.Series]:
@@ -366,14 +366,15 @@ def _still(actual: Actual) -> _Still:
     keys = actual.schools["key"].drop_nulls()
     people = _named(actual.people, actual.schools).select("school", "key").drop_nulls()
     numbers = people.select(_number()).to_series()
-    # Grouping all is ten times slower, and on most nights counting is enough.
-    alike = people.filter(numbers.is_duplicated()) if numbers.n_unique() < numbers.len() else people.clear()
-    twice = alike.group_by("school", "key").len().filter(pl.col("len") > 1).select("school", "key")
+    twice = people.clear()
+    if numbers.n_unique() < numbers.len():  # grouping all is ten times slower, and on most nights counting is enough
+        alike = people.filter(numbers.is_duplicated())
+        twice = alike.group_by("school", "key").len().filter(pl.col("len") > 1).select("school", "key")
     named = pl.DataFrame(sorted(actual.conflicts), schema={"school": pl.String, "key": pl.String}, orient="row")
-    doubts = {
-        kind: actual.adopting.doubts.filter(pl.col("kind") == kind.value).select("school", "key")
-        for kind in (Kind.SCHOOL, Kind.PERSON, Kind.CLASS)
-    }
+    doubts = dict.fromkeys((Kind.SCHOOL, Kind.PERSON, Kind.CLASS), named.clear())
+    if not actual.adopting.doubts.is_empty():
+        for kind in doubts:
+            doubts[kind] = actual.adopting.doubts.filter(pl.col("kind") == kind.value).select("school", "key")
     schools = sorted({*actual.unsure, *keys.filter(keys.is_duplicated()), *doubts[Kind.SCHOOL]["school"]})
     return _Still(
         schools=pl.DataFrame({"school": schools}, schema={"school": pl.String}),
@@ -495,7 +496,7 @@ def _membership_rows(memberships: pl.DataFrame, state: Desired | Actual, op: Op)
     if "external_id" in of_person.columns:
         of_person = of_person.with_columns(_key_or_account())
     return memberships.drop("class", "person").with_columns(
-        state.schools["key"].gather(of_class["school"]).alias("school"),
+        state.schools["key"][of_class["school"]].alias("school"),
         of_person["key"],
         of_class["key"].alias("class_key"),
         pl.col("role").cast(pl.String),
@@ -512,7 +513,7 @@ def _key_or_account() -> pl.Expr:
 def _right_rows(rights: pl.DataFrame, state: Desired | Actual, op: Op) -> pl.DataFrame:
     of_person = state.people[rights["person"]]
     return rights.drop("person").with_columns(
-        state.schools["key"].gather(of_person["school"]).alias("school"),
+        state.schools["key"][of_person["school"]].alias("school"),
         of_person["key"],
         pl.lit(Role.ADMINISTRATOR.value).alias("role"),
         pl.lit(Kind.RIGHT.value).alias("kind"),
@@ -552,24 +553,24 @@ def _leaving(
     ours = actual.people["key"].is_not_null()
 
     extra = compared.extra
-    managed = actual.classes["key"].is_not_null().gather(extra["class"])
+    managed = actual.classes["key"].is_not_null()[extra["class"]]
     extra = extra.filter(managed & ~extra["class"].is_in(actual.adopting.classes.implode()))
     wanted_classes = classes.filter(pl.col("row").is_not_null())["row_now"].drop_nulls().implode()
     going_on = extra["class"].is_in(wanted_classes)
     spared = extra["person"].is_in(keep.implode()) & going_on  # archiving empties a class, and says so in the plan
-    revoked = actual.people["key"].is_in(list(withdrawn)).gather(extra["person"]).fill_null(value=False)
+    revoked = actual.people["key"].is_in(list(withdrawn))[extra["person"]].fill_null(value=False)
     revoked &= extra["role"] == Role.COACH.value
     if removal.classes is ClassRemoval.KEEP:
         # The class stays as it is, but for the people who left: their treatment is about them, not about the class.
         wanted_people = people.filter(pl.col("row").is_not_null())["row_now"].drop_nulls().implode()
-        left = ours.gather(extra["person"]) & ~extra["person"].is_in(wanted_people)
+        left = ours[extra["person"]] & ~extra["person"].is_in(wanted_people)
         spared |= extra["person"].is_in(keep.implode())
         going = left | going_on | revoked
         extra, spared, revoked = extra.filter(going), spared.filter(going), revoked.filter(going)
     memberships = _membership_rows(extra, actual, Op.REMOVE).with_columns((spared & ~revoked).alias("spared"))
 
     # Rights only of people with our mark: somebody's own administrator account is not ours.
-    held = compared.extra_rights.filter(ours.gather(compared.extra_rights["person"]))
+    held = compared.extra_rights.filter(ours[compared.extra_rights["person"]])
     rights = _right_rows(held, actual, Op.REMOVE).with_columns(
         (pl.lit(removal.administrators is PersonRemoval.KEEP) & ~is_denied).alias("spared")
     )
@@ -645,6 +646,8 @@ def _strongest(state: Desired) -> pl.DataFrame:
 
 def _lacking(rows: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
     """Those of `rows` that `other` does not have; both with the columns `IDENTITY`."""
+    if rows.is_empty() or other.is_empty():
+        return rows
     return rows.join(other, on=list(IDENTITY), how="anti", nulls_equal=True)
 
 
@@ -660,24 +663,29 @@ def in_state(rows: pl.DataFrame, state: Desired | Actual) -> pl.DataFrame:
     running = classes if "archived" not in classes.columns else classes.filter(~pl.col("archived"))
     person, section = ["school", "key"], ["school", "class_key"]
 
-    def of(kind: Kind) -> pl.DataFrame:
-        return rows.filter(pl.col("kind") == kind.value).select(IDENTITY)
+    def of(kind: str, rows: pl.DataFrame) -> pl.DataFrame:
+        match kind:
+            case Kind.SCHOOL:
+                return rows.join(state.schools, on="key", how="semi")
+            case Kind.PERSON:
+                return rows.join(used, on=person, how="semi")
+            case Kind.CLASS:
+                return rows.join(running, left_on=person, right_on=section, how="semi")
+            case Kind.MEMBERSHIP:
+                members = rows.join(people.select(*person, "person"), on=person).join(
+                    classes.select(*section, "class"), on=section
+                )
+                few = state.memberships.join(members, on=["class", "person"], how="semi")
+                few = few.with_columns(pl.col("role").cast(pl.String))
+                return members.join(few, on=["class", "person", "role"], how="semi")
+            case Kind.RIGHT:
+                rights = rows.join(people.select(*person, "person"), on=person)
+                return rights.join(state.rights, on="person", how="semi")
+            case _:
+                return rows.clear()
 
-    members = (
-        of(Kind.MEMBERSHIP)
-        .join(people.select(*person, "person"), on=person)
-        .join(classes.select(*section, "class"), on=section)
-    )
-    few = state.memberships.join(members, on=["class", "person"], how="semi")
-    rights = of(Kind.RIGHT).join(people.select(*person, "person"), on=person)
-    found = [
-        of(Kind.SCHOOL).join(state.schools, on="key", how="semi"),
-        of(Kind.PERSON).join(used, on=person, how="semi"),
-        of(Kind.CLASS).join(running, left_on=person, right_on=section, how="semi"),
-        members.join(few.with_columns(pl.col("role").cast(pl.String)), on=["class", "person", "role"], how="semi"),
-        rights.join(state.rights, on="person", how="semi"),
-    ]
-    return pl.concat([frame.select(IDENTITY) for frame in found]).unique()
+    parts = rows.select(IDENTITY).partition_by("kind", as_dict=True)
+    return pl.concat([of(kind, part).select(IDENTITY) for (kind,), part in parts.items()]).unique()
 
 
 def _with_causes(
@@ -704,44 +712,37 @@ def _with_causes(
     keys = identity(rows)
     names = _named(baseline.desired.people, baseline.desired.schools).select("school", "key", name_before="name")
 
-    def has(found: pl.DataFrame | None) -> pl.Series:
-        if found is None:
-            return pl.repeat(value=False, n=keys.height, dtype=pl.Boolean, eager=True)
-        return _looked_up(keys, found.with_columns(pl.lit(value=True).alias("has")), "has").fill_null(value=False)
+    def has(found: pl.DataFrame | None) -> pl.Expr:
+        if found is None or found.is_empty():
+            return pl.lit(value=False)
+        return pl.lit(_looked_up(keys, found)["there"])
 
+    kept, unapplied = _looked_up(keys, baseline.kept, "cause", "passed"), _looked_up(keys, baseline.unapplied, "cause")
     updates = keys.select("school", "key")
-    names = names.join(updates, on=["school", "key"], how="semi")
+
+    def concerns(people: pl.DataFrame) -> pl.Expr:
+        if people.is_empty():
+            return pl.lit(value=False)
+        marked = people.with_columns(has=pl.lit(value=True))
+        found = updates.join(marked, on=["school", "key"], how="left", maintain_order="left")
+        return pl.lit(found["has"]).fill_null(value=False)
+
     known = rows.with_columns(
         has(in_state(keys, baseline.desired)).alias("before"),
-        has(baseline.kept.select(IDENTITY)).alias("kept"),
-        has(baseline.unapplied.select(IDENTITY)).alias("unapplied"),
-        _looked_up(keys, baseline.kept, "cause").alias("kept_cause"),
-        _looked_up(keys, baseline.unapplied, "cause").alias("unapplied_cause"),
+        kept["there"].alias("kept"),
+        unapplied["there"].alias("unapplied"),
+        kept["cause"].alias("kept_cause"),
+        unapplied["cause"].alias("unapplied_cause"),
         has(in_state(keys, intermediate) if intermediate else None).alias("by_old_rules"),
         has(in_state(keys, unseated) if unseated else None).alias("shared"),
         has(edited).alias("edited"),
-        _looked_up(keys, baseline.kept, "passed").is_not_null().alias("passed_before"),
+        pl.lit(kept["passed"]).is_not_null().alias("passed_before"),
         _have_moved(keys, baseline, desired).alias("have_moved"),
-        (_looked_up(keys, over, "cause") if over is not None else pl.lit(None, pl.String)).alias("over"),
+        (_looked_up(keys, over, "cause")["cause"] if over is not None else pl.lit(None, pl.String)).alias("over"),
         moves(rows).alias("moves"),
-        updates.join(
-            renumbered.with_columns(renumbered=pl.lit(value=True)),
-            on=["school", "key"],
-            how="left",
-            maintain_order="left",
-        )["renumbered"].fill_null(value=False),
-        updates.join(
-            _newly_seated(unseated, baseline).with_columns(newly_seated=pl.lit(value=True)),
-            on=["school", "key"],
-            how="left",
-            maintain_order="left",
-        )["newly_seated"].fill_null(value=False),
-        updates.join(
-            _without_class(unseated, baseline).with_columns(newly_connected=pl.lit(value=True)),
-            on=["school", "key"],
-            how="left",
-            maintain_order="left",
-        )["newly_connected"].fill_null(value=False),
+        concerns(renumbered).alias("renumbered"),
+        concerns(_newly_seated(unseated, baseline)).alias("newly_seated"),
+        concerns(_without_class(unseated, baseline)).alias("newly_connected"),
         updates.join(names, on=["school", "key"], how="left", maintain_order="left")["name_before"],
         (~pl.col("school").is_in(_known_schools(baseline).implode())).alias("new"),
     )
@@ -801,10 +802,12 @@ def _with_causes(
     return known.with_columns(cause.alias("cause")).filter(~(pl.col("spared") & reason)).select(*rows.columns, "cause")
 
 
-def _have_moved(keys: pl.DataFrame, baseline: Baseline, desired: Desired) -> pl.Series:
+def _have_moved(keys: pl.DataFrame, baseline: Baseline, desired: Desired) -> pl.Expr:
     """Which of `keys` (`IDENTITY`) were to go by a move that stands: all that was wanted with it still is."""
     what = ["kind", "key", "role"]
     kept = baseline.kept.filter(pl.col("cause") == Cause.MOVED.value).select(IDENTITY)
+    if kept.is_empty():
+        return pl.lit(value=False)
     movers = keys.join(kept, on=list(IDENTITY), how="semi", nulls_equal=True).select(what).unique()
     had, have = _places_of(movers, baseline.desired), _places_of(movers, desired)
     withdrawn = had.join(have, on=list(IDENTITY), how="anti", nulls_equal=True)
@@ -812,7 +815,7 @@ def _have_moved(keys: pl.DataFrame, baseline: Baseline, desired: Desired) -> pl.
     found = keys.select(what).join(
         there.with_columns(there=pl.lit(value=True)), on=what, how="left", nulls_equal=True, maintain_order="left"
     )["there"]
-    return found.fill_null(value=False)
+    return pl.lit(found).fill_null(value=False)
 
 
 def _places_of(whom: pl.DataFrame, state: Desired) -> pl.DataFrame:
@@ -896,11 +899,14 @@ def _with_identity(rows: pl.DataFrame) -> pl.DataFrame:
     ).with_columns(pl.col("spared").fill_null(value=False))
 
 
-def _looked_up(keys: pl.DataFrame, found: pl.DataFrame, column: str) -> pl.Series:
-    """`column` of the row of `found` with the same identity, or null; `found` has no identity twice."""
-    return keys.select(IDENTITY).join(
-        found.select(*IDENTITY, column), on=list(IDENTITY), how="left", nulls_equal=True, maintain_order="left"
-    )[column]
+def _looked_up(keys: pl.DataFrame, found: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """`columns` of the row of `found` with the same identity, or nulls, and whether one is `there`.
+
+    `found` has no identity twice.
+    """
+    there = found.select(*IDENTITY, *columns, there=pl.lit(value=True))
+    there = keys.select(IDENTITY).join(there, on=IDENTITY, how="left", nulls_equal=True, maintain_order="left")
+    return there.select(*columns, pl.col("there").fill_null(value=False))
 
 
 def _sections(rows: pl.DataFrame) -> pl.Series:
@@ -1020,7 +1026,8 @@ def expected(
     leaving = pl.col("op").is_in(LEAVING)
     planned = changes.filter(leaving).unique(IDENTITY)
     kept = kept.with_columns(
-        _looked_up(kept, planned, "cause").fill_null(kept["cause"]), pl.col("since").fill_null(pl.lit(now, MOMENT))
+        pl.lit(_looked_up(kept, planned, "cause")["cause"]).fill_null(pl.col("cause")).alias("cause"),
+        pl.col("since").fill_null(pl.lit(now, MOMENT)),
     )
     seen = _moving(kept, still) if actual.complete else kept.clear()
     through = seen.clear() if passed is None else _through(passed, seen, now)
@@ -1074,7 +1081,7 @@ def passed_rows(baseline: Baseline) -> pl.DataFrame:
 def _of_kept(rows: pl.DataFrame, baseline: Baseline) -> pl.DataFrame:
     """[since, passed, hold] of `rows` of a plan, null where nothing is known."""
     keys, kept = identity(rows), baseline.kept
-    return pl.DataFrame([_looked_up(keys, kept, name) for name in ("since", "passed", "hold", "cause")])
+    return _looked_up(keys, kept, "since", "passed", "hold", "cause")
 
 
 def _read(baseline: Baseline | None) -> Baseline | None:
@@ -1107,11 +1114,11 @@ def _marked(compared: _Comparison, there: Desired | Actual, *, people: pl.DataFr
     ours = there.people["key"].is_not_null()
     managed = there.classes["key"].is_not_null()
     extra, rights = compared.extra, compared.extra_rights
-    extra = extra.filter(ours.gather(extra["person"]) & managed.gather(extra["class"]))
+    extra = extra.filter(ours[extra["person"]] & managed[extra["class"]])
     left = compared.people.filter(pl.col("row").is_null()).select("school", "key")
     parts = [
         _membership_rows(extra, there, Op.REMOVE),
-        _right_rows(rights.filter(ours.gather(rights["person"])), there, Op.REMOVE),
+        _right_rows(rights.filter(ours[rights["person"]]), there, Op.REMOVE),
         _rows(compared.classes.filter(pl.col("row").is_null()), Kind.CLASS, Op.ARCHIVE),
         _rows(left.join(people, on=["school", "key"], how="left"), Kind.PERSON, Op.SUSPEND, "was"),
     ]
@@ -1160,25 +1167,28 @@ def _asked(state: Desired, before: Desired, still: _Still) -> pl.DataFrame:
 
 def _rows_of(schema: pl.Schema, rows: pl.DataFrame | None = None) -> pl.DataFrame:
     """`rows` with exactly the columns of `schema`, missing ones null."""
-    rows = pl.DataFrame(schema=schema) if rows is None else rows
+    if rows is None:
+        return pl.DataFrame(schema=schema)
+    if rows.schema == schema:
+        return rows
     absent = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in schema.items() if name not in rows.columns]
-    return rows.with_columns(absent).select(schema.names()).cast(schema)
+    return rows.with_columns(absent).select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
 
 def _only(state: Desired, schools: pl.Series) -> Desired:
     """The part of `state` in the marked `schools` (Boolean per row)."""
     school_of_person, school_of_class = state.people["school"], state.classes["school"]
-    people, classes = schools.gather(school_of_person), schools.gather(school_of_class)
+    people, classes = schools[school_of_person], schools[school_of_class]
     to_school, to_person, to_class = _numbers(schools), _numbers(people), _numbers(classes)
     members, rights = state.memberships, state.rights
     return Desired(
         schools=state.schools.filter(schools),
-        people=state.people.with_columns(to_school.gather(school_of_person).alias("school")).filter(people),
-        classes=state.classes.with_columns(to_school.gather(school_of_class).alias("school")).filter(classes),
+        people=state.people.with_columns(to_school[school_of_person].alias("school")).filter(people),
+        classes=state.classes.with_columns(to_school[school_of_class].alias("school")).filter(classes),
         memberships=members.with_columns(
-            to_class.gather(members["class"]).alias("class"), to_person.gather(members["person"]).alias("person")
+            to_class[members["class"]].alias("class"), to_person[members["person"]].alias("person")
         ).drop_nulls(),
-        rights=rights.with_columns(to_person.gather(rights["person"]).alias("person")).drop_nulls(),
+        rights=rights.with_columns(to_person[rights["person"]].alias("person")).drop_nulls(),
     )
 
 
@@ -1186,7 +1196,7 @@ def _numbers(marks: pl.Series) -> pl.Series:
     """New row numbers of the marked rows, null for the others."""
     rows = marks.arg_true()
     numbers = pl.int_range(rows.len(), dtype=_ROW, eager=True)
-    return pl.repeat(None, marks.len(), dtype=_ROW, eager=True).scatter(rows, numbers)
+    return repeated(None, marks.len(), dtype=_ROW).scatter(rows, numbers)
 
 
 def _joined(first: Desired, second: Desired) -> Desired:

@@ -8,14 +8,14 @@ Neighbours: `homeroom.sources.snapshots` names snapshots by it, `homeroom.roster
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from typing import Final
 
 import polars as pl
 
+from homeroom.roster.beside import FEW, beside
+
 _ROWS: Final = 200_000  # at a time: the same memory serves again, which takes half the time of one large piece
-_FEW: Final = 20_000  # rows for which threads are not worth starting
 
 
 def digest(tables: Iterable[tuple[str, pl.DataFrame]]) -> str:
@@ -25,9 +25,7 @@ def digest(tables: Iterable[tuple[str, pl.DataFrame]]) -> str:
     Another release of polars may write another frame around the columns, and then gives other digests.
     """
     names, frames = zip(*tables, strict=True)
-    if sum(frame.height for frame in frames) < _FEW:
-        return sha256("".join(map(_one, names, frames)).encode()).hexdigest()
-    with ThreadPoolExecutor() as pool:
+    with beside(None, few=sum(frame.height for frame in frames) < FEW) as pool:
         return sha256("".join(pool.map(_one, names, frames)).encode()).hexdigest()
 
 

@@ -28,7 +28,7 @@ from homeroom.roster.accept import REFERENCES, in_order, mapped, rings
 from homeroom.roster.diff import PLAYED, moves, over
 from homeroom.roster.recognition import answers
 from homeroom.roster.shared import DISTRICT_ADMINISTRATORS
-from homeroom.roster.tables import FAMILY, SCHEMAS, ClassRole, Roster, SchoolRole
+from homeroom.roster.tables import FAMILY, SCHEMAS, ClassRole, Roster, SchoolRole, repeated
 
 DEPARTURES: Final = pl.Schema(dict.fromkeys(CHANGE, pl.String()))
 """Columns of `departures`. `op`: Remove or Update; `role`: a `ClassRole`, or of a Right a `SchoolRole`."""
@@ -145,7 +145,7 @@ def sizes(before: Roster) -> pl.DataFrame:
     orgs, classes, users = was["orgs"], was["classes"], was["users"]
     members = _distinct(_codes("enrollments", was)) // _codes_per_first("enrollments", was)
     counts = members.alias("class").value_counts(name="size")
-    school, section = (classes[column].gather(counts["class"]) for column in ("school", "id"))
+    school, section = (classes[column][counts["class"]] for column in ("school", "id"))
     of_class = counts.select("size", school=school, class_key=section)
     rights = _rights(_decoded("roles", _distinct(_codes("roles", was)), was))
     found = {
@@ -161,7 +161,7 @@ def sizes(before: Roster) -> pl.DataFrame:
     ]
     parts.append(of_class.with_columns(kind=pl.lit(Kind.MEMBERSHIP.value)))
     rows = pl.concat(parts, how="diagonal_relaxed")
-    rows = rows.with_columns(school=orgs["id"].gather(rows["school"])).select(SIZES_SCHEMA.names()).cast(SIZES_SCHEMA)
+    rows = rows.with_columns(school=orgs["id"][rows["school"]]).select(SIZES_SCHEMA.names()).cast(SIZES_SCHEMA)
     return rows.sort("kind", "school", "class_key")
 
 
@@ -173,8 +173,8 @@ def _record_rows(op: Op, marks: Mapping[str, pl.Series], was: _Tables) -> pl.Dat
     return pl.concat(
         [
             _rows(op, Kind.SCHOOL, school=schools, key=schools),
-            _rows(op, Kind.CLASS, school=orgs.gather(classes["school"]), key=classes["id"]),
-            _rows(op, Kind.PERSON, school=orgs.gather(people["org"]), key=users.gather(people["user"])),
+            _rows(op, Kind.CLASS, school=orgs[classes["school"]], key=classes["id"]),
+            _rows(op, Kind.PERSON, school=orgs[people["org"]], key=users[people["user"]]),
         ]
     )
 
@@ -185,13 +185,13 @@ def _link_rows(table: str, codes: pl.Series, was: _Tables) -> pl.DataFrame:
     if table == "roles":
         rights = _rights(links)
         user, school = rights["user"], rights["org"]
-        return _rows(Op.REMOVE, Kind.RIGHT, school=orgs.gather(school), key=users.gather(user), role=rights["role"])
-    school, section = (was["classes"][column].gather(links["class"]) for column in ("school", "id"))
+        return _rows(Op.REMOVE, Kind.RIGHT, school=orgs[school], key=users[user], role=rights["role"])
+    school, section = (was["classes"][column][links["class"]] for column in ("school", "id"))
     return _rows(
         Op.REMOVE,
         Kind.MEMBERSHIP,
-        school=orgs.gather(school),
-        key=users.gather(links["user"]),
+        school=orgs[school],
+        key=users[links["user"]],
         class_key=section,
         role=links["role"],
     )
@@ -214,17 +214,17 @@ def _places(was: _Tables, users: pl.Series) -> pl.DataFrame:
         return pl.DataFrame(schema={"user": _ROW, "org": _ROW})
     pairs = []
     for table in _LINKS:
-        links = was[table].filter(users.gather(was[table]["user"]))
+        links = was[table].filter(users[was[table]["user"]])
         links = links.filter(~pl.col("role").cast(pl.String).is_in(_FAMILY).fill_null(value=False))
-        org = links["org"] if table == "roles" else was["classes"]["school"].gather(links["class"])
+        org = links["org"] if table == "roles" else was["classes"]["school"][links["class"]]
         pairs.append(pl.DataFrame({"user": links["user"], "org": org}).drop_nulls())
     # Nearly everybody is in one school, so only the others have to be compared.
     home = _nowhere(users.len())
     for pair in pairs:
         home = home.scatter(pair["user"], pair["org"])
-    away = pl.concat([pair.filter(home.gather(pair["user"]) != pair["org"]) for pair in pairs])
+    away = pl.concat([pair.filter(home[pair["user"]] != pair["org"]) for pair in pairs])
     rows = users.arg_true().cast(_ROW)
-    return pl.concat([pl.DataFrame({"user": rows, "org": home.gather(rows)}), away.unique().sort("user", "org")])
+    return pl.concat([pl.DataFrame({"user": rows, "org": home[rows]}), away.unique().sort("user", "org")])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -248,7 +248,7 @@ def serve(before: Roster, fresh: Roster, *, held: pl.DataFrame, frozen: pl.Serie
     )
     kept, old_values = _held_records(held, pair)
     for table in _LINKS:
-        kept[table] = _held_links(table, held, pair) | still.gather(pair.was[table]["user"]).fill_null(value=False)
+        kept[table] = _held_links(table, held, pair) | still[pair.was[table]["user"]].fill_null(value=False)
     kept["users"] |= still
     _keep_families(kept, pair)
     _reach(kept, old_values, pair)
@@ -279,7 +279,7 @@ def _held_links(table: str, held: pl.DataFrame, pair: _Pair) -> pl.Series:
         people = held.filter(kinds == Kind.PERSON.value, pl.col("op") == Op.REMOVE.value)
         user = _found(people["key"], among=was["users"]["id"])
         places = pl.DataFrame({"user": user, "org": _found(people["school"], among=was["orgs"]["id"])})
-        places = places.filter(pair.new["users"].is_null().gather(user))
+        places = places.filter(pair.new["users"].is_null()[user])
         theirs = was["roles"].with_row_index("row").join(places, on=["user", "org"], how="semi")
         kept |= _marked(theirs["row"], kept.len())
     return kept
@@ -304,7 +304,7 @@ def _without_rings(stays: pl.Series, pair: _Pair) -> pl.Series:
     gone = pl.DataFrame({"n": rows, "parent": before}).filter(new.is_null())
     while stays.any():
         tree = pl.DataFrame({"n": place, "parent": fresh}).with_columns(
-            pl.when(stays.gather(old)).then(before.gather(old)).otherwise("parent").alias("parent")
+            pl.when(stays[old]).then(before[old]).otherwise("parent").alias("parent")
         )
         ring = rings(pl.concat([tree, gone]).with_columns(id="n"))
         more = stays | (_marked(ring.filter(ring < rows.len()), rows.len()) & new.is_not_null())
@@ -323,7 +323,7 @@ def _keep_families(kept: dict[str, pl.Series], pair: _Pair) -> None:
     kept["agents"] = _of_either(people, agents)
     named = agents.filter(kept["agents"])
     back = _marked(pl.concat([named["user"], named["agent"]]), people.len()) & gone & ~people
-    kept["roles"] = kept["roles"] | back.gather(roles["user"]) & roles["role"].is_in(FAMILY).fill_null(value=False)
+    kept["roles"] = kept["roles"] | back[roles["user"]] & roles["role"].is_in(FAMILY).fill_null(value=False)
 
 
 def _reach(kept: dict[str, pl.Series], old_values: Mapping[str, pl.Series], pair: _Pair) -> None:
@@ -357,11 +357,11 @@ def _joined(
             if not _same(from_new[target]):
                 new = new.with_columns(mapped(new[column], from_new[target]))
         if table in _REWRITES and old_values[table].any():
-            at = pl.select(pl.when(old_values[table].gather(pair.old[table])).then(pair.old[table])).to_series()
+            at = pl.select(pl.when(old_values[table][pair.old[table]]).then(pair.old[table])).to_series()
             for column in _REWRITES[table]:
                 values = pair.was[table][column]
                 values = mapped(values, from_old[references[column]]) if column in references else values
-                value = pl.when(at.is_not_null()).then(values.gather(at)).otherwise(column)
+                value = pl.when(at.is_not_null()).then(values[at]).otherwise(column)
                 new = new.with_columns(value.alias(column))
         if out.any():
             new = new.filter(~out.fill_null(value=False))
@@ -385,7 +385,7 @@ def _numbered(table: str, pair: _Pair, *, kept: pl.Series, out: pl.Series) -> tu
     rows = _nowhere(now.height + was.height)
     rows = rows.scatter(order["at"], pl.int_range(order.height, dtype=_ROW, eager=True))
     from_new = rows.head(now.height)
-    return rows.tail(was.height).fill_null(from_new.gather(pair.new[table])), from_new
+    return rows.tail(was.height).fill_null(from_new[pair.new[table]]), from_new
 
 
 def _same(numbers: pl.Series) -> bool:
@@ -515,12 +515,12 @@ class _Pair:
         links = self.now[table]
         for column, target in REFERENCES[table].items():
             if not _same(self.old[target]):
-                links = links.with_columns(self.old[target].gather(links[column]).alias(column))
+                links = links.with_columns(self.old[target][links[column]].alias(column))
         return _codes(table, self.was, links)
 
 
 def _nowhere(size: int) -> pl.Series:
-    return pl.repeat(None, size, dtype=_ROW, eager=True)
+    return repeated(None, size, dtype=_ROW)
 
 
 def _found(ids: pl.Series, *, among: pl.Series) -> pl.Series:
@@ -530,18 +530,18 @@ def _found(ids: pl.Series, *, among: pl.Series) -> pl.Series:
     if ids.equals(among):
         return pl.int_range(ids.len(), dtype=_ROW, eager=True)
     at = among.search_sorted(ids).clip(upper_bound=among.len() - 1)
-    return pl.select(pl.when(among.gather(at) == ids).then(at).cast(_ROW)).to_series()
+    return pl.select(pl.when(among[at] == ids).then(at).cast(_ROW)).to_series()
 
 
 def _marked(rows: pl.Series, size: int) -> pl.Series:
     """Boolean of length `size`, True at `rows` (nulls are passed over)."""
-    return pl.repeat(value=False, n=size, dtype=pl.Boolean, eager=True).scatter(rows.drop_nulls(), values=True)
+    return repeated(value=False, n=size, dtype=pl.Boolean).scatter(rows.drop_nulls(), values=True)
 
 
 def _of_either(users: pl.Series, links: pl.DataFrame) -> pl.Series:
     """Boolean per link: a marked user is one of its ends."""
     ends = [links[end] for end in ("user", "agent") if end in links.columns]
-    marks = [users.gather(end).fill_null(value=False) for end in ends]
+    marks = [users[end].fill_null(value=False) for end in ends]
     return marks[0] | marks[-1]
 
 
@@ -554,7 +554,7 @@ def _rewritten(table: str, pair: _Pair) -> pl.Series:
         if column in REFERENCES[table]:
             fresh = pair.placed(fresh, REFERENCES[table][column])
         same = fresh.len() == new.len() and _same(new)
-        marks |= _differing(before, fresh if same else fresh.gather(new))
+        marks |= _differing(before, fresh if same else fresh[new])
     return marks & new.is_not_null()
 
 
@@ -563,7 +563,7 @@ def _differing(one: pl.Series, other: pl.Series) -> pl.Series:
     differ = one.ne_missing(other)
     if isinstance(one.dtype, pl.List):
         rows = differ.arg_true()
-        members = [lists.gather(rows).list.drop_nulls().list.unique().list.sort() for lists in (one, other)]
+        members = [lists[rows].list.drop_nulls().list.unique().list.sort() for lists in (one, other)]
         differ = differ.scatter(rows, members[0].ne_missing(members[1]))
     return differ
 
@@ -598,7 +598,7 @@ def _decoded(table: str, codes: pl.Series, was: _Tables) -> pl.DataFrame:
     many = _codes_per_first(table, was)
     roles = pl.Series(_LINKS[table], dtype=pl.String)
     ends = {first: codes // many, second: codes % many // roles.len()}
-    return pl.DataFrame({**ends, "role": roles.gather(codes % roles.len())})
+    return pl.DataFrame({**ends, "role": roles[codes % roles.len()]})
 
 
 def _distinct(codes: pl.Series) -> pl.Series:

@@ -107,7 +107,7 @@ def who(roster: Roster, rule: Rule, *, homeroom: HomeroomDefinition, today: date
     view = View(roster=roster, homeroom=homeroom, today=today)
     found = select(view, rule)
     if rule.share in ON_SECTIONS:
-        rows = view.enrolled.filter(found.sections.gather(view.enrolled["class"]))
+        rows = view.enrolled.filter(found.sections[view.enrolled["class"]])
         parts = [
             view.places(rows.filter(pl.col("coach") == coach)).with_columns(role=pl.lit(_record(coach=coach)))
             for coach in (False, True)
@@ -118,7 +118,7 @@ def who(roster: Roster, rule: Rule, *, homeroom: HomeroomDefinition, today: date
     users = roster.users.select("id", "given", "family")[people["user"]]
     return (
         users.select("id", FULL_NAME.alias("name"))
-        .with_columns(people["role"], roster.orgs["id"].gather(people["org"]).alias("school"))
+        .with_columns(people["role"], roster.orgs["id"][people["org"]].alias("school"))
         .unique()
         .sort("school", "role", "id")
     )
@@ -137,14 +137,14 @@ def _by_section(view: View, rule: Rule, found: Selection, row: int) -> Iterator[
     """The sections that share the person, or by which a rule on people picks the person."""
     mine = view.enrolled.filter(pl.col("user") == row)
     if found.through is None:
-        mine = mine.filter(found.sections.gather(mine["class"])).group_by("class").agg(pl.col("coach").any())
+        mine = mine.filter(found.sections[mine["class"]]).group_by("class").agg(pl.col("coach").any())
         for section, coach in mine.iter_rows():
             org = view.roster.classes["school"][section]
             yield _Way(org, section, _record(coach=coach), Role.COACH if coach else Role.LEARNER)
         return
     coach = rule.share is Share.TEACHERS
     places = found.people.filter(pl.col("user") == row)["org"].to_list()
-    for section in mine.filter(found.through.gather(mine["class"]) & (mine["coach"] == coach))["class"].unique():
+    for section in mine.filter(found.through[mine["class"]] & (mine["coach"] == coach))["class"].unique():
         org = view.roster.classes["school"][section]
         if org in places:
             yield _Way(org, section, _record(coach=coach), None)
@@ -172,4 +172,4 @@ def _record(*, coach: bool) -> str:
 def _administered(shared: Shared, row: int) -> list[int]:
     """Rows of the organisations whose administrator this person is."""
     people = shared.people[shared.rights["person"]].filter(pl.col("user") == row)
-    return shared.schools["org"].gather(people["school"]).to_list()
+    return shared.schools["org"][people["school"]].to_list()

@@ -573,7 +573,7 @@ class Findings:
     def join(cls, parts: list[Findings]) -> Self:
         """All of them, worst first, then by file, row and column."""
         frame = pl.concat([pl.DataFrame(schema=SCHEMA), *(part.frame for part in parts)])
-        return cls(frame.sort("rule", "file", "row", "field", "id"))
+        return cls(frame.sort("rule", "file", "row", "field", "id") if frame.height > 1 else frame)
 
     def counts(self) -> dict[Severity, int]:
         """Findings per severity."""

@@ -32,7 +32,7 @@ import polars as pl
 
 from homeroom.api.district import Identity, StudentKey
 from homeroom.errors import InvalidSpecError
-from homeroom.roster.tables import FAMILY, SCHEMAS, Roster
+from homeroom.roster.tables import FAMILY, SCHEMAS, Roster, repeated
 
 
 class _Told(StrEnum):
@@ -199,10 +199,10 @@ def relink(fresh: Roster, links: pl.DataFrame) -> Relinked:
     total = rest.height + people.height
     others = pl.int_range(total, dtype=_ROW, eager=True).filter(~_mask(places, total))
     new = named.select("_row", "id").join(people.select("id", place=places.cast(_ROW)), on="id").sort("_row")
-    moved = pl.repeat(0, users.height, dtype=_ROW, eager=True).scatter(stirred.not_().arg_true(), others)
+    moved = repeated(0, users.height, dtype=_ROW).scatter(stirred.not_().arg_true(), others)
     moved = moved.scatter(new["_row"], new["place"])
     order = pl.concat([others, places.cast(_ROW)]).arg_sort()
-    united = moved.gather(several["_row"]).unique()
+    united = moved[several["_row"]].unique()
     return Relinked(
         roster=replace(
             fresh,
@@ -256,7 +256,7 @@ def _all_user_ids(several: pl.DataFrame) -> pl.DataFrame:
 
 def _moved_agents(agents: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
     """Agents for people in other rows, each pair once; two records of one human do not name each other."""
-    ends = agents.select(rows.gather(agents[end]).alias(end) for end in agents.columns)
+    ends = agents.select(rows[agents[end]].alias(end) for end in agents.columns)
     return ends.filter(pl.col("user") != pl.col("agent")).unique(maintain_order=True)
 
 
@@ -265,10 +265,10 @@ def _moved(frame: pl.DataFrame, rows: pl.Series, united: pl.Series) -> pl.DataFr
 
     They stay in the order of the records: sorting eight million rows would take longer than all the rest.
     """
-    frame = frame.with_columns(rows.gather(frame["user"]).alias("user"))
+    frame = frame.with_columns(rows[frame["user"]].alias("user"))
     if united.is_empty():
         return frame
-    theirs = _mask(united, rows.len()).gather(frame["user"]).fill_null(value=False)
+    theirs = _mask(united, rows.len())[frame["user"]].fill_null(value=False)
     return pl.concat([frame.filter(~theirs), frame.filter(theirs).unique(maintain_order=True)])
 
 
@@ -515,16 +515,16 @@ def _nearby(
         return []
     links, ids = fresh.enrollments, fresh.classes["id"].hash()
     left = _classes(before, gone["row"]).join(gone.select("row", name=_hash(gone, _NAME)), on="row")
-    theirs = links["class"].filter(_mask(stirred["row"], fresh.users.height).gather(links["user"]))
+    theirs = links["class"].filter(_mask(stirred["row"], fresh.users.height)[links["user"]])
     near = _mask(theirs, fresh.classes.height) | ids.is_in(left["item"].implode())
-    rows = links.filter(near.gather(links["class"]))
+    rows = links.filter(near[links["class"]])
     there = _mask(rows["user"], fresh.users.height).arg_true()
     names = _name_hashes(fresh.users[there])
     wanted = _hash(people.filter(pl.any_horizontal(pl.col(name).is_not_null() for name in _NAME)), _NAME)
     hit = names.is_in(wanted.implode())
-    called = pl.repeat(0, fresh.users.height, dtype=pl.UInt64, eager=True).scatter(there.filter(hit), names.filter(hit))
-    rows = rows.with_columns(called.gather(rows["user"]).alias("name")).filter(pl.col("name") != 0)
-    rows = rows.select(pl.col("user").alias("row"), ids.gather(rows["class"]).alias("item"), "name", "role")
+    called = repeated(0, fresh.users.height, dtype=pl.UInt64).scatter(there.filter(hit), names.filter(hit))
+    rows = rows.with_columns(called[rows["user"]].alias("name")).filter(pl.col("name") != 0)
+    rows = rows.select(pl.col("user").alias("row"), ids[rows["class"]].alias("item"), "name", "role")
     found = [
         (Question.MERGED, gone, _took_over(rows.join(come, on="row", how="anti"), left)),
         (Question.DUPLICATED, None, _twins(rows, fresh, late=stirred["row"])),
@@ -586,7 +586,7 @@ def _of_schools(found: pl.DataFrame, before: Roster, fresh: Roster) -> pl.DataFr
 def _whereabouts(roster: Roster, ids: pl.Series) -> pl.DataFrame:
     """[id, school, family] of these people: their primary school, and whether they are only family; null: no role."""
     rows = roster.users.select("id").with_row_index("user").filter(pl.col("id").is_in(ids.implode()))
-    roles = roster.roles.filter(_mask(rows["user"], roster.users.height).gather(roster.roles["user"]))
+    roles = roster.roles.filter(_mask(rows["user"], roster.users.height)[roster.roles["user"]])
     orgs = roster.orgs.select("id", "type")[roles["org"]]
     roles = roles.with_columns(
         orgs["id"].alias("school"), (orgs["type"] == "school").fill_null(value=False).alias("is")
@@ -616,26 +616,24 @@ def _met(left: pl.DataFrame, right: pl.DataFrame, on: list[str]) -> pl.DataFrame
 
 def _mask(rows: pl.Series, size: int) -> pl.Series:
     """Boolean, true at these rows."""
-    return pl.repeat(value=False, n=size, eager=True).scatter(rows, values=True)
+    return repeated(value=False, n=size, dtype=pl.Boolean).scatter(rows, values=True)
 
 
 def _classes(roster: Roster, rows: pl.Series) -> pl.DataFrame:
     """[row, item]: the classes, as hashes of their ids, in which these people (rows of `users`) are enrolled."""
     links = roster.enrollments if rows.len() else roster.enrollments.clear()
-    mine = links.filter(_mask(rows, roster.users.height).gather(links["user"])).select("user", "class")
-    return mine.select(
-        pl.col("user").alias("row"), roster.classes["id"].hash().gather(mine["class"]).alias("item")
-    ).unique()
+    mine = links.filter(_mask(rows, roster.users.height)[links["user"]]).select("user", "class")
+    return mine.select(pl.col("user").alias("row"), roster.classes["id"].hash()[mine["class"]].alias("item")).unique()
 
 
 def _orgs(roster: Roster, rows: pl.Series) -> pl.DataFrame:
     """[row, item]: organisations in which these people have a role, as hashes of their ids and of their names."""
     links = roster.roles.filter(pl.col("org").is_not_null())
-    mine = links.filter(_mask(rows, roster.users.height).gather(links["user"])).select("user", "org")
+    mine = links.filter(_mask(rows, roster.users.height)[links["user"]]).select("user", "org")
     names = roster.orgs.select(pl.col("id").hash(1), _folded("name").hash(2), known=pl.col("name").is_not_null())
     parts = [
-        mine.select(pl.col("user").alias("row"), names[column].gather(mine["org"]).alias("item")).filter(keep)
-        for column, keep in (("id", pl.lit(value=True)), ("name", names["known"].gather(mine["org"])))
+        mine.select(pl.col("user").alias("row"), names[column][mine["org"]].alias("item")).filter(keep)
+        for column, keep in (("id", pl.lit(value=True)), ("name", names["known"][mine["org"]]))
     ]
     return pl.concat(parts).unique()
 
@@ -825,12 +823,12 @@ def _with_classes(pairs: pl.DataFrame, before: Roster, fresh: Roster) -> pl.Data
 def _like_classes(roster: Roster, rows: pl.Series, *, by_teacher: bool) -> pl.DataFrame:
     """[row, item]: classes of these people, as hashes of what outlasts a change of ids."""
     links = roster.enrollments if rows.len() else roster.enrollments.clear()
-    schools = roster.orgs.select(_folded("name").hash(1))["name"].gather(roster.classes["school"])
+    schools = roster.orgs.select(_folded("name").hash(1))["name"][roster.classes["school"]]
     if by_teacher:
         taught = links.filter(pl.col("role") == "teacher").select("class", "user").unique()
-        names = _name_hashes(roster.users).gather(taught["user"])
+        names = _name_hashes(roster.users)[taught["user"]]
         teachers = taught.with_columns(by=names).group_by("class").agg(pl.col("by").sum())
-        courses = roster.courses.select(_folded("title").hash(2))["title"].gather(roster.classes["course"])
+        courses = roster.courses.select(_folded("title").hash(2))["title"][roster.classes["course"]]
         like = pl.DataFrame({"item": schools * 31 + courses}).with_row_index("class")
         like = like.join(teachers, on="class", how="left", maintain_order="left").select(
             pl.col("item") * 31 + pl.col("by")
@@ -838,8 +836,8 @@ def _like_classes(roster: Roster, rows: pl.Series, *, by_teacher: bool) -> pl.Da
     else:
         titles = roster.classes.select(pl.when(pl.col("title") != "").then(_folded("title").hash(3)).alias("item"))
         like = titles.select(schools * 31 + pl.col("item"))
-    mine = links.filter(_mask(rows, roster.users.height).gather(links["user"])).select("user", "class")
-    items = like.to_series().gather(mine["class"])
+    mine = links.filter(_mask(rows, roster.users.height)[links["user"]]).select("user", "class")
+    items = like.to_series()[mine["class"]]
     return mine.select(pl.col("user").alias("row"), items.alias("item")).drop_nulls().unique()
 
 

@@ -105,7 +105,7 @@ def last_teachers(rows: pl.DataFrame, desired: Desired) -> pl.DataFrame:
     place = ["school", "class_key"]
     untaught = _untaught(desired).join(gone, on=place, how="semi")
     members = desired.memberships.join(untaught, on="class")
-    stays = members.select(*place, desired.people["key"].gather(members["person"]).alias("key"))
+    stays = members.select(*place, desired.people["key"][members["person"]].alias("key"))
     return gone.join(untaught, on=place, how="semi").join(stays, on=[*place, "key"], how="anti").select(IDENTITY)
 
 
@@ -130,9 +130,9 @@ def until_followed(passing: Plan, planned: Plan, desired: Desired, kept: pl.Data
     classes = desired.classes[coaches["class"]]
     staff = pl.DataFrame(
         {
-            "school": desired.schools["key"].gather(classes["school"]),
+            "school": desired.schools["key"][classes["school"]],
             "class_key": classes["key"],
-            "key": desired.people["key"].gather(coaches["person"]),
+            "key": desired.people["key"][coaches["person"]],
         }
     )
     alone = held.select(place).unique().join(staff.join(held, on=who, how="anti"), on=place, how="anti")
@@ -201,5 +201,5 @@ def _untaught(desired: Desired) -> pl.DataFrame:
     rows = rows.filter(~rows.is_in(coaches.implode()))
     classes = desired.classes[rows]
     return pl.DataFrame(
-        {"class": rows, "school": desired.schools["key"].gather(classes["school"]), "class_key": classes["key"]}
+        {"class": rows, "school": desired.schools["key"][classes["school"]], "class_key": classes["key"]}
     )

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 
 import polars as pl
 
-from homeroom.roster.tables import Roster
+from homeroom.roster.tables import Roster, repeated
 
 
 def of_schools(
@@ -67,4 +67,4 @@ def _rows(table: pl.LazyFrame, wanted: pl.Expr) -> pl.DataFrame:
 
 
 def _at(height: int, rows: pl.Series) -> pl.Series:
-    return pl.repeat(value=False, n=height, dtype=pl.Boolean, eager=True).scatter(rows, values=True)
+    return repeated(value=False, n=height, dtype=pl.Boolean).scatter(rows, values=True)

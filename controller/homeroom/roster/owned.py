@@ -31,7 +31,7 @@ def unrecorded(actual: Actual, known: Known, plan: Plan) -> pl.DataFrame:
     keys = actual.schools["key"]
 
     def ours(frame: pl.DataFrame, adopting: pl.Series) -> pl.DataFrame:
-        there = frame.with_columns(keys.gather(frame["school"]).alias("school"))
+        there = frame.with_columns(keys[frame["school"]].alias("school"))
         return there.filter(~pl.int_range(pl.len(), dtype=pl.UInt32).is_in(adopting.implode())).drop_nulls(place)
 
     people = ours(actual.people, actual.adopting.people).join(known.usernames, on=place, how="anti")

@@ -36,7 +36,7 @@ def in_records(roster: Roster, person: str) -> dict[str, Rows]:
     return {
         name: _plain(
             frame.with_columns(
-                getattr(roster, table)["id"].gather(frame[column]).alias(column)
+                getattr(roster, table)["id"][frame[column]].alias(column)
                 for column, table in _REFERENCES.items()
                 if column in frame.columns
             )
@@ -76,13 +76,11 @@ def in_baseline(baseline: Baseline, person: str) -> Remembered:
     rights = desired.people[desired.rights.filter(pl.col("person").is_in(rows))["person"]]
     return Remembered(
         desired={
-            "people": _plain(people.drop("row").with_columns(schools.gather(people["school"]).alias("school"))),
+            "people": _plain(people.drop("row").with_columns(schools[people["school"]].alias("school"))),
             "memberships": _plain(
-                members.select(
-                    schools.gather(of_class["school"]).alias("school"), of_class["key"].alias("class_key"), "role"
-                )
+                members.select(schools[of_class["school"]].alias("school"), of_class["key"].alias("class_key"), "role")
             ),
-            "rights": _plain(rights.select(schools.gather(rights["school"]).alias("school"))),
+            "rights": _plain(rights.select(schools[rights["school"]].alias("school"))),
         },
         kept=_plain(baseline.kept.filter(_about(person))),
         unapplied=_plain(baseline.unapplied.filter(_about(person))),
@@ -95,7 +93,7 @@ def without(baseline: Baseline, person: str) -> Baseline:
     stays = desired.people["key"] != person
     to_row = (stays.cum_sum() - 1).cast(pl.UInt32).set(~stays, None)  # null: the person, whose rows go
     people = {
-        name: frame.with_columns(to_row.gather(frame["person"]).alias("person")).drop_nulls("person")
+        name: frame.with_columns(to_row[frame["person"]].alias("person")).drop_nulls("person")
         for name, frame in (("memberships", desired.memberships), ("rights", desired.rights))
     }
     return replace(

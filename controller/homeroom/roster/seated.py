@@ -31,33 +31,33 @@ def seated(state: Desired, students: pl.Series, teachers: pl.Series) -> Desired:
     if keep.all():
         return state
     row = keep.cum_sum().cast(_ROW) - keep.cast(_ROW)  # of whom is kept: how many are before
-    members = state.memberships.filter(keep.gather(state.memberships["person"]))
-    rights = state.rights.filter(keep.gather(state.rights["person"]))
+    members = state.memberships.filter(keep[state.memberships["person"]])
+    rights = state.rights.filter(keep[state.rights["person"]])
     return replace(
         state,
         people=people.filter(keep),
-        memberships=members.with_columns(row.gather(members["person"]).alias("person")),
-        rights=rights.with_columns(row.gather(rights["person"]).alias("person")),
+        memberships=members.with_columns(row[members["person"]].alias("person")),
+        rights=rights.with_columns(row[rights["person"]].alias("person")),
     )
 
 
 def _connected(state: Desired, teachers: pl.Series) -> Desired:
     """`state` without the classes of teachers that are not among `teachers`, nor administer that school."""
     person = state.memberships["person"]
-    free = state.people["key"].is_in(teachers.implode()).gather(person) | person.is_in(state.rights["person"].implode())
+    free = state.people["key"].is_in(teachers.implode())[person] | person.is_in(state.rights["person"].implode())
     keep = free | (state.memberships["role"] != Role.COACH.value)
     return state if keep.all() else replace(state, memberships=state.memberships.filter(keep))
 
 
 def administrators_in(state: Desired) -> pl.Series:
     """Source ids of who administers a school of `state`."""
-    return state.people["key"].gather(state.rights["person"]).unique().sort()
+    return state.people["key"][state.rights["person"]].unique().sort()
 
 
 def teachers_in(state: Desired) -> pl.Series:
     """Source ids of who teaches a class of `state`, each once, sorted."""
     coaches = state.memberships.filter(pl.col("role") == Role.COACH.value)
-    return state.people["key"].gather(coaches["person"]).unique().sort()
+    return state.people["key"][coaches["person"]].unique().sort()
 
 
 def students_in(state: Desired) -> pl.Series:

@@ -12,7 +12,6 @@ the answers travel along row numbers.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -27,8 +26,9 @@ from homeroom.api.district import HomeroomDefinition
 from homeroom.api.sharingrule import Effect, MatchKey, Operator, Share, SharingRule, Template
 from homeroom.errors import InvalidSpecError
 from homeroom.plan import Role
+from homeroom.roster.beside import FEW, beside, engine
 from homeroom.roster.digest import digest
-from homeroom.roster.tables import ClassRole, Roster, SchoolRole
+from homeroom.roster.tables import ClassRole, Roster, SchoolRole, repeated
 
 SCHOOL_ADMINISTRATORS: Final = (SchoolRole.PRINCIPAL, SchoolRole.SITE_ADMINISTRATOR)
 """A Staff rule makes these administrators of their school (S5). A closed list: no other role ever leads there."""
@@ -253,8 +253,8 @@ class View:
         """
         classes, sessions = self.roster.classes, self.roster.sessions
         terms = _links(classes["terms"])
-        open_from = (sessions["begin"] <= self.today).gather(terms["value"]).fill_null(value=True)
-        open_to = (sessions["end"] > self.today).gather(terms["value"]).fill_null(value=True)
+        open_from = (sessions["begin"] <= self.today)[terms["value"]].fill_null(value=True)
+        open_to = (sessions["end"] > self.today)[terms["value"]].fill_null(value=True)
         n = classes.height
         begun, lasts = _mark(n, terms["row"].filter(open_from)), _mark(n, terms["row"].filter(open_to))
         return classes["school"].is_not_null() & (~_mark(n, terms["row"]) | (begun & lasts))
@@ -268,11 +268,11 @@ class View:
             .filter(
                 self._current(),
                 pl.col("role").is_in([ClassRole.STUDENT, ClassRole.TEACHER]),
-                self.running.gather(rows["class"]),
+                self.running[rows["class"]],
                 pl.col("user").is_not_null(),
             )
             .select("class", "user", (pl.col("role") == ClassRole.TEACHER).alias("coach"), "primary")
-            .collect()
+            .collect(engine=engine(rows.height))
         )
 
     @cached_property
@@ -282,7 +282,7 @@ class View:
         Where there is no such school (a role in the district itself) the organisation stays and `placed` is False.
         """
         rows = self.roster.roles.filter(self._current(), pl.col("user").is_not_null())
-        school = self._nearest_school.gather(rows["org"])
+        school = self._nearest_school[rows["org"]]
         return rows.select(
             "user", "role", school.fill_null(rows["org"]).alias("org"), school.is_not_null().alias("placed")
         )
@@ -301,7 +301,7 @@ class View:
     def subjects(self) -> pl.Series:
         """Subjects per class: its own, or, if it names none, its course's."""
         classes = self.roster.classes
-        from_course = self.roster.courses["subjects"].gather(classes["course"])
+        from_course = self.roster.courses["subjects"][classes["course"]]
         none, course = pl.col("subjects").list.len() == 0, pl.col("course").is_not_null()
         return classes.select(pl.when(none & course).then(from_course).otherwise("subjects")).to_series()
 
@@ -317,7 +317,7 @@ class View:
 
     def places(self, enrolled: pl.DataFrame) -> pl.DataFrame:
         """[user, org]: people of rows of `enrolled` and the schools of those classes, distinct."""
-        org = self.roster.classes["school"].gather(enrolled["class"])
+        org = self.roster.classes["school"][enrolled["class"]]
         return _distinct_pairs(enrolled["user"], org, self.roster.users.height)
 
     def _current(self) -> pl.Expr:
@@ -329,10 +329,10 @@ class View:
     def _nearest_school(self) -> pl.Series:
         """Row of the nearest school at or above each organisation, or null."""
         orgs = self.roster.orgs
-        schools = self.above.filter((orgs["type"] == "school").gather(self.above["at"])).unique(
+        schools = self.above.filter((orgs["type"] == "school")[self.above["at"]]).unique(
             "row", keep="first", maintain_order=True
         )
-        return pl.repeat(None, orgs.height, dtype=_ROW, eager=True).scatter(schools["row"], schools["at"])
+        return repeated(None, orgs.height, dtype=_ROW).scatter(schools["row"], schools["at"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -390,16 +390,14 @@ def share(roster: Roster, rules: Iterable[Rule], *, homeroom: HomeroomDefinition
 
     def picked(kind: Share) -> pl.DataFrame:
         people = pl.concat([_NOBODY, *(found.people for rule, found in included if rule.share is kind)])
-        return people.filter(~withheld.gather(people["user"]))
+        return people.filter(~withheld[people["user"]])
 
     students, teachers, staff = picked(Share.STUDENTS), picked(Share.TEACHERS), picked(Share.STAFF)
     class_rows = sections.arg_true().cast(_ROW)
-    classes = pl.DataFrame({"org": roster.classes["school"].gather(class_rows), "class": class_rows}).sort(
-        "org", "class"
-    )
+    classes = pl.DataFrame({"org": roster.classes["school"][class_rows], "class": class_rows}).sort("org", "class")
     members = _members(view, classes["class"], withheld)
     n = roster.users.height
-    org, coach = classes["org"].gather(members["class"]), members["coach"]
+    org, coach = classes["org"][members["class"]], members["coach"]
     present = {
         "student": [_distinct_pairs(members["user"].filter(~coach), org.filter(~coach), n), _placed(students)],
         "teacher": [_distinct_pairs(members["user"].filter(coach), org.filter(coach), n), _placed(teachers)],
@@ -416,25 +414,25 @@ def share(roster: Roster, rules: Iterable[Rule], *, homeroom: HomeroomDefinition
 
     school = _number_of(orgs, roster.orgs.height)
     above = _upwards(roster.sessions["parent"])
-    terms = _mark(roster.sessions.height, _links(roster.classes["terms"].gather(class_rows))["value"].drop_nulls())
+    terms = _mark(roster.sessions.height, _links(roster.classes["terms"][class_rows])["value"].drop_nulls())
     tables = {
         "schools": pl.DataFrame({"org": orgs}),
-        "people": people.select(school.gather(people["org"]).alias("school"), pl.exclude("org")),
-        "classes": classes.select(school.gather(classes["org"]).alias("school"), "class"),
+        "people": people.select(school[people["org"]].alias("school"), pl.exclude("org")),
+        "classes": classes.select(school[classes["org"]].alias("school"), "class"),
         "memberships": members.select(
             "class",
             _rows_of(people, members.select(org.alias("org"), "user"), n).alias("person"),
             pl.when("coach").then(_COACH).otherwise(_LEARNER).alias("role"),
         ),
         "rights": pl.DataFrame({"person": _distinct_sorted(_rows_of(people, administrators, n))}),
-        "courses": pl.DataFrame({"course": _distinct_sorted(roster.classes["course"].gather(class_rows))}),
-        "sessions": pl.DataFrame({"session": _distinct_sorted(above["at"].filter(terms.gather(above["row"])))}),
+        "courses": pl.DataFrame({"course": _distinct_sorted(roster.classes["course"][class_rows])}),
+        "sessions": pl.DataFrame({"session": _distinct_sorted(above["at"].filter(terms[above["row"]]))}),
     }
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        fingerprint = beside.submit(_digest, roster, tables)  # takes as long as all that follows
+    with beside(1, few=people.height < FEW) as other:
+        fingerprint = other.submit(_digest, roster, tables)  # takes as long as all that follows
         per_school = _per_school(roster, tables)
         selected = _distinct_sorted(pl.concat([students["user"], teachers["user"], staff["user"]]))
-        nowhere = selected.filter(~_mark(n, people["user"]).gather(selected))
+        nowhere = selected.filter(~_mark(n, people["user"])[selected])
         return Shared(
             no_rules=not included,
             **tables,
@@ -502,20 +500,20 @@ def _section_hits(view: View, term: Match) -> pl.Series:
         case MatchKey.GRADE:
             return _any_text(classes["grades"], term)
         case MatchKey.SCHOOL:
-            return _hits(roster.orgs.select("id"), term).gather(classes["school"])
+            return _hits(roster.orgs.select("id"), term)[classes["school"]]
         case MatchKey.COURSE:
-            return _hits(roster.courses.select("id", "code"), term).gather(classes["course"])
+            return _hits(roster.courses.select("id", "code"), term)[classes["course"]]
         case MatchKey.SECTION_NAME:
             return _hits(classes.select("title"), term)
         case MatchKey.TERM:
             links = _links(classes["terms"])
-            hits = _hits(roster.sessions.select("id", "title"), term).gather(links["value"])
+            hits = _hits(roster.sessions.select("id", "title"), term)[links["value"]]
             return _any_hit(links, hits, unknown=classes["terms"].is_null())
         case MatchKey.CLASS_TYPE:
             return _hits(classes.select("type"), term)
         case MatchKey.TEACHER:
             coaches = view.enrolled.filter("coach")
-            hits = _hits(roster.users.select("id"), term).gather(coaches["user"])
+            hits = _hits(roster.users.select("id"), term)[coaches["user"]]
             return _any_hit(coaches.select(row="class"), hits, unknown=_mark(classes.height))
         case MatchKey.ROLE:
             raise AssertionError("Rule lets `role` through for Staff only, whose terms never look at sections")
@@ -526,11 +524,11 @@ def _own_hits(view: View, term: Match, people: pl.DataFrame) -> pl.Series:
     roster = view.roster
     match term.key:
         case MatchKey.SCHOOL:
-            return _hits(roster.orgs.select("id"), term).gather(people["org"])
+            return _hits(roster.orgs.select("id"), term)[people["org"]]
         case MatchKey.GRADE:
-            return _any_text(roster.users["grades"], term).gather(people["user"])
+            return _any_text(roster.users["grades"], term)[people["user"]]
         case MatchKey.TEACHER:
-            return _hits(roster.users.select("id"), term).gather(people["user"])
+            return _hits(roster.users.select("id"), term)[people["user"]]
         case MatchKey.ROLE:
             return _hits(people.select(pl.col("role").cast(pl.String)), term)
         case _:
@@ -556,7 +554,7 @@ def _candidates(view: View, rule: Rule) -> tuple[pl.DataFrame, pl.Series | None]
     terms = [term for term in rule.match if term.key not in _OWN_KEYS[rule.share]]
     if terms:
         sections = _fitting_sections(view, terms, rule.effect)
-        rows = view.enrolled.filter(sections.gather(view.enrolled["class"]))
+        rows = view.enrolled.filter(sections[view.enrolled["class"]])
         places = view.places(rows.filter(pl.col("coach") == (role is SchoolRole.TEACHER)))
         return places.with_columns(**as_role).select(_NOBODY.columns), sections
     places = view.learners if rule.share is Share.STUDENTS else view.coaches
@@ -583,8 +581,8 @@ def _homerooms(view: View) -> Homerooms:
     may = _mark(n_orgs, classes["school"].filter(homeroom.is_null()).drop_nulls())
     without = ~has & ~may
 
-    org = classes["school"].gather(view.enrolled["class"])
-    rows = view.enrolled.with_columns(org.alias("org")).filter(without.gather(org))
+    org = classes["school"][view.enrolled["class"]]
+    rows = view.enrolled.with_columns(org.alias("org")).filter(without[org])
     with_students = _mark(classes.height, rows["class"].filter(~rows["coach"]))
     own = (
         rows.filter("coach")
@@ -592,12 +590,12 @@ def _homerooms(view: View) -> Homerooms:
         .agg(pl.col("primary").any())
         .filter(pl.col("primary") | (pl.len().over("class") == 1))
     )
-    own = own.filter(with_students.gather(own["class"]))
+    own = own.filter(with_students[own["class"]])
     chosen = own.group_by("org", "user").agg(pl.col("class").min(), several=pl.len() > 1)
     teachers = pl.concat(
         [view.held.filter("placed", pl.col("role") == SchoolRole.TEACHER).select("user", "org"), view.coaches]
     )
-    sectionless = teachers.filter(without.gather(teachers["org"])).join(own, on=["user", "org"], how="anti")
+    sectionless = teachers.filter(without[teachers["org"]]).join(own, on=["user", "org"], how="anti")
     several = chosen.filter("several")
     unknown = (~has & may).arg_true().cast(_ROW)
     ids = roster.users["id"]
@@ -606,9 +604,9 @@ def _homerooms(view: View) -> Homerooms:
         possible=homeroom.fill_null(value=True) | _mark(classes.height, own["class"]),
         findings=pl.concat(
             [
-                _found(SharingFinding.TEACHER_WITHOUT_SECTION, ids.gather(sectionless["user"]), sectionless["org"]),
-                _found(SharingFinding.TEACHER_WITH_SEVERAL_SECTIONS, ids.gather(several["user"]), several["org"]),
-                _found(SharingFinding.HOMEROOM_UNKNOWN, roster.orgs["id"].gather(unknown), unknown),
+                _found(SharingFinding.TEACHER_WITHOUT_SECTION, ids[sectionless["user"]], sectionless["org"]),
+                _found(SharingFinding.TEACHER_WITH_SEVERAL_SECTIONS, ids[several["user"]], several["org"]),
+                _found(SharingFinding.HOMEROOM_UNKNOWN, roster.orgs["id"][unknown], unknown),
             ]
         ),
     )
@@ -631,7 +629,7 @@ def _counts(view: View, rule: Rule, found: Selection) -> Counts:
             return Counts(staff=people)
         case _:
             rows, n = view.enrolled, view.roster.users.height
-            within, coach = found.sections.gather(rows["class"]), rows["coach"]
+            within, coach = found.sections[rows["class"]], rows["coach"]
             return Counts(
                 sections=_true(found.sections),
                 students=_true(_mark(n, rows["user"].filter(within & ~coach))),
@@ -649,14 +647,13 @@ def _members(view: View, classes: pl.Series, withheld: pl.Series) -> pl.DataFram
     Sorted as one number per row, in which coach is the last bit: the last of several rows is the strongest role.
     """
     rows = view.enrolled
-    number = _number_of(classes, view.roster.classes.height).gather(rows["class"])
-    # Streamed, because what is computed in small pieces needs no new memory, and half the time.
+    number = _number_of(classes, view.roster.classes.height)[rows["class"]]
     key = (
         rows.lazy()
-        .select(number.alias("class"), "user", "coach", withheld=withheld.gather(rows["user"]))
+        .select(number.alias("class"), "user", "coach", withheld=withheld[rows["user"]])
         .filter(pl.col("class").is_not_null() & ~pl.col("withheld"))
         .select(key=pl.col("class").cast(pl.UInt64) * 2**33 + pl.col("user").cast(pl.UInt64) * 2 + pl.col("coach"))
-        .collect(engine="streaming")
+        .collect(engine=engine(rows.height))
         .to_series()
         .sort()
     )
@@ -671,7 +668,7 @@ def _members(view: View, classes: pl.Series, withheld: pl.Series) -> pl.DataFram
             (pl.col("key") // 2 % 2**32).cast(_ROW).alias("user"),
             (pl.col("key") % 2 == 1).alias("coach"),
         )
-        .collect(engine="streaming")
+        .collect(engine=engine(key.len()))
     )
 
 
@@ -698,7 +695,7 @@ def _administrators(view: View, staff: pl.DataFrame, schools: pl.Series) -> tupl
     Never somebody whom any record, current or not, calls a student or whose role is unknown (invariant 8).
     """
     roster = view.roster
-    above = view.above.filter(_mark(roster.orgs.height, schools).gather(view.above["row"]))
+    above = view.above.filter(_mark(roster.orgs.height, schools)[view.above["row"]])
     rights = pl.concat(
         [
             staff.filter("placed", pl.col("role").is_in(SCHOOL_ADMINISTRATORS)).select("user", "org"),
@@ -710,10 +707,10 @@ def _administrators(view: View, staff: pl.DataFrame, schools: pl.Series) -> tupl
     wanted = _mark(roster.users.height, rights["user"])
     student = _mark(roster.users.height)
     for rows in (roster.roles, roster.enrollments):
-        theirs = rows.select("user", "role").filter(wanted.gather(rows["user"]))
+        theirs = rows.select("user", "role").filter(wanted[rows["user"]])
         is_student = (theirs["role"] == "student").fill_null(value=True)
         student |= _mark(roster.users.height, theirs["user"].filter(is_student))
-    refused = student.gather(rights["user"])
+    refused = student[rights["user"]]
     return rights.filter(~refused), rights["user"].filter(refused).unique()
 
 
@@ -729,12 +726,12 @@ def _findings(
             ids = roster.orgs.select("id")
             reached |= reduce(and_, (_fits(term, _hits(ids, term), rule.effect) for term in terms), ~_mark(ids.height))
     parts = [
-        _found(SharingFinding.PERSON_WITHOUT_SCHOOL, roster.users["id"].gather(nowhere)),
-        _found(SharingFinding.STUDENT_WITH_STAFF_ROLE, roster.users["id"].gather(refused)),
+        _found(SharingFinding.PERSON_WITHOUT_SCHOOL, roster.users["id"][nowhere]),
+        _found(SharingFinding.STUDENT_WITH_STAFF_ROLE, roster.users["id"][refused]),
     ]
     if reached.any():
         about = view.homerooms.findings
-        parts.append(about.filter(reached.gather(about["org"])))
+        parts.append(about.filter(reached[about["org"]]))
     return pl.concat(parts).select("rule", "id").unique().sort("rule", "id")
 
 
@@ -744,7 +741,7 @@ def _per_school(roster: Roster, tables: Mapping[str, pl.DataFrame]) -> pl.DataFr
     sections = tables["classes"].group_by("school").agg(sections=pl.len())
     persons = people.group_by("school").agg(pl.col(part).sum().alias(count) for part, count in _PARTS.items())
     return (
-        schools.select(roster.orgs["id"].gather(schools["org"]).alias("id"))
+        schools.select(roster.orgs["id"][schools["org"]].alias("id"))
         .with_row_index("school")
         .join(sections, on="school", how="left")
         .join(persons, on="school", how="left")
@@ -760,7 +757,7 @@ def _digest(roster: Roster, tables: Mapping[str, pl.DataFrame]) -> str:
     named = {}
     for name, table in tables.items():
         rows = [] if name == "memberships" else of.keys() & set(table.columns)  # its `class` is a row of `classes` here
-        named[name] = table.with_columns(of[column]["id"].gather(table[column]).alias(column) for column in rows)
+        named[name] = table.with_columns(of[column]["id"][table[column]].alias(column) for column in rows)
     return digest(named.items())
 
 
@@ -770,14 +767,14 @@ def _digest(roster: Roster, tables: Mapping[str, pl.DataFrame]) -> str:
 
 def _mark(n: int, rows: pl.Series | None = None) -> pl.Series:
     """`n` booleans, true at `rows`."""
-    marks = pl.repeat(value=False, n=n, dtype=pl.Boolean, eager=True)
+    marks = repeated(value=False, n=n, dtype=pl.Boolean)
     return marks if rows is None else marks.scatter(rows, values=True)
 
 
 def _number_of(rows: pl.Series, n: int) -> pl.Series:
     """Per row below `n`: its (last) position in `rows`, or null."""
     positions = pl.int_range(rows.len(), dtype=_ROW, eager=True)
-    return pl.repeat(None, n, dtype=_ROW, eager=True).scatter(rows, positions)
+    return repeated(None, n, dtype=_ROW).scatter(rows, positions)
 
 
 def _links(lists: pl.Series) -> pl.DataFrame:
@@ -791,14 +788,14 @@ def _upwards(parent: pl.Series) -> pl.DataFrame:
     levels = [pl.DataFrame({"row": row, "at": row})]
     while levels[-1].height and len(levels) < _MAX_DEPTH:
         last = levels[-1]
-        levels.append(last.with_columns(parent.gather(last["at"]).alias("at")).drop_nulls())
+        levels.append(last.with_columns(parent[last["at"]].alias("at")).drop_nulls())
     return pl.concat(levels)
 
 
 def _distinct_pairs(user: pl.Series, org: pl.Series, n: int) -> pl.DataFrame:
     """[user, org], distinct. Nearly everybody is in one school, so only the others have to be compared."""
-    home = pl.repeat(None, n, dtype=_ROW, eager=True).scatter(user, org)
-    elsewhere = home.gather(user) != org
+    home = repeated(None, n, dtype=_ROW).scatter(user, org)
+    elsewhere = home[user] != org
     return pl.concat(
         [
             pl.DataFrame({"user": home.is_not_null().arg_true().cast(_ROW), "org": home.drop_nulls()}),
@@ -813,9 +810,9 @@ def _rows_of(people: pl.DataFrame, wanted: pl.DataFrame, n: int) -> pl.Series:
     Nearly everybody is in one school: only who is in several has to be searched for by school.
     """
     last = _number_of(people["user"], n)
-    rows = last.gather(wanted["user"])
-    elsewhere = (people["org"].gather(rows) != wanted["org"]).arg_true()
-    others = people.with_row_index("person").filter(pl.col("person") != last.gather(people["user"]))
+    rows = last[wanted["user"]]
+    elsewhere = (people["org"][rows] != wanted["org"]).arg_true()
+    others = people.with_row_index("person").filter(pl.col("person") != last[people["user"]])
     found = wanted.select(pl.col("org", "user").gather(elsewhere)).join(
         others.select("org", "user", "person"), on=["org", "user"], how="left", maintain_order="left"
     )
@@ -831,5 +828,5 @@ def _true(marks: pl.Series) -> int:
 
 
 def _found(rule: SharingFinding, ids: pl.Series, orgs: pl.Series | None = None) -> pl.DataFrame:
-    columns = {"id": ids, "org": pl.repeat(None, ids.len(), dtype=_ROW, eager=True) if orgs is None else orgs}
+    columns = {"id": ids, "org": repeated(None, ids.len(), dtype=_ROW) if orgs is None else orgs}
     return pl.DataFrame(columns).select(pl.lit(rule, dtype=pl.Enum(SharingFinding)).alias("rule"), "id", "org")

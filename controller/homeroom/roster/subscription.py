@@ -22,7 +22,7 @@ from homeroom.api import (
     SubscriptionStatus,
 )
 from homeroom.roster.shared import Shared
-from homeroom.roster.tables import Roster
+from homeroom.roster.tables import Roster, repeated
 
 _LEAST_BUFFER: Final = 25
 _BUFFER_PART: Final = 20  # one in twenty is 5 %
@@ -120,13 +120,13 @@ def _parts(bought: Iterable[str], shared: Iterable[str]) -> SubscribedParts | No
 def _grades(roster: Roster, shared: Shared) -> pl.Series:
     """Grades shared, each once, and a null for every section, or student in none, whose grade is unknown."""
     user = shared.people["user"]
-    alone = pl.repeat(value=False, n=roster.users.height, dtype=pl.Boolean, eager=True)
+    alone = repeated(value=False, n=roster.users.height, dtype=pl.Boolean)
     alone = alone.scatter(user.filter(shared.people["student"]), values=True)
-    alone = alone.scatter(user.gather(shared.memberships["person"]), values=False)
-    lists = pl.concat([roster.classes["grades"].gather(shared.classes["class"]), roster.users["grades"].filter(alone)])
+    alone = alone.scatter(user[shared.memberships["person"]], values=False)
+    lists = pl.concat([roster.classes["grades"][shared.classes["class"]], roster.users["grades"].filter(alone)])
     known = lists.explode(empty_as_null=False, keep_nulls=False).unique()
     unknown = lists.is_null() | lists.list.eval(pl.element().is_null()).list.any()
-    return pl.concat([known.drop_nulls(), pl.repeat(None, int(unknown.sum()), dtype=pl.String, eager=True)])
+    return pl.concat([known.drop_nulls(), repeated(None, int(unknown.sum()), dtype=pl.String)])
 
 
 def _excess(people: SubscribedPeople) -> str:

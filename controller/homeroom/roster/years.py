@@ -27,7 +27,7 @@ from typing import Final, Self
 import polars as pl
 
 from homeroom.roster.accept import REFERENCES, in_order
-from homeroom.roster.tables import Roster
+from homeroom.roster.tables import Roster, repeated
 
 PINS: Final = pl.Schema({"section": pl.String, "year": pl.Int16, "class": pl.String, "current": pl.Boolean})
 """Which class a section (source id) is in a school year (the one in which it ends). `class`: Homeroom's id. `current`:
@@ -84,7 +84,7 @@ def pinned(reading: Roster, pins: pl.DataFrame, *, today: date) -> Pinned:
     current = pins.filter("current").select("section", "class", was="year")
     rows = ids.alias("section").to_frame().join(current, on="section", how="left", maintain_order="left")
     listed = _listed(reading)
-    listed = listed.with_columns(was=rows["was"].gather(listed["row"]))
+    listed = listed.with_columns(was=rows["was"][listed["row"]])
     stays = _marked(listed.filter(year == was)["row"], ids.len())
     silent = ~_marked(listed["row"], ids.len())
     settled = stays | (silent & rows["was"].is_between(running, coming).fill_null(value=False))
@@ -160,7 +160,7 @@ def _ended(pins: pl.DataFrame, sections: pl.Series, *, coming: int) -> pl.Series
 
 def _marked(rows: pl.Series, size: int) -> pl.Series:
     """Boolean of length `size`, true at `rows`."""
-    return pl.repeat(value=False, n=size, dtype=pl.Boolean, eager=True).scatter(rows, values=True)
+    return repeated(value=False, n=size, dtype=pl.Boolean).scatter(rows, values=True)
 
 
 def superseded(classes: pl.Series, roster: Roster) -> pl.Series:
@@ -194,10 +194,10 @@ def _called(reading: Roster, ids: pl.Series) -> Roster:
     if not ids.is_sorted():
         order = ids.arg_sort()
         numbers = pl.int_range(order.len(), dtype=pl.UInt32, eager=True)
-        rows = numbers.gather(order.arg_sort())
+        rows = numbers[order.arg_sort()]
         classes = classes[order]
         enrollments = in_order(
-            enrollments.with_columns(rows.gather(enrollments["class"]).alias("class")), list(REFERENCES["enrollments"])
+            enrollments.with_columns(rows[enrollments["class"]].alias("class")), list(REFERENCES["enrollments"])
         )
     return replace(reading, classes=classes, enrollments=enrollments)
 
@@ -216,7 +216,7 @@ def _years(sessions: pl.DataFrame) -> pl.Series:
     for _ in range(_DEPTH):
         if not years.has_nulls():
             return years
-        years = years.fill_null(years.gather(sessions["parent"]))
+        years = years.fill_null(years[sessions["parent"]])
     begins = sessions.select(pl.when(~endless).then(_year_of(pl.col("begin")))).to_series()
     return years.fill_null(begins.cast(years.dtype))
 
@@ -230,7 +230,7 @@ def _listed(reading: Roster) -> pl.DataFrame:
     terms = (
         reading.classes.select("terms").with_row_index("row").explode("terms", empty_as_null=False, keep_nulls=False)
     )
-    years = _years(reading.sessions).gather(terms["terms"])
+    years = _years(reading.sessions)[terms["terms"]]
     return terms.select("row", years.alias("year")).drop_nulls().unique()
 
 

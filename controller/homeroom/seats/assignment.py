@@ -69,7 +69,7 @@ def teachers_of(enrolled: pl.DataFrame, *, school: pl.Series, licences: pl.Serie
     """
     wanted = licences.alias("school").to_frame().with_row_index("licence").drop_nulls()
     coaches = enrolled.filter("coach")
-    places = pl.DataFrame({"school": school.gather(coaches["class"]), "user": coaches["user"]}).unique()
+    places = pl.DataFrame({"school": school[coaches["class"]], "user": coaches["user"]}).unique()
     return places.join(wanted, on="school").select("licence", "user").sort("licence", "user")
 
 
@@ -103,8 +103,8 @@ def pairs_of(
 def _taught(enrolled: pl.DataFrame, connected: pl.DataFrame, *, school: pl.Series, licences: pl.Series) -> pl.DataFrame:
     """[class, user, licence]: sections that connected teachers teach, of the licence's school where that is known."""
     taught = enrolled.filter("coach").select("class", "user").join(connected, on="user")
-    place = licences.gather(taught["licence"])
-    return taught.filter(place.is_null() | (place == school.gather(taught["class"])))
+    place = licences[taught["licence"]]
+    return taught.filter(place.is_null() | (place == school[taught["class"]]))
 
 
 def _learners(enrolled: pl.DataFrame) -> pl.DataFrame:
@@ -145,18 +145,18 @@ def assign(
 
     sure = ~people["district"].is_in(list(unsure))
     home = _scattered(people.height, held["person"], held["place"])
-    own = (wants["place"] == home.gather(wants["person"])).fill_null(value=False)
-    offered = sure.gather(wants["person"]) & places["open"].gather(wants["place"])
+    own = (wants["place"] == home[wants["person"]]).fill_null(value=False)
+    offered = sure[wants["person"]] & places["open"][wants["place"]]
     wanted_here = _marks(people.height, wants["person"].filter(own))
     wanted_elsewhere = _marks(people.height, wants["person"].filter(offered & ~own))
 
     person, unused = held["person"], _numbers(idle, people)
     held = held.with_columns(
-        sure=sure.gather(person),
-        open=places["open"].gather(held["place"]),
-        here=wanted_here.gather(person),
-        elsewhere=wanted_elsewhere.gather(person),
-        idle=_marks(people.height, unused).gather(person),
+        sure=sure[person],
+        open=places["open"][held["place"]],
+        here=wanted_here[person],
+        elsewhere=wanted_elsewhere[person],
+        idle=_marks(people.height, unused)[person],
     )
     stays = pl.col("open") & pl.col("here")
     judged = pl.col("sure") & pl.col("open")  # elsewhere nobody can tell who left, so no day is counted
@@ -184,8 +184,8 @@ def assign(
     moving = held.filter("moves", "keeps")
     asks = pl.concat(
         [
-            wants.select("person", "place", rank=rank.gather(who), turn=own.not_().cast(pl.UInt8)).filter(
-                offered & ~settled.gather(who)
+            wants.select("person", "place", rank=rank[who], turn=own.not_().cast(pl.UInt8)).filter(
+                offered & ~settled[who]
             ),
             # The way back, which is never refused.
             moving.select("person", "place", rank=pl.lit(_HOLDER, dtype=pl.UInt8), turn=pl.lit(2, dtype=pl.UInt8)),
@@ -199,11 +199,11 @@ def assign(
     given = given.select(
         "person",
         "place",
-        since=since.gather(given["person"]).fill_null(today),
-        left=pl.when(pl.col("rank") == _HOLDER).then(left.gather(given["person"])),
+        since=since[given["person"]].fill_null(today),
+        left=pl.when(pl.col("rank") == _HOLDER).then(left[given["person"]]),
     )
     found = pl.concat([fixed.select(given.columns), given]).sort("person")
-    waiting = wants.filter(~_marks(people.height, found["person"]).gather(who))
+    waiting = wants.filter(~_marks(people.height, found["person"])[who])
     counts = {"used": found, "demand": wants, "waiting": waiting}
     return Assignment(
         seats=_named(found, people, places).select(SEATS_SCHEMA.names()),
@@ -227,20 +227,20 @@ def _taken(asks: pl.DataFrame, room: pl.Series) -> pl.Series:
     order = _scattered(n, asks.with_columns(row.alias("row")).sort("place", "rank", "person")["row"], row)
     taken, asking = row.clear(), row.filter(first)
     while asking.len():
-        touched = _marks(room.len(), place.gather(asking)).gather(place.gather(taken))
+        touched = _marks(room.len(), place[asking])[place[taken]]
         rivals = pl.concat([taken.filter(touched), asking])
-        rivals = rivals.gather(order.gather(rivals).arg_sort())
-        at = place.gather(rivals)
+        rivals = rivals[order[rivals].arg_sort()]
+        at = place[rivals]
         begins = (at != at.shift(1)).fill_null(value=True)
         position = pl.int_range(rivals.len(), dtype=pl.Int64, eager=True)
         before = (
             position - position.zip_with(begins, position.clear().extend_constant(None, rivals.len())).forward_fill()
         )
-        fits = (before < room.gather(at)) | holder.gather(rivals)
+        fits = (before < room[at]) | holder[rivals]
         taken = pl.concat([taken.filter(~touched), rivals.filter(fits)])
         following = rivals.filter(~fits) + 1
         following = following.filter(following < n)
-        asking = following.filter(~first.gather(following))
+        asking = following.filter(~first[following])
     return taken
 
 
@@ -273,8 +273,8 @@ def _numbers(rows: pl.DataFrame, people: pl.DataFrame) -> pl.Series:
 def _named(rows: pl.DataFrame, people: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
     """The other way round."""
     return rows.select(
-        *(people[column].gather(rows["person"]).alias(column) for column in STUDENT),
-        places["licence"].gather(rows["place"]),
+        *(people[column][rows["person"]].alias(column) for column in STUDENT),
+        places["licence"][rows["place"]],
         pl.exclude("person", "place"),
     )
 
@@ -285,15 +285,15 @@ def _named(rows: pl.DataFrame, people: pl.DataFrame, places: pl.DataFrame) -> pl
 
 def _marks(n: int, rows: pl.Series) -> pl.Series:
     """`n` booleans, true at `rows`."""
-    return pl.repeat(value=False, n=n, dtype=pl.Boolean, eager=True).scatter(rows, values=True)
+    return pl.Series([False]).new_from_index(0, n).scatter(rows, values=True)
 
 
 def _scattered(n: int, rows: pl.Series, values: pl.Series) -> pl.Series:
     """`n` values, those at `rows` as given, else null."""
-    return pl.repeat(None, n, dtype=values.dtype, eager=True).scatter(rows, values)
+    return pl.Series([None], dtype=values.dtype).new_from_index(0, n).scatter(rows, values)
 
 
 def _counted(n: int, rows: pl.Series) -> pl.Series:
     """How often each number below `n` is in `rows`."""
     found = rows.value_counts(name="times")
-    return pl.repeat(0, n, dtype=pl.UInt32, eager=True).scatter(found[rows.name], found["times"])
+    return pl.Series([0], dtype=pl.UInt32).new_from_index(0, n).scatter(found[rows.name], found["times"])

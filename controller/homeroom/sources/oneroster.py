@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from enum import StrEnum
 from itertools import count
@@ -23,9 +23,10 @@ import polars as pl
 
 from homeroom.api.district import Extensions
 from homeroom.roster.accept import INPUT, REFERENCES, Acceptance
+from homeroom.roster.beside import beside, engine
 from homeroom.roster.digest import digest, equal
 from homeroom.roster.findings import SCHEMA, Findings, Rule, Severity
-from homeroom.roster.tables import SCHEMAS, ClassRole, Roster, SchoolRole
+from homeroom.roster.tables import SCHEMAS, ClassRole, Roster, SchoolRole, repeated
 from homeroom.sources import layout
 from homeroom.sources.base import (
     CREDENTIALS,
@@ -66,6 +67,7 @@ from homeroom.sources.text import Table, header_of, read_table
 
 _LONGEST_MANIFEST: Final = 1 << 20
 _NOTHING: Final = Extensions()
+_SMALL: Final = 1 << 20  # bytes of an export for which threads are not worth starting
 
 
 class Version(StrEnum):
@@ -144,7 +146,8 @@ class _Reading:
         if self._version_read is Version.V1_1:
             sheets["users"] = replace(layout.USERS_1_1, declared=self._declared["users"])
             del sheets["roles"]
-        with ThreadPoolExecutor(max_workers=len(sheets) + 1) as pool:
+        size = sum(path.stat().st_size for path in self._files.values())
+        with beside(len(sheets) + 1, few=size < _SMALL) as pool:
             # The last files are the largest. While they are proven, records of the others are read; what comes of that
             # is forgotten when one of them is refused.
             self._tables = {table: pool.submit(self._open, table, sheet) for table, sheet in reversed(sheets.items())}
@@ -174,7 +177,7 @@ class _Reading:
             rows = self._acceptance.rows[table]
             if table == "users":
                 hashed = roster.users.select(id_hash(pl.col("id").hash())).to_series()
-                ids = rows.select("row", id=hashed.gather(rows["at"]))
+                ids = rows.select("row", id=hashed[rows["at"]])
                 but = pl.concat([said["row"], self._secret])
             else:
                 ids, but = self._ids[table], said["row"]
@@ -334,7 +337,15 @@ class _Reading:
         opened_table = self._table(table)
         wanted = [name for name in sheet.read if name in opened_table.columns]
         # In one piece, or polars makes it one at every step at which it gets a column in other pieces.
-        frame = opened_table.scan.select("row", *wanted).collect(engine="streaming").rechunk()
+        differ = {}
+        if {"subjects", "subjectCodes"} <= opened_table.columns:
+            commas = [pl.col(name).str.count_matches(",", literal=True) for name in ("subjects", "subjectCodes")]
+            differ["_differ"] = commas[0] != commas[1]
+        frame = opened_table.scan.select("row", *wanted, **differ).collect(engine="streaming").rechunk()
+        if differ:
+            said = frame.filter("_differ").select("row")
+            self._findings.append(Findings.of(Rule.SUBJECT_CODES, said, file=sheet.file, field="subjectCodes"))
+            frame = frame.drop("_differ")
         for name in layout.STATE:
             if name in frame.columns and frame[name].null_count() < frame.height:
                 self._judge_state(frame.filter(pl.col(name).is_not_null()), name, file=sheet.file)
@@ -443,26 +454,12 @@ class _Reading:
     def _read_courses(self) -> None:
         rows = self._rows("courses", SHEETS["courses"])
         read_course(rows)
-        self._judge_subject_codes("courses", file=rows.file)
         self._accept("courses", rows, absent={"courseCode": "code", "grades": "grades", "subjects": "subjects"})
 
     def _read_classes(self, sheet: Sheet) -> None:
         rows = self._rows("classes", sheet)
         read_class(rows)
-        self._judge_subject_codes("classes", file=rows.file)
         self._accept("classes", rows, absent={"classCode": "code", "grades": "grades", "subjects": "subjects"})
-
-    def _judge_subject_codes(self, table: str, *, file: str) -> None:
-        if {"subjects", "subjectCodes"} <= self._table(table).columns:
-            counts = self._table(table).whole.select(
-                "row",
-                *(
-                    pl.col(name).str.count_matches(",", literal=True).alias(name)
-                    for name in ("subjects", "subjectCodes")
-                ),
-            )
-            differing = counts.filter(pl.col("subjects") != pl.col("subjectCodes")).collect(engine="streaming")
-            self._findings.append(Findings.of(Rule.SUBJECT_CODES, differing, file=file, field="subjectCodes"))
 
     def _read_users(self, sheet: Sheet) -> pl.DataFrame:
         """Take the users, and return ids with passwords; in 1.1 take their roles too."""
@@ -509,14 +506,14 @@ class _Reading:
             .join(people.rename({"n": "user"}), left_on="_user", right_on="hash", how="left")
             .join(people.rename({"n": "agent"}), left_on="_agent", right_on="hash", how="left")
             .select("row", "user", "agent")
-            .collect(engine="streaming")
+            .collect(engine=engine(max(named.height, numbers.height)))
         )
         lost, found = self._acceptance.agents(pairs, unread=same)
         if unheard and lost.height and not found:
             self._findings.append(Findings.one(Rule.AGENTS_ABSENT, file=rows.file, field=column))
             return
         ids = self._acceptance.numbers("users")["id"]
-        lost = lost.select("row", id=ids.gather(lost["n"]))
+        lost = lost.select("row", id=ids[lost["n"]])
         self._findings.append(Findings.of(Rule.AGENT, lost, file=rows.file, field=column))
 
     # Version 1.1: one role per record of a person
@@ -695,14 +692,14 @@ def _together(before: pl.DataFrame, same: pl.DataFrame, read: pl.DataFrame) -> t
     if others.len() == read.height:
         read = read.sort("id")
         if read.select(before.columns).equals(before[others]):
-            bad = pl.repeat(value=False, n=before.height, dtype=pl.Boolean, eager=True).scatter(others, read["bad"])
+            bad = repeated(value=False, n=before.height, dtype=pl.Boolean).scatter(others, read["bad"])
             return before.with_columns(row=row.scatter(others, read["row"]), bad=bad), True
     return pl.concat([_unchanged(before, same), read]), False
 
 
 def _rows_before(before: pl.DataFrame, same: pl.DataFrame) -> pl.Series:
     """For each record its row in the file, null where its line is not among `same`."""
-    return pl.repeat(None, before.height, dtype=pl.UInt32, eager=True).scatter(same["at"], same["row"])
+    return repeated(None, before.height, dtype=pl.UInt32).scatter(same["at"], same["row"])
 
 
 def _by_hash(numbers: pl.DataFrame) -> tuple[pl.DataFrame, int]:
@@ -717,7 +714,7 @@ def _by_hash(numbers: pl.DataFrame) -> tuple[pl.DataFrame, int]:
 def _credentials(roster: Roster, passwords: pl.DataFrame) -> pl.DataFrame:
     """Passwords of the people who have a role other than student."""
     staff = roster.roles.filter(pl.col("role") != SchoolRole.STUDENT).select(pl.col("user").unique())
-    ids = staff.select(user=roster.users["id"].gather(staff["user"]))
+    ids = staff.select(user=roster.users["id"][staff["user"]])
     return passwords.join(ids, on="user", how="semi").cast(CREDENTIALS)
 
 

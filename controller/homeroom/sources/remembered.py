@@ -22,7 +22,7 @@ from typing import Final
 import polars as pl
 
 from homeroom.roster.findings import Rule
-from homeroom.roster.tables import SCHEMAS
+from homeroom.roster.tables import SCHEMAS, repeated
 
 LINES: Final = pl.Schema({"line": pl.UInt64, "id": pl.UInt32, "at": pl.UInt32})
 """Columns of a table of `Lines`: hash of the text, `id_hash` of the source id, row in the table of the roster.
@@ -107,13 +107,13 @@ def _places(now: pl.Series, was: pl.Series) -> pl.Series:
     here, there = (pl.int_range(some.len(), dtype=_PLACE, eager=True) for some in (now, was))
     lines, known = pl.DataFrame({"line": now, "at": here}), pl.DataFrame({"line": was, "at": there})
     posts = _once_in_both(*(some.filter(pl.col("line") % _STRETCH == 0) for some in (lines, known)))
-    moved = pl.repeat(None, now.len(), dtype=_PLACE, eager=True)
+    moved = repeated(None, now.len(), dtype=_PLACE)
     moved = moved.scatter(posts["at"], posts["at_was"] - posts["at"])
     places = _confirmed(here + moved.forward_fill(), now, was)
     lost = places.is_null().arg_true()
     places = places.scatter(lost, _confirmed((here + moved.backward_fill()).gather(lost), now.gather(lost), was))
     found = places.is_not_null()
-    owner = pl.repeat(None, was.len(), dtype=_PLACE, eager=True).scatter(places.filter(found), here.filter(found))
+    owner = repeated(None, was.len(), dtype=_PLACE).scatter(places.filter(found), here.filter(found))
     mine = (owner.gather(places) == here).fill_null(value=False)  # a repeated line may be found twice
     rest = _once_in_both(lines.filter(~mine), known.filter(owner.is_null() & was.is_not_null()))
     return places.set(~mine, None).scatter(rest["at"], rest["at_was"])
@@ -136,7 +136,7 @@ def write_others(path: Path, lines: pl.DataFrame, known: pl.Series, to: Path, *,
     `lines`: `lines_of` the file with this `seed`; by their lengths only the others are read. None where lines do not
     end alike, and what was copied is something else.
     """
-    others = pl.repeat(value=True, n=lines.height, eager=True).scatter(known - 1, values=False)
+    others = repeated(value=True, n=lines.height, dtype=pl.Boolean).scatter(known - 1, values=False)
     first, last = others & ~others.shift(1, fill_value=False), others & ~others.shift(-1, fill_value=False)
     with path.open("rb", buffering=0) as text, to.open("wb") as copy:
         text.seek(lines["length"][0])
@@ -156,7 +156,7 @@ def remember(now: pl.Series, rows: pl.DataFrame, ids: pl.DataFrame, *, but: pl.S
 
     `now`: their hashes; `rows`: columns row and at; `ids`: columns row and id, a superset; `but`: rows to leave out.
     """
-    nothing = {name: pl.repeat(None, now.len(), dtype=LINES[name], eager=True) for name in ("id", "at")}
+    nothing = {name: repeated(None, now.len(), dtype=LINES[name]) for name in ("id", "at")}
     at = nothing["at"].scatter(rows["row"] - 1, rows["at"]).scatter(but.drop_nulls() - 1, None)
     lines = pl.DataFrame({"line": now, "id": nothing["id"].scatter(ids["row"] - 1, ids["id"]), "at": at})
     known = pl.col("at").is_not_null()

@@ -35,7 +35,12 @@ class Rows:
 
     def flag(self, rule: Rule, where: pl.Expr, *, field: str, first_only: bool = False) -> None:
         """Note the rows that fulfil `where`; a Record rule sets them aside."""
-        hit = self.frame.select(where.fill_null(value=False)).to_series()
+        self._note(
+            rule, self.frame.select(where.fill_null(value=False)).to_series(), field=field, first_only=first_only
+        )
+
+    def _note(self, rule: Rule, hit: pl.Series, *, field: str, first_only: bool = False) -> None:
+        """Note the rows that are marked in `hit`."""
         if not hit.any():
             return
         self.findings.append(
@@ -47,13 +52,15 @@ class Rows:
     def need(self, *fields: str) -> None:
         """Set rows aside in which a required value is empty."""
         for field in fields:
-            self.flag(Rule.VALUE_MISSING, pl.col(field).is_null(), field=field)
+            if self.frame[field].has_nulls():
+                self.flag(Rule.VALUE_MISSING, pl.col(field).is_null(), field=field)
 
     def cut(self, *fields: str) -> None:
         """Cut texts that are too long."""
+        bytes_ = self.frame.select(pl.col(fields).str.len_bytes().max())  # no text can have more characters than bytes
         for field in fields:
-            if not (self.frame[field].str.len_bytes() > LONGEST).any():
-                continue  # no text can have more characters than bytes
+            if (bytes_[field].item() or 0) <= LONGEST:
+                continue
             long = pl.col(field).str.len_chars() > LONGEST
             self.flag(Rule.TEXT_LONG, long, field=field)
             self.frame = self.frame.with_columns(pl.when(long).then(pl.col(field).str.head(LONGEST)).otherwise(field))
@@ -82,28 +89,20 @@ class Rows:
         if "grades" not in self.frame.columns:
             self.set(grades=pl.lit(None, dtype=pl.List(pl.String)))
             return
-        distinct = self.frame.select(given=pl.col("grades").unique())
-        words = (
-            distinct.with_columns(word=pl.col("given").str.split(","))
-            .explode("word")
-            .with_columns(word=pl.col("word").str.replace_all(r"[\s\-]", "").str.to_lowercase())
-        )
-        words = words.with_columns(
-            code=pl.when(pl.col("word").is_null() | (pl.col("word") == ""))
+        spelt = pl.col("given").str.replace_all(r"[\s\-]", "").str.to_lowercase().str.split(",")
+        words = self.frame.select(given=pl.col("grades").unique()).with_columns(word=spelt).explode("word")
+        code = (
+            pl.when(pl.col("word").is_null() | (pl.col("word") == ""))
             .then(pl.lit(layout.NO_GRADE))
             .otherwise(pl.col("word").replace_strict(layout.GRADES, default=None))
         )
         meaning = words.group_by("given").agg(
-            codes=pl.col("code").unique().sort(), sure=pl.col("code").is_not_null().all()
+            codes=pl.when(code.is_not_null().all()).then(code.unique().sort().implode()), sure=code.is_not_null().all()
         )
         grades = self.frame.select(given="grades").join(
-            meaning.select("given", "sure", codes=pl.when("sure").then("codes")),
-            on="given",
-            how="left",
-            nulls_equal=True,
-            maintain_order="left",
+            meaning, on="given", how="left", nulls_equal=True, maintain_order="left"
         )
-        self.flag(Rule.GRADE, pl.lit(~grades["sure"]), field="grades")
+        self._note(Rule.GRADE, ~grades["sure"], field="grades")
         self.set(grades=grades["codes"])
 
     def user_ids(self) -> None:

@@ -339,7 +339,7 @@ class _Merging:
         for table, ends in _ENDS.items():
             frame: pl.DataFrame = getattr(self._roster, table)
             mine = frame.filter(pl.col("user").is_in(rows.implode()))
-            columns = {end: self._ids[REFERENCES[table][end]].gather(mine[end]) for end in ends}
+            columns = {end: self._ids[REFERENCES[table][end]][mine[end]] for end in ends}
             own = self.extra[table].select("role", *ends)
             both = pl.concat([pl.DataFrame({"role": mine["role"], **columns}), own])
             said[table] = both.with_columns(pl.col("role").cast(pl.String))  # the two tables have words of their own

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 
 from homeroom.api.edit import added, removed, replaced, with_item, without_item
 from homeroom.api.yaml import UnreadableError, load_all
 
 SEATS = ("spec", "seats")
-unhurried = settings(deadline=None, max_examples=150)
+unhurried = examples(150)
 
 _comments = st.sampled_from(("", "# å ä ö: seats: 40", "#\ttabs\there", "# 🎓 {{ not a template }}"))
 _numbers = st.sampled_from(("40", "1_000", "0x28", "0", "053", "+7", "40.0"))

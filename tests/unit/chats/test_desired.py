@@ -5,8 +5,9 @@ from __future__ import annotations
 import hypothesis.strategies as st
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from tests.unit.chats.worlds import RULES, THREE, World, having, linked, members, pairs, wanted
+from tests.unit.examples import examples
 
 from homeroom.api import Allowed, ChatType, CreateOn, Language, Part
 from homeroom.chats import Desired, Reason, Settings, State, chat_key, skeleton
@@ -111,7 +112,7 @@ worlds = st.builds(
     students_too=st.sampled_from(["", "hal", "ida gus"]),
 )
 EVERYTHING = having(chats=(*THREE, ChatRule(type=ChatType.SUBJECT)))
-quick = settings(deadline=None, max_examples=40)
+quick = examples(25)
 
 
 @quick

@@ -8,8 +8,9 @@ from dataclasses import replace
 import hypothesis.strategies as st
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from tests.unit.chats.worlds import CAN, ROBOT, THREE, Nights, World, having, linked, pairs, wanted
+from tests.unit.examples import examples
 
 from homeroom.api import Allowed, ChatType, Deletion, Leave, Membership
 from homeroom.chats import Actual, Settings, State
@@ -20,7 +21,7 @@ from homeroom.chats.records import Links
 from homeroom.chats.standing import standing
 from homeroom.plan import CHANGE_SCHEMA, Cause, Guard, Hold, Kind, Op, Scope, Unseen, Word, review
 
-quick = settings(deadline=None, max_examples=30)
+quick = examples(20)
 STUDENTS = having(chats=(ChatRule(type=ChatType.CLASS_STUDENTS),))
 KIDS = [f"k{n:02}" for n in range(25)]
 SEVEN = World(

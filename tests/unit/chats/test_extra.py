@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.chats.worlds import Room, Server, World, linked, pairs, wanted
+from tests.unit.examples import examples
 
 from homeroom.api import Admitted, Leave, Part, SchoolRole
 from homeroom.chats import Settings, State
@@ -115,6 +116,7 @@ extras = st.builds(
 )
 
 
+@examples(50)
 @given(extra=extras, joined=names)
 def test_no_student_leads_and_only_who_is_named_does(extra: ExtraChat, joined: frozenset[str]) -> None:
     assert rules_from(canonical(rules(extra))) == rules(extra)

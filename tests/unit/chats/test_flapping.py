@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import hypothesis.strategies as st
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from tests.unit.chats.worlds import CAN, NOW, Nights, World, linked
+from tests.unit.examples import examples
 
 from homeroom.chats import Allowed, Settings, State
 from homeroom.chats.flapping import (
@@ -26,7 +27,7 @@ from homeroom.chats.flapping import (
 from homeroom.chats.repair import Decided
 from homeroom.plan import Plan
 
-quick = settings(deadline=None, max_examples=8)
+quick = examples(8)
 CLASS = World(homerooms={"7a": "ann bob tom*"})
 A = "7a students"
 

@@ -8,8 +8,9 @@ from dataclasses import replace
 import hypothesis.strategies as st
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from tests.unit.chats.worlds import CAN, ROBOT, Nights, World, having, linked
+from tests.unit.examples import examples
 
 from homeroom.api import Deletion, Membership
 from homeroom.chats import Allowed, Desired, Settings, State
@@ -18,7 +19,7 @@ from homeroom.chats.diff import diff
 from homeroom.chats.repair import Decided
 from homeroom.plan import CHANGE, Cause, Kind, Op, Plan
 
-quick = settings(deadline=None, max_examples=20)
+quick = examples(15)
 SEVEN = World(
     homerooms={"7a": "ann bob tom*", "7b": "cid kim*"}, parents={"mum": "ann bob", "dad": "cid"}, staff="tom kim eve!"
 )

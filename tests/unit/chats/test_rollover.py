@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import hypothesis.strategies as st
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from tests.unit.chats.worlds import THREE, World, having, linked
+from tests.unit.examples import examples
 
 from homeroom.api import RollOver
 from homeroom.chats.desired import LINEAGE, desired
@@ -68,7 +69,7 @@ people = st.sets(st.sampled_from([f"p{n}" for n in range(6)]), max_size=5).map("
 years = st.fixed_dictionaries(dict.fromkeys(("a", "b", "c"), people))
 
 
-@settings(deadline=None, max_examples=60)
+@examples(30)
 @given(first=years, second=years, third=years, last=st.sampled_from([27, 29]))
 def test_no_two_classes_have_one_chat_and_whoever_reads_on_was_mostly_there(
     first: dict[str, str], second: dict[str, str], third: dict[str, str], last: int

@@ -11,6 +11,7 @@ from typing import Self
 
 import polars as pl
 import pytest
+from tests.unit.stores import open_store
 
 from homeroom.cli import main
 from homeroom.errors import TerminalError
@@ -18,7 +19,7 @@ from homeroom.hop import Hop
 from homeroom.plan import Cause, Change, Kind, Op, Outcome, Result, Role
 from homeroom.reconcile.connect import Outside
 from homeroom.roster.state import ACTUAL_SCHEMAS, Actual
-from homeroom.store import RunRow, Store
+from homeroom.store import RunRow
 from homeroom.targets import ACTIVITY_SCHEMA, Capabilities, Known
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -61,7 +62,7 @@ def data(tmp_path: Path) -> Path:
     now = datetime.now(UTC)  # ages are shown against the real clock: each is half a unit away from the next word
     directory = tmp_path / "data"
     directory.mkdir()
-    store = Store.open(f"sqlite:///{directory / 'homeroom.db'}", directory)
+    store = open_store(directory)
     for kind, name, reason in (
         ("District", "lakeside", "Succeeded"),
         ("LearningApp", "kolibri", "TargetUnavailable"),

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.unit.stores import open_store
 
 from homeroom.demo.district import generate
 from homeroom.seats.assignment import SEATS_SCHEMA
-from homeroom.store import Seating, Store
+from homeroom.store import Seating
 
 from .conftest import NOW, RECORDS, TREE, Homeroom
 
@@ -81,7 +82,7 @@ spec: {seats: 100, timeZone: Europe/Amsterdam, unitRegistry: {type: Source, dist
 def in_use(data: Path) -> Path:
     """A store in which 53 seats of the licence are in use."""
     rows = [("lakeside/lakeside", f"u-{n}", "lakeside/rowan", date(2026, 9, 1), None) for n in range(53)]
-    store = Store.open(f"sqlite:///{data / 'homeroom.db'}", data)
+    store = open_store(data)
     seats = pl.DataFrame(rows, SEATS_SCHEMA, orient="row")
     store.save_seating(Seating(seats=seats), namespace="lakeside", pool="seats", epoch=1)
     store.close()

@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 import polars as pl
 import pytest
 from tests.unit.chats.worlds import Nights, World
+from tests.unit.stores import open_store
 
 from homeroom.api import Approval, parse
 from homeroom.api.yaml import load_all
@@ -81,7 +82,7 @@ def edit(file: Path, pattern: str, by: str) -> None:
 def store(tmp_path: Path, readings: list[Snapshot]) -> Iterator[Store]:
     """The operator's, which accepted both exports."""
     directory = tmp_path / "data"
-    store = Store.open(f"sqlite:///{directory / 'homeroom.db'}", directory)
+    store = open_store(directory)
     for snapshot in readings:
         write(snapshot, store.snapshots(namespace="lakeside", district="lakeside"))
         accepted = Accepted(digest=snapshot.digest, accepted_at=NOW, validator=None, spec_digest="0")

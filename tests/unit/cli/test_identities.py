@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
+from tests.unit.stores import open_store
 
 from homeroom.api import IdentityLink
 from homeroom.api.validate import validate_texts
@@ -19,7 +20,7 @@ from homeroom.cli.files import read_export
 from homeroom.reconcile.admission import as_snapshot
 from homeroom.roster.years import NO_PINS, pinned
 from homeroom.sources import read_links, write
-from homeroom.store import Accepted, Door, Passed, Store
+from homeroom.store import Accepted, Door, Passed
 
 from .conftest import NOW, RECORDS, TREE, Homeroom, Said
 
@@ -187,7 +188,7 @@ def test_namesakes_are_listed_and_left_out(homeroom: Homeroom, tmp_path: Path, r
 
 def test_what_is_served_is_what_was_before_and_the_last_reading_is_new(homeroom: Homeroom, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    store = Store.open(f"sqlite:///{data / 'homeroom.db'}", data)
+    store = open_store(data)
     place = {"namespace": "lakeside", "district": "lakeside"}
     one = export(tmp_path / "one", r"\bu-7(?=,)", "p-7")
     served, raw = (read_export(path, previous=None) for path in (RECORDS, one))
@@ -205,7 +206,7 @@ def test_what_is_served_is_what_was_before_and_the_last_reading_is_new(homeroom:
 def test_whoever_is_served_in_the_class_of_a_school_year_is_in_the_section(homeroom: Homeroom, tmp_path: Path) -> None:
     """Two records of one name, in the same classes: that is a question only as long as the classes are the same."""
     data = tmp_path / "data"
-    store = Store.open(f"sqlite:///{data / 'homeroom.db'}", data)
+    store = open_store(data)
     place = {"namespace": "lakeside", "district": "lakeside"}
     raw = read_export(RECORDS, previous=None)
     pins = pinned(raw.roster, NO_PINS, today=NOW.date()).pins

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from tests.unit.mailserver import Server, mail_server
 from tests.unit.roster.rosters import Class, Enrolled, Held, Names, Org, Record, User, roster_of
+from tests.unit.stores import open_store
 
 from homeroom.api import Language
 from homeroom.chats.letters import Letter, page
@@ -95,7 +96,7 @@ class Office:
 @pytest.fixture
 def office(homeroom: Homeroom, tmp_path: Path) -> Iterator[Office]:
     directory = tmp_path / "data"
-    store = Store.open(f"sqlite:///{directory}/homeroom.db", directory)
+    store = open_store(directory)
     roster = roster_of(*RECORDS)
     snapshot = Snapshot(
         digest=digest(roster.tables()),

@@ -17,13 +17,14 @@ from typing import Any
 import polars as pl
 import pytest
 from tests.skolverket import Register, Unit, serving
+from tests.unit.stores import open_store
 
 from homeroom.api import Language, SchoolLicense, parse
 from homeroom.api.yaml import load_all
 from homeroom.cli import cluster
 from homeroom.seats.assignment import SEATS_SCHEMA
 from homeroom.seats.keys import Connected
-from homeroom.store import GRANTS_SCHEMA, LicenceName, Seating, Store
+from homeroom.store import GRANTS_SCHEMA, LicenceName, Seating
 
 from .conftest import EXAMPLES, RECORDS, TREE, Homeroom, Said
 
@@ -102,7 +103,7 @@ def in_use(tmp_path: Path) -> Path:
     """A store: 33 of the 40 seats are in use, and two teachers are connected."""
     data = tmp_path / "data"
     data.mkdir()
-    store = Store.open(f"sqlite:///{data / 'homeroom.db'}", data)
+    store = open_store(data)
     epoch, now = 1, datetime.now(UTC)
     rows = [("lakeside/lakeside", f"u-{n}", "lakeside/rowan", date(2026, 9, 1), None) for n in range(33)]
     grants = pl.DataFrame([("lakeside/rowan", 40, None)], GRANTS_SCHEMA, orient="row")
@@ -375,7 +376,7 @@ def test_a_licence_that_nobody_knows_there_is_told(licence: Licence, homeroom: H
 
 
 def test_what_another_repository_was_granted_is_not_free(licence: Licence, in_use: Path) -> None:
-    store = Store.open(f"sqlite:///{in_use / 'homeroom.db'}", in_use)
+    store = open_store(in_use)
     rows = [("far/otter", 30, None), ("lakeside/rowan", 40, None)]
     seating = Seating(grants=pl.DataFrame(rows, GRANTS_SCHEMA, orient="row"))
     store.save_seating(seating, namespace="lakeside", pool="seats", epoch=1)

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from tests.unit.chats.worlds import Nights as ChatNights
 from tests.unit.chats.worlds import World
+from tests.unit.stores import open_store
 
 from homeroom.chats.linking import LinkedBy, Place
 from homeroom.chats.policy import ChatRules, ExtraChat
@@ -44,7 +45,7 @@ OTHER_DISTRICT = (
 def store(tmp_path: Path) -> Iterator[Store]:
     """The operator's, which is at work all the time."""
     directory = tmp_path / "data"
-    store = Store.open(f"sqlite:///{directory / 'homeroom.db'}", directory)
+    store = open_store(directory)
     yield store
     store.close()
 

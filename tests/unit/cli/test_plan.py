@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import polars as pl
 import pytest
+from tests.unit.stores import open_store
 
 from homeroom.cli import operator
 from homeroom.cli.files import read_export
@@ -68,7 +69,7 @@ NOW: Final = datetime(2026, 11, 21, tzinfo=UTC)
 def accepted(directory: Path) -> tuple[Store, str]:
     """A store in which the example's records were accepted, and their digest."""
     place = {"namespace": "lakeside", "district": "lakeside"}
-    store = Store.open(f"sqlite:///{directory / 'homeroom.db'}", directory)
+    store = open_store(directory)
     snapshot = read_export(RECORDS, previous=None)
     write(snapshot, store.snapshots(**place))
     store.accept(Accepted(digest=snapshot.digest, accepted_at=NOW, validator=None, spec_digest=""), **place, epoch=1)
@@ -98,7 +99,7 @@ def test_a_plan_tells_what_an_export_would_lose_at_the_source(homeroom: Homeroom
 def test_a_licence_below_its_use_is_an_error_after_the_plan(homeroom: Homeroom, tmp_path: Path) -> None:
     """R17, before it is committed."""
     data = tmp_path / "data"
-    store = Store.open(f"sqlite:///{data / 'homeroom.db'}", data)
+    store = open_store(data)
     rows = [("lakeside/lakeside", f"u-{n}", "lakeside/rowan", date(2026, 9, 1), None) for n in range(53)]
     seats = pl.DataFrame(rows, SEATS_SCHEMA, orient="row")
     store.save_seating(Seating(seats=seats), namespace="lakeside", pool="seats", epoch=1)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 import pytest
+from tests.unit.stores import open_store
 
 from homeroom.cli import options
 from homeroom.cli.files import read_export
@@ -26,7 +27,7 @@ from homeroom.seats.forecast import school_year
 from homeroom.seats.keys import Connected
 from homeroom.seats.usage import NOTICED_SCHEMA, RECLAIMED_SCHEMA
 from homeroom.sources import write
-from homeroom.store import GRANTS_SCHEMA, LICENCE_DAYS_SCHEMA, Accepted, Day, LicenceName, Seating, Store
+from homeroom.store import GRANTS_SCHEMA, LICENCE_DAYS_SCHEMA, Accepted, Day, LicenceName, Seating
 from homeroom.targets import ACTIVITY_SCHEMA
 
 from .conftest import RECORDS, TREE, Homeroom, Said, Shelf
@@ -80,7 +81,7 @@ class World:
             "---".join(LICENCE.format(name=name, pool=pool, unit=unit) for name, pool, unit in licences)
         )
         data = tmp_path / "data"
-        self.store = Store.open(f"sqlite:///{data / 'homeroom.db'}", data)
+        self.store = open_store(data)
         place = {"namespace": "lakeside", "district": "lakeside"}
         snapshot = read_export(RECORDS, previous=None)
         write(snapshot, self.store.snapshots(**place))

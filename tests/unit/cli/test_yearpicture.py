@@ -8,8 +8,9 @@ from xml.etree import ElementTree as ET
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 
 from homeroom.cli.yearpicture import picture
 from homeroom.seats.forecast import forecast
@@ -85,7 +86,7 @@ def test_without_days_it_says_so() -> None:
 
 
 @given(st.lists(st.integers(0, 100_000), min_size=1, max_size=70), st.integers(0, 100_000))
-@settings(deadline=None)
+@examples(100)
 def test_nothing_leaves_the_picture(used: list[int], capacity: int) -> None:
     svg, _ = drawn(days(*used, capacity=capacity))
     for shape in (*svg.iter(f"{SVG}polyline"), *svg.iter(f"{SVG}polygon")):

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 from tests.unit.plan.rows import Row, Rows, adding, expand, plan, taking
 
 from homeroom.plan import (
@@ -419,6 +420,7 @@ def test_what_is_held_stays_so_when_the_line_moves() -> None:
     assert (passed(result), stops(result)) == (set(), {})
 
 
+@examples(50)
 @given(
     rows=st.lists(
         st.tuples(
@@ -451,6 +453,7 @@ def test_every_row_passes_is_held_or_waits(rows: list[tuple[str, tuple[Kind, Op]
 # -- time -------------------------------------------------------------------------------------------------------------
 
 
+@examples(50)
 @given(
     n=st.integers(0, 12),
     ended=st.integers(0, 12),

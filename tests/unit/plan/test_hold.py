@@ -339,7 +339,7 @@ STEP = st.tuples(
     st.one_of(st.none(), st.integers(0, 12)),  # the run dies after so many changes
     st.lists(st.integers(0, 9), max_size=2),  # holds that are approved, by their number; also used and unknown ones
 )
-HISTORIES = int(os.environ.get("HOMEROOM_HISTORIES", "1000"))
+HISTORIES = int(os.environ.get("HOMEROOM_HISTORIES", "600"))
 PARTS = 4
 
 

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import polars as pl
 from tests.unit.roster.states import Target as Product
+from tests.unit.stores import open_store
 
 from homeroom.api import FINALIZER, KINDS
 from homeroom.api.yaml import load_all
@@ -30,7 +31,6 @@ from homeroom.reconcile.ports import Handler, Key, Object, Verdict, key_of
 from homeroom.reconcile.roots import handlers
 from homeroom.reconcile.routes import routes
 from homeroom.roster.state import Actual, Known
-from homeroom.store import Store
 from homeroom.targets import ACTIVITY_SCHEMA, Capabilities
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -225,7 +225,7 @@ class Nights:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.store = Store.open(f"sqlite:///{directory / 'homeroom.db'}", directory)
+        self.store = open_store(directory)
         self.records = Records(RECORDS)
         self.product = Product()
         self.opened = Opened(self.product)

@@ -7,9 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.roster.rosters import records, unhurried
+from tests.unit.examples import examples
+from tests.unit.roster.rosters import records
 from tests.unit.roster.test_door import canonical, contents, plain
 
 from homeroom.api import District, parse
@@ -57,7 +58,7 @@ def gone(before: Roster, fresh: Roster) -> pl.DataFrame:
     return departures(before, fresh).filter(pl.col("op") == Op.REMOVE.value).drop_nulls("school")
 
 
-@settings(unhurried, max_examples=30)
+@examples(15)
 @given(data=st.data(), seed=st.integers(0, 9))
 def test_what_is_held_is_served_until_it_is_approved_and_then_it_all_converges(data: st.DataObject, seed: int) -> None:
     history = History(seed)

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import pytest
 from tests.unit.reconcile.nights import Cluster
+from tests.unit.stores import open_store
 
 from homeroom.api.conditions import violations
 from homeroom.errors import HomeroomError, TerminalError, TransientError
@@ -20,7 +21,6 @@ from homeroom.reconcile.chatplatform import ChatPlatformRoot
 from homeroom.reconcile.ports import Key, Verdict
 from homeroom.reconcile.routes import routes
 from homeroom.reconcile.run import Shell
-from homeroom.store import Store
 
 PLATFORM = Key("ChatPlatform", "lakeside", "matrix")
 
@@ -49,7 +49,7 @@ class World:
 
     def __init__(self, directory: Path) -> None:
         self.cluster, self.server = Cluster(), Server()
-        self.store = Store.open(f"sqlite:///{directory / 'homeroom.db'}", directory)
+        self.store = open_store(directory)
 
         async def platform(*_: object, **__: object) -> Server:
             return self.server

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.unit.reconcile.runs import APP, Declared, Forgetful, Running
 from tests.unit.roster.states import COACH, LEARNER, Member, Target
+from tests.unit.stores import open_store
 
 from homeroom.api import API_VERSION
 from homeroom.api.conditions import find
@@ -185,7 +186,7 @@ def silent(report: Report[Any]) -> Any:
 
 @pytest.fixture
 def district(tmp_path: Path) -> Iterator[District]:
-    store = Store.open(f"sqlite:///{tmp_path / 'homeroom.db'}", tmp_path)
+    store = open_store(tmp_path)
     yield District(store, tmp_path)
     store.close()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from tests.unit.stores import open_store
 
 from homeroom.chats.linking import NUMBER_LENGTH, CodeState, LinkedBy, Place, Proof, TokenState
 from homeroom.chats.records import LINKS_SCHEMA
@@ -127,7 +128,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    store = Store.open(f"sqlite:///{tmp_path}/homeroom.db", tmp_path)
+    store = open_store(tmp_path)
     cluster, server = Cluster(), Server()
     cluster.objects = {key: obj for key, obj in cluster.objects.items() if key.kind == "District"}
     for obj in (PLATFORM, policy("a"), policy("b", "elsewhere"), policy("c", platform="other")):

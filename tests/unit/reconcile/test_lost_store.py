@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.unit.reconcile.runs import APP, NOW, asked
 from tests.unit.reconcile.test_time import Clocked, Full
+from tests.unit.stores import open_store
 
 from homeroom.api import Reason
 from homeroom.demo.stage import RECORDS, Records
@@ -33,7 +34,7 @@ async def before(tmp_path: Path) -> Clocked:
     records = Records(RECORDS)
     records.remove("enrollments", userSourcedId=pupils(records)[0])
     (tmp_path / "before.zip").write_bytes(records.zipped())
-    running = Clocked(Store.open(f"sqlite:///{tmp_path / 'homeroom.db'}", tmp_path))
+    running = Clocked(open_store(tmp_path))
     running.publish(tmp_path / "before.zip")
     report, taken = await running.look(after=HOUR)
     assert (report.reason, taken) == (Reason.SUCCEEDED, 0)

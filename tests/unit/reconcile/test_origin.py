@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.unit.stores import open_store
 
 from homeroom.errors import TransientError
 from homeroom.reconcile.origin import revision_of
@@ -18,7 +19,7 @@ NOW = datetime(2026, 9, 1, tzinfo=UTC)
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path}/homeroom.db", tmp_path)
+    store = open_store(tmp_path)
     yield store
     store.close()
 

@@ -11,13 +11,14 @@ from typing import Any
 import polars as pl
 import pytest
 from tests.unit.reconcile.runs import NOW, Declared, Forgetful, accept, app_root, app_run
+from tests.unit.stores import open_store
 
 from homeroom.store import JournalQuery, Store
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path / 'homeroom.db'}", tmp_path)
+    store = open_store(tmp_path)
     accept(store)
     yield store
     store.close()

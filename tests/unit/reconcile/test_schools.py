@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 from tests.unit.roster.rosters import TODAY, Class, Enrolled, Held, Org, Record, User, roster_of
+from tests.unit.stores import open_store
 
 from homeroom.api import Removal, School, SchoolStatus, Subscription, parse
 from homeroom.api.district import HomeroomDefinition
@@ -189,7 +190,7 @@ APPS = [make("LearningApp", name, districtRef={"name": "lakeside"}) for name in 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(f"sqlite:///{tmp_path / 'homeroom.db'}", tmp_path)
+    opened = open_store(tmp_path)
     yield opened
     opened.close()
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.unit.reconcile.runs import APP, NOW, Declared
+from tests.unit.stores import open_store
 
 from homeroom.reconcile.learningapp import LearningAppRoot
 from homeroom.reconcile.ports import Verdict
@@ -44,7 +45,7 @@ class Half(Declared):
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path / 'homeroom.db'}", tmp_path)
+    store = open_store(tmp_path)
     yield store
     store.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.unit.reconcile.runs import Declared, Forgetful, accept, app_root, app_run
 from tests.unit.roster.rosters import TODAY, Class, Enrolled, Held, Org, Record, User, roster_of
+from tests.unit.stores import open_store
 
 from homeroom.api import (
     ConditionStatus,
@@ -28,7 +29,7 @@ from homeroom.reconcile.ports import Key
 from homeroom.reconcile.run import Ending, Report
 from homeroom.reconcile.subscription import with_subscription, without_subscription
 from homeroom.roster.shared import Rule, share
-from homeroom.store import RunRow, Store
+from homeroom.store import RunRow
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -177,7 +178,7 @@ def test_two_weeks_before_it_is_used_something_should_be_there(
 async def reported(tmp_path: Path, cluster: Declared, *, last: RunRow | None = None, **spec: object) -> Report[Any]:
     """What a run of the example app says that only observes; `spec`: changed fields."""
     clock: Any = SimpleNamespace(now=lambda: NOVEMBER, monotonic=lambda: 0.0)
-    store = Store.open(f"sqlite:///{tmp_path / 'homeroom.db'}", tmp_path)
+    store = open_store(tmp_path)
     try:
         accept(store)
         root = app_root(store, Forgetful, clock=clock, settle=timedelta())

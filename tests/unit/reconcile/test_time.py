@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.reconcile.runs import APP, NOW, Noting, Running, asked
+from tests.unit.stores import open_store
 
 from homeroom.api import Reason
 from homeroom.demo.stage import RECORDS, Records
@@ -23,7 +24,7 @@ from homeroom.plan import HELD_SCHEMA, LEAVING, Change, Guard, Hold, Noted, Outc
 from homeroom.plan.clock import LONGEST_PAUSE, TOLERANCE
 from homeroom.reconcile.run import Report
 from homeroom.roster.state import ACTUAL_SCHEMAS, DESIRED_SCHEMAS, Actual, Desired, Known
-from homeroom.store import RunRow, Store
+from homeroom.store import RunRow
 
 HOUR, DAY, YEAR = timedelta(hours=1), timedelta(days=1), timedelta(days=365)
 ENDS = 6  # enrolments of one class that end in the week after `NOW`
@@ -106,7 +107,7 @@ class Clocked(Running):
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Clocked]:
-    store = Store.open(f"sqlite:///{tmp_path / 'homeroom.db'}", tmp_path)
+    store = open_store(tmp_path)
     running = Clocked(store)
     records = Records(RECORDS)
     section = next(row["sourcedId"] for row in records.rows("classes", grades="01", classType="homeroom"))

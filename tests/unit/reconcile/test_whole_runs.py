@@ -13,19 +13,19 @@ from typing import Any
 
 import pytest
 from tests.unit.reconcile.runs import APP, NOW, Running, asked
+from tests.unit.stores import open_store
 
 from homeroom.api import LearningApp, Reason, parse
 from homeroom.demo.stage import RECORDS, Records
 from homeroom.reconcile.learningapp import SETTLE
 from homeroom.reconcile.outcome import gaps
 from homeroom.reconcile.run import Ending
-from homeroom.store import Store
 from homeroom.targets import Capabilities
 
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Running]:
-    store = Store.open(f"sqlite:///{tmp_path / 'homeroom.db'}", tmp_path)
+    store = open_store(tmp_path)
     yield Running(store)
     store.close()
 

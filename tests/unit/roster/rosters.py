@@ -12,8 +12,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import polars as pl
-from hypothesis import settings
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 
 from homeroom.api.sharingrule import Effect, MatchKey, Operator, Share, Template
 from homeroom.roster.shared import KEYS, Match, Rule
@@ -22,7 +22,7 @@ from homeroom.roster.tables import SCHEMAS, Roster
 TODAY = date(2026, 10, 1)
 YESTERDAY, TOMORROW = TODAY - timedelta(days=1), TODAY + timedelta(days=1)
 
-unhurried = settings(deadline=None, max_examples=50)
+unhurried = examples(25)
 """For properties: how long an example takes says more about the machine's other work than about the code."""
 
 Texts = tuple[str | None, ...] | None

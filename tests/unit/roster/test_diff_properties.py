@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.roster.rosters import unhurried
+from tests.unit.examples import examples
 from tests.unit.roster.states import COACH, LEARNER, Member, Place, Target, World, baseline, desired
 
 from homeroom.api import ClassRemoval, Duration, PersonRemoval, Removal
@@ -19,7 +19,7 @@ from homeroom.roster.diff import Baseline, diff, expected, identity, sizes
 
 SCHOOLS, PEOPLE, CLASSES = ("s1", "s2"), ("ann", "bob", "cid", "tom"), ("7a", "7b")
 TAKING = pl.col("op").cast(pl.String).is_in(["Remove", "Archive", "Suspend"])
-thoroughly = settings(unhurried, max_examples=30)
+thoroughly = examples(15)
 
 removals = st.builds(
     Removal,

@@ -10,8 +10,9 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 from tests.unit.roster.rosters import (
     TODAY,
     YESTERDAY,
@@ -26,7 +27,6 @@ from tests.unit.roster.rosters import (
     User,
     records,
     roster_of,
-    unhurried,
 )
 
 from homeroom.plan import SIZES_SCHEMA, Plan
@@ -48,7 +48,7 @@ REWRITES = {
 PERSONAL = {"users": ("id",), "agents": ("user", "agent"), "roles": ("user",), "enrollments": ("user",)}
 KINDS = {"orgs": "School", "classes": "Class", "users": "Person"}
 
-thoroughly = settings(unhurried, max_examples=30)
+thoroughly = examples(15)
 
 
 def canonical(*some: Record) -> Roster:

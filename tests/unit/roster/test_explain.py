@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
+from tests.unit.examples import examples
 from tests.unit.roster.rosters import (
     TODAY,
     Class,
@@ -32,7 +33,7 @@ def reasons(roster: Roster, chosen: list[Rule], person: str) -> list[Reason]:
     return why(roster, chosen, person=person, homeroom=HOMEROOM, today=TODAY)
 
 
-@settings(unhurried, max_examples=30)  # seven people each
+@examples(15)  # seven people each
 @given(records(), rule_sets())
 def test_the_reasons_that_nothing_withholds_are_the_access_there_is(found: list[Record], chosen: list[Rule]) -> None:
     roster = roster_of(*found)

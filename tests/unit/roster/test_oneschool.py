@@ -7,6 +7,7 @@ from datetime import date
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 from tests.unit.roster.rosters import Record, records, roster_of
 
 from homeroom.api.chat import SchoolRole
@@ -50,6 +51,7 @@ def said(roster: Roster, school: str) -> dict[str, set[tuple[object, ...]]]:
     }
 
 
+@examples(50)
 @given(records())
 def test_one_school_is_as_the_whole_district_has_it(district: list[Record]) -> None:
     roster = roster_of(*district)

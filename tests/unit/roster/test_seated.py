@@ -7,6 +7,7 @@ from dataclasses import replace
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 from tests.unit.roster.states import desired, world
 
 from homeroom.roster.seated import seated, students_in, teachers_in
@@ -24,6 +25,7 @@ def named(state: Desired) -> tuple[set[str], set[tuple[str, str, str]], set[str]
     return set(people), places, {people[row] for row in state.rights["person"]}
 
 
+@examples(50)
 @given(holders=st.sets(st.sampled_from([*STUDENTS, "tom", "nobody"])))
 def test_who_teaches_stays_and_of_the_students_those_with_a_seat(holders: set[str]) -> None:
     people, places, rights = named(WHOLE)
@@ -37,6 +39,7 @@ def test_who_teaches_stays_and_of_the_students_those_with_a_seat(holders: set[st
     assert set(students_in(found)) == set(STUDENTS) & holders
 
 
+@examples(50)
 @given(connected=st.sets(st.sampled_from([*TEACHERS, "ann", "nobody"])), administers=st.booleans())
 def test_who_is_connected_by_no_licence_keeps_the_account_and_has_no_classes(
     *, connected: set[str], administers: bool

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 from tests.unit.roster.rosters import (
     TODAY,
     TOMORROW,
@@ -480,7 +481,7 @@ class Naive:
                 return Counts(sections=len(sections), students=len(of["student"]), teachers=len(of["teacher"]))
 
 
-@settings(unhurried, max_examples=100)
+@examples(50)
 @given(records(), rule_sets(), st.sampled_from((HOMEROOM, ADVISORY)))
 def test_the_columns_say_what_plain_python_says(
     found: list[Record], chosen: list[Rule], homeroom: HomeroomDefinition

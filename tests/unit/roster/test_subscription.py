@@ -9,6 +9,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 from tests.unit.roster.rosters import (
     TODAY,
     Class,
@@ -53,6 +54,7 @@ def section(key: str, *grades: str, school: str = "s-1", student: str | None = N
     return [Class(key, school=school, grades=grades), User(student), Enrolled(key, student)]
 
 
+@examples(50)
 @given(st.integers(1, 3000), st.integers(1, 3000), _difference, _difference)
 @example(1200, 1219, 60, 61)
 @example(500, 499, 25, 26)

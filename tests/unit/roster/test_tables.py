@@ -7,12 +7,14 @@ from dataclasses import replace
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 
 from homeroom.roster.tables import FAMILY, SCHEMAS, Roster, SchoolRole
 
 _ROLES = st.lists(st.tuples(st.integers(0, 5), st.none() | st.sampled_from(SchoolRole)), max_size=20)
 
 
+@examples(50)
 @given(_ROLES)
 def test_people_are_counted_once_per_kind(held: list[tuple[int, SchoolRole | None]]) -> None:
     users = pl.DataFrame({"id": [str(number) for number in range(6)]})

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 
 from homeroom.seats.access import (
     CONNECTED_SCHEMA,
@@ -77,6 +78,7 @@ def test_what_is_not_known_connects_whom_it_did_and_nobody_else() -> None:
     assert now(settled(before, [("ann", "b")], [("x", "a")], still="abc"))[0] == {"ann"}
 
 
+@examples(50)
 @given(before=pairs, first=pairs, records=pairs, keys=pairs, still=st.sets(st.sampled_from(LICENCES)))
 def test_settling_twice_changes_nothing_and_nobody_is_both(
     before: frozenset[tuple[str, str]],

@@ -8,8 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import takewhile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 
 from homeroom.api import Queue, Reason
 from homeroom.seats.arbiter import Claim, Grant, Pool, Shares, Unit, arbitrate, told
@@ -18,7 +19,7 @@ TODAY = date(2026, 10, 1)
 BEGAN = datetime(2026, 8, 1, tzinfo=UTC)
 STRICT = Queue.STRICT_FIFO
 
-unhurried = settings(deadline=None)
+unhurried = examples(100)
 
 
 def claim(name: str, requested: int, *, unit: str = "", day: int = 0, previous: int = 0, used: int = 0) -> Claim:

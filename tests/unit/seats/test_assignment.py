@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from tests.unit.examples import examples
 
 from homeroom.seats.assignment import (
     COUNTS_SCHEMA,
@@ -30,7 +31,7 @@ TODAY = date(2026, 10, 1)
 WEEK = timedelta(days=7)
 EARLIER = TODAY - timedelta(days=30)
 
-unhurried = settings(deadline=None)
+unhurried = examples(50)
 
 
 class Licence(NamedTuple):

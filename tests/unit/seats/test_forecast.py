@@ -6,8 +6,9 @@ from datetime import date, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 
 from homeroom.seats.forecast import LEAST_DAYS, LOOKS_BACK, Forecast, Outlook, forecast, school_year
 
@@ -15,7 +16,7 @@ TODAY = date(2026, 11, 20)
 ENDS = date(2027, 7, 31)
 DAY = timedelta(days=1)
 
-unhurried = settings(deadline=None)
+unhurried = examples(100)
 _uses = st.lists(st.integers(0, 1000), min_size=21, max_size=56)
 _none = date.max
 

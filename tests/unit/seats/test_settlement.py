@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 
 from homeroom.seats.arbiter import Claim, Pool
 from homeroom.seats.assignment import DEMAND_SCHEMA, SEATS_SCHEMA
@@ -55,7 +56,7 @@ def settled(
 
 
 @given(pools, claims(), demands, holders, st.sampled_from([timedelta(0), WEEK]))
-@settings(deadline=None)
+@examples(50)
 def test_grants_and_seats_go_with_each_other_and_change_nothing_the_next_time(
     pool: Pool,
     claims: list[Claim],

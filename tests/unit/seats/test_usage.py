@@ -6,8 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 
 from homeroom.api.common import Duration
 from homeroom.seats.assignment import SEATS_SCHEMA, STUDENT
@@ -29,7 +30,7 @@ LONG_AGO = date(2026, 1, 1)
 DAY = timedelta(days=1)
 NOTICE = timedelta(days=14)
 
-unhurried = settings(deadline=None)
+unhurried = examples(50)
 
 
 def seats(**held: str) -> pl.DataFrame:

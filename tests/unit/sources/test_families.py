@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 
 from homeroom.roster.findings import Rule
 from homeroom.roster.tables import Roster
@@ -182,7 +183,7 @@ def note_checksums(place: Path) -> None:
     (place / "checksums.json").write_text(json.dumps(sums), encoding="utf-8")
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(10, one_fixture=True)
 @given(data=st.data())
 def test_neither_the_order_of_rows_nor_that_of_names_matters(data: st.DataObject, export: Export, read: Reader) -> None:
     """And read again, or said twice, it is the same."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 
 from homeroom.errors import HomeroomError
 from homeroom.roster.findings import Severity
@@ -125,7 +126,7 @@ def before(export: Export, read: Reader) -> Roster:
     return roster
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(50, one_fixture=True)
 @given(data=st.data())
 def test_no_damaged_bytes_crash(data: st.DataObject, export: Export, read: Reader, before: Roster) -> None:
     file = data.draw(st.sampled_from([*READ, "manifest.csv"]))

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 
 from homeroom.roster.tables import Roster
 from homeroom.sources import (
@@ -150,7 +151,7 @@ def first(export: Export) -> Snapshot:
     return accepted(export)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(20, one_fixture=True)
 @given(nights=st.lists(st.lists(_EDITS, max_size=4), min_size=1, max_size=3))
 def test_what_is_known_of_lines_changes_nothing(nights: list[list[Edit]], export: Export, first: Snapshot) -> None:
     with pytest.MonkeyPatch.context() as patch:

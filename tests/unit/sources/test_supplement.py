@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 
 from homeroom.api.district import Allow
 from homeroom.errors import IncompleteReadError, TerminalError
@@ -448,7 +449,7 @@ def test_a_lesson_that_becomes_invalid_stays_as_it_was(export: Export, read: Rea
     ),
     st.randoms(),
 )
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@examples(25, one_fixture=True)
 def test_whatever_is_said_of_lessons_those_that_count_are_whole(
     source_once: Snapshot, tmp_path_factory: pytest.TempPathFactory, lines: list[str], order: random.Random
 ) -> None:
@@ -513,7 +514,7 @@ def histories(draw: st.DrawFn) -> tuple[dict[str, list[str]], dict[str, list[str
 
 
 @given(histories(), st.sets(st.sampled_from(list(Allow)), min_size=1))
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@examples(15, one_fixture=True)
 def test_a_supplement_only_adds_whatever_it_says(
     source_once: Snapshot,
     tmp_path_factory: pytest.TempPathFactory,

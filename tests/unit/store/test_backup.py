@@ -14,8 +14,9 @@ from typing import Any
 import polars as pl
 import pytest
 import sqlalchemy as sa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 from tests.unit.store.conftest import Database
 
 from homeroom.plan import HELD_SCHEMA, Cause, Change, Guard, Hold, Kind, Op, Outcome, Result, Scope, State, first_synced
@@ -100,7 +101,7 @@ def test_of_every_table_it_is_said_whether_it_is_backed_up() -> None:
 names = st.text(min_size=1, max_size=8)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(changes=st.lists(st.tuples(st.sampled_from([Kind.PERSON, Kind.CLASS]), names, st.none() | names), max_size=12))
 def test_what_was_backed_up_is_what_is_restored(changes: list[tuple[Kind, str, str | None]]) -> None:
     with TemporaryDirectory() as folder:

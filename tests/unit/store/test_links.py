@@ -13,8 +13,9 @@ from typing import Any
 import polars as pl
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.examples import examples
 
 from homeroom.chats.linking import CodeState, LinkedBy, LinkState, Place, Proof, TokenState, account_in
 from homeroom.chats.records import LINKS_SCHEMA
@@ -420,7 +421,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(15, one_fixture=True)
 @given(steps=STEPS)
 def test_whatever_happens_an_account_is_one_persons_and_changes_hands_by_unlinking_only(
     steps: list[tuple[str, Any]], store: Store

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import aiohttp
 import polars as pl
 import pytest
 from tests.unit.roster.rosters import Held, Org, Record, User, roster_of
+from tests.unit.stores import open_store
 
 from homeroom.roster.digest import digest
 from homeroom.roster.findings import Findings
@@ -79,14 +81,24 @@ def tell(store: Store, *, title: str = "North School", granted: int = 30, used: 
     store.web.tell(pl.DataFrame(rows, LICENCE_SCHEMA, orient="row"), namespace="n", pool="p", epoch=1)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path}/homeroom.db", tmp_path)
+@pytest.fixture(scope="session")
+def two_schools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a store with two schools, each with a licence. Nobody changes it."""
+    directory = tmp_path_factory.mktemp("two-schools")
+    store = open_store(directory)
     serve_records(store, *SCHOOLS, *PEOPLE)
     made = {"north": KEY, "south": SOUTH_KEY}
     digests = {LicenceName("n", licence): keys.digest(key) for licence, key in made.items()}
     store.licences.make_keys(digests, at=NOW, epoch=1)
     tell(store)
+    store.close()
+    return directory
+
+
+@pytest.fixture
+def store(two_schools: Path, tmp_path: Path) -> Iterator[Store]:
+    shutil.copytree(two_schools, tmp_path, dirs_exist_ok=True)
+    store = open_store(tmp_path)
     yield store
     store.close()
 

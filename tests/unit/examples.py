@@ -1,0 +1,23 @@
+"""How many examples a property is tried with: what `make test` has time for, or many times that.
+
+Each run draws other ones; `make properties` is for whoever has changed much, or has a night.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from hypothesis import HealthCheck, settings
+
+_TIMES: Final = float(os.environ.get("HOMEROOM_EXAMPLES", "1"))
+
+
+def examples(number: int, *, one_fixture: bool = False) -> settings:
+    """So many in `make test`. `one_fixture`: all of them have the same one, which none of them changes."""
+    return settings(
+        max_examples=max(1, round(number * _TIMES)),
+        # On a busy machine a deadline fails and says nothing about the code; speed is measured in bench/.
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture] if one_fixture else [],
+    )
