@@ -43,7 +43,8 @@ unit: .venv/stamp  ## tests without servers (but PostgreSQL, of which a wheel br
 integration: servers  ## tests against real servers
 	$(V)/pytest tests/integration -n $(SERVER_WORKERS)
 
-test: lint unit integration  ## everything that has to hold
+test: lint  ## everything that has to hold; what fails in one kind of tests keeps nobody from seeing the other
+	$(MAKE) --keep-going unit integration
 
 histories: .venv/stamp  ## many more random histories of guards and holds than `make test` has (HISTORIES=N)
 	HOMEROOM_HISTORIES=$(or $(HISTORIES),20000) $(UNIT) tests/unit/plan/test_hold.py -k random_histories --timeout=0 -n $(WORKERS)
