@@ -43,7 +43,8 @@ unit: .venv/stamp  ## tests without servers (but PostgreSQL, of which a wheel br
 integration: servers  ## tests against real servers
 	$(V)/pytest tests/integration -n $(SERVER_WORKERS)
 
-test: lint unit integration  ## everything that has to hold
+test: lint  ## everything that has to hold; what fails in one kind of tests keeps nobody from seeing the other
+	$(MAKE) --keep-going unit integration
 
 properties: .venv/stamp  ## all properties with many more examples than `make test` has (TIMES=N)
 	HOMEROOM_EXAMPLES=$(or $(TIMES),20) $(UNIT) tests/unit -m hypothesis --timeout=0 -n $(WORKERS)

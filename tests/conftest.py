@@ -15,6 +15,7 @@ from hypothesis import settings
 from tests.unit.examples import examples
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 settings.register_profile("homeroom", examples(100))
 settings.load_profile("homeroom")
@@ -26,7 +27,15 @@ _GROUPS: Final = {
         "test_image",
         "test_manifests",
         "test_operator_runtime",
+        "test_revision",
         "test_seats",
+    ),
+    "a Synapse": (
+        "test_linking",
+        "test_matrix_faults",
+        "test_matrix_listening",
+        "test_matrix_rooms",
+        "test_synapse_contract",
     ),
     "a Kolibri": (
         "test_kolibri_activity",
@@ -35,13 +44,12 @@ _GROUPS: Final = {
         "test_kolibri_people",
         "test_kolibri_roster",
     ),
-    "a Synapse": ("test_matrix_faults", "test_matrix_listening", "test_matrix_rooms", "test_synapse_contract"),
-    "a synced district": ("test_cli", "test_cli_running", "test_end_to_end"),
-    "a synced district that is disturbed": ("test_holds", "test_revocation"),
+    "chats of a school": ("test_calls", "test_chatplatform", "test_chats", "test_extra_chat"),
+    "a synced district that is disturbed": ("test_demo_chats", "test_demo_seats", "test_holds", "test_revocation"),
     "an undisturbed first sync": ("test_first_sync",),
-    "servers of their own": ("test_adoption", "test_demo_seats", "test_demo_chats"),
-    "chats of a school": ("test_chats",),
     "a day of many licences": ("test_keys", "test_storm"),
+    "a synced district": ("test_cli", "test_cli_running", "test_end_to_end"),
+    "servers of their own": ("test_adoption",),
 }
 """Modules whose tests share what takes long to make, or are long alone; each group takes a minute or two."""
 
@@ -93,7 +101,7 @@ def pytest_collection_finish() -> None:
 
 
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist publishes no types
-    """Groups go first, the largest before the others, each to one worker; then come all other tests, one by one.
+    """Groups go first, in the order above, each to one worker; then come all other tests, one by one.
 
     So servers are started once or twice, not by every worker, and no worker is left alone with a long test at the end.
     xdist has marks for that (`loadgroup`), which do nothing with this release of pytest.
@@ -101,6 +109,12 @@ class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist publishes
 
     def _split_scope(self, nodeid: str) -> str:
         return _GROUP_OF.get(nodeid.partition("::")[0], nodeid)
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        first = next((group for group in (*_GROUPS, *_UNIT_GROUPS) if group in self.workqueue), None)
+        if first is not None:
+            self.workqueue.move_to_end(first, last=False)
+        super()._assign_work_unit(node)
 
 
 @pytest.hookimpl(optionalhook=True)

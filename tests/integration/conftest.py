@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -9,12 +10,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from homeroom.demo.controlplane import ControlPlane, binaries
-from homeroom.demo.server import default_cache
+from homeroom.demo.server import ServerError, default_cache
 
 from .kolibri_fixtures import kolibri, place  # noqa: F401 (fixtures; tests are no package with a name)
 from .operator_fixtures import installed  # noqa: F401 (as above)
-from .stage_fixtures import all_synced_stages, stage, synced, synced_stages  # noqa: F401 (as above)
-from .synapse_fixtures import chats, limited, mark, operator, synapse, version  # noqa: F401 (as above)
+from .stage_fixtures import all_synced_stages, first_sync, stage, synced, synced_stages  # noqa: F401 (as above)
+from .synapse_fixtures import chats, everybody, limited, mark, operator, synapse, version  # noqa: F401 (as above)
 
 
 @pytest.fixture(scope="session")
@@ -41,11 +42,12 @@ def wait_until() -> Callable[[Callable[[], bool]], None]:
 def namespace(controlplane: ControlPlane, wait_until: Callable[[Callable[[], bool]], None]) -> Iterator[str]:
     """A new namespace of its own, in which all is quiet; it is deleted afterwards, and nobody waits for that."""
     name = f"test-{uuid.uuid4().hex[:12]}"
-    controlplane.kubectl("create", "namespace", name)
+    controlplane.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    itself = f"/api/v1/namespaces/{name}"
     if controlplane.programs.kube_controller_manager is not None:
         # Controllers put these into every namespace. A test that counts writes must not see that.
-        furniture = ["serviceaccount/default", "configmap/kube-root-ca.crt"]
-        look = ["get", *furniture, f"--namespace={name}", "--ignore-not-found", "--output=name"]
-        wait_until(lambda: controlplane.kubectl(*look).split() == furniture)
+        furniture = (f"{itself}/serviceaccounts", f"{itself}/configmaps")
+        wait_until(lambda: all(controlplane.read(path)["items"] for path in furniture))
     yield name
-    controlplane.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
+    with contextlib.suppress(ServerError):  # a test may have deleted it
+        controlplane.ask("DELETE", itself)

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from homeroom.api import GROUP
+from homeroom.api import API_VERSION, GROUP, KINDS
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.mail import Post
 from homeroom.operator.runtime import Operator, Reconcilers, Settings, SystemClock
@@ -31,6 +32,13 @@ def installed(controlplane: ControlPlane) -> Path:
     crds = [f"--filename={path}" for path in sorted((ROOT / "crds").glob(f"{GROUP}_*.yaml"))]
     controlplane.kubectl("wait", "--for=condition=Established", *crds)
     return controlplane.kubeconfig_for(SYSTEM, "homeroom")
+
+
+def look(plane: ControlPlane, kind: str, name: str, *, namespace: str) -> dict[str, Any]:
+    """One of our objects, for who looks again and again: without a kubectl."""
+    plural = next(model.plural for each, model in KINDS.items() if each.casefold() == kind)
+    found: dict[str, Any] = plane.read(f"/apis/{API_VERSION}/namespaces/{namespace}/{plural}/{name}")
+    return found
 
 
 @asynccontextmanager

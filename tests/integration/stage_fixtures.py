@@ -1,8 +1,9 @@
 """Stages for the tests: a namespace, a Kolibri and an operator of their own, on the control plane of the worker.
 
-Loaded by conftest.py. `stage` is an empty one. `synced` is one that holds the example district: a first sync takes
-longer than most tests, so tests get the same one. Before it is given away again it is looked at, and where the test
-before has left it different, it is put back to a copy from after its first sync.
+Loaded by conftest.py. `stage` is an empty one. `synced` is one that holds the example district. A first sync takes
+longer than most tests, so there is one for all tests of a run: what operator and Kolibri hold after it is copied
+(`first_sync`), and each worker has a stage that began with that copy. Before it is given away again it is looked at,
+and where the test before has left it different, it is put back to the copy.
 
 Every status that is written in their namespaces has to meet the rules for conditions, whatever a test is about.
 """
@@ -10,6 +11,7 @@ Every status that is written in their namespaces has to meet the rules for condi
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import shutil
@@ -18,24 +20,28 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 import pytest
 
 from homeroom.api import GROUP, KINDS
 from homeroom.api.conditions import violations
+from homeroom.cli import main
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.kolibri import Kolibri, installed
-from homeroom.demo.server import default_cache
+from homeroom.demo.server import default_cache, made_once
 from homeroom.demo.stage import OWNER, RECORDS, SYSTEM, Records, Stage, condition, wait_for
 from homeroom.errors import HomeroomError
 
 Homeroom = Callable[..., subprocess.CompletedProcess[str]]
-"""Runs a command of `homeroom` as a process, with variables of its environment as keywords."""
+"""Runs a command of `homeroom`."""
 
 _OURS: Final = ",".join(kind.plural for kind in KINDS.values())
+_KOLIBRI: Final = "kolibri"
+"""The folder of a stage in which its Kolibri is."""
 
 State = dict[str, dict[str, set[tuple[str, str]]]]
 """Facility name -> class name -> (full name, role)."""
@@ -82,38 +88,18 @@ def declared(stage: Stage) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """A stage, and what it held after its first sync."""
+    """A stage, what it held after its first sync, and a copy of its directory from then."""
 
     stage: Stage
+    copy: Path
     state: State
     accounts: list[tuple[str, str]]
     declared: set[str]
 
     @classmethod
-    def from_empty(cls, stage: Stage) -> Synced:
-        """Put the example district into a stage."""
-        records = Records(RECORDS)
-        stage.publish(records)
-        stage.declare()
-        stage.start()
-        stage.approve(stage.wait_held("learningapp", "kolibri"), of="kolibri")
-        stage.wait_ready("learningapp", "kolibri")
-        rows = ["Synced" for _ in records.rows("orgs", type="school")]
-        wait_for("a row per school", lambda: [row["status"].get("summary") for row in stage.list("schools")] == rows)
-        return cls(stage, held(stage), accounts(stage), declared(stage))
-
-    @property
-    def _copy(self) -> Path:
-        return self.stage.directory.with_suffix(".copy")
-
-    def keep(self) -> None:
-        """Copy what operator and Kolibri hold, for `bring_back`. It lies below the stage's directory."""
-        assert self.stage.operator is not None
-        self.stage.operator.send_signal(signal.SIGSTOP)
-        self.stage.kolibri.kill()
-        shutil.copytree(self.stage.directory, self._copy)
-        self.stage.kolibri.start()
-        self.stage.operator.send_signal(signal.SIGCONT)
+    def of(cls, stage: Stage, copy: Path) -> Synced:
+        """A stage that is as after its first sync now."""
+        return cls(stage, copy, held(stage), accounts(stage), declared(stage))
 
     def put_away(self) -> None:
         """End the operator, and take out of the cluster what was declared: neither gets in the way of other stages."""
@@ -127,17 +113,9 @@ class Synced:
         """After `put_away`: hold again what was kept, and declare all anew, as after the loss of a cluster."""
         self.stage.kolibri.kill()
         shutil.rmtree(self.stage.directory)
-        shutil.copytree(self._copy, self.stage.directory)
+        shutil.copytree(self.copy, self.stage.directory)
         self.stage.kolibri.start()
-        self.stage.declare()
-        before = self._last_runs()
-        self.stage.start()
-        wait_for(
-            "a run of both", lambda: all(last > then for last, then in zip(self._last_runs(), before, strict=True))
-        )
-
-    def _last_runs(self) -> list[str]:
-        return [self.stage.last_run(*root) for root in (("District", "lakeside"), ("LearningApp", "kolibri"))]
+        run_again(self.stage)
 
     def is_as_it_was(self) -> bool:
         """Put back what is declared and published, and look whether all is as after the first sync."""
@@ -164,25 +142,63 @@ class Synced:
         return self.is_as_it_was()
 
 
+def sync_first(stage: Stage) -> None:
+    """Put the example district into an empty stage."""
+    stage.publish(Records(RECORDS))
+    stage.declare()
+    stage.start()
+    stage.approve(stage.wait_held("learningapp", "kolibri"), of="kolibri")
+    wait_synced(stage)
+
+
+def wait_synced(stage: Stage) -> None:
+    """Until nothing is left to do."""
+    stage.wait_ready("learningapp", "kolibri")
+    rows = ["Synced" for _ in Records(RECORDS).rows("orgs", type="school")]
+    wait_for("a row per school", lambda: [row["status"].get("summary") for row in stage.list("schools")] == rows)
+
+
+def run_again(stage: Stage) -> None:
+    """Declare the example district where operator and Kolibri hold it already."""
+
+    def last_runs() -> list[str]:
+        return [stage.last_run(*root) for root in (("District", "lakeside"), ("LearningApp", "kolibri"))]
+
+    stage.declare()
+    before = last_runs()
+    stage.start()
+    wait_for("a run of both", lambda: all(last > then for last, then in zip(last_runs(), before, strict=True)))
+    wait_synced(stage)
+
+
+def keep(stage: Stage, copy: Path) -> None:
+    """Copy what operator and Kolibri hold, while nothing is written."""
+    assert stage.operator is not None
+    stage.operator.send_signal(signal.SIGSTOP)
+    with stage.kolibri.standing_still():
+        shutil.copytree(stage.directory, copy)
+    stage.operator.send_signal(signal.SIGCONT)
+
+
 def remove_ours(stage: Stage) -> None:
     """Delete all that is declared in the namespace, and what the operator has made of it."""
     stage.kubectl("delete", _OURS, "--all", "-n", stage.namespace, "--wait=false")
 
 
 @contextlib.contextmanager
-def staged(plane: ControlPlane, directory: Path) -> Iterator[Stage]:
-    """A stage for the time of the block; at its end all statuses that were written are judged."""
+def staged(plane: ControlPlane, directory: Path, *, copy: Path | None = None) -> Iterator[Stage]:
+    """A stage for the time of the block, an empty one or one that begins with what was kept as `copy`.
+
+    At its end all statuses that were written are judged.
+    """
     before = plane.etcd_revision()
-    name = f"stage-{uuid.uuid4().hex[:8]}"
-    with Kolibri(installed(default_cache()), directory / name / "kolibri", quick_passwords=True) as server:
-        stage = Stage(
-            kubectl=plane.kubectl,
-            kubeconfig=lambda: plane.kubeconfig_for(SYSTEM, "homeroom"),
-            kolibri=server,
-            directory=directory / name,
-            namespace=name,
-            options=("--no-lease",),  # a killed leader's Lease would have to run out first
-        )
+    name = copy.name if copy else f"stage-{uuid.uuid4().hex[:8]}"
+    installation = installed(default_cache())
+    if copy:
+        shutil.copytree(copy, directory / name, ignore=lambda _, names: {_KOLIBRI}.intersection(names))
+        installation = replace(installation, home=copy / _KOLIBRI / "home")
+    with Kolibri(installation, directory / name / _KOLIBRI, quick_passwords=True) as server:
+        stage = _stage(plane, server, directory / name)
         stage.install()
         try:
             yield stage
@@ -191,6 +207,18 @@ def staged(plane: ControlPlane, directory: Path) -> Iterator[Stage]:
             remove_ours(stage)
             plane.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
     assert broken(plane, stage, since=before) == []
+
+
+def _stage(plane: ControlPlane, kolibri: Kolibri, directory: Path) -> Stage:
+    return Stage(
+        kubectl=plane.kubectl,
+        read=plane.read,
+        kubeconfig=lambda: plane.kubeconfig_for(SYSTEM, "homeroom"),
+        kolibri=kolibri,
+        directory=directory,
+        namespace=directory.name,
+        options=("--no-lease",),  # a killed leader's Lease would have to run out first
+    )
 
 
 def broken(plane: ControlPlane, stage: Stage, *, since: int) -> list[str]:
@@ -217,20 +245,39 @@ def stage(controlplane: ControlPlane, tmp_path: Path) -> Iterator[Stage]:
 
 
 class SyncedStages(contextlib.ExitStack):
-    """Gives a stage that holds the example district: the same one as before, if there is any way back to that."""
+    """Gives a stage that holds the example district: the same one as before, if there is any way back to that.
 
-    def __init__(self, make: Callable[[], contextlib.AbstractContextManager[Stage]]) -> None:
+    `shared` is a directory of all workers, where the first one that needs it leaves the copy; `own` is of this one.
+    """
+
+    def __init__(self, plane: ControlPlane, *, shared: Path, own: Path) -> None:
         super().__init__()
-        self._make = make
+        self.plane, self._shared, self._own = plane, shared, own
         self._kept: Synced | None = None
+
+    def copy(self) -> Path:
+        """What a stage holds after its first sync; the folder is called like its namespace."""
+        copy, stage = self._copied()
+        if stage is not None:
+            self._kept = Synced.of(stage, copy)
+            self._kept.put_away()
+        return copy
 
     def give(self) -> Stage:
         """As after its first sync, with everything at rest."""
-        if self._kept is None or not (self._kept.is_as_it_was() or self._kept.is_again_as_it_was()):
+        if self._kept is None:
+            copy, stage = self._copied()
+            if stage is None:
+                stage = self.enter_context(staged(self.plane, self._own, copy=copy))
+                run_again(stage)
+            self._kept = Synced.of(stage, copy)
+        elif not (self._kept.is_as_it_was() or self._kept.is_again_as_it_was()):
             self._kept = None
             self.close()
-            self._kept = Synced.from_empty(self.enter_context(self._make()))
-            self._kept.keep()
+            stage = self._synced_first()
+            copy = stage.directory.with_suffix(".copy")
+            keep(stage, copy)
+            self._kept = Synced.of(stage, copy)
         return self._kept.stage
 
     def put_away(self) -> None:
@@ -238,12 +285,41 @@ class SyncedStages(contextlib.ExitStack):
         if self._kept is not None:
             self._kept.put_away()
 
+    def _copied(self) -> tuple[Path, Stage | None]:
+        """The copy of all workers, and the stage of which it was made just now, if it was."""
+        made: list[Stage] = []
+
+        def make(place: Path) -> Path:
+            made.append(self._synced_first())
+            keep(made[0], place / "done" / made[0].namespace)
+            return place / "done"
+
+        (copy,) = made_once(self._shared, "first-sync", recipe=[], make=make).iterdir()
+        return copy, made[0] if made else None
+
+    def _synced_first(self) -> Stage:
+        stage = self.enter_context(staged(self.plane, self._own))
+        sync_first(stage)
+        return stage
+
 
 @pytest.fixture(scope="session")
-def all_synced_stages(controlplane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncedStages]:
-    """What `synced` gives; a first sync is needed once per worker."""
-    with SyncedStages(lambda: staged(controlplane, tmp_path_factory.mktemp("synced"))) as stages:
+def all_synced_stages(
+    controlplane: ControlPlane, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Iterator[SyncedStages]:
+    """What `synced` gives; a first sync is needed once per run."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    with SyncedStages(controlplane, shared=shared, own=tmp_path_factory.mktemp("synced")) as stages:
         yield stages
+
+
+@pytest.fixture
+def first_sync(all_synced_stages: SyncedStages, tmp_path: Path) -> Stage:
+    """What a stage held after a first sync that nobody disturbed. Nothing of it runs: look at it, and no more."""
+    copy = all_synced_stages.copy()
+    mine = shutil.copytree(copy, tmp_path / copy.name)  # who opens a database may write to it
+    return _stage(all_synced_stages.plane, Kolibri(installed(default_cache()), mine / _KOLIBRI), mine)
 
 
 @pytest.fixture(scope="module")
@@ -262,20 +338,11 @@ def synced(synced_stages: Callable[[], Stage], controlplane: ControlPlane) -> It
     assert broken(controlplane, stage, since=before) == []
 
 
-def homeroom_at(stage: Stage, plane: ControlPlane) -> Homeroom:
+def process_at(stage: Stage, plane: ControlPlane) -> Homeroom:
     """What runs `homeroom` as a person would where the store is; variables that are None are not set."""
 
     def run(*arguments: str, stdin: str = "", **variables: str | None) -> subprocess.CompletedProcess[str]:
-        settings = {
-            "KUBECONFIG": str(plane.admin_kubeconfig),
-            "HOMEROOM_NAMESPACE": stage.namespace,
-            "HOMEROOM_STORE": f"sqlite:///{stage.database}",
-            "HOMEROOM_DATA": str(stage.directory / "data"),
-            "HOMEROOM_FILE_ROOT": str(stage.directory / "files"),
-            "HOMEROOM_OWNER_ID": OWNER,
-            "HOME": str(stage.directory),
-            **variables,
-        }
+        settings = {**_settings(stage, plane), **variables}
         return subprocess.run(
             [sys.executable, "-m", "homeroom.cli", *arguments],
             env={**os.environ, **{name: value for name, value in settings.items() if value is not None}},
@@ -287,6 +354,33 @@ def homeroom_at(stage: Stage, plane: ControlPlane) -> Homeroom:
         )
 
     return run
+
+
+def homeroom_at(stage: Stage, plane: ControlPlane) -> Homeroom:
+    """The same in the process of the test, where all is loaded: for commands that are not what the test is about."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        with (
+            mock.patch.dict(os.environ, _settings(stage, plane)),
+            contextlib.redirect_stdout(io.StringIO()) as said,
+            contextlib.redirect_stderr(io.StringIO()) as errors,
+        ):
+            code = main(arguments)
+        return subprocess.CompletedProcess(arguments, code, said.getvalue(), errors.getvalue())
+
+    return run
+
+
+def _settings(stage: Stage, plane: ControlPlane) -> dict[str, str]:
+    return {
+        "KUBECONFIG": str(plane.admin_kubeconfig),
+        "HOMEROOM_NAMESPACE": stage.namespace,
+        "HOMEROOM_STORE": f"sqlite:///{stage.database}",
+        "HOMEROOM_DATA": str(stage.directory / "data"),
+        "HOMEROOM_FILE_ROOT": str(stage.directory / "files"),
+        "HOMEROOM_OWNER_ID": OWNER,
+        "HOME": str(stage.directory),
+    }
 
 
 def document(done: subprocess.CompletedProcess[str]) -> Any:

@@ -16,6 +16,7 @@ import pytest
 
 from homeroom.chats import DESIRED_SCHEMAS, Actual, ChatType, Desired, Setting, Settings, space_key
 from homeroom.demo.server import default_cache
+from homeroom.demo.stage import RECORDS, Records
 from homeroom.demo.synapse import Account, Synapse, installed
 from homeroom.plan import Change, Kind, Op, Outcome
 from homeroom.platforms import Named
@@ -27,6 +28,17 @@ def synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
     """The real Synapse. A test that stops it starts it again."""
     with Synapse(installed(default_cache()), tmp_path_factory.mktemp("synapse")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def everybody(synapse: Synapse) -> str:
+    """Everybody in the sample who has to do with its first school has an account; what comes after the source ids."""
+    records, ending = Records(RECORDS), "rowan"
+    people = {row["userSourcedId"] for row in records.rows("roles", orgSourcedId="s-001")}
+    people |= {row["userSourcedId"] for row in records.rows("roles", role="guardian")}
+    for person in sorted(people):
+        synapse.make(f"{person}.{ending}")
+    return ending
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.synapse import Account, Synapse
 from homeroom.store import Store
 
-from .operator_fixtures import SYSTEM, at_work
+from .operator_fixtures import SYSTEM, at_work, look
 
 pytestmark = pytest.mark.integration
 
@@ -60,7 +60,7 @@ class Place:
         """Wait until Ready has this reason, and the status these fields; its message."""
         deadline = time.monotonic() + 60
         while True:
-            found = json.loads(await self.kubectl("get", "chatplatform", "matrix", "--output=json"))
+            found = await asyncio.to_thread(look, self.plane, "chatplatform", "matrix", namespace=self.namespace)
             now = found["status"]
             conditions = {item["type"]: item for item in now.get("conditions", [])}
             ready = conditions.get("Ready", {"reason": "", "status": "", "message": ""})

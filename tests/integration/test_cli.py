@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,21 @@ import pytest
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.stage import EXAMPLE, RECORDS, Stage
 
-from .stage_fixtures import Homeroom, document, homeroom_at
+from .stage_fixtures import Homeroom, document, process_at, staged
 
 pytestmark = pytest.mark.integration
 
 
+@pytest.fixture(scope="module")
+def stage(controlplane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """An empty one for all tests here: nothing that they do is in the way of the others."""
+    with staged(controlplane, tmp_path_factory.mktemp("stage")) as stage:
+        yield stage
+
+
 @pytest.fixture
 def homeroom(stage: Stage, controlplane: ControlPlane) -> Homeroom:
-    return homeroom_at(stage, controlplane)
+    return process_at(stage, controlplane)
 
 
 def test_a_working_tree_is_planned_before_anything_is_applied(

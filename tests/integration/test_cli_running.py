@@ -1,4 +1,4 @@
-"""The command line as a process, beside a running operator: its cluster, its store, its Kolibri."""
+"""The command line beside a running operator: its cluster, its store, its Kolibri; as a process: test_cli."""
 
 from __future__ import annotations
 

@@ -15,8 +15,6 @@ from homeroom.demo.stage import RECORDS, Records, Stage
 from homeroom.demo.synapse import Synapse, installed
 from homeroom.demo.web import Web
 
-from .stage_fixtures import Synced
-
 pytestmark = pytest.mark.integration
 
 
@@ -33,8 +31,8 @@ def web(tmp_path: Path) -> Iterator[Web]:
         yield web
 
 
-def test_the_chapter_of_chats_holds(stage: Stage, web: Web, chat_server: Synapse) -> None:
-    Synced.from_empty(stage)
+def test_the_chapter_of_chats_holds(synced: Stage, web: Web, chat_server: Synapse) -> None:
+    stage = synced
     web.start(store=stage.database, data=stage.directory / "data")
     tell_of_chats(stage, Records(RECORDS), Console(), synapse=chat_server, web=web, browser=PlainBrowser())
     objects = stage.kubectl("get", "chatplatforms,chatpolicies,events", "-n", stage.namespace, "-o", "yaml")

@@ -13,8 +13,6 @@ from homeroom.demo.seats import OFFICE, teacher, tell_of_seats
 from homeroom.demo.stage import RECORDS, Records, Stage
 from homeroom.demo.web import Web, key_in
 
-from .stage_fixtures import Synced
-
 pytestmark = pytest.mark.integration
 
 
@@ -24,10 +22,11 @@ def web(tmp_path: Path) -> Iterator[Web]:
         yield web
 
 
-def test_the_chapter_of_seats_holds(stage: Stage, web: Web) -> None:
-    stage.options += web.options
-    Synced.from_empty(stage)
-    records = Records(RECORDS)
+def test_the_chapter_of_seats_holds(synced: Stage, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, records = synced, Records(RECORDS)
+    monkeypatch.setattr(stage, "options", (*stage.options, *web.options))
+    stage.kill()
+    stage.start()
     tell_of_seats(stage, records, Console(), web=web, browser=PlainBrowser())
     objects = stage.kubectl(
         "get", "learningapps,licensepools,schoollicenses,events", "-n", stage.namespace, "-o", "yaml"

@@ -121,7 +121,8 @@ def test_an_extra_chat_is_filled_repaired_and_renamed(newspaper: Newspaper, cont
 
     # By hand, within seconds: a stranger is out, who was put out is back, and the name is the declared one. What our
     # own account does is not told of: it is seen with what the teacher does, who may edit the name.
-    stranger, teacher = (chats.server.account(f"{who}.{chats.mark}") for who in ("stranger", TEACHER))
+    stranger = chats.server.account(f"stranger.{chats.mark}")
+    teacher = chats.server.account(f"{TEACHER}.{newspaper.school.ending}")
     chats.operator.do("POST", f"rooms/{room}/kick", {"user_id": newspaper.school.account(other)})
     chats.operator.do("POST", f"/_synapse/admin/v1/join/{room}", {"user_id": stranger.user_id})
     teacher.do("PUT", f"rooms/{room}/state/m.room.name", {"name": "Ours"})

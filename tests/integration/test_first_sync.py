@@ -7,9 +7,7 @@ API server hold afterwards. How it stays that way: test_end_to_end.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,27 +15,15 @@ import pytest
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.stage import RECORDS, Records, Stage, wait_for
 
-from .stage_fixtures import Synced, accounts, held, staged
+from .stage_fixtures import accounts, held, sync_first
 
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def undisturbed(controlplane: ControlPlane, tmp_path: Path) -> Iterator[Synced]:
-    """A district after a first sync that nobody disturbed, and nothing since: its operator is down.
-
-    Of one test: the operator of another one would have a look at it.
-    """
-    with staged(controlplane, tmp_path) as stage:
-        synced = Synced.from_empty(stage)
-        assert stage.stop() == 0
-        yield synced
-
-
-def test_a_declared_district_appears_and_then_nothing_is_written(
-    undisturbed: Synced, controlplane: ControlPlane
-) -> None:
-    records, stage, state = Records(RECORDS), undisturbed.stage, undisturbed.state
+def test_a_declared_district_appears_and_then_nothing_is_written(stage: Stage, controlplane: ControlPlane) -> None:
+    sync_first(stage)
+    assert stage.stop() == 0
+    records, state, everybody = Records(RECORDS), held(stage), accounts(stage)
     schools = {row["name"] for row in records.rows("orgs", type="school")}
     assert schools <= set(state)
     homerooms = records.rows("classes", classType="homeroom")
@@ -50,7 +36,7 @@ def test_a_declared_district_appears_and_then_nothing_is_written(
             enrolled = records.rows("enrollments", classSourcedId=row["sourcedId"], role="student")
             barred = {user["sourcedId"] for user in records.rows("users", enabledUser="false")}
             assert len(learners) == len({e["userSourcedId"] for e in enrolled if running(e)} - barred)
-    assert len(undisturbed.accounts) == len(set(undisturbed.accounts))
+    assert len(everybody) == len(set(everybody))
 
     tables = stage.kolibri.tables()
     for _ in range(2):  # a start runs every root anew
@@ -78,8 +64,8 @@ def starts(stage: Stage) -> int:
     return stage.log.read_text().count('"event": "started"')
 
 
-def test_killed_at_random_points_of_the_first_sync_it_ends_the_same(undisturbed: Synced, stage: Stage) -> None:
-    total = rows(undisturbed.stage)
+def test_killed_at_random_points_of_the_first_sync_it_ends_the_same(first_sync: Stage, stage: Stage) -> None:
+    total = rows(first_sync)
     stage.publish(Records(RECORDS))
     stage.declare()
     begun = rows(stage)
@@ -96,5 +82,5 @@ def test_killed_at_random_points_of_the_first_sync_it_ends_the_same(undisturbed:
         stage.kill()
     stage.start()
     stage.wait_ready("learningapp", "kolibri")
-    assert held(stage) == undisturbed.state
-    assert (len(accounts(stage)), rows(stage)) == (len(undisturbed.accounts), total)
+    assert held(stage) == held(first_sync)
+    assert (len(accounts(stage)), rows(stage)) == (len(accounts(first_sync)), total)

@@ -25,7 +25,7 @@ from homeroom.mail import Mailer, MailServer, Post, Security
 from homeroom.seats import keys
 from homeroom.store import LicenceName, Store
 
-from .operator_fixtures import ROOT, at_work
+from .operator_fixtures import ROOT, at_work, look
 
 pytestmark = pytest.mark.integration
 
@@ -84,7 +84,7 @@ class Town:
         """Wait until the licence's status fits; the licence."""
         deadline = time.monotonic() + 60
         while True:
-            found = await self.read("schoollicense", "rowan")
+            found = await asyncio.to_thread(look, self.plane, "schoollicense", "rowan", namespace=self.namespace)
             if condition(found.get("status", {})):
                 return found
             assert time.monotonic() < deadline, f"{message(found)} {found.get('status')}"

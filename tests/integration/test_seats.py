@@ -25,7 +25,7 @@ from homeroom.demo.server import ServerError
 from homeroom.demo.stage import RECORDS, Records, message
 from homeroom.store import Store
 
-from .operator_fixtures import ROOT, at_work
+from .operator_fixtures import ROOT, at_work, look
 
 pytestmark = pytest.mark.integration
 
@@ -86,10 +86,7 @@ class Town:
         return {"apiVersion": "homeroom.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
 
     async def read(self, name: str, kind: str = "schoollicense") -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(
-            await self.kubectl("get", kind, name, f"--namespace={self.namespace}", "--output=json")
-        )
-        return found
+        return await asyncio.to_thread(look, self.plane, kind, name, namespace=self.namespace)
 
     async def until(self, condition: Callable[[dict[str, Any]], bool], name: str, kind: str = "schoollicense") -> Any:
         """Wait until the status of the object, as it is declared now, fits; the status."""

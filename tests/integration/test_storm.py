@@ -590,6 +590,7 @@ async def storm(controlplane: ControlPlane, namespace: str, tmp_path: Path) -> A
 async def _storm(controlplane: ControlPlane, kolibri: Kolibri, namespace: str, directory: Path) -> AsyncIterator[Storm]:
     stage = Stage(
         kubectl=controlplane.kubectl,
+        read=controlplane.read,
         kubeconfig=lambda: controlplane.kubeconfig_for(SYSTEM, "homeroom"),
         kolibri=kolibri,
         directory=directory,

@@ -217,6 +217,17 @@ class Server:
         self.kill()
         self.start()
 
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """It does nothing for the time of the block: its files may be copied, and are as after a crash."""
+        if self._process is None:
+            raise ServerError("nothing runs that could stand still")
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def _serve(
         self,
         name: str,
