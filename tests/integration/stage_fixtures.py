@@ -195,7 +195,8 @@ def staged(plane: ControlPlane, directory: Path, *, copy: Path | None = None) ->
     name = copy.name if copy else f"stage-{uuid.uuid4().hex[:8]}"
     installation = installed(default_cache())
     if copy:
-        shutil.copytree(copy, directory / name, ignore=lambda _, names: {_KOLIBRI}.intersection(names))
+        shutil.copytree(copy, directory / name)
+        shutil.rmtree(directory / name / _KOLIBRI)  # it begins with the files of the copy, see below
         installation = replace(installation, home=copy / _KOLIBRI / "home")
     with Kolibri(installation, directory / name / _KOLIBRI, quick_passwords=True) as server:
         stage = _stage(plane, server, directory / name)

@@ -203,7 +203,7 @@ def test_the_declared_picture_is_set_once_and_what_people_make_of_it_is_theirs(
     assert newspaper.run().startswith("Succeeded: ")
     assert said() == "AvatarSet: the declared picture was set"
     (room,) = newspaper.view().rooms.values()
-    teacher = chats.server.account(f"{TEACHER}.{chats.mark}")
+    teacher = chats.server.account(f"{TEACHER}.{newspaper.school.ending}")
     avatar = f"rooms/{room}/state/m.room.avatar/"
     first = teacher.do("GET", avatar)["url"]
 

@@ -13,6 +13,7 @@ from tests.integration.synapse_fixtures import Chats, desired
 from tests.unit.reconcile.nights import Cluster
 from tests.unit.web.conftest import NOW, Page, town_of
 from tests.unit.web.conftest import store as web_store
+from tests.unit.web.conftest import two_schools as web_two_schools
 
 from homeroom.chats.linking import CodeState, Place
 from homeroom.demo.synapse import Account
@@ -26,7 +27,7 @@ from homeroom.store import Store
 
 pytestmark = pytest.mark.integration
 
-store = web_store
+store, two_schools = web_store, web_two_schools
 PLACE = Place("n", "matrix", "d")
 
 
