@@ -219,6 +219,11 @@ class Reason(StrEnum):
         "the store is empty, and the target carries our marks: nothing is removed, what comes is a first sync again",
         "restore the store's backup if there is one; else approve the first syncs",
     )
+    BASELINE_BROKEN = (
+        "BaselineBroken",
+        "the files of what was applied last are missing beside the database: nothing is done",
+        "mount the data directory that belongs to the database, or restore both from one back-up",
+    )
     RULES_SETTLING = (
         "RulesSettling",
         "the sharing rules changed a moment ago: nothing is done before they have stood still for a minute",

@@ -357,6 +357,7 @@ _NOTABLE: Final = frozenset(
         Reason.OWNED_ELSEWHERE,
         Reason.HELD_FOR_APPROVAL,
         Reason.BASELINE_LOST,
+        Reason.BASELINE_BROKEN,
         Reason.CREDENTIALS_INVALID,
         Reason.KIND_NOT_SERVED,
         Reason.OVER_ALLOCATED,

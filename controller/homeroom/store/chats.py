@@ -25,7 +25,7 @@ from homeroom.chats.rollover import LEARNERS
 from homeroom.chats.state import Desired
 from homeroom.plan import Kind, Result
 from homeroom.store import schema
-from homeroom.store.folders import others, remove
+from homeroom.store.folders import newest, others, remove
 from homeroom.store.transactions import Leading
 
 _SHORTEST: Final = timedelta(hours=1)
@@ -118,18 +118,15 @@ class Chats:
         self._directory = directory
 
     def baseline(self, *, namespace: str, policy: str) -> StoredChats | None:
-        """What had a reason when a plan was last applied; None: nothing ever was, or the store was lost."""
-        with self._engine.connect() as connection:
-            return self.read(connection, namespace=namespace, policy=policy)
+        """What had a reason when a plan was last applied; None: nothing ever was, or the store was lost.
+
+        Raises TransientError, see `homeroom.store.folders.newest`.
+        """
+        return newest(lambda: self._newest(namespace, policy), lambda row: self._whole(row, namespace, policy))
 
     def read(self, connection: sa.Connection, *, namespace: str, policy: str) -> StoredChats | None:
         """The same within a transaction."""
-        row = _row(connection, namespace, policy)
-        if row is None:
-            return None
-        folder = self._folder(namespace, policy) / row.files
-        desired = Desired(**{part.name: pl.read_parquet(folder / f"{part.name}.parquet") for part in fields(Desired)})
-        return _stored(row, folder, desired)
+        return newest(lambda: _row(connection, namespace, policy), lambda row: self._whole(row, namespace, policy))
 
     def around(
         self,
@@ -144,24 +141,16 @@ class Chats:
 
         Those in which one of `accounts` is wanted, or for which `person` (source id) lacks one, and all of `schools`.
         """
-        missing = None
-        while True:
-            with self._engine.connect() as connection:
-                row = _row(connection, namespace, policy)
-            if row is None:
-                return None
+
+        def read(row: sa.Row[Any]) -> StoredChats | None:
             folder = self._folder(namespace, policy) / row.files
-            try:
-                desired = _part(folder, accounts=accounts, person=person, schools=schools)
-                if desired is None:
-                    return None
-                stored = _stored(row, folder, desired)
-            except FileNotFoundError:
-                if missing == row.files:
-                    raise
-                missing = row.files  # unless a run has just put another one in its place
-            else:
-                return replace(stored, baseline=stored.baseline.only(desired.chats["key"]))
+            desired = _part(folder, accounts=accounts, person=person, schools=schools)
+            if desired is None:
+                return None
+            stored = _stored(row, folder, desired)
+            return replace(stored, baseline=stored.baseline.only(desired.chats["key"]))
+
+        return newest(lambda: self._newest(namespace, policy), read)
 
     def save_baseline(self, stored: StoredChats, *, namespace: str, policy: str, epoch: int) -> None:
         """Replace it: files first, then the row that names them, so that a crash leaves the old one."""
@@ -257,11 +246,12 @@ class Chats:
 
     def known(self, *, namespace: str, policy: str) -> pl.Series:
         """Keys of the chats of which it is known who had a reason to be in them."""
-        with self._engine.connect() as connection:
-            row = _row(connection, namespace, policy)
-        if row is None:
-            return pl.Series(dtype=pl.String)
-        return pl.read_parquet(self._folder(namespace, policy) / row.files / "known.parquet")["key"]
+        folder = self._folder(namespace, policy)
+        found = newest(
+            lambda: self._newest(namespace, policy),
+            lambda row: pl.read_parquet(folder / row.files / "known.parquet")["key"],
+        )
+        return pl.Series(dtype=pl.String) if found is None else found
 
     def rooms(self, *, namespace: str, policy: str, keys: Collection[str] | None = None) -> pl.DataFrame:
         """The chats of a policy that were made, or found by their mark: columns `ROOMS`, sorted by key.
@@ -279,6 +269,15 @@ class Chats:
         with self._engine.connect() as connection:
             rows = [tuple(row) for row in connection.execute(query.order_by(table.c.key))]
         return pl.DataFrame(rows, schema=ROOMS, orient="row")
+
+    def _newest(self, namespace: str, policy: str) -> sa.Row[Any] | None:
+        with self._engine.connect() as connection:
+            return _row(connection, namespace, policy)
+
+    def _whole(self, row: sa.Row[Any], namespace: str, policy: str) -> StoredChats:
+        folder = self._folder(namespace, policy) / row.files
+        desired = Desired(**{part.name: pl.read_parquet(folder / f"{part.name}.parquet") for part in fields(Desired)})
+        return _stored(row, folder, desired)
 
     def _folder(self, namespace: str, policy: str) -> Path:
         return self._directory / "chats" / namespace / policy

@@ -55,7 +55,7 @@ from homeroom.seats.usage import NOTICED_SCHEMA, RECLAIMED_SCHEMA
 from homeroom.store import backup, revision, schema
 from homeroom.store.backup import Manifest
 from homeroom.store.chats import Chats, StoredChats, journal_name, journal_of, policies_of, rules_without
-from homeroom.store.folders import others, remove
+from homeroom.store.folders import newest, others, remove
 from homeroom.store.forgetting import (
     Owners,
     StillThereError,
@@ -459,13 +459,20 @@ class Store:
     # -- apps ---------------------------------------------------------------------------------------------------
 
     def baseline(self, *, namespace: str, app: str) -> StoredBaseline | None:
-        """What had a reason when a plan was last applied; None: nothing ever was, or the store was lost."""
-        with self._engine.connect() as connection:
-            row = _baseline_row(connection, namespace, app)
-        if row is None:
-            return None
-        baseline = _read(self._baselines(namespace, app) / row.files, first=row.first)
-        return StoredBaseline(baseline=baseline, rules=row.rules, sharing=row.sharing, removal=row.removal)
+        """What had a reason when a plan was last applied; None: nothing ever was, or the store was lost.
+
+        Raises TransientError, see `homeroom.store.folders.newest`.
+        """
+
+        def row() -> sa.Row[Any] | None:
+            with self._engine.connect() as connection:
+                return _baseline_row(connection, namespace, app)
+
+        def read(row: sa.Row[Any]) -> StoredBaseline:
+            baseline = _read(self._baselines(namespace, app) / row.files, first=row.first)
+            return StoredBaseline(baseline=baseline, rules=row.rules, sharing=row.sharing, removal=row.removal)
+
+        return newest(row, read)
 
     def save_baseline(self, stored: StoredBaseline, *, namespace: str, app: str, epoch: int) -> None:
         """Replace the baseline: files first, then the row that names them, so that a crash leaves the old one."""

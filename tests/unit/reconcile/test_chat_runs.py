@@ -475,6 +475,21 @@ async def test_a_lost_store_takes_nobody_out_and_asks(filled: ChatNights, tmp_pa
     assert filled.there()[STUDENTS] == before[STUDENTS]
 
 
+async def test_without_its_files_beside_the_database_nobody_goes(filled: ChatNights) -> None:
+    """Another volume, or an emptied one, and a database that is a server's."""
+    before, chats = filled.there(), filled.directory / "chats"
+    leave(filled, "6a", 1)
+    chats.rename(filled.directory / "elsewhere")
+    filled.restarted()
+    await filled.night()
+    assert filled.said(POLICY).startswith("BaselineBroken: ")
+    assert filled.there() == before
+    (filled.directory / "elsewhere").rename(chats)
+    await filled.run(POLICY)
+    assert filled.said(POLICY).startswith("Succeeded: ")
+    assert len(filled.there()["6a students"]) == len(before["6a students"]) - 1
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Several policies, and the platform
 

@@ -14,6 +14,7 @@ from tests.unit.stores import open_store
 
 from homeroom.api import Reason
 from homeroom.demo.stage import RECORDS, Records
+from homeroom.errors import TransientError
 from homeroom.plan import Kind
 from homeroom.reconcile.learningapp import SETTLE
 from homeroom.store import JournalQuery, Store
@@ -73,6 +74,23 @@ async def test_the_ledger_comes_back_from_the_marks(after: Clocked) -> None:
     assert set(known.schools) == set(wanted.schools["key"]) - {waiting}
     child = str(known.usernames["key"][0])
     assert after.store.accounts(**OF_APP, person=child)["external_id"].to_list() == [f"{child}"]
+
+
+async def test_without_its_files_beside_the_database_nothing_is_done(before: Clocked, tmp_path: Path) -> None:
+    """Another volume, or an emptied one, and a database that is a server's."""
+    (tmp_path / "baselines").rename(tmp_path / "elsewhere")
+    records = Records(RECORDS)
+    records.remove("enrollments", userSourcedId=pupils(records)[1])
+    (tmp_path / "after.zip").write_bytes(records.zipped())
+    before.publish(tmp_path / "after.zip")
+    with pytest.raises(TransientError, match="restore both") as caught:
+        await before.look(after=HOUR)
+    assert caught.value.reason == Reason.BASELINE_BROKEN
+    (tmp_path / "elsewhere").rename(tmp_path / "baselines")
+    await before.look(after=HOUR)
+    report, _ = await before.look(after=SETTLE)
+    assert report.reason == Reason.SUCCEEDED
+    before.store.close()
 
 
 async def test_nothing_is_removed_and_what_comes_waits_until_somebody_has_looked(after: Clocked) -> None:
