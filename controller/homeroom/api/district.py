@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -92,6 +92,8 @@ class OneRosterCSV(Model):
     """Secret with `username` and `password` (basic) or `token` (bearer), if the server asks for them."""
 
 
+M = TypeVar("M", bound=Model)
+
 ExtensionColumn = Annotated[str, Field(min_length=10, max_length=128, pattern=r"^metadata\.[^\s,;]+$")]
 """A column that OneRoster leaves to the records system; its name begins with `metadata.`."""
 
@@ -109,6 +111,19 @@ class PositionRole(StrEnum):
     COUNSELOR = "counselor"
 
 
+def _once(field: str) -> AfterValidator:
+    """For lists whose items are told apart by a field, whatever its letter case."""
+
+    def check(items: tuple[M, ...]) -> tuple[M, ...]:
+        names = Counter(str(getattr(item, field)).lower() for item in items)
+        twice = sorted(name for name, count in names.items() if count > 1)
+        if twice:
+            raise ValueError(f"must not have a `{field}` twice, like '{twice[0]}' (letter case does not count)")
+        return items
+
+    return AfterValidator(check)
+
+
 class Position(Model):
     """What one position means."""
 
@@ -118,13 +133,6 @@ class Position(Model):
     """The OneRoster role in the person's school that it stands for."""
 
 
-def _one_meaning_each(positions: tuple[Position, ...]) -> tuple[Position, ...]:
-    twice = sorted(name for name, count in Counter(one.position.lower() for one in positions).items() if count > 1)
-    if twice:
-        raise ValueError(f"must not have a `position` twice, like '{twice[0]}' (letter case does not count)")
-    return positions
-
-
 class Positions(Model):
     """A column that says what somebody is employed as, or may do, and what that means."""
 
@@ -132,7 +140,7 @@ class Positions(Model):
     """Column of `users.csv`: one position, or several with commas between them."""
     roles: Annotated[
         tuple[Position, ...],
-        AfterValidator(_one_meaning_each),
+        _once("position"),
         Field(
             min_length=1,
             max_length=200,
@@ -140,13 +148,6 @@ class Positions(Model):
         ),
     ]
     """The positions that mean a role; all others mean nothing."""
-
-
-def _columns_once(positions: tuple[Positions, ...]) -> tuple[Positions, ...]:
-    twice = sorted(name for name, count in Counter(one.column.lower() for one in positions).items() if count > 1)
-    if twice:
-        raise ValueError(f"must not have a `column` twice, like '{twice[0]}' (letter case does not count)")
-    return positions
 
 
 class Extensions(Model):
@@ -165,7 +166,7 @@ class Extensions(Model):
     """Column of `users.csv`, `true` or `false`: who leads their school for the time being."""
     positions: Annotated[
         tuple[Positions, ...],
-        AfterValidator(_columns_once),
+        _once("column"),
         Field(
             max_length=8,
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["column"]},

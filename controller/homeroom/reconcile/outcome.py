@@ -185,7 +185,7 @@ def unfinished_of(applied: Applied | None, left: pl.DataFrame) -> tuple[Reason, 
         return None
     if applied.broken is not None:
         words = f"{applied.applied} changes made, then: {applied.broken.message}"
-        return _BY_WORD[applied.broken.reason], words, Ending.RETRY
+        return Reason.of(applied.broken.reason), words, Ending.RETRY
     if applied.failed:
         words = f"{applied.applied} changes made, {applied.failed} refused: {'; '.join(applied.errors[:3])}"
         return Reason.SOME_CHANGES_FAILED, words, Ending.RETRY
@@ -246,6 +246,3 @@ def _standing_still(decision: Decision, contact: str) -> tuple[Reason, str] | No
         )
         return Reason.ADOPTION_UNCLEAR, words
     return None
-
-
-_BY_WORD: Final = {reason.value: reason for reason in Reason}

@@ -262,7 +262,7 @@ class Shell(Generic[R, S]):
             verdict = Verdict(again=(again or 0) if unfinished else again, failed=result.ending is Ending.RETRY)
             new = _in_state(result, generation=generation, now=now)
         else:
-            reason, message = _BY_WORD[result.reason], result.message
+            reason, message = Reason.of(result.reason), result.message
             if isinstance(result, TerminalError):
                 verdict = Verdict(again=PATIENCE.total_seconds())
                 new = conditions.failed(old, generation=generation, reason=reason, message=message, now=now)
@@ -365,9 +365,6 @@ _NOTABLE: Final = frozenset(
     }
 )
 """Reasons that also make an event: somebody should look."""
-
-
-_BY_WORD: Final = {reason.value: reason for reason in Reason}
 
 
 def _retry_after(error: HomeroomError) -> float | None:

@@ -6,7 +6,6 @@ What is shown is what runs left in the store; the chat server is in memory, and 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -226,9 +225,4 @@ async def test_names_of_extra_chats_stay_text(here: ExtraNights, pages: Pages) -
 async def test_the_table_is_there_in_the_languages(here: ExtraNights, pages: Pages, code: str) -> None:
     await here.made(admins=[TEACHER], join="Link", settings={"preset": "Ordinary"})
     await pages.signs_in(TEACHER)
-    for path in ("/chats/mine?", "/chats/table?", "/chats/table?links=whole&"):
-        page = await pages.town.browser.get(f"{path}lang={code}")
-        assert page.headers["content-language"] == code
-        assert page.title
-        ways = re.findall(r'href="(/[^"]*)"', page.text)
-        assert {way for way in ways if f"lang={code}" not in way} == {"/style.css"}
+    await pages.are_there_in(code)

@@ -53,6 +53,15 @@ class Pages:
         await browser.post("/chats/number", {**page.form("/chats/number"), "number": number})
         return await browser.get("/chats/mine")
 
+    async def are_there_in(self, code: str) -> None:
+        """Both pages of who is signed in speak a language, and so does all that they lead to."""
+        for path in ("/chats/mine?", "/chats/table?", "/chats/table?links=whole&"):
+            page = await self.town.browser.get(f"{path}lang={code}")
+            assert page.headers["content-language"] == code
+            assert page.title
+            ways = re.findall(r'href="(/[^"]*)"', page.text)
+            assert {way for way in ways if f"lang={code}" not in way} == {"/style.css"}
+
     async def unlinked(self, *people: str) -> None:
         """Some take their link back, and the policy runs."""
         for person in people:
@@ -306,9 +315,4 @@ async def test_without_a_policy_there_are_no_chats(pages: Pages) -> None:
 async def test_both_pages_are_there_in_the_languages(pages: Pages, code: str) -> None:
     await pages.unlinked(CHILD)
     await pages.signs_in(HEAD)
-    for path in ("/chats/mine", "/chats/table", "/chats/table?links=whole"):
-        page = await pages.town.browser.get(f"{path}{'&' if '?' in path else '?'}lang={code}")
-        assert page.headers["content-language"] == code
-        assert page.title
-        ways = re.findall(r'href="(/[^"]*)"', page.text)
-        assert {way for way in ways if f"lang={code}" not in way} == {"/style.css"}
+    await pages.are_there_in(code)
