@@ -4,9 +4,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 V := .venv/bin
 WORKERS ?= 2
-# Tables of a few rows are no faster with several threads, and these wake each other for every step. `integration` runs
-# operators as they are.
-UNIT := POLARS_MAX_THREADS=1 $(V)/pytest
 # One more than cores: tests with servers wait half of their time.
 SERVER_WORKERS ?= 3
 # Tests start many processes; where bytecode is not kept, each of them would compile all of Homeroom.
@@ -38,7 +35,7 @@ servers: .venv/stamp  ## build the control plane and install Kolibri and Synapse
 	$(V)/python -m homeroom.demo.synapse install
 
 unit: .venv/stamp  ## tests without servers (but PostgreSQL, of which a wheel brings one)
-	$(UNIT) tests/unit -n $(WORKERS)
+	$(V)/pytest tests/unit -n $(WORKERS)
 
 integration: servers  ## tests against real servers
 	$(V)/pytest tests/integration -n $(SERVER_WORKERS)
@@ -47,10 +44,10 @@ test: lint  ## everything that has to hold; what fails in one kind of tests keep
 	$(MAKE) --keep-going unit integration
 
 properties: .venv/stamp  ## all properties with many more examples than `make test` has (TIMES=N)
-	HOMEROOM_EXAMPLES=$(or $(TIMES),20) $(UNIT) tests/unit -m hypothesis --timeout=0 -n $(WORKERS)
+	HOMEROOM_EXAMPLES=$(or $(TIMES),20) $(V)/pytest tests/unit -m hypothesis --timeout=0 -n $(WORKERS)
 
 histories: .venv/stamp  ## many more random histories of guards and holds than `make test` has (HISTORIES=N)
-	HOMEROOM_HISTORIES=$(or $(HISTORIES),20000) $(UNIT) tests/unit/plan/test_hold.py -k random_histories --timeout=0 -n $(WORKERS)
+	HOMEROOM_HISTORIES=$(or $(HISTORIES),20000) $(V)/pytest tests/unit/plan/test_hold.py -k random_histories --timeout=0 -n $(WORKERS)
 
 storm: servers  ## many more licences in the storm over a pool than `make test` has (LICENCES=N SEED=N)
 	HOMEROOM_STORM=$(or $(LICENCES),2000) HOMEROOM_STORM_SEED=$(or $(SEED),1) $(V)/pytest tests/integration/test_storm.py --timeout=0
@@ -60,7 +57,7 @@ demo: .venv/stamp  ## the whole story on this machine (CLUSTER=current uses your
 
 pictures: .venv/stamp  ## pictures of the web pages, from the demo and a test, into docs/ (needs a Chromium)
 	$(V)/homeroom demo --once --pictures docs/pictures
-	HOMEROOM_PICTURES=docs/pictures $(UNIT) tests/unit/web/test_in_a_browser.py -k starts_a_call
+	HOMEROOM_PICTURES=docs/pictures $(V)/pytest tests/unit/web/test_in_a_browser.py -k starts_a_call
 
 bench: .venv/stamp  ## speed and memory, as ratios to named peers
 	$(V)/python bench/run.py
