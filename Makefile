@@ -3,9 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 V := .venv/bin
-WORKERS ?= 2
-# One more than cores: tests with servers wait half of their time.
-SERVER_WORKERS ?= 3
+# Two for each of two cores: tests with servers wait half of their time, and meanwhile the core belongs to the other.
+WORKERS ?= 4
 # Tests start many processes; where bytecode is not kept, each of them would compile all of Homeroom.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -38,10 +37,10 @@ unit: .venv/stamp  ## tests without servers (but PostgreSQL, of which a wheel br
 	$(V)/pytest tests/unit -n $(WORKERS)
 
 integration: servers  ## tests against real servers
-	$(V)/pytest tests/integration -n $(SERVER_WORKERS)
+	$(V)/pytest tests/integration -n $(WORKERS)
 
-test: lint  ## everything that has to hold; what fails in one kind of tests keeps nobody from seeing the other
-	$(MAKE) --keep-going unit integration
+test: lint servers  ## everything that has to hold, in one go
+	$(V)/pytest tests -n $(WORKERS)
 
 properties: .venv/stamp  ## all properties with many more examples than `make test` has (TIMES=N)
 	HOMEROOM_EXAMPLES=$(or $(TIMES),20) $(V)/pytest tests/unit -m hypothesis --timeout=0 -n $(WORKERS)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -90,6 +92,23 @@ def _no_sync(connection: object, record: sa.pool.ConnectionPoolEntry, _proxy: ob
     if isinstance(connection, sqlite3.Connection) and not record.info.get("no sync"):
         connection.execute("PRAGMA synchronous=OFF")
         record.info["no sync"] = True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """One core for each process that tests, and for all that it starts; before polars looks how many there are.
+
+    What two threads or two processes do by turns wakes another core each time, and that takes as long as the work. So
+    it is with polars and a few rows, with an operator and its API server.
+    """
+    if sys.platform != "linux":
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    worker: dict[str, str] | None = getattr(config, "workerinput", None)
+    if worker is not None:
+        os.sched_setaffinity(0, {cores[int(worker["workerid"].removeprefix("gw")) % len(cores)]})
+    elif not config.getoption("numprocesses", None) and not any("integration" in each for each in config.args):
+        os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
 
 
 @pytest.hookimpl(trylast=True)
