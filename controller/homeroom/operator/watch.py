@@ -16,7 +16,8 @@ import asyncio
 import threading
 import types
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Protocol
 
@@ -39,6 +40,8 @@ _CHUNK = 100
 _HEARTBEAT_SECONDS = 1.0
 _RESTART_SECONDS = 1.0
 _RELOGIN_SECONDS = 10.0
+_TOGETHER_SECONDS = 0.02
+"""How long the thread gathers what it has to tell. Each time it does, the two threads wake each other."""
 _END_SECONDS = 1.0
 """How long the tasks that kopf leaves behind have for their end, each time they are told."""
 _MOST_ENDS = 10
@@ -124,6 +127,7 @@ class Watch:
         self._stopping = threading.Event()
         self._restarting = threading.Event()
         self._beat = clock.monotonic()
+        self._untold: list[Callable[[], None]] = []
         self._active: dict[str, float] = {}
 
     def start(self) -> None:
@@ -212,6 +216,7 @@ class Watch:
             await asyncio.sleep(CLOSING_SECONDS)
         finally:
             heart.cancel()
+            self._tell_all()
 
     async def _keep_beating(self) -> None:
         while True:
@@ -295,9 +300,21 @@ class Watch:
         return trace
 
     def _tell(self, callback: Callable[..., None], *args: object, **kwargs: object) -> None:
-        """Call back on our loop; not when that is over already."""
-        if not self._home.is_closed():
-            self._home.call_soon_threadsafe(lambda: callback(*args, **kwargs))
+        """Call back on our loop, soon, together with what else there is to tell by then, in order."""
+        self._untold.append(partial(callback, *args, **kwargs))
+        if len(self._untold) == 1:
+            asyncio.get_running_loop().call_later(_TOGETHER_SECONDS, self._tell_all)
+
+    def _tell_all(self) -> None:
+        """Call back now; not when our loop is over already."""
+        news, self._untold = self._untold, []
+        if news and not self._home.is_closed():
+            self._home.call_soon_threadsafe(self._take, news)
+
+    def _take(self, news: Sequence[Callable[[], None]]) -> None:
+        """On our loop: each by itself, so that none is lost by the failure of another."""
+        for each in news:
+            self._home.call_soon(each)
 
 
 async def _end(life: asyncio.Future[None], ours: Collection[asyncio.Task[None]]) -> None:
