@@ -5,8 +5,8 @@ turns its decisions into tasks on our event loop. Keys come from `runtime`, whic
 a `Verdict`, which says when the key comes back.
 
 What it promises: a key waits once, however often it was added, and runs once at a time; added while running, it runs
-again afterwards; an earlier wish beats a later one; tenants (namespaces) take turns, and none has more than half of
-the workers.
+again afterwards, once it has rested for as long as it ran, a second at most; an earlier wish beats a later one; tenants
+(namespaces) take turns, and none has more than half of the workers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -27,6 +27,10 @@ from homeroom.reconcile.ports import Clock, Handler, Key, Verdict
 from homeroom.store import LostLeadershipError
 
 _log = structlog.get_logger(__name__)
+
+MOST_REST: Final = 1.0
+"""Seconds that a key rests which was added while it ran. Where thousands of licences pour into a pool each run looks at
+all of them: half as many runs do the same work, and nobody waits noticeably longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +95,13 @@ class Schedule:
             return key
         return None
 
-    def done(self, key: Key, verdict: Verdict, *, now: float) -> None:
-        """The run of a key that was taken has ended."""
+    def done(self, key: Key, verdict: Verdict, *, now: float, took: float = 0) -> None:
+        """The run of a key that was taken has ended, after so many seconds."""
         entry = self._entries[key]
         entry.running = False
         self._running[key.namespace] -= 1
+        if entry.due is not None:
+            entry.due = max(entry.due, now + min(took, MOST_REST))
         wait = verdict.again
         if wait is not None:
             wait *= 0.9 + 0.2 * self._chance()
@@ -221,5 +227,5 @@ class WorkQueue:
                 _log.exception("a run crashed; this is a bug in Homeroom, please report it")
             finally:
                 now = self._clock.monotonic()
-                self._schedule.done(key, verdict, now=now)
+                self._schedule.done(key, verdict, now=now, took=now - started)
                 self._observer.reconciled(key, outcome=outcome, seconds=now - started, at=self._clock.now())

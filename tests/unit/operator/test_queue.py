@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from homeroom.api import Reason
 from homeroom.errors import HomeroomError, TransientError
-from homeroom.operator.queue import Backoff, Schedule, WorkQueue
+from homeroom.operator.queue import MOST_REST, Backoff, Schedule, WorkQueue
 from homeroom.operator.runtime import SystemClock
 from homeroom.reconcile.ports import Key, Verdict
 from homeroom.store import LostLeadershipError
@@ -74,11 +74,13 @@ class AnyOrder(RuleBasedStateMachine):
         self.running.add(key)
 
     @precondition(lambda self: self.running)
-    @rule(verdict=verdicts, data=st.data())
-    def done(self, verdict: Verdict, data: st.DataObject) -> None:
+    @rule(verdict=verdicts, took=st.floats(min_value=0, max_value=3), data=st.data())
+    def done(self, verdict: Verdict, took: float, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.running)))
-        self.schedule.done(key, verdict, now=self.now)
+        self.schedule.done(key, verdict, now=self.now, took=took)
         self.running.discard(key)
+        if key in self.due:
+            self.due[key] = max(self.due[key], self.now + min(took, MOST_REST))
         if verdict.failed:
             self.failures[key] += 1
             wait = min(60, 2 * 2 ** (self.failures[key] - 1)) * 0.75
