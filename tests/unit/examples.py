@@ -1,6 +1,7 @@
-"""How many examples a property is tried with: what `make test` has time for, or many times that.
+"""How many examples a property is tried with: in `make test` half of what its author asks for, or many times that.
 
-Each run draws other ones; `make properties` is for whoever has changed much, or has a night.
+Each run draws other ones, so two runs are as good as one of twice the length, and every commit has some. `make
+properties` is for whoever has changed much, or has a night.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from typing import Final
 
 from hypothesis import HealthCheck, settings
 
-_TIMES: Final = float(os.environ.get("HOMEROOM_EXAMPLES", "1"))
+_TIMES: Final = float(os.environ.get("HOMEROOM_EXAMPLES", "0.5"))
 
 
 def examples(number: int, *, one_fixture: bool = False) -> settings:
-    """So many in `make test`. `one_fixture`: all of them have the same one, which none of them changes."""
+    """`number`: what its author asks for. `one_fixture`: all of them have the same one, which none of them changes."""
     return settings(
         max_examples=max(1, round(number * _TIMES)),
         # On a busy machine a deadline fails and says nothing about the code; speed is measured in bench/.
