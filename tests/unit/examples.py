@@ -14,10 +14,15 @@ from hypothesis import HealthCheck, settings
 _TIMES: Final = float(os.environ.get("HOMEROOM_EXAMPLES", "0.5"))
 
 
+def often(number: int) -> int:
+    """How often something is tried that is tried so often in `make test`."""
+    return max(1, round(number * _TIMES))
+
+
 def examples(number: int, *, one_fixture: bool = False) -> settings:
     """`number`: what its author asks for. `one_fixture`: all of them have the same one, which none of them changes."""
     return settings(
-        max_examples=max(1, round(number * _TIMES)),
+        max_examples=often(number),
         # On a busy machine a deadline fails and says nothing about the code; speed is measured in bench/.
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture] if one_fixture else [],

@@ -16,12 +16,12 @@ def open_store(directory: Path) -> Store:
     database = directory / FILE
     if not database.exists():
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        database.write_bytes(_new())
+        database.write_bytes(new_file())
     return Store.open(f"sqlite:///{database}", directory)
 
 
 @cache
-def _new() -> bytes:
+def new_file() -> bytes:
     """The file of a store that nobody has used yet."""
     with TemporaryDirectory() as directory:
         Store.open(f"sqlite:///{directory}/{FILE}", Path(directory)).close()

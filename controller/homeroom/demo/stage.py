@@ -22,6 +22,7 @@ import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -63,14 +64,18 @@ def wait_for(what: str, condition: Callable[[], bool], *, seconds: float = 60.0,
         time.sleep(every)
 
 
+@cache
+def _rows_of(path: Path) -> list[dict[str, str]]:
+    """The rows of a file, which nobody changes: it is read once, and hundreds of tests begin with it."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 class Records:
     """A OneRoster export that can be changed like a school's own: rows by file, written as a zip in one step."""
 
     def __init__(self, source: Path) -> None:
-        self.files: dict[str, list[dict[str, str]]] = {}
-        for path in sorted(source.glob("*.csv")):
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                self.files[path.stem] = list(csv.DictReader(file))
+        self.files = {path.stem: [row.copy() for row in _rows_of(path)] for path in sorted(source.glob("*.csv"))}
 
     def rows(self, file: str, **match: str) -> list[dict[str, str]]:
         """Rows of a file whose fields have these values."""

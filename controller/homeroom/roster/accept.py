@@ -17,7 +17,7 @@ from typing import Final
 
 import polars as pl
 
-from homeroom.roster.beside import engine
+from homeroom.roster.beside import selected
 from homeroom.roster.findings import Findings, Rule
 from homeroom.roster.tables import SCHEMAS, Roster, repeated
 
@@ -244,7 +244,8 @@ class Acceptance:
             if table in self._as_it_was:
                 frame = self._previous[table]
             else:
-                frame = frame.select(pl.col(name).cast(kind) for name, kind in SCHEMAS[table].items())
+                frame = frame.select(*SCHEMAS[table])
+                frame = frame if frame.schema == SCHEMAS[table] else frame.cast(SCHEMAS[table])
             read = self._read[table]
             if linked:
                 before = self._previous[table]
@@ -469,11 +470,11 @@ def _packed(frame: pl.DataFrame, order: Iterable[str]) -> tuple[pl.Series, dict[
         below += bits
     if below >= 64:
         return None
-    return frame.lazy().select(_key=key).collect(engine=engine(frame.height)).to_series(), columns
+    return selected(frame, _key=key).to_series(), columns
 
 
 def _unpacked(keys: pl.Series, columns: dict[str, pl.Expr]) -> pl.DataFrame:
-    return keys.to_frame().lazy().select(**columns).collect(engine=engine(keys.len()))
+    return selected(keys.to_frame(), **columns)
 
 
 def _of_kind(numbers: pl.Expr, kind: pl.DataType) -> pl.Expr:

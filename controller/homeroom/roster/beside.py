@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Final, Literal, ParamSpec, TypeVar
 
+import polars as pl
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -37,3 +39,10 @@ def beside(threads: int | None, *, few: bool) -> Executor:
 def engine(rows: int) -> Literal["in-memory", "streaming"]:
     """By which polars computes best: many rows in small pieces, which need no new memory, and half the time."""
     return "in-memory" if rows < FEW else "streaming"
+
+
+def selected(frame: pl.DataFrame, **columns: pl.Expr) -> pl.DataFrame:
+    """`frame.select`, by which polars computes best. A lazy query takes five times as long for a few rows."""
+    if frame.height < FEW:
+        return frame.select(**columns)
+    return frame.lazy().select(**columns).collect(engine="streaming")

@@ -53,7 +53,7 @@ from homeroom.plan import (
     Role,
     Unseen,
 )
-from homeroom.roster.beside import FEW, beside, engine
+from homeroom.roster.beside import FEW, beside, selected
 from homeroom.roster.leaving import dated, last_teachers
 from homeroom.roster.state import DESIRED_SCHEMAS, Actual, Adopting, Desired
 from homeroom.roster.tables import ClassRole, Roster, repeated
@@ -340,7 +340,7 @@ def _codes(classes: pl.Series, people: pl.Series, roles: pl.Series) -> pl.Series
     """Memberships as one number each: rows of class and person, and in the lowest bit the role. Null stays null."""
     parts = pl.DataFrame({"class": classes, "person": people, "coach": roles == Role.COACH.value})
     code = pl.col("class").cast(pl.UInt64) * 2**33 + pl.col("person").cast(pl.UInt64) * 2 + pl.col("coach")
-    return parts.lazy().select(code=code).collect(engine=engine(parts.height)).to_series()
+    return selected(parts, code=code).to_series()
 
 
 def _apart(one: pl.Series, other: pl.Series) -> tuple[pl.Series, pl.Series]:

@@ -572,7 +572,10 @@ class Findings:
     @classmethod
     def join(cls, parts: list[Findings]) -> Self:
         """All of them, worst first, then by file, row and column."""
-        frame = pl.concat([pl.DataFrame(schema=SCHEMA), *(part.frame for part in parts)])
+        frames = [part.frame for part in parts if part.frame.height]
+        if not frames:
+            return cls.none()
+        frame = pl.concat(frames)
         return cls(frame.sort("rule", "file", "row", "field", "id") if frame.height > 1 else frame)
 
     def counts(self) -> dict[Severity, int]:

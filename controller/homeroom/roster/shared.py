@@ -26,7 +26,7 @@ from homeroom.api.district import HomeroomDefinition
 from homeroom.api.sharingrule import Effect, MatchKey, Operator, Share, SharingRule, Template
 from homeroom.errors import InvalidSpecError
 from homeroom.plan import Role
-from homeroom.roster.beside import FEW, beside, engine
+from homeroom.roster.beside import FEW, beside, engine, selected
 from homeroom.roster.digest import digest
 from homeroom.roster.tables import ClassRole, Roster, SchoolRole, repeated
 
@@ -659,17 +659,12 @@ def _members(view: View, classes: pl.Series, withheld: pl.Series) -> pl.DataFram
     )
     pair = key // 2
     last = (pair != pair.shift(-1)).fill_null(value=True)
-    return (
-        key.filter(last)
-        .to_frame()
-        .lazy()
-        .select(
-            (pl.col("key") // 2**33).cast(_ROW).alias("class"),
-            (pl.col("key") // 2 % 2**32).cast(_ROW).alias("user"),
-            (pl.col("key") % 2 == 1).alias("coach"),
-        )
-        .collect(engine=engine(key.len()))
-    )
+    columns = {
+        "class": (pl.col("key") // 2**33).cast(_ROW),
+        "user": (pl.col("key") // 2 % 2**32).cast(_ROW),
+        "coach": pl.col("key") % 2 == 1,
+    }
+    return selected(key.filter(last).to_frame(), **columns)
 
 
 def _placed(people: pl.DataFrame) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 import polars as pl
@@ -176,6 +177,7 @@ class Roster:
         }
 
     @classmethod
+    @cache
     def empty(cls) -> Roster:
         """No records at all: what a district starts from."""
         return cls(**{name: pl.DataFrame(schema=schema) for name, schema in SCHEMAS.items()})

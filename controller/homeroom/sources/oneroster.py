@@ -168,7 +168,7 @@ class _Reading:
         for table in self._tables.keys() & REMEMBERED:
             hashes, before = self._table(table).hashes, self._lines.of(table)
             said = findings.frame.filter(pl.col("file") == SHEETS[table].file)
-            if hashes is None or said["rule"].is_in(FIRST_ONLY).any():
+            if hashes is None or (said.height and said["rule"].is_in(FIRST_ONLY).any()):
                 continue
             same = found == self._lines.digest and said.is_empty() and unchanged(hashes, before)
             if same and not any(self._declared.values()):
@@ -341,7 +341,8 @@ class _Reading:
         if {"subjects", "subjectCodes"} <= opened_table.columns:
             commas = [pl.col(name).str.count_matches(",", literal=True) for name in ("subjects", "subjectCodes")]
             differ["_differ"] = commas[0] != commas[1]
-        frame = opened_table.scan.select("row", *wanted, **differ).collect(engine="streaming").rechunk()
+        query = opened_table.scan.select("row", *wanted, **differ)
+        frame = query.collect(engine=engine(opened_table.rows)).rechunk()
         if differ:
             said = frame.filter("_differ").select("row")
             self._findings.append(Findings.of(Rule.SUBJECT_CODES, said, file=sheet.file, field="subjectCodes"))
@@ -643,7 +644,8 @@ class _Reading:
         for column, (numbers, _) in hashed.items():
             query = query.join(numbers.lazy(), left_on=f"_{column}", right_on="hash", how="left").drop(f"_{column}")
         query = query.with_columns(elsewhere=elsewhere)
-        return query.drop("_theirs", "class_school", strict=False).collect(engine="streaming")
+        query = query.drop("_theirs", "class_school", strict=False)
+        return query.collect(engine=engine(self._table(table).rows))
 
     def _set_odd_ids_aside(self, table: str, rows: Rows) -> None:
         """Rows of links without a usable id: nobody can say which link is meant."""

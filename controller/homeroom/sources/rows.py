@@ -35,14 +35,13 @@ class Rows:
 
     def flag(self, rule: Rule, where: pl.Expr, *, field: str, first_only: bool = False) -> None:
         """Note the rows that fulfil `where`; a Record rule sets them aside."""
-        self._note(
-            rule, self.frame.select(where.fill_null(value=False)).to_series(), field=field, first_only=first_only
-        )
+        self._note(rule, self.frame.select(where).to_series(), field=field, first_only=first_only)
 
     def _note(self, rule: Rule, hit: pl.Series, *, field: str, first_only: bool = False) -> None:
-        """Note the rows that are marked in `hit`."""
+        """Note the rows that are marked in `hit`; null is no mark."""
         if not hit.any():
             return
+        hit = hit.fill_null(value=False)
         self.findings.append(
             Findings.of(rule, self.frame.filter(hit), file=self.file, field=field, first_only=first_only)
         )

@@ -236,20 +236,21 @@ def _plain_lines(path: Path, *, width: int, separator: str) -> int | None:
 
     There, separators and line ends alone make rows: without all other bytes, each line has to look like the first.
     """
-    others = bytes(byte for byte in range(256) if byte not in f'{separator}"\r\n\0'.encode())
+    others = bytes({*range(256)} - {*f'{separator}"\r\n\0'.encode()})
+    piece = min(_CHUNK, path.stat().st_size + 1)  # most files of a small school are far smaller
     decoder = codecs.getincrementaldecoder("utf-8")()
     line, lines = b"", b""  # what is left of one line, and of many
     at = 0  # how much of a line has gone by at the end of a piece
     number = unended = 0
     last = b""
     with path.open("rb", buffering=0) as stream:
-        while chunk := stream.read(_CHUNK):
+        while chunk := stream.read(piece):
             if not chunk.isascii() or decoder.getstate()[0]:
                 decoder.decode(chunk)
             bare = chunk.translate(None, others)
             if not line:
                 line = separator.encode() * (width - 1) + (b"\r\n" if bare[width - 1 : width] == b"\r" else b"\n")
-                lines = line * (_CHUNK // len(line) + 2)
+                lines = line * (piece // len(line) + 2)
             unended = 0 if b"\n" in bare else unended + len(chunk)
             if not lines.startswith(bare, at) or unended > _LONGEST_LINE - 2 * _CHUNK:
                 return None

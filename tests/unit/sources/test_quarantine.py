@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.examples import examples
+from tests.unit.examples import examples, often
 
 from homeroom.errors import HomeroomError
 from homeroom.roster.findings import Severity
@@ -76,29 +77,38 @@ def is_an_edit(column: str, value: str) -> bool:
     return column in {"primary", "roleType"} or (column.endswith("Date") and not value) or value == "ext:x"
 
 
+def assert_nobody_is_moved(before: Roster, after: Roster, column: str, value: str) -> None:
+    """Nobody is gone or came anew because of `value` in one cell of `column`."""
+    if value == "ext:x" and column == "role":
+        return  # now that is the role
+    assert_nothing_is_lost(before, after)
+    if column != "agentSourcedIds":
+        assert agents(before) <= agents(after)
+        assert column == "sourcedId" or agents(after) <= agents(before)
+    if not is_an_edit(column, value):
+        assert links(after, "enrollments") <= links(before, "enrollments")
+        assert links(after, "roles") <= links(before, "roles")
+
+
 @pytest.mark.parametrize("file", READ)
 def test_no_spoilt_cell_removes_anybody_or_gives_anybody_a_new_place(file: str, export: Export, read: Reader) -> None:
-    """Every cell is spoilt in some ways, every column in all ways."""
+    """Every cell is spoilt, every column in many ways, in each run in other ones."""
     before = read(export).roster
-    table = export.table(file)
-    for (row, (at, column)), turn in product(product(range(1, len(table)), enumerate(table[0])), range(2)):
-        if turn and column in UNREAD:
+    head, *rows = export.table(file)
+    turns = random.sample(range(len(GARBAGE)), min(often(1), len(GARBAGE)))
+    for turn, (row, _), (at, column) in product(turns, enumerate(rows, start=2), enumerate(head)):
+        if turn != turns[0] and column in UNREAD:
             continue
-        value = GARBAGE[(at + 5 * row + 5 * turn) % len(GARBAGE)]
-        changed = type(export)().set(file, row + 1, column, value)
+        value = GARBAGE[(at + 5 * row + turn) % len(GARBAGE)]
+        changed = type(export)().set(file, row, column, value)
         try:
             after = read(changed, previous=before).roster
+            assert_nobody_is_moved(before, after, column, value)
         except HomeroomError:
             continue
-        if value == "ext:x" and column == "role":
-            continue  # now that is the role
-        assert_nothing_is_lost(before, after)
-        if column != "agentSourcedIds":
-            assert agents(before) <= agents(after)
-            assert column == "sourcedId" or agents(after) <= agents(before)
-        if not is_an_edit(column, value):
-            assert links(after, "enrollments") <= links(before, "enrollments")
-            assert links(after, "roles") <= links(before, "roles")
+        except Exception as error:
+            error.add_note(f"with {value!r} in row {row}, column {column}")
+            raise
 
 
 @pytest.mark.parametrize("file", READ)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.unit.stores import open_store
 
 from homeroom.seats.keys import Connected, Delivery, Ended
 from homeroom.store import LicenceName, LostLeadershipError, Store
@@ -21,7 +22,7 @@ ONE, TWO, THREE = "1" * 64, "2" * 64, "3" * 64
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path}/homeroom.db", tmp_path)
+    store = open_store(tmp_path)
     yield store
     store.close()
 

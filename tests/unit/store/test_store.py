@@ -54,8 +54,8 @@ def accepted(digest: str) -> Accepted:
     return Accepted(digest=digest, accepted_at=NOW, validator='"etag"', spec_digest="0" * 64)
 
 
-def test_migrations_lead_to_the_declared_tables(url: str, database: Database, tmp_path: Path) -> None:
-    engine = sa.create_engine(url)
+def test_migrations_lead_to_the_declared_tables(empty: str, database: Database, tmp_path: Path) -> None:
+    engine = sa.create_engine(empty)
     with engine.begin() as connection:
         revision.migrate(connection)
     with engine.connect() as connection:
@@ -152,16 +152,16 @@ def test_looking_reads_while_the_operator_works_and_cannot_write(store: Store, u
     assert store.accepted(namespace="n", district="d") == accepted("a" * 64)
 
 
-def test_looking_makes_nothing(url: str, tmp_path: Path) -> None:
-    if url.startswith("sqlite"):
+def test_looking_makes_nothing(empty: str, tmp_path: Path) -> None:
+    if empty.startswith("sqlite"):
         with pytest.raises(sa.exc.OperationalError):
-            Store.open(url, tmp_path / "files", read_only=True)
+            Store.open(empty, tmp_path / "files", read_only=True)
         assert list(tmp_path.iterdir()) == []
         (tmp_path / "homeroom.db").touch()
     with pytest.raises(RevisionError, match="no operator has used this store yet"):
-        Store.open(url, tmp_path / "files", read_only=True)
+        Store.open(empty, tmp_path / "files", read_only=True)
     assert not any(content(tmp_path).values())
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(empty)
     assert sa.inspect(engine).get_table_names() == []
     engine.dispose()
 
@@ -180,11 +180,11 @@ def test_a_store_that_was_not_made_whole_is_made_whole(store: Store, url: str, t
     again.close()
 
 
-def test_opening_again_finds_everything(url: str, tmp_path: Path) -> None:
-    first = Store.open(url, tmp_path / "files")
+def test_opening_again_finds_everything(empty: str, tmp_path: Path) -> None:
+    first = Store.open(empty, tmp_path / "files")
     first.accept(accepted("a" * 64), namespace="n", district="d", epoch=1)
     first.close()
-    second = Store.open(url, tmp_path / "files")
+    second = Store.open(empty, tmp_path / "files")
     assert second.accepted(namespace="n", district="d") == accepted("a" * 64)
     assert second.accepted(namespace="other", district="d") is None
     second.close()

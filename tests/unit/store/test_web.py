@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.unit.stores import open_store
 
 from homeroom.store import DISTRICTS_SCHEMA, LICENCE_SCHEMA, LostLeadershipError, Purpose, Store, Ticket
 from homeroom.store.forgetting import Owners, unconnect
@@ -19,7 +20,7 @@ POOL = {"namespace": "n", "pool": "p"}
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path}/homeroom.db", tmp_path)
+    store = open_store(tmp_path)
     yield store
     store.close()
 
