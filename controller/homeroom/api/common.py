@@ -115,15 +115,15 @@ def _program(text: str) -> cel.Program:
 
 
 class Model(BaseModel):
-    """Immutable, closed, camelCase outside and snake_case inside."""
+    """Immutable, closed, camelCase outside and snake_case inside. The text below a field goes into the CRD."""
 
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         alias_generator=to_camel,
         populate_by_name=True,
-        use_attribute_docstrings=True,
         regex_engine="rust-regex",
+        defer_build=True,  # a process uses some of the models only, most of them as a part of others
     )
 
     cel_rules: ClassVar[tuple[Rule, ...]] = ()

@@ -10,7 +10,7 @@ import yaml
 
 from homeroom.api import API_VERSION, Reason, parse
 from homeroom.api.yaml import load_all
-from homeroom.cli import cluster, holds, options, records, terminal
+from homeroom.cli import cluster, holds, options, stores, terminal
 from homeroom.cli.holds import Found
 from homeroom.errors import RefusedError
 from homeroom.plan import State
@@ -37,7 +37,7 @@ def command(
     """
     now = datetime.now(UTC)
     namespace = namespace or cluster.current_namespace(context)
-    with records.opened(store, data) as opened:
+    with stores.opened(store, data) as opened:
         assert opened is not None
         found = [holds.find(opened, one, namespace=namespace) for one in dict.fromkeys(ids)]
     for one in found:

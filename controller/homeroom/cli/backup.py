@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from homeroom.cli import options, records, terminal
+from homeroom.cli import options, stores, terminal
 
 
 def command(
@@ -35,7 +35,7 @@ def command(
     with tempfile.NamedTemporaryFile(dir=file.parent if whole else None, prefix=".homeroom-", delete=False) as new:
         path = Path(new.name)  # nobody else may read it (0600)
         try:
-            with records.opened(store, data) as opened, terminal.working("reading the store"):
+            with stores.opened(store, data) as opened, terminal.working("reading the store"):
                 assert opened is not None
                 manifest = opened.backup(new, at=datetime.now(UTC))
             new.flush()
@@ -46,7 +46,7 @@ def command(
                 new.seek(0)
                 shutil.copyfileobj(new, sys.stdout.buffer)
         except SQLAlchemyError as error:
-            raise records.StoreUnavailableError(f"the store cannot be read ({type(error).__name__})") from error
+            raise stores.StoreUnavailableError(f"the store cannot be read ({type(error).__name__})") from error
         finally:
             path.unlink(missing_ok=True)
     if whole:

@@ -13,7 +13,7 @@ import polars as pl
 import typer
 
 from homeroom.api import Duration
-from homeroom.cli import cluster, options, records, terminal
+from homeroom.cli import cluster, options, stores, terminal
 from homeroom.errors import InvalidSpecError
 from homeroom.plan import Cause
 from homeroom.store import JournalQuery, Store
@@ -101,7 +101,7 @@ def command(
         limit=limit,
     )
     everything = query == JournalQuery(namespace=query.namespace, limit=limit)
-    with records.opened(store, data) as opened:
+    with stores.opened(store, data) as opened:
         assert opened is not None
         found = _plain(opened.erasures(namespace=query.namespace)) if erasures else entries(opened, query)
         runs = (

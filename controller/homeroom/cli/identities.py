@@ -16,7 +16,7 @@ import polars as pl
 import typer
 
 from homeroom.api import MAX_LINKS, District, Identity
-from homeroom.cli import options, records, terminal
+from homeroom.cli import options, records, stores, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.files import read_export
 from homeroom.errors import DependencyNotReadyError, InvalidSpecError
@@ -79,7 +79,7 @@ def command(
     """
     if (as_csv or names) and not proposals:
         raise typer.BadParameter("--csv and --names go with --propose")
-    with records.opened(store, data, needed=export is None) as opened:
+    with stores.opened(store, data, needed=export is None) as opened:
         resource, old, new = asyncio.run(
             _looked_up(
                 district,

@@ -13,7 +13,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from homeroom.api import Language, SchoolLicense, parse
-from homeroom.cli import cluster, mail, options, records, terminal
+from homeroom.cli import cluster, mail, options, stores, terminal
 from homeroom.errors import DependencyNotReadyError, HomeroomError, InvalidSpecError
 from homeroom.mail import AddressRefusedError, Post
 from homeroom.operator.api import NotFoundError, path_of
@@ -58,11 +58,11 @@ def command(
     post = mail.post(smtp_url_file, mail_from, connect_url)
     if post is None:
         raise typer.BadParameter("there is no mail server to send by", param_hint="--smtp-url-file")
-    opened = records.open_store(store, data, write=True)
+    opened = stores.open_store(store, data, write=True)
     try:
         _send(opened, post, resource, key, place, to=to, language=language)
     except SQLAlchemyError as error:
-        raise records.StoreUnavailableError(
+        raise stores.StoreUnavailableError(
             f"the store did not answer ({type(error).__name__}): the key may have been mailed without being noted"
         ) from error
     finally:

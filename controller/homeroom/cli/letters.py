@@ -21,7 +21,7 @@ from homeroom.api import Language
 from homeroom.chats.letters import Letter, page
 from homeroom.chats.letters import mail as mail_of
 from homeroom.chats.linking import CodeState, Place
-from homeroom.cli import mail, options, records, terminal
+from homeroom.cli import mail, options, stores, terminal
 from homeroom.cli.handout import private
 from homeroom.errors import DependencyNotReadyError, HomeroomError, InvalidSpecError
 from homeroom.mail import AddressRefusedError, Mailer, is_address
@@ -83,7 +83,7 @@ def command(
     if by_mail and post is None:
         raise typer.BadParameter("there is no mail server to send by", param_hint="--smtp-url-file")
     url = f"{pages.rstrip('/')}/chats"
-    opened = records.open_store(store, data, write=True)
+    opened = stores.open_store(store, data, write=True)
     try:
         place, title = place_of(opened, namespace=namespace, district=district, platform=platform)
         now = datetime.now(UTC)

@@ -21,7 +21,7 @@ from homeroom.api import (
     parse,
 )
 from homeroom.api.validate import validate_texts
-from homeroom.cli import options, records, terminal, tree
+from homeroom.cli import options, stores, terminal, tree
 from homeroom.cli.capacity import Known, Wish, declared_pool, fit, known_of
 from homeroom.cli.draft import REFERENCES, drafted, file_of, refuse_invalid, tell_others
 from homeroom.cli.register import chosen, units_of
@@ -134,7 +134,7 @@ def command(
         if wrong:
             raise typer.BadParameter(words)
     work = Tree.read(root)
-    with records.opened(store, data, needed=False) as opened:
+    with stores.opened(store, data, needed=False) as opened:
         if action == "new":
             assert seats is not None
             draft = drafted(work, name, pool, namespace=namespace, access=access, district=district)

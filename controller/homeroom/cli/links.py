@@ -22,7 +22,7 @@ from homeroom.api import Chat, ChatPlatform, ChatPolicy, District, InvalidSpecEr
 from homeroom.chats.extra import is_about
 from homeroom.chats.identity import plain
 from homeroom.chats.table import EXTRA, ORDER, TABLE, cells, extra_row, link_table, shown, waiting
-from homeroom.cli import options, records, terminal
+from homeroom.cli import options, records, stores, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.platforms.matrix import link, masked
 from homeroom.reconcile.chatrules import rules_of
@@ -95,7 +95,7 @@ def command(
 
     async def look() -> _Links | None:
         async with declared(files=files, namespace=namespace, context=context) as resources:
-            with records.opened(store, data) as opened:
+            with stores.opened(store, data) as opened:
                 assert opened is not None
                 if qr is not None:
                     sys.stdout.write(_qr_code(opened, resources.one(Chat, qr), pages=pages))

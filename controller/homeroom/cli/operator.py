@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from homeroom.cli import mail, options, records
+from homeroom.cli import mail, options, stores
 from homeroom.mail import Post
 from homeroom.operator.runtime import Build, Reconcilers, Settings, main
 from homeroom.reconcile.chatrepair import ChatRepair
@@ -94,7 +94,7 @@ def command(
     Logs in as the pod's ServiceAccount, or by $KUBECONFIG. SIGTERM stops it in peace; exit code 1 means that it had to
     stop at once (a lost Lease, say) and wants to be started again.
     """
-    host, port = address(listen)
+    host, port = options.address(listen)
     settings = Settings(
         owner_id=owner_id,
         namespace=lease_namespace,
@@ -111,22 +111,12 @@ def command(
     return main(settings, build=build, routes=routes)
 
 
-def address(text: str) -> tuple[str, int]:
-    """Host and port of an option `--listen`. Raises BadParameter."""
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise typer.BadParameter(
-            "must be an address and a port, such as 0.0.0.0:8080 or [::]:8080", param_hint="--listen"
-        )
-    return host.strip("[]"), int(port)
-
-
 def _build(url: str | None, data: Path, outside: Outside, *, settle: timedelta, post: Post | None) -> Build:
     """Opens the store when we lead: whoever only stands by must not touch it."""
 
     @asynccontextmanager
     async def build(cluster: Cluster, clock: Clock, metrics: Metrics) -> AsyncIterator[Reconcilers]:
-        store = await asyncio.to_thread(records.open_store, url, data, new=True)
+        store = await asyncio.to_thread(stores.open_store, url, data, new=True)
         try:
             repairs = ChatRepair(store=store, outside=outside, metrics=metrics, clock=clock)
             yield Reconcilers(

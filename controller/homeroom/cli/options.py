@@ -98,3 +98,13 @@ def moment(today: datetime | None, *, zone: str) -> datetime:
 def day(today: datetime | None, *, zone: str) -> date:
     """The day to reckon with: as asked for, else today where the district is."""
     return moment(today, zone=zone).date()
+
+
+def address(text: str) -> tuple[str, int]:
+    """Host and port of an option `--listen`. Raises BadParameter."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise typer.BadParameter(
+            "must be an address and a port, such as 0.0.0.0:8080 or [::]:8080", param_hint="--listen"
+        )
+    return host.strip("[]"), int(port)

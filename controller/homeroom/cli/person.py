@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from homeroom.api import Chat, ChatPolicy, District, LearningApp
 from homeroom.chats.person import in_chats
-from homeroom.cli import history, options, records, terminal
+from homeroom.cli import history, options, stores, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.errors import InvalidSpecError, TransientError
 from homeroom.plan import PERSONAL
@@ -73,7 +73,7 @@ def export(
     licences by which the person teaches or did. A password is mentioned, and not shown. Who runs this sees it all: run
     it where the store is.
     """
-    with records.opened(store, data) as opened:
+    with stores.opened(store, data) as opened:
         assert opened is not None
         place = asyncio.run(_place(opened, district, app or (), files=files, namespace=namespace, context=context))
         snapshots = _snapshots(opened, place.namespace, district, person)
@@ -134,7 +134,7 @@ def forget(
     """
     if re.search(rf"(?<!\w){re.escape(person)}(?!\w)", reason):
         raise InvalidSpecError("--reason must not name the person: it is kept for ever")
-    opened = records.open_store(store, data, write=True)
+    opened = stores.open_store(store, data, write=True)
     try:
         place = asyncio.run(_place(opened, district, app or (), files=files, namespace=namespace, context=context))
         accepted = opened.accepted(namespace=place.namespace, district=district)
@@ -164,7 +164,7 @@ def forget(
         )
     except SQLAlchemyError as error:
         # Its own words would repeat the statement, and in it the person.
-        raise records.StoreUnavailableError(
+        raise stores.StoreUnavailableError(
             f"the store did not take it ({type(error).__name__}): nothing was forgotten; try again when it is less busy"
         ) from error
     finally:

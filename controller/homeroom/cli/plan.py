@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final
 import polars as pl
 import typer
 
-from homeroom.cli import cluster, holdreport, holds, options, records, terminal
+from homeroom.cli import cluster, holdreport, holds, options, records, stores, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.records import Inputs
 from homeroom.cli.seats import below_use, exceeds, pools_in
@@ -103,7 +103,7 @@ def command(
         if wrong:
             raise typer.BadParameter(words)
     if hold is not None:
-        with records.opened(store, data) as stored:
+        with stores.opened(store, data) as stored:
             assert stored is not None
             found = holds.find(stored, hold, namespace=namespace or cluster.current_namespace(context))
             if app is not None and found.resource != f"learningapp/{app}":
@@ -117,7 +117,7 @@ def command(
 
     async def look() -> tuple[Inputs, Decision | None, list[str]]:
         async with declared(files=files, namespace=namespace, context=context, secret_files=secret) as resources:
-            with records.opened(store, data, needed=export is None) as opened:
+            with stores.opened(store, data, needed=export is None) as opened:
                 inputs = await asyncio.to_thread(
                     records.gather, resources, app, store=opened, export=export, today=today
                 )

@@ -1,24 +1,20 @@
-"""Where people's records are: the operator's store, and exports. Neighbours: `declared`, the resources about them."""
+"""People's records, from the operator's store or an export. Neighbours: `stores`, `declared` (resources about them)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO
 
 import polars as pl
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
 
 from homeroom.api import Chat, ChatPolicy, District, Effect, LearningApp
 from homeroom.cli import options
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.files import read_export
-from homeroom.errors import DependencyNotReadyError, TerminalError
+from homeroom.errors import DependencyNotReadyError
 from homeroom.plan import Hold
 from homeroom.reconcile.admission import DoorMemory, as_snapshot
 from homeroom.reconcile.decide import SALT
@@ -27,14 +23,7 @@ from homeroom.reconcile.supplements import with_stored
 from homeroom.roster.shared import Rule, barring, rules_of
 from homeroom.roster.state import Known
 from homeroom.sources import Snapshot, load
-from homeroom.store import Manifest, Store
-
-
-class StoreUnavailableError(TerminalError):
-    """The store is not here, or does not answer."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, reason="StoreUnavailable")
+from homeroom.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,66 +160,3 @@ def nothing_known() -> Known:
         classes=pl.DataFrame(schema={"school": text, "key": text}),
         usernames=pl.DataFrame(schema={"school": text, "key": text, "username": text}),
     )
-
-
-@contextmanager
-def opened(url: str | None, data: Path, *, needed: bool = True) -> Iterator[Store | None]:
-    """The store for the time of a command; where it is not `needed`, and nobody named its --store, it may be absent.
-
-    To look at only.
-    """
-    if not needed and url is None and not (data / "homeroom.db").is_file():
-        yield None
-        return
-    store = open_store(url, data)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-def open_store(url: str | None, data: Path, *, new: bool = False, write: bool = False) -> Store:
-    """The store, to look at, or to `write` into it as it is; the operator may make a `new` one. Blocks.
-
-    Raises StoreUnavailableError, or RevisionError where it is of another release.
-    """
-    with _told():
-        whole, file = _address(url, data)
-        if file is not None and not new and not file.is_file():
-            raise StoreUnavailableError(
-                f"there is no store at {file}: name it with --data or --store, or run this where the operator's is:\n"
-                "kubectl exec -it -n homeroom-system deploy/homeroom -- homeroom ..."
-            )
-        if new:
-            data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return Store.open(whole, data, read_only=not (new or write), as_it_is=not new)
-
-
-def restore(url: str | None, data: Path, backup: IO[bytes]) -> Manifest:
-    """Make a store of a back-up, where there is none or an empty one. Blocks.
-
-    Raises BackupError, and what `open_store` does.
-    """
-    with _told():
-        whole, _ = _address(url, data)
-        return Store.restored(whole, data, backup)
-
-
-def _address(url: str | None, data: Path) -> tuple[str, Path | None]:
-    """SQLAlchemy's address of the store, and the file that it is in, if it is one."""
-    address = make_url(url or f"sqlite:///{data / 'homeroom.db'}")
-    file = Path(address.database or "") if address.get_backend_name() == "sqlite" else None
-    return address.render_as_string(hide_password=False), file
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What goes wrong with a database, in our own words."""
-    try:
-        yield
-    except (SQLAlchemyError, ImportError) as error:
-        # The driver's own words may repeat the address with its password.
-        raise StoreUnavailableError(
-            f"the store cannot be opened ({type(error).__name__}): check --store and --data, that the database "
-            "answers, and that its driver is installed (`homeroom[postgres]`)"
-        ) from error

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from homeroom.cli import options, records, terminal
+from homeroom.cli import options, stores, terminal
 
 
 def command(
@@ -23,7 +23,7 @@ def command(
     the apps by its marks, removes nothing (`BaselineLost`), and waits for a first-sync review of each school.
     """
     with file.open("rb") as content, terminal.working(f"restoring {file}"):
-        manifest = records.restore(store, data, content)
+        manifest = stores.restore(store, data, content)
     terminal.say(
         f"restored: {sum(manifest.rows.values()):,} rows of {manifest.at:%Y-%m-%d %H:%M} UTC; who was forgotten after "
         "that has to be forgotten again"

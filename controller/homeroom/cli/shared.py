@@ -15,7 +15,7 @@ import polars as pl
 import typer
 
 from homeroom.api import Counts, Subscription, SubscriptionStatus
-from homeroom.cli import options, records, terminal
+from homeroom.cli import options, records, stores, terminal
 from homeroom.cli.records import Inputs
 from homeroom.errors import InvalidSpecError
 from homeroom.roster.desired import FULL_NAME
@@ -52,7 +52,7 @@ def command(
 
     Before a commit: homeroom shared kolibri -f . --records export.zip
     """
-    with records.opened(store, data, needed=export is None) as opened:
+    with stores.opened(store, data, needed=export is None) as opened:
         inputs = asyncio.run(
             records.looked_up(app, files=files, namespace=namespace, context=context, store=opened, export=export)
         )

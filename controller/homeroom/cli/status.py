@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from homeroom.api import Reason, School
-from homeroom.cli import options, records, terminal
+from homeroom.cli import options, stores, terminal
 
 _GOOD: Final = frozenset({Reason.SUCCEEDED.value, Reason.SUSPENDED.value, Reason.KEY_SENT.value})
 
@@ -29,7 +29,7 @@ def command(
     `READ` tells how long ago the source of a District, or the target of a LearningApp, was last read completely. The
     same numbers are metrics of the operator; they are in no status, where they would change all the time.
     """
-    with records.opened(store, data) as opened:
+    with stores.opened(store, data) as opened:
         assert opened is not None
         runs = opened.runs(namespace=namespace).to_dicts()
     if not schools:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from homeroom.cli import options, records, terminal
+from homeroom.cli import options, stores, terminal
 from homeroom.cli.letters import place_of
 
 
@@ -26,7 +26,7 @@ def command(
     again. For an account that was linked to the wrong person, which keeps it from the right one. Runs where the
     operator's store is.
     """
-    opened = records.open_store(store, data, write=True)
+    opened = stores.open_store(store, data, write=True)
     try:
         place, _ = place_of(opened, namespace=namespace, district=district, platform=platform)
         ended = opened.links.unlink(place, person, now=datetime.now(UTC))

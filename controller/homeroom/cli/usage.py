@@ -21,7 +21,7 @@ import typer
 
 from homeroom.api import Duration, LicensePool, SchoolLicense
 from homeroom.api.common import DurationUnit
-from homeroom.cli import handout, options, records, terminal
+from homeroom.cli import handout, options, records, stores, terminal
 from homeroom.cli.declared import Declared, declared
 from homeroom.cli.handout import PERSONAL_DATA
 from homeroom.cli.records import Inputs
@@ -144,7 +144,7 @@ def command(
 
     async def look() -> _Seen:
         async with declared(files=files, namespace=namespace, context=context, secret_files=secret) as resources:
-            with records.opened(store, data) as opened:
+            with stores.opened(store, data) as opened:
                 assert opened is not None
                 return await _look(resources, app, opened, owner_id=owner_id, after=after)
 

@@ -17,7 +17,7 @@ from homeroom.api import API_VERSION, District, Extensions, LearningApp, Sharing
 from homeroom.api.district import Allow
 from homeroom.api.validate import Problem, validate_texts
 from homeroom.api.yaml import Document, load_all
-from homeroom.cli import options, records, terminal
+from homeroom.cli import options, stores, terminal
 from homeroom.cli.files import read_export, texts
 from homeroom.cli.seats import Pools, below_use, exceeds, overbooked, pools_in
 from homeroom.roster.findings import Findings, Rule, Severity
@@ -77,7 +77,7 @@ def command(
     pools = pools_in(objects)
     problems += _exceeding(sound, pools)
     waiting = list(overbooked(objects, pools))
-    with records.opened(store, data, needed=False) as opened:
+    with stores.opened(store, data, needed=False) as opened:
         if opened is not None and sound:
             problems += _below_use(sound, opened.seats_in_use())
     districts = [] if problems else _districts(objects)

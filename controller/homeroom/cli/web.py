@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 import typer
 from yarl import URL
 
-from homeroom.cli import mail, options, records
-from homeroom.cli.operator import address
+from homeroom.cli import mail, options, stores
 from homeroom.operator.logs import configure
 from homeroom.web.server import Settings, run
 
@@ -55,7 +54,7 @@ def command(
     Needs the operator's store, and nothing of the cluster. Put a proxy that speaks https before it. SIGTERM stops it.
     """
     configure(level=log_level)
-    host, port = address(listen)
+    host, port = options.address(listen)
     settings = Settings(
         public_url=_origin(public_url),
         host=host,
@@ -65,7 +64,7 @@ def command(
     post = mail.post(smtp_url_file, mail_from, None)
     if post is None:
         raise typer.BadParameter("is needed: links are mailed", param_hint="--smtp-url-file")
-    opened = records.open_store(store, data, write=True)
+    opened = stores.open_store(store, data, write=True)
     try:
         asyncio.run(run(settings, store=opened, mailer=post.mailer, clock=_Clock()))
     finally:

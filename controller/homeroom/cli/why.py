@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from homeroom.api import LearningApp
-from homeroom.cli import history, options, records, terminal
+from homeroom.cli import history, options, records, stores, terminal
 from homeroom.cli.records import Inputs
 from homeroom.errors import InvalidSpecError
 from homeroom.plan import Role
@@ -57,12 +57,12 @@ def command(
         if export is not None or today is not None:
             raise InvalidSpecError("--at asks the history: leave out --records and --today")
         model, district = asyncio.run(records.of_app(app, files=files, namespace=namespace, context=context))
-        with records.opened(store, data) as opened:
+        with stores.opened(store, data) as opened:
             assert opened is not None
             past = _past(opened, model, person, day=at.date(), zone=ZoneInfo(district.spec.time_zone))
         _tell(past, output=output)
         return
-    with records.opened(store, data, needed=export is None) as opened:
+    with stores.opened(store, data, needed=export is None) as opened:
         inputs = asyncio.run(
             records.looked_up(app, files=files, namespace=namespace, context=context, store=opened, export=export)
         )
