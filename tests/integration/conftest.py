@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -10,11 +9,18 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from homeroom.demo.controlplane import ControlPlane, binaries
-from homeroom.demo.server import ServerError, default_cache
+from homeroom.demo.server import default_cache
 
 from .kolibri_fixtures import kolibri, place  # noqa: F401 (fixtures; tests are no package with a name)
-from .operator_fixtures import installed  # noqa: F401 (as above)
-from .stage_fixtures import all_synced_stages, first_sync, stage, synced, synced_stages  # noqa: F401 (as above)
+from .operator_fixtures import base  # noqa: F401 (as above)
+from .stage_fixtures import (  # noqa: F401 (as above)
+    all_synced_stages,
+    first_sync,
+    remove_ours,
+    stage,
+    synced,
+    synced_stages,
+)
 from .synapse_fixtures import chats, everybody, limited, mark, operator, synapse, version  # noqa: F401 (as above)
 
 
@@ -40,7 +46,11 @@ def wait_until() -> Callable[[Callable[[], bool]], None]:
 
 @pytest.fixture
 def namespace(controlplane: ControlPlane, wait_until: Callable[[Callable[[], bool]], None]) -> Iterator[str]:
-    """A new namespace of its own, in which all is quiet; it is deleted afterwards, and nobody waits for that."""
+    """A new namespace of its own, in which all is quiet. What is left of our kinds is deleted afterwards.
+
+    The namespace itself stays: to look into it for everything that could be there takes the cluster a fifth of a second
+    of CPU, as much as many a test.
+    """
     name = f"test-{uuid.uuid4().hex[:12]}"
     controlplane.ask("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
     itself = f"/api/v1/namespaces/{name}"
@@ -49,5 +59,4 @@ def namespace(controlplane: ControlPlane, wait_until: Callable[[Callable[[], boo
         furniture = (f"{itself}/serviceaccounts", f"{itself}/configmaps")
         wait_until(lambda: all(controlplane.read(path)["items"] for path in furniture))
     yield name
-    with contextlib.suppress(ServerError):  # a test may have deleted it
-        controlplane.ask("DELETE", itself)
+    remove_ours(controlplane, name)

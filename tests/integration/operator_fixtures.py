@@ -25,12 +25,14 @@ SYSTEM = "homeroom-system"
 _SETTINGS = Settings(owner_id="test", lease=None, host="127.0.0.1", port=0, probe_interval=0.5, startup_spread=0.1)
 
 
-@pytest.fixture(scope="module")
-def installed(controlplane: ControlPlane) -> Path:
-    """CRDs, rights and the admission policy as shipped; the log-in of the operator's ServiceAccount."""
+@pytest.fixture(scope="session")
+def base(controlplane: ControlPlane) -> Path:
+    """CRDs, rights and the admission policy as shipped; the log-in of the operator's ServiceAccount.
+
+    A test that takes any of that away puts it back.
+    """
     controlplane.kubectl("apply", "--server-side", "--force-conflicts", f"--kustomize={ROOT / 'manifests' / 'base'}")
-    crds = [f"--filename={path}" for path in sorted((ROOT / "crds").glob(f"{GROUP}_*.yaml"))]
-    controlplane.kubectl("wait", "--for=condition=Established", *crds)
+    controlplane.kubectl("wait", "--for=condition=Established", *(f"crd/{m.plural}.{GROUP}" for m in KINDS.values()))
     return controlplane.kubeconfig_for(SYSTEM, "homeroom")
 
 

@@ -27,12 +27,12 @@ from unittest import mock
 
 import pytest
 
-from homeroom.api import GROUP, KINDS
+from homeroom.api import API_VERSION, GROUP, KINDS
 from homeroom.api.conditions import violations
 from homeroom.cli import main
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.kolibri import Kolibri, installed
-from homeroom.demo.server import default_cache, made_once
+from homeroom.demo.server import ServerError, default_cache, made_once
 from homeroom.demo.stage import OWNER, RECORDS, SYSTEM, Records, Stage, condition, wait_for
 from homeroom.errors import HomeroomError
 
@@ -90,6 +90,7 @@ def declared(stage: Stage) -> set[str]:
 class Synced:
     """A stage, what it held after its first sync, and a copy of its directory from then."""
 
+    plane: ControlPlane
     stage: Stage
     copy: Path
     state: State
@@ -97,17 +98,14 @@ class Synced:
     declared: set[str]
 
     @classmethod
-    def of(cls, stage: Stage, copy: Path) -> Synced:
+    def of(cls, plane: ControlPlane, stage: Stage, copy: Path) -> Synced:
         """A stage that is as after its first sync now."""
-        return cls(stage, copy, held(stage), accounts(stage), declared(stage))
+        return cls(plane, stage, copy, held(stage), accounts(stage), declared(stage))
 
     def put_away(self) -> None:
         """End the operator, and take out of the cluster what was declared: neither gets in the way of other stages."""
         self.stage.kill()
-        remove_ours(self.stage)
-        here = ("-n", self.stage.namespace)
-        for left in self.stage.kubectl("get", _OURS, *here, "-o", "name").split():  # nobody else takes its finalizer
-            self.stage.kubectl("patch", left, *here, "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+        remove_ours(self.plane, self.stage.namespace)
 
     def bring_back(self) -> None:
         """After `put_away`: hold again what was kept, and declare all anew, as after the loss of a cluster."""
@@ -180,14 +178,20 @@ def keep(stage: Stage, copy: Path) -> None:
     stage.operator.send_signal(signal.SIGCONT)
 
 
-def remove_ours(stage: Stage) -> None:
-    """Delete all that is declared in the namespace, and what the operator has made of it."""
-    stage.kubectl("delete", _OURS, "--all", "-n", stage.namespace, "--wait=false")
+def remove_ours(plane: ControlPlane, namespace: str) -> None:
+    """Delete all that is declared in the namespace, and what the operator has made of it; no operator runs any more."""
+    for kind in KINDS.values():
+        place = f"/apis/{API_VERSION}/namespaces/{namespace}/{kind.plural}"
+        with contextlib.suppress(ServerError):  # this cluster has no such kind
+            for left in plane.ask("DELETE", place)["items"]:
+                if "finalizers" in left["metadata"]:
+                    itself = f"{place}/{left['metadata']['name']}"
+                    plane.ask("PATCH", itself, {"metadata": {"finalizers": None}})
 
 
 @contextlib.contextmanager
 def staged(plane: ControlPlane, directory: Path, *, copy: Path | None = None) -> Iterator[Stage]:
-    """A stage for the time of the block, an empty one or one that begins with what was kept as `copy`.
+    """A stage for the time of the block, an empty one or one that begins with what was kept as `copy`; needs `base`.
 
     At its end all statuses that were written are judged.
     """
@@ -200,13 +204,11 @@ def staged(plane: ControlPlane, directory: Path, *, copy: Path | None = None) ->
         installation = replace(installation, home=copy / _KOLIBRI / "home")
     with Kolibri(installation, directory / name / _KOLIBRI, quick_passwords=True) as server:
         stage = _stage(plane, server, directory / name)
-        stage.install()
         try:
             yield stage
         finally:
             stage.kill()
-            remove_ours(stage)
-            plane.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
+            remove_ours(plane, name)
     assert broken(plane, stage, since=before) == []
 
 
@@ -239,7 +241,7 @@ def broken(plane: ControlPlane, stage: Stage, *, since: int) -> list[str]:
 
 
 @pytest.fixture
-def stage(controlplane: ControlPlane, tmp_path: Path) -> Iterator[Stage]:
+def stage(controlplane: ControlPlane, base: Path, tmp_path: Path) -> Iterator[Stage]:  # noqa: ARG001 - CRDs, rights
     """A stage of this test's own."""
     with staged(controlplane, tmp_path) as stage:
         yield stage
@@ -260,7 +262,7 @@ class SyncedStages(contextlib.ExitStack):
         """What a stage holds after its first sync; the folder is called like its namespace."""
         copy, stage = self._copied()
         if stage is not None:
-            self._kept = Synced.of(stage, copy)
+            self._kept = Synced.of(self.plane, stage, copy)
             self._kept.put_away()
         return copy
 
@@ -271,14 +273,14 @@ class SyncedStages(contextlib.ExitStack):
             if stage is None:
                 stage = self.enter_context(staged(self.plane, self._own, copy=copy))
                 run_again(stage)
-            self._kept = Synced.of(stage, copy)
+            self._kept = Synced.of(self.plane, stage, copy)
         elif not (self._kept.is_as_it_was() or self._kept.is_again_as_it_was()):
             self._kept = None
             self.close()
             stage = self._synced_first()
             copy = stage.directory.with_suffix(".copy")
             keep(stage, copy)
-            self._kept = Synced.of(stage, copy)
+            self._kept = Synced.of(self.plane, stage, copy)
         return self._kept.stage
 
     def put_away(self) -> None:
@@ -306,11 +308,14 @@ class SyncedStages(contextlib.ExitStack):
 
 @pytest.fixture(scope="session")
 def all_synced_stages(
-    controlplane: ControlPlane, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+    controlplane: ControlPlane,
+    base: Path,  # noqa: ARG001 - CRDs, rights
+    tmp_path_factory: pytest.TempPathFactory,
+    worker_id: str,
 ) -> Iterator[SyncedStages]:
     """What `synced` gives; a first sync is needed once per run."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
+    mine = tmp_path_factory.getbasetemp()
+    shared = mine if worker_id == "master" else mine.parent
     with SyncedStages(controlplane, shared=shared, own=tmp_path_factory.mktemp("synced")) as stages:
         yield stages
 

@@ -79,9 +79,9 @@ class Place:
 
 @pytest.fixture
 def place(
-    controlplane: ControlPlane, installed: Path, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    controlplane: ControlPlane, base: Path, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Place:
-    monkeypatch.setenv("KUBECONFIG", str(installed))
+    monkeypatch.setenv("KUBECONFIG", str(base))
     return Place(controlplane, namespace, tmp_path)
 
 

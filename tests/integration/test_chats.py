@@ -24,7 +24,7 @@ from homeroom.demo.server import default_cache
 from homeroom.demo.stage import EXAMPLE, OWNER, RECORDS, SYSTEM, Records, Stage, message, wait_for
 from homeroom.store import Store
 
-from .stage_fixtures import broken
+from .stage_fixtures import broken, remove_ours
 from .synapse_fixtures import Chats, View
 
 pytestmark = pytest.mark.integration
@@ -125,7 +125,13 @@ class School:
 
 
 @pytest.fixture
-def school(controlplane: ControlPlane, chats: Chats, everybody: str, tmp_path: Path) -> Iterator[School]:
+def school(
+    controlplane: ControlPlane,
+    base: Path,  # noqa: ARG001 - CRDs, rights
+    chats: Chats,
+    everybody: str,
+    tmp_path: Path,
+) -> Iterator[School]:
     """A school with accounts, declared and published; nothing has run."""
     before = controlplane.etcd_revision()
     stage = Stage(
@@ -137,7 +143,6 @@ def school(controlplane: ControlPlane, chats: Chats, everybody: str, tmp_path: P
         namespace=f"chats-{chats.mark}",
         options=("--no-lease",),  # a killed leader's Lease would have to run out first
     )
-    stage.install()
     here = School(stage, chats, Records(RECORDS), everybody)
     here.declare()
     stage.publish(here.records)
@@ -145,10 +150,7 @@ def school(controlplane: ControlPlane, chats: Chats, everybody: str, tmp_path: P
         yield here
     finally:
         stage.kill()
-        controlplane.kubectl(
-            "delete", "chatpolicies,chatplatforms,districts,schools,approvals", "--all", "-n", stage.namespace
-        )
-        controlplane.kubectl("delete", "namespace", stage.namespace, "--wait=false")
+        remove_ours(controlplane, stage.namespace)
     assert broken(controlplane, stage, since=before) == []
 
 

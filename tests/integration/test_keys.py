@@ -113,9 +113,9 @@ def take_in(plane: ControlPlane, namespace: str, directory: Path, *components: s
 
 
 @pytest.fixture
-def kubeconfig(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("KUBECONFIG", str(installed))
-    return installed
+def kubeconfig(base: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("KUBECONFIG", str(base))
+    return base
 
 
 @pytest.fixture

@@ -87,6 +87,16 @@ def tenant(controlplane: ControlPlane, installed: list[Object], namespace: str, 
     return namespace
 
 
+def beside_the_base(plane: ControlPlane, directory: Path, *components: str) -> list[Object]:
+    """What kustomize makes of the base with these components."""
+    places = {
+        "resources": [os.path.relpath(BASE, directory)],
+        "components": [os.path.relpath(COMPONENTS / name, directory) for name in components],
+    }
+    (directory / "kustomization.yaml").write_text(yaml.safe_dump(places))
+    return list(yaml.safe_load_all(plane.kubectl("kustomize", str(directory))))
+
+
 def one(objects: Iterable[Object], kind: str) -> Object:
     (found,) = (obj for obj in objects if obj["kind"] == kind)
     return found
@@ -212,13 +222,13 @@ class TestPodSecurity:
 class TestWebAndMail:
     """The components with which teachers get keys and connect, beside the base."""
 
-    @pytest.fixture
-    def rendered(self, controlplane: ControlPlane, installed: list[Object], tmp_path: Path) -> list[Object]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def rendered(
+        cls, controlplane: ControlPlane, installed: list[Object], tmp_path_factory: pytest.TempPathFactory
+    ) -> list[Object]:
         assert installed
-        components = [os.path.relpath(COMPONENTS / name, tmp_path) for name in ("mail", "web")]
-        places = {"resources": [os.path.relpath(BASE, tmp_path)], "components": components}
-        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(places))
-        return list(yaml.safe_load_all(controlplane.kubectl("kustomize", str(tmp_path))))
+        return beside_the_base(controlplane, tmp_path_factory.mktemp("overlay"), "mail", "web")
 
     @pytest.fixture
     def pod(self, rendered: list[Object]) -> Object:
@@ -269,14 +279,13 @@ class TestWebAndMail:
 class TestPagesApart:
     """The components with which the store is a PostgreSQL and the pages have a Deployment of their own."""
 
-    @pytest.fixture
-    def rendered(self, controlplane: ControlPlane, installed: list[Object], tmp_path: Path) -> list[Object]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def rendered(
+        cls, controlplane: ControlPlane, installed: list[Object], tmp_path_factory: pytest.TempPathFactory
+    ) -> list[Object]:
         assert installed
-        names = ("mail", "postgresql", "web-apart")
-        components = [os.path.relpath(COMPONENTS / name, tmp_path) for name in names]
-        places = {"resources": [os.path.relpath(BASE, tmp_path)], "components": components}
-        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(places))
-        return list(yaml.safe_load_all(controlplane.kubectl("kustomize", str(tmp_path))))
+        return beside_the_base(controlplane, tmp_path_factory.mktemp("overlay"), "mail", "postgresql", "web-apart")
 
     @pytest.fixture
     def found(self, rendered: list[Object]) -> dict[tuple[str, str], Object]:
@@ -284,11 +293,11 @@ class TestPagesApart:
 
     def test_a_dry_run_with_strict_validation_passes(self, controlplane: ControlPlane, rendered: list[Object]) -> None:
         """The claim under another name: that of the base is there, and its access mode cannot be changed."""
-        for obj in rendered:
-            if obj["kind"] == "PersistentVolumeClaim":
-                assert obj["spec"]["accessModes"] == ["ReadWriteMany"]
-                obj["metadata"]["name"] = "shared"
-        documents = yaml.safe_dump_all(rendered)
+        renamed = copy.deepcopy(rendered)
+        claim = one(renamed, "PersistentVolumeClaim")
+        assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+        claim["metadata"]["name"] = "shared"
+        documents = yaml.safe_dump_all(renamed)
         said = controlplane.kubectl("apply", "--dry-run=server", "--validate=strict", "--filename=-", stdin=documents)
         assert len(said.splitlines()) == len(rendered)
 
@@ -453,8 +462,7 @@ def may(plane: ControlPlane, user: str, verb: str, resource: str, namespace: str
         "kind": "SubjectAccessReview",
         "spec": {"user": user.removeprefix("--as="), "resourceAttributes": attributes},
     }
-    answer = json.loads(plane.kubectl("create", "--filename=-", "--output=json", stdin=json.dumps(review)))
-    return bool(answer["status"]["allowed"])
+    return bool(plane.ask("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)["status"]["allowed"])
 
 
 class TestArgoCD:

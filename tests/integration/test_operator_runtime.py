@@ -25,6 +25,7 @@ import structlog
 from homeroom.api import KINDS, Reason, RootStatus, crds, parse
 from homeroom.api.conditions import done, failed_retrying, violations
 from homeroom.demo.controlplane import ControlPlane
+from homeroom.demo.server import ServerError
 from homeroom.errors import TransientError
 from homeroom.operator import kinds as kinds_module
 from homeroom.operator import logs
@@ -208,9 +209,14 @@ def install(plane: ControlPlane, crd_files: dict[str, str]) -> None:
 @pytest.fixture
 def hands(controlplane: ControlPlane, kubeconfig: Path, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Hands:
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    controlplane.kubectl("delete", "lease", "homeroom", f"--namespace={SYSTEM}", "--ignore-not-found")
-    tenant = ("--clusterrole=homeroom-tenant", f"--serviceaccount={SYSTEM}:homeroom", f"--namespace={namespace}")
-    controlplane.kubectl("create", "rolebinding", "homeroom", *tenant)
+    with contextlib.suppress(ServerError):  # the test before has made none
+        controlplane.ask("DELETE", f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/homeroom")
+    binding = {
+        "metadata": {"name": "homeroom"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "homeroom-tenant"},
+        "subjects": [{"kind": "ServiceAccount", "name": "homeroom", "namespace": SYSTEM}],
+    }
+    controlplane.ask("POST", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings", binding)
     return Hands(controlplane, namespace)
 
 

@@ -26,6 +26,7 @@ from homeroom.demo.stage import RECORDS, Records, message
 from homeroom.store import Store
 
 from .operator_fixtures import ROOT, at_work, look
+from .stage_fixtures import remove_ours
 
 pytestmark = pytest.mark.integration
 
@@ -135,18 +136,12 @@ class Town:
 
 @pytest.fixture
 def town(
-    controlplane: ControlPlane, installed: Path, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    controlplane: ControlPlane, base: Path, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Town]:
-    monkeypatch.setenv("KUBECONFIG", str(installed))
+    monkeypatch.setenv("KUBECONFIG", str(base))
     place = Town(controlplane, namespace, tmp_path)
     yield place
     assert place.broken() == []
-    # What is left has a finalizer, and nobody is there any more to take it away.
-    for obj in json.loads(controlplane.kubectl("get", "schoollicenses", f"-n={namespace}", "-o=json"))["items"]:
-        patch = '--patch={"metadata":{"finalizers":null}}'
-        controlplane.kubectl(
-            "patch", "schoollicense", obj["metadata"]["name"], f"-n={namespace}", "--type=merge", patch
-        )
 
 
 async def test_seats_are_granted_wait_and_return(town: Town) -> None:
@@ -241,12 +236,12 @@ async def test_a_restart_writes_nothing(town: Town) -> None:
 
 async def test_a_namespace_needs_the_pools_word(town: Town, controlplane: ControlPlane) -> None:
     other = f"{town.namespace}-other"
-    controlplane.kubectl("create", "namespace", other)
+    controlplane.ask("POST", "/api/v1/namespaces", {"metadata": {"name": other}})
     foreign = town.licence("foreign", 5, poolRef={"name": "seats", "namespace": town.namespace})
     foreign["metadata"]["namespace"] = other
 
     def said() -> str:
-        found = json.loads(controlplane.kubectl("get", "slic", "foreign", f"--namespace={other}", "--output=json"))
+        found = look(controlplane, "schoollicense", "foreign", namespace=other)
         return next((c["reason"] for c in found["status"].get("conditions", ()) if c["type"] == "SeatsGranted"), "")
 
     async def says(reason: str) -> None:
@@ -262,7 +257,7 @@ async def test_a_namespace_needs_the_pools_word(town: Town, controlplane: Contro
             await town.apply(town.pool(allowedNamespaces={"matchLabels": {"kubernetes.io/metadata.name": other}}))
             await says("Granted")
     finally:
-        controlplane.kubectl("delete", "namespace", other, "--wait=false")
+        remove_ours(controlplane, other)
 
 
 async def test_a_namespace_goes_with_its_pool_and_its_licences(town: Town, controlplane: ControlPlane) -> None:
@@ -277,7 +272,7 @@ async def test_a_namespace_goes_with_its_pool_and_its_licences(town: Town, contr
 
 
 @pytest.fixture
-def denying(controlplane: ControlPlane, installed: Path, tmp_path: Path) -> Iterator[None]:  # noqa: ARG001 - the base
+def denying(controlplane: ControlPlane, base: Path, tmp_path: Path) -> Iterator[None]:  # noqa: ARG001 - the base
     """The component, taken in as an overlay does it; taken away again."""
     places = {
         "resources": [os.path.relpath(ROOT / "manifests" / "base", tmp_path)],

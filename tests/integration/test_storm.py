@@ -580,7 +580,12 @@ async def until(
 
 
 @pytest.fixture
-async def storm(controlplane: ControlPlane, namespace: str, tmp_path: Path) -> AsyncIterator[Storm]:
+async def storm(
+    controlplane: ControlPlane,
+    base: Path,  # noqa: ARG001 - CRDs, rights
+    namespace: str,
+    tmp_path: Path,
+) -> AsyncIterator[Storm]:
     with Kolibri(installed(default_cache()), tmp_path / "kolibri", quick_passwords=True) as kolibri:
         async with _storm(controlplane, kolibri, namespace, tmp_path) as storm:
             yield storm
@@ -597,7 +602,6 @@ async def _storm(controlplane: ControlPlane, kolibri: Kolibri, namespace: str, d
         namespace=namespace,
         options=("--no-lease",),  # a killed leader's Lease would have to run out first
     )
-    stage.install()
     stage.apply_secret()
     tenant = REPOSITORY / "manifests" / "components" / "tenant" / "rolebinding.yaml"
     stage.kubectl("apply", "--namespace", namespace, "--filename", str(tenant))
@@ -607,11 +611,6 @@ async def _storm(controlplane: ControlPlane, kolibri: Kolibri, namespace: str, d
         storm = Storm(Api(controlplane.url, session, namespace), stage)
         yield storm
         stage.kill()
-        # What is left has a finalizer, and nobody is there any more to take it away.
-        for obj in await storm.licences():
-            name = obj["metadata"]["name"]
-            await storm.api.ask("PATCH", "SchoolLicense", name, body={"metadata": {"finalizers": None}}, how=MERGE)
-        await storm.api.ask("DELETE", "SchoolLicense")
 
 
 async def test_at_every_moment_of_a_storm_grants_are_within_the_pool_and_never_below_use(
