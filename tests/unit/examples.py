@@ -15,7 +15,7 @@ _TIMES: Final = float(os.environ.get("HOMEROOM_EXAMPLES", "0.5"))
 
 
 def often(number: int) -> int:
-    """How often something is tried that is tried so often in `make test`."""
+    """How often something is tried whose author asks for that number."""
     return max(1, round(number * _TIMES))
 
 
