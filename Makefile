@@ -1,10 +1,7 @@
 # Two commands matter: `make demo` and `make test`. Everything they need is installed by them, by name, from the lock files.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-# The first that can make an environment. A distribution builds its Python with profiles of use, which others leave out
-# for its sake; it is quicker by a tenth, and by a third where nothing but Python runs.
-PYTHON ?= $(shell for each in /usr/bin/python3 python3; do \
-	"$$each" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$each" && exit; done; echo python3)
+PYTHON ?= python3
 V := .venv/bin
 CACHE := $(or $(HOMEROOM_CACHE),$(HOME)/.cache/homeroom)
 # Two for each of two cores: tests with servers wait half of their time, and meanwhile the core belongs to the other.
