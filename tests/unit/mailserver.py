@@ -17,7 +17,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 USER, PASSWORD = "homeroom", "correct horse"
 
 
-@dataclass(slots=True)
+@dataclass  # without slots: on Python 3.11.2 aiosmtpd trips over `__weakref__` of a class that has them
 class Server:
     """What it has taken, by (envelope sender, envelope recipient), and what it does to addresses."""
 
