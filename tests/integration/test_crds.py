@@ -93,19 +93,19 @@ def test_every_sample_is_accepted(controlplane: ControlPlane, name: str) -> None
 
 
 def test_our_yaml_is_that_of_kubectl(controlplane: ControlPlane, tmp_path: Path) -> None:
-    texts = [*_TEXTS.values(), (ROOT / "tests" / "unit" / "api" / "tricky.yaml").read_text()]
+    texts = {**_TEXTS, "tricky.yaml": (ROOT / "tests" / "unit" / "api" / "tricky.yaml").read_text()}
     files = [tmp_path / f"{number}.yaml" for number in range(len(texts))]
-    for file, text in zip(files, texts, strict=True):
+    for file, text in zip(files, texts.values(), strict=True):
         file.write_text(text)
-    ours = [document.data for file in files for document in load_all(file.read_text(), file=file.name)]
+    ours = [(name, document.data) for name, text in texts.items() for document in load_all(text, file=name)]
     said = controlplane.kubectl(
         "create", "--dry-run=client", "--validate=false", "--output=json", *(f"--filename={file}" for file in files)
     )
     theirs = list(_objects(said))
-    for data, other in zip(ours, theirs, strict=True):
+    for (name, data), other in zip(ours, theirs, strict=True):
         if "namespace" not in data["metadata"]:  # type: ignore[operator]  # samples are complete objects
             other["metadata"].pop("namespace", None)
-        assert repr(_sorted(data)) == repr(_sorted(other))  # tells 1 from true
+        assert repr(_sorted(data)) == repr(_sorted(other)), name  # tells 1 from true
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:

@@ -87,11 +87,11 @@ def tenant(controlplane: ControlPlane, installed: list[Object], namespace: str, 
     return namespace
 
 
-def beside_the_base(plane: ControlPlane, directory: Path, *components: str) -> list[Object]:
+def beside_the_base(plane: ControlPlane, directory: Path, *components: Path) -> list[Object]:
     """What kustomize makes of the base with these components."""
     places = {
         "resources": [os.path.relpath(BASE, directory)],
-        "components": [os.path.relpath(COMPONENTS / name, directory) for name in components],
+        "components": [os.path.relpath(component, directory) for component in components],
     }
     (directory / "kustomization.yaml").write_text(yaml.safe_dump(places))
     return list(yaml.safe_load_all(plane.kubectl("kustomize", str(directory))))
@@ -228,7 +228,8 @@ class TestWebAndMail:
         cls, controlplane: ControlPlane, installed: list[Object], tmp_path_factory: pytest.TempPathFactory
     ) -> list[Object]:
         assert installed
-        return beside_the_base(controlplane, tmp_path_factory.mktemp("overlay"), "mail", "web")
+        components = [COMPONENTS / name for name in ("mail", "web")]
+        return beside_the_base(controlplane, tmp_path_factory.mktemp("overlay"), *components)
 
     @pytest.fixture
     def pod(self, rendered: list[Object]) -> Object:
@@ -285,7 +286,8 @@ class TestPagesApart:
         cls, controlplane: ControlPlane, installed: list[Object], tmp_path_factory: pytest.TempPathFactory
     ) -> list[Object]:
         assert installed
-        return beside_the_base(controlplane, tmp_path_factory.mktemp("overlay"), "mail", "postgresql", "web-apart")
+        components = [COMPONENTS / name for name in ("mail", "postgresql", "web-apart")]
+        return beside_the_base(controlplane, tmp_path_factory.mktemp("overlay"), *components)
 
     @pytest.fixture
     def found(self, rendered: list[Object]) -> dict[tuple[str, str], Object]:
@@ -534,9 +536,7 @@ class TestMonitoring:
             assert {re.sub(r"_(bucket|count|sum)$", "", name) for name in asked} <= names
 
     def test_beside_the_base(self, controlplane: ControlPlane, installed: list[Object], tmp_path: Path) -> None:
-        places = {"resources": [os.path.relpath(BASE, tmp_path)], "components": [os.path.relpath(MONITORING, tmp_path)]}
-        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(places))
-        rendered = list(yaml.safe_load_all(controlplane.kubectl("kustomize", str(tmp_path))))
+        rendered = beside_the_base(controlplane, tmp_path, MONITORING)
         wanted = one(rendered, "ServiceMonitor")["spec"]
         service = one(installed, "Service")
         assert wanted["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
