@@ -352,7 +352,9 @@ def _too_many(
     `judged`: these removals, some of `rows`.
 
     What counts is what is planned and what went without approval in the last days, against what was there before these
-    days: neither small steps nor additions in between dissolve a guard (safety row 3). Intruders count nowhere.
+    days: neither small steps nor additions in between dissolve a guard (safety row 3). Nor does a large loss that a
+    person approved: where less than that is left of it, with what went unapproved, it is against so much. Intruders
+    count nowhere.
     """
     by = _LEVELS[scope]
     per_class = scope is Scope.CLASS
@@ -366,7 +368,10 @@ def _too_many(
     sizes = standing.sizes.filter(pl.col("class_key").is_not_null() == per_class).group_by(by).agg(pl.col("size").sum())
     past = standing.recent.group_by(by).agg(
         pl.col("changes").filter(leaving & counted & ~pl.col("approved")).sum().alias("gone"),
-        (pl.col("changes").filter(leaving & ~intruder).sum() - pl.col("changes").filter(coming).sum()).alias("shrunk"),
+        pl.min_horizontal(
+            pl.col("changes").filter(leaving & ~intruder).sum() - pl.col("changes").filter(coming).sum(),
+            pl.col("changes").filter(leaving & ~intruder & ~pl.col("approved")).sum(),
+        ).alias("shrunk"),
     )
     planned = rows.group_by(by).agg(
         (leaving & ~intruder & pl.col("passed").is_null()).sum().cast(pl.Int64).alias("leaving"),

@@ -7,7 +7,8 @@ r"""Licences that go: a few are revoked at once, many at a time wait for a perso
 
 Deletion cannot be undone in Kubernetes, so what is held goes on as it was: key, connections, seats and classes. Counted
 are those that go now and the unapproved ones of the last `WINDOW_DAYS`, against how many there were when these days
-began: neither small steps nor new licences in between dissolve the guard. Licences that nobody uses take nothing with
+began, without what a person let go since: neither small steps nor new licences in between dissolve the guard, nor does
+a large approved loss. Licences that nobody uses take nothing with
 them, and count nowhere. Pure. Neighbour: `homeroom.reconcile.licensepool`.
 """
 
@@ -49,7 +50,10 @@ NONE_REVOKED: Final = pl.DataFrame(schema=REVOKED_SCHEMA)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """What is counted: `size`, licences in use when the window began; `gone`, those revoked in it unapproved."""
+    """What is counted: `gone`, licences revoked in the window unapproved; `size`, those in use when it began.
+
+    Without those revoked with an approval since: what remains is what a loss is measured by.
+    """
 
     size: int
     gone: int
@@ -58,10 +62,10 @@ class Standing:
     def of(cls, used: Mapping[str, datetime | None], revoked: pl.DataFrame, *, now: datetime) -> Standing:
         """`used`: licences in use now, those that go among them, and when each was made. `revoked`: REVOKED_SCHEMA."""
         since = now - timedelta(days=WINDOW_DAYS)
-        recent = revoked.filter(pl.col("at") > since)
-        there = recent.filter(pl.col("made").is_null() | (pl.col("made") <= since)).height
+        unasked = revoked.filter(pl.col("at") > since, pl.col("hold").is_null())
+        there = unasked.filter(pl.col("made").is_null() | (pl.col("made") <= since)).height
         there += sum(made is None or made <= since for made in used.values())
-        return cls(size=there, gone=recent["hold"].null_count())
+        return cls(size=there, gone=unasked.height)
 
 
 def asked(licences: Collection[str]) -> pl.DataFrame:

@@ -139,7 +139,7 @@ def gone_before(stands: Standing, rows: pl.DataFrame) -> Standing:
     return replace(stands, sizes=sizes, recent=recent)
 
 
-@pytest.mark.parametrize(("days", "hold", "passes"), [(1, None, 4), (8, None, 9), (1, "h", 10)])
+@pytest.mark.parametrize(("days", "hold", "passes"), [(1, None, 4), (8, None, 9), (1, "h", 9)])
 def test_what_waits_for_its_day_counts_as_gone_since_it_was_let_through(
     days: int, hold: str | None, passes: int
 ) -> None:
@@ -229,6 +229,22 @@ def test_what_was_approved_does_not_count_and_was_there_before() -> None:
     before = recent((Kind.PERSON, "s1", None, Op.SUSPEND, Cause.LEFT_SOURCE, True, 138))
     stands = replace(standing((Kind.PERSON, "s1", 262)), recent=before)
     assert stops(judged(taking(Kind.PERSON, 1), stands)) == {}
+
+
+def test_what_is_left_of_an_approved_loss_is_what_the_next_one_is_measured_by() -> None:
+    before = recent((Kind.PERSON, "s1", None, Op.SUSPEND, Cause.LEFT_SOURCE, True, 800))
+    stands = replace(standing((Kind.PERSON, "s1", 200)), recent=before)
+    assert stops(judged(taking(Kind.PERSON, 20), stands)) == {}
+    assert stops(judged(taking(Kind.PERSON, 21), stands)) == {("Deletes", "School", "s1"): 21}
+
+
+def test_an_approved_turnover_leaves_room_as_before() -> None:
+    """The roll-over of August: all go and others come, and a school of the same size is left."""
+    gone = (Kind.PERSON, "s1", None, Op.SUSPEND, Cause.LEFT_SOURCE, True, 200)
+    come = (Kind.PERSON, "s1", None, Op.CREATE, Cause.SOURCE_ADDED, False, 200)
+    stands = replace(standing((Kind.PERSON, "s1", 200)), recent=recent(gone, come))
+    assert stops(judged(taking(Kind.PERSON, 20), stands)) == {}
+    assert stops(judged(taking(Kind.PERSON, 21), stands)) == {("Deletes", "School", "s1"): 21}
 
 
 def test_additions_in_between_do_not_dissolve_a_guard() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from homeroom.plan import CHANGE_SCHEMA, HELD_SCHEMA
@@ -17,6 +17,8 @@ NONE_RELEASED = pl.DataFrame(schema={**CHANGE_SCHEMA, "hold": pl.String()})
 NONE_HELD = pl.DataFrame(schema=HELD_SCHEMA)
 
 
+# A day after 30 were made one goes with an approval; on the seventh day the tenth is one of 29, not of 30.
+@example(old=0, steps=[(0, 0, 30, False), (24, 1, 0, True), (144, 3, 0, False), (24, 0, 0, False)])
 @given(
     old=st.integers(0, 40),
     steps=st.lists(
@@ -65,6 +67,14 @@ def test_the_line_is_two_or_a_tenth_whichever_is_more() -> None:
         True,
     ]
     assert [passes(1, 20, gone=1), passes(1, 20, gone=2), passes(2, 20, gone=1)] == [True, False, False]
+
+
+def test_what_is_left_of_an_approved_loss_is_what_the_next_one_is_measured_by() -> None:
+    there = {f"n/{number:03}": BEGIN - timedelta(days=30) for number in range(100)}
+    gone = asked(sorted(there)[:80]).with_columns(hold=pl.lit("h"))
+    revoked = written_down(NONE_REVOKED, gone, made=there, now=BEGIN)
+    left = {name: at for name, at in there.items() if name not in set(gone["key"])}
+    assert Standing.of(left, revoked, now=BEGIN + timedelta(days=1)) == Standing(size=20, gone=0)
 
 
 def test_what_was_asked_about_passes_or_waits_and_is_counted_no_more() -> None:
