@@ -284,6 +284,15 @@ class _Look:
         rows = in_state(identity(plan.changes), open_wide)
         return rows.join(in_state(rows, intermediate), on=list(IDENTITY), how="anti", nulls_equal=True)
 
+    def unanswered(self, before: str) -> str:
+        """The words `before`, while somebody is asked about what later ones expose: whenever that comes, it is new.
+
+        With the Excludes that were added meanwhile: whom they keep away is not there any more, and would be new, too.
+        """
+        rules = rules_from(before)
+        added = [rule for rule in self.rules if rule.effect is Effect.EXCLUDE and rule not in rules]
+        return canonical([*rules, *added], pool_from(before))
+
     def by_time(self, plan: Plan, intermediate: Desired | None, *, sure: datetime | None) -> pl.DataFrame | None:
         """`IDENTITY` of what leaves only because the clock says so, which is in doubt since `sure`; None: it is not."""
         leaving = plan.changes.filter(pl.col("op").cast(pl.String).is_in(LEAVING))
@@ -361,8 +370,7 @@ class _Look:
             plan=plan,
             later=later,
             reviewed=reviewed,
-            # What an edit exposes is new, whenever it comes, until somebody has seen the edit.
-            rules=stored.rules if stored is not None and is_asking else declared,
+            rules=self.unanswered(stored.rules) if stored is not None and is_asking else declared,
             removal=app.spec.removal.model_dump_json() if self.actual.complete or stored is None else stored.removal,
             now=now,
             kept=stored.baseline.kept

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.plan.rows import Row, plan
 
@@ -67,7 +67,8 @@ class Done:
 class District:
     """Records, rules, a target, and what is remembered between runs: people in schools, nothing else.
 
-    `excluded`: whom Git keeps away now. `excluded_before`: the same, as of the last edit that nobody has to look at.
+    `excluded`: whom Git keeps away now. `excluded_before`: the same, as of the last edit that nobody has to look at,
+    and whom an edit kept away since.
     """
 
     records: set[Person]
@@ -104,8 +105,15 @@ class District:
             rows.append((school, "Person", "Create", cause, key, None, None))
         return rows
 
-    def _judge(self, rows: Sequence[Row], planned: Plan, released: pl.DataFrame, sticky: pl.DataFrame) -> Judged:
-        """`planned`: the `rows` as a plan."""
+    def _judge(
+        self,
+        rows: Sequence[Row],
+        planned: Plan,
+        holds: Sequence[Hold],
+        released: pl.DataFrame,
+        sticky: pl.DataFrame,
+    ) -> Judged:
+        """`planned`: the `rows` as a plan. `holds`: as they stand after the words of this run."""
         sizes = [(Kind.PERSON.value, s, None, n) for s, n in self.sizes().items()]
         since = self.now - timedelta(days=WINDOW_DAYS)
         recent = [
@@ -125,7 +133,7 @@ class District:
             known=sorted(self.sizes()),
             kinds=[False],
             covered=pl.DataFrame(exposed, schema=IDENTITY_SCHEMA, orient="row"),
-            exposing=is_exposing(self.holds, context=self.context),
+            exposing=is_exposing(holds, context=self.context),
         )
         return judge(planned, standing, Limits(), released=released, sticky=sticky)
 
@@ -151,7 +159,7 @@ class District:
             planned,
             self.holds,
             self.words,
-            lambda _, released, sticky: self._judge(rows, planned, released, sticky),
+            lambda holds, released, sticky: self._judge(rows, planned, holds, released, sticky),
             made=made,
             unseen=Unseen(complete=complete),
             contexts={Guard.EXPOSURE: self.context},
@@ -159,7 +167,9 @@ class District:
             salt=lambda: next(iter(self.salts)).to_bytes(16),
         )
         self.holds = reviewed.holds
-        if Guard.EXPOSURE not in reviewed.stopping:
+        if Guard.EXPOSURE in reviewed.stopping:
+            self.excluded_before |= self.excluded
+        else:
             self.excluded_before = set(self.excluded)
         todo = reviewed.plan.changes.select("op", "school", "key", "cause", "hold").rows()
         for op, school, key, cause, hold in todo[:dies_after]:
@@ -386,6 +396,19 @@ def unapproved_removals_are_few(district: District, before: dict[tuple[datetime,
     return True
 
 
+def _step(what: str, number: int, *, complete: bool) -> tuple[str, str, set[int], int, bool, None, list[int]]:
+    return what, "s1", {number}, 0, complete, None, []
+
+
+# While somebody is asked about who an Exclude covered, another one is made, works, and goes.
+@example(
+    steps=[
+        _step("exclude", 1, complete=True),
+        _step("include", 1, complete=True),
+        _step("exclude", 0, complete=True),
+        _step("include", 0, complete=True),
+    ],
+)
 @pytest.mark.parametrize("part", range(PARTS))
 @settings(max_examples=-(-HISTORIES // PARTS), deadline=None)
 @given(steps=st.lists(STEP, min_size=2, max_size=10))

@@ -80,6 +80,31 @@ async def test_an_incomplete_reading_does_not_let_the_exposed_slip_in_afterwards
     assert asked(report) == {"Administrators", "Exposure"}
 
 
+async def test_whom_an_exclude_covered_while_somebody_was_asked_about_another_is_asked_about_too(
+    running: Running,
+) -> None:
+    before = await running.synced()
+    (kindergarten,) = running.remove_exclude()
+    await running.run()
+    await running.run(after=SETTLE)
+    match = [{"key": "grade", "operator": "In", "values": ["01"]}]
+    running.cluster.objects.append(
+        {
+            **kindergarten,
+            "metadata": {**kindergarten["metadata"], "name": "no-first-grade"},
+            "spec": {**kindergarten["spec"], "match": match},
+        }
+    )
+    await running.run()
+    _, during = await running.run(after=SETTLE)
+    assert during < before
+    running.remove_exclude()
+    await running.run()
+    report, made = await running.run(after=SETTLE)
+    assert made <= during
+    assert "Exposure" in asked(report)
+
+
 async def test_without_any_rule_the_target_is_not_even_looked_at(running: Running) -> None:
     await running.synced()
     before = running.opened
