@@ -1,7 +1,10 @@
 # Two commands matter: `make demo` and `make test`. Everything they need is installed by them, by name, from the lock files.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-PYTHON ?= python3
+# The system's own where it is new enough and can make environments: distributions build it with profiles, which takes a
+# tenth off the tests; who builds one by hand seldom does.
+PYTHON ?= $(shell for each in /usr/bin/python3 python3; do \
+	$$each -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && exit; done; echo python3)
 V := .venv/bin
 CACHE := $(or $(HOMEROOM_CACHE),$(HOME)/.cache/homeroom)
 # Two for each of two cores: tests with servers wait half of their time, and meanwhile the core belongs to the other.
