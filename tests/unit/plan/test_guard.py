@@ -225,7 +225,7 @@ def test_small_steps_do_not_add_up_to_a_big_one() -> None:
     assert stops(judged(taking(Kind.PERSON, 2), stands)) == {("Deletes", "School", "s1"): 2}
 
 
-def test_what_was_approved_does_not_count_and_was_there_before() -> None:
+def test_what_was_approved_does_not_count_as_gone() -> None:
     before = recent((Kind.PERSON, "s1", None, Op.SUSPEND, Cause.LEFT_SOURCE, True, 138))
     stands = replace(standing((Kind.PERSON, "s1", 262)), recent=before)
     assert stops(judged(taking(Kind.PERSON, 1), stands)) == {}
