@@ -399,7 +399,9 @@ class ChatPolicyRoot:
         app, since = journal_name(kind, name), now - timedelta(days=WINDOW_DAYS)
         holds = store.holds(namespace=namespace, kind=kind, name=name)
         approved = [hold.id for hold in holds if hold.state is State.APPROVED]
-        of_district = store.holds(namespace=namespace, kind="District", name=district.metadata.name)
+        of_district = store.holds(
+            namespace=namespace, kind="District", name=district.metadata.name, guard=Guard.ROLL_OVER
+        )
         return ChatMemory(
             stored=store.chats.baseline(**place),
             rooms=store.chats.rooms(**place),
