@@ -100,8 +100,8 @@ class _Compiled(dict[Any, sa.Compiled]):
     SQLAlchemy's keys begin with the dialect, of which each engine has one of its own.
     """
 
-    def get(self, key: Any, default: sa.Compiled | None = None) -> sa.Compiled | None:
-        return super().get((key[0].name, *key[1:]), default)
+    def get(self, key: Any) -> sa.Compiled | None:  # type: ignore[override]  # SQLAlchemy has no other default
+        return super().get((key[0].name, *key[1:]))
 
     def __setitem__(self, key: Any, compiled: sa.Compiled) -> None:
         super().__setitem__((key[0].name, *key[1:]), compiled)

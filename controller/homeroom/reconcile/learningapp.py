@@ -52,6 +52,7 @@ from homeroom.plan import (
     VALID,
     WINDOW_DAYS,
     Cause,
+    Guard,
     State,
     Word,
     changes,
