@@ -8,7 +8,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import sqlalchemy as sa
@@ -92,6 +92,27 @@ def _no_sync(connection: object, record: sa.pool.ConnectionPoolEntry, _proxy: ob
     if isinstance(connection, sqlite3.Connection) and not record.info.get("no sync"):
         connection.execute("PRAGMA synchronous=OFF")
         record.info["no sync"] = True
+
+
+class _Compiled(dict[Any, sa.Compiled]):
+    """What a statement is in SQL, for all engines of one kind of database: else each test's store compiles them anew.
+
+    SQLAlchemy's keys begin with the dialect, of which each engine has one of its own.
+    """
+
+    def get(self, key: Any) -> sa.Compiled | None:  # type: ignore[override]  # SQLAlchemy has no other default
+        return super().get((key[0].name, *key[1:]))
+
+    def __setitem__(self, key: Any, compiled: sa.Compiled) -> None:
+        super().__setitem__((key[0].name, *key[1:]), compiled)
+
+
+_COMPILED: Final = _Compiled()
+
+
+@sa.event.listens_for(sa.Engine, "engine_connect")
+def _compiled_once(connection: sa.Connection) -> None:
+    connection.execution_options(compiled_cache=_COMPILED)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -174,11 +174,15 @@ def identity(changes: pl.DataFrame) -> pl.DataFrame:
 
 def lacking(rows: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
     """Those of `rows` that `other` does not have; both with the columns `IDENTITY`."""
+    if rows.is_empty() or other.is_empty():
+        return rows
     return rows.join(other, on=list(IDENTITY), how="anti", nulls_equal=True, maintain_order="left")
 
 
 def looked_up(keys: pl.DataFrame, found: pl.DataFrame, column: str) -> pl.Series:
     """`column` of the row of `found` with the same identity, or null."""
+    if keys.is_empty() or found.is_empty():
+        return pl.Series(column, [None], dtype=found.schema[column]).new_from_index(0, keys.height)
     few = found.join(keys, on=list(IDENTITY), how="semi", nulls_equal=True).unique(
         IDENTITY, keep="first", maintain_order=True
     )
@@ -241,6 +245,8 @@ def _place() -> pl.Expr:
 
 def in_desired(rows: pl.DataFrame, state: Desired) -> pl.Series:
     """Which of `rows` (columns `IDENTITY`) a state has. Boolean per row."""
+    if rows.is_empty():
+        return pl.Series("there", [], dtype=pl.Boolean)
     chat = numbered(rows.select(_place()).to_series(), state.chats["key"])
     account = numbered(rows["key"], state.accounts["account"])
     members = state.members.select(

@@ -176,6 +176,8 @@ class _View:
             self._wanted_rows(lacking, Kind.MEMBERSHIP),
             self._wanted_rows(rights, Kind.RIGHT).with_columns(role=pl.lit(Role.ADMINISTRATOR.value)),
         ]
+        if self.actual.chats["complete"].all():
+            return parts
         unproven = self.actual.chats.filter(~pl.col("complete"))["key"].implode()
         newcomers = []
         for rows in parts:
@@ -299,6 +301,7 @@ def _with_causes(
     keys = identity(rows)
     account, place = pl.col("key"), pl.coalesce("class_key", "key")
     never = pl.repeat(value=False, n=rows.height, dtype=pl.Boolean, eager=True)
+    edits = Op.UPDATE.value in rows["op"]
     chats_before = pl.concat(
         [desired.chats.select("key", "type", "section"), before.chats.select("key", "type", "section")]
     )
@@ -315,7 +318,7 @@ def _with_causes(
         of["type"].cast(pl.String).alias("type"),
         _ends(of["section"], over).alias("over"),
         _was_pending(keys, before, links).alias("was_pending"),
-        _changed_by(keys, desired, before, before_edit).alias("changed_by"),
+        (_changed_by(keys, desired, before, before_edit) if edits else pl.lit(None, pl.String)).alias("changed_by"),
         (~place.is_in(baseline.known.implode())).alias("new"),
     )
     arriving = known.filter(pl.col("op").is_in(COMING), pl.col("kind") == Kind.MEMBERSHIP.value).select("key", "type")
@@ -361,7 +364,7 @@ def _with_causes(
 
 def _ends(sections: pl.Series, over: pl.DataFrame | None) -> pl.Series:
     """The cause of what ends with these classes, or null. What the records lack altogether is no such end."""
-    if over is None:
+    if over is None or over.is_empty():
         return pl.repeat(None, sections.len(), dtype=pl.String, eager=True)
     cause = pl.when("rolled").then(pl.lit(Cause.ROLLED_OVER.value)).otherwise(pl.lit(Cause.TERM_ENDED.value))
     ends = over.unique("id").select(section="id", cause=cause)
@@ -370,6 +373,8 @@ def _ends(sections: pl.Series, over: pl.DataFrame | None) -> pl.Series:
 
 def _was_pending(keys: pl.DataFrame, before: Desired, links: Links) -> pl.Series:
     """Whether some person whose account this is had a reason before, and only no account."""
+    if before.pending.is_empty():
+        return pl.repeat(value=False, n=keys.height, dtype=pl.Boolean, eager=True)
     waited = before.pending.select(class_key=before.chats["key"][before.pending["chat"]], person="person")
     waited = waited.join(links.linked, on="person").select("class_key", key="account").unique()
     found = keys.select("class_key", "key").join(

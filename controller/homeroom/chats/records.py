@@ -108,6 +108,8 @@ def in_question(records: Records, links: Links, people: Collection[str]) -> pl.S
 
     `people`: source ids. Families come and go with a child, so they would follow the wrong one.
     """
+    if not people:
+        return links.linked["account"].clear()
     rows = records.people["id"].is_in(list(people)).arg_true()
     families = records.guardians.filter(pl.col("student").is_in(rows.implode()))["guardian"]
     whose = pl.concat([records.people["id"].gather(families), pl.Series(list(people), dtype=pl.String)])

@@ -49,6 +49,8 @@ def standing(desired: Desired, actual: Actual, *, parked: Collection[str] = ()) 
 
 def after(actual: Actual, made: pl.DataFrame) -> Actual:
     """Who is where once the rows `made` of a plan were carried out, without another look; of no use for a plan."""
+    if made.is_empty():
+        return actual
     rows = made.select(pl.col(name).cast(pl.String) for name in ("op", *IDENTITY))
     op, kind = pl.col("op"), pl.col("kind")
     new = rows.filter(kind == Kind.CHAT.value, op == Op.CREATE.value).select(

@@ -23,6 +23,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,8 +83,12 @@ class Records:
         return [row for row in self.files[file] if match.items() <= row.items()]
 
     def add(self, file: str, **fields: str) -> None:
-        """Add a row; the other columns are empty."""
-        self.files[file].append({**dict.fromkeys(self.files[file][0], ""), **fields})
+        """Add a row; the other columns are empty. Raises KeyError for a column that the file has not."""
+        row = dict.fromkeys(self.files[file][0], "")
+        for column, text in fields.items():
+            row[column]  # a row with more columns than the file would lose them when it is written
+            row[column] = text
+        self.files[file].append(row)
 
     def remove(self, file: str, **match: str) -> int:
         """Remove rows whose fields have these values; how many."""
@@ -111,12 +116,12 @@ class Records:
     def zipped(self) -> bytes:
         """The export as a zip archive."""
         archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
             for name, rows in self.files.items():
                 text = io.StringIO(newline="")
-                writer = csv.DictWriter(text, list(rows[0]), lineterminator="\r\n")
-                writer.writeheader()
-                writer.writerows(rows)
+                writer = csv.writer(text, lineterminator="\r\n")
+                writer.writerow(rows[0])
+                writer.writerows(map(itemgetter(*rows[0]), rows))
                 file.writestr(f"{name}.csv", text.getvalue())
         return archive.getvalue()
 

@@ -5,7 +5,7 @@ Neighbours: `chatpolicy` (the run), `chatdecision` (what it found), `outcome` (t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,8 +14,7 @@ import polars as pl
 from homeroom.api import ChatCounts, ChatPolicy, ChatPolicyStatus, MemberCounts, Reason, SchoolState, conditions
 from homeroom.api.chatpolicy import ChatType
 from homeroom.chats.able import Fallback
-from homeroom.chats.standing import after, standing
-from homeroom.chats.state import Desired
+from homeroom.chats.state import Actual, Desired
 from homeroom.chats.words import State
 from homeroom.plan import Scope
 from homeroom.reconcile import approvals
@@ -93,24 +92,22 @@ def _few(ids: Sequence[str]) -> str:
 def with_state(
     policy: DeclaredChats,
     decision: ChatDecision,
-    made: pl.DataFrame,
+    there: Actual,
+    counted: pl.DataFrame,
     left: pl.DataFrame,
     *,
     stale: bool,
-    parked: Collection[str],
     digest: str,
     contact: str | None,
     now: datetime,
 ) -> ChatPolicyStatus:
-    """The status with counts, holds and the conditions beside Ready. `made`: columns `homeroom.plan.CHANGE_SCHEMA`.
+    """The status with counts, holds and the conditions beside Ready.
 
-    `parked`: accounts that can come in nowhere now.
+    `there`: what is there after the run; `counted`: columns `homeroom.chats.standing.STANDING`; `left`: columns
+    `homeroom.plan.CHANGE_SCHEMA`.
     """
     generation, waiting = policy.metadata.generation, decision.reviewed.open
-    there = after(decision.actual, made)
-    counts = dict(
-        standing(decision.desired, there, parked=parked).group_by("state").agg(pl.col("people").sum()).iter_rows()
-    )
+    counts = dict(counted.group_by("state").agg(pl.col("people").sum()).iter_rows())
     wanted = decision.desired.chats["key"]
     status = policy.status.model_copy(
         update={
@@ -187,25 +184,20 @@ def _with_linked(
 
 
 def chat_rows(
-    decision: ChatDecision, applied: Applied | None, made: pl.DataFrame, left: pl.DataFrame
+    decision: ChatDecision, applied: Applied | None, there: Actual, counted: pl.DataFrame, left: pl.DataFrame
 ) -> dict[str, dict[str, Any]]:
     """How the chats stand in each school that is to have some, for its School object: fields of `SchoolChatsStatus`.
 
-    By source id of the school, without the name. `made`, `left`: columns `homeroom.plan.CHANGE_SCHEMA`.
+    By source id of the school, without the name. `there`, `counted`, `left`: as in `with_state`.
     """
-    there = after(decision.actual, made)
     failing = {*unseen(decision.desired, decision.actual), *(applied.failed_schools if applied is not None else ())}
     held = {school for hold in decision.reviewed.open for school in hold.rows["school"].unique()}
     waiting = {*left["school"].unique()}
     is_there = pl.col("key").is_in(there.chats["key"].implode())
     chats = decision.desired.chats.group_by("school").agg(wanted=pl.len(), there=is_there.sum())
-    members = (
-        standing(decision.desired, there)
-        .group_by("school")
-        .agg(
-            pl.col("people").filter(pl.col("state") == state.value).sum().alias(name)
-            for state, name in ((State.JOINED, "joined"), (State.UNLINKED, "unlinked"))
-        )
+    members = counted.group_by("school").agg(
+        pl.col("people").filter(pl.col("state") == state.value).sum().alias(name)
+        for state, name in ((State.JOINED, "joined"), (State.UNLINKED, "unlinked"))
     )
     rows = chats.join(members, on="school", how="left").with_columns(pl.col("joined", "unlinked").fill_null(0))
     return {

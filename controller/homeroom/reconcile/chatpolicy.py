@@ -45,7 +45,7 @@ from homeroom.chats.linking import LinkedBy
 from homeroom.chats.policy import ChatRules
 from homeroom.chats.records import Links, in_question
 from homeroom.chats.repair import Decided
-from homeroom.chats.standing import after
+from homeroom.chats.standing import after, standing
 from homeroom.chats.state import Actual, Desired
 from homeroom.chats.words import State as Standing
 from homeroom.errors import DependencyNotReadyError, TransientError
@@ -224,9 +224,10 @@ class ChatPolicyRoot:
             app = journal_name(run.key.kind, run.key.name)
             await asyncio.to_thread(self.store.own, rows, namespace=run.key.namespace, app=app, epoch=run.cluster.epoch)
             made = applied.made(decision.allowed) if applied is not None else pl.DataFrame(schema=CHANGE_SCHEMA)
+            now_there = after(decision.actual, made)
             shown = None
             if isinstance(run.resource, Chat):
-                key = next(iter(after(decision.actual, made).chats["key"]), None)
+                key = next(iter(now_there.chats["key"]), None)
                 shown = await show_avatar(run.resource, run.cluster, server, key=key)
         await approvals.settle(run.cluster, run.key, decision.reviewed, made, store=self.store, now=run.clock.now())
         if number := repaired(decision, applied):
@@ -248,14 +249,14 @@ class ChatPolicyRoot:
             parked=len(parked),
             **_remarks(inputs),
         )
-        policy = run.resource
+        policy, counted = run.resource, standing(decision.desired, now_there, parked=parked)
         status = with_state(
             policy,
             decision,
-            made,
+            now_there,
+            counted,
             left,
             stale=inputs.stale,
-            parked=parked,
             digest=gathered.digest,
             now=run.clock.now(),
             contact=gathered.district.spec.contact,
@@ -264,7 +265,7 @@ class ChatPolicyRoot:
             status = status.model_copy(update={"link": gathered.arrivals.link})
         status = with_avatar(status, shown, generation=policy.metadata.generation, now=run.clock.now())
         # An extra chat is of no school, and stands in no School.
-        schools = {} if inputs.rules.extra is not None else chat_rows(decision, applied, made, left)
+        schools = {} if inputs.rules.extra is not None else chat_rows(decision, applied, now_there, counted, left)
         assert status.chats is not None
         assert status.members is not None
         links = await asyncio.to_thread(self.store.links.counts, place_of(policy))
@@ -399,7 +400,9 @@ class ChatPolicyRoot:
         app, since = journal_name(kind, name), now - timedelta(days=WINDOW_DAYS)
         holds = store.holds(namespace=namespace, kind=kind, name=name)
         approved = [hold.id for hold in holds if hold.state is State.APPROVED]
-        of_district = store.holds(namespace=namespace, kind="District", name=district.metadata.name)
+        of_district = store.holds(
+            namespace=namespace, kind="District", name=district.metadata.name, guard=Guard.ROLL_OVER
+        )
         return ChatMemory(
             stored=store.chats.baseline(**place),
             rooms=store.chats.rooms(**place),

@@ -82,8 +82,10 @@ class ChatRepair:
 
     def calm(self, policy: Key, plan: Plan, *, wanted: Desired, actual: Actual) -> Calmed:
         """Take out of a plan what shall rest, as it was put right again and again."""
-        doors = open_doors(wanted, actual)
-        return calmed(plan, self._repaired.get(policy, nothing_repaired()), doors=doors, now=self.clock.now())
+        before = self._repaired.get(policy)
+        if before is None:
+            return Calmed(plan=plan, resting=0, until=None)
+        return calmed(plan, before, doors=open_doors(wanted, actual), now=self.clock.now())
 
     def note(self, policy: Key, plan: Plan, applied: Applied) -> None:
         """What of a plan was made."""

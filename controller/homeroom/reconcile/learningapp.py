@@ -52,6 +52,7 @@ from homeroom.plan import (
     VALID,
     WINDOW_DAYS,
     Cause,
+    Guard,
     State,
     Word,
     changes,
@@ -607,7 +608,9 @@ def remembered(
         released=store.passed(namespace=namespace, district=district)
         .released.filter(pl.col("at") > (now - VALID).astimezone(UTC))
         .select(RELEASED.names()),
-        rolled_over=rolled_over(store.holds(namespace=namespace, kind="District", name=district), now=now),
+        rolled_over=rolled_over(
+            store.holds(namespace=namespace, kind="District", name=district, guard=Guard.ROLL_OVER), now=now
+        ),
     )
 
 

@@ -84,8 +84,6 @@ _TOLD: Final = ("app", "op", "kind", "school", "key", "class_key", "role", "caus
 
 _SLICE: Final = 50_000
 """Rows of a frame that become objects at a time."""
-_CHUNK: Final = 1000
-"""Rows per upsert statement: SQLite allows 32,766 parameters, a row of the ledger has seven."""
 
 
 _AT: Final[dict[str, pl.DataType]] = {"at": MOMENT}
@@ -889,6 +887,8 @@ class Store:
 
     def released(self, *, namespace: str, app: str, holds: Collection[str]) -> pl.DataFrame:
         """The changes of an app that were made under these holds: columns `CHANGE_SCHEMA`."""
+        if not holds:
+            return pl.DataFrame(schema=CHANGE_SCHEMA)
         journal = schema.journal
         query = (
             sa.select(*(journal.c[name] for name in CHANGE))
@@ -1223,17 +1223,19 @@ def _upsert(
         from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415 - one of two dialects, chosen here
     else:
         from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # noqa: PLC0415 - as above
+    if not rows:
+        return
     key = [column.name for column in table.primary_key]
-    for start in range(0, len(rows), _CHUNK):
-        statement = insert(table).values(list(rows[start : start + _CHUNK]))
-        new = {
-            name: sa.func.coalesce(statement.excluded[name], table.c[name])
-            if name in keep_old_where_null
-            else statement.excluded[name]
-            for name in rows[0]
-            if name not in key
-        }
-        connection.execute(statement.on_conflict_do_update(index_elements=key, set_=new))
+    statement = insert(table)
+    new = {
+        name: sa.func.coalesce(statement.excluded[name], table.c[name])
+        if name in keep_old_where_null
+        else statement.excluded[name]
+        for name in rows[0]
+        if name not in key
+    }
+    # The values are no part of the statement, so SQLAlchemy compiles it once.
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=new), rows)
 
 
 def _baseline_row(connection: sa.Connection, namespace: str, app: str) -> sa.Row[Any] | None:
