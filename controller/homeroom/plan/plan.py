@@ -93,6 +93,8 @@ class Plan:
     @classmethod
     def of(cls, changes: pl.DataFrame) -> Plan:
         """Bring rows with (a subset of) the columns of `PLAN_SCHEMA`, in any order, into canonical order."""
+        if changes.is_empty():
+            return cls(pl.DataFrame(schema=PLAN_SCHEMA))
         absent = [pl.lit(None, dtype=t).alias(c) for c, t in PLAN_SCHEMA.items() if c not in changes.columns]
         rows = changes.with_columns(absent).select(pl.col(c).cast(t) for c, t in PLAN_SCHEMA.items())
         rank = {f"{kind}/{op}": i for i, (kind, op) in enumerate(_ORDER)}

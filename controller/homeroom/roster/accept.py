@@ -107,8 +107,8 @@ class Acceptance:
         new = space if space["new"].all() else space.filter("new")
         fresh = frame.with_columns(new["n"], new["old"])
         fresh = fresh.filter(~pl.col("bad")) if fresh["bad"].any() else fresh
-        self._read[table] = fresh.select("row", "n")
-        self._fresh[table] = self._remember(table, fresh, absent=absent).select("n", *SCHEMAS[table])
+        self._read[table] = fresh[["row", "n"]]
+        self._fresh[table] = self._remember(table, fresh, absent=absent)[["n", *SCHEMAS[table]]]
         if as_before and fresh.height == frame.height:
             self._as_it_was.add(table)
         kept = space.clear()
@@ -118,11 +118,11 @@ class Acceptance:
 
     def numbers(self, table: str) -> pl.DataFrame:
         """What to join source ids with: columns id and n, for all ids of the reading and of the previous roster."""
-        return self._spaces[table].select("id", "n")
+        return self._spaces[table][["id", "n"]]
 
     def accepted(self, table: str) -> pl.DataFrame:
         """The numbers (column n) of the records that are accepted as they were read."""
-        return self._fresh[table].select("n")
+        return self._fresh[table][["n"]]
 
     def schools_of_classes(self) -> pl.DataFrame:
         """The source id of the school (column class_school) of each class (column class)."""
@@ -156,8 +156,8 @@ class Acceptance:
             frame = frame.with_columns(bad=pl.col("bad") | ~holds) if loose.height else frame
         aside = frame.filter("bad") if frame["bad"].any() else frame.clear()
         fresh = frame.filter(~pl.col("bad")) if aside.height else frame
-        self._read[table] = fresh.select("row")
-        fresh = fresh.select(*SCHEMAS[table])
+        self._read[table] = fresh[["row"]]
+        fresh = fresh[[*SCHEMAS[table]]]
         absent = list(absent)
         if aside.height or frozen or absent:
             before = self.links_before(table)
@@ -244,7 +244,7 @@ class Acceptance:
             if table in self._as_it_was:
                 frame = self._previous[table]
             else:
-                frame = frame.select(*SCHEMAS[table])
+                frame = frame[[*SCHEMAS[table]]]
                 frame = frame if frame.schema == SCHEMAS[table] else frame.cast(SCHEMAS[table])
             read = self._read[table]
             if linked:
@@ -252,10 +252,10 @@ class Acceptance:
                 same = frame.equals(before)
                 places = pl.int_range(frame.height, dtype=_N, eager=True)
                 frame, places = (before, places) if same else put_in_order(frame, references)
-                read = read.select("row", at=places[: read.height])
+                at = places[: read.height]
             else:
-                read = read.select("row", at=final[table][read["n"]])
-            self.rows[table] = read
+                at = final[table][read["n"]]
+            self.rows[table] = pl.DataFrame({"row": read["row"], "at": at})
             tables[table] = frame
         return Roster(**tables)
 
@@ -277,7 +277,7 @@ class Acceptance:
 
     def _make_space(self, table: str, frame: pl.DataFrame, *, frozen: bool) -> None:
         before = self._previous[table]
-        ids = frame.select("id", "bad")
+        ids = frame[["id", "bad"]]
         if before.is_empty():
             space = ids.with_columns(old=pl.lit(None, dtype=_N)).with_row_index("n")
             moved = space["n"].clear()
@@ -449,7 +449,7 @@ def put_in_order(frame: pl.DataFrame, ends: Iterable[str]) -> tuple[pl.DataFrame
         return frame, places
     came_from = frame.select(pl.arg_sort_by(order)).to_series() if packed is None else packed[0].arg_sort()
     found = frame[came_from] if packed is None else _unpacked(packed[0][came_from], packed[1])
-    return found.select(frame.columns), places.clone().scatter(came_from, places)
+    return found[frame.columns], places.clone().scatter(came_from, places)
 
 
 def _packed(frame: pl.DataFrame, order: Iterable[str]) -> tuple[pl.Series, dict[str, pl.Expr]] | None:

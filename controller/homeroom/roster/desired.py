@@ -10,6 +10,7 @@ from typing import Final
 
 import polars as pl
 
+from homeroom.roster.beside import selected
 from homeroom.roster.shared import Shared
 from homeroom.roster.state import Desired
 from homeroom.roster.tables import Roster
@@ -27,7 +28,7 @@ def desired(roster: Roster, shared: Shared) -> Desired:
     schools = roster.orgs.select("id", "name")[shared.schools["org"]]
     classes = roster.classes.select("id", "title")[shared.classes["class"]]
     # Names are put together in the order of the records and then picked, or the time grew faster than their number.
-    named = roster.users.lazy().select("username", key="id", name=_or_id(FULL_NAME)).collect(engine="streaming")
+    named = selected(roster.users, username=pl.col("username"), key=pl.col("id"), name=_or_id(FULL_NAME))
     users = named[shared.people["user"]]
     return Desired(
         schools=schools.select(key="id", name=_or_id(pl.col("name"))),

@@ -115,7 +115,8 @@ class Baseline:
 
 def identity(changes: pl.DataFrame) -> pl.DataFrame:
     """The columns `IDENTITY` of rows of a plan, as text."""
-    return changes.select(pl.col(column).cast(pl.String) for column in IDENTITY)
+    found = changes[[*IDENTITY]]
+    return found if found.schema == IDENTITY_SCHEMA else found.cast(pl.String)
 
 
 def sizes(actual: Actual) -> pl.DataFrame:
@@ -195,22 +196,23 @@ def diff(
         _class_changes(compared.classes, adopting, baseline),
         _membership_rows(compared.lacking, desired, Op.CREATE),
         _right_rows(compared.lacking_rights, desired, Op.CREATE),
-        _right_rows(actual.rights.filter(pl.col("person").is_in(adopting.people.implode())), actual, Op.ADOPT),
+        _right_rows(_of(actual.rights, "person", adopting.people), actual, Op.ADOPT),
         _membership_rows(_coming_along(actual, compared), actual, Op.ADOPT),
     ]
     if actual.complete:
-        unwanted = compared.extra.filter(pl.col("class").is_in(adopting.classes.implode()))
+        unwanted = _of(compared.extra, "class", adopting.classes)
         parts.append(_membership_rows(unwanted, actual, Op.REMOVE).with_columns(adopted=pl.lit(value=True)))
-    still = replace(still, people=still.people.filter(~pl.col("key").is_in(list(denied))))
+    if denied and still.people.height:
+        still = replace(still, people=still.people.filter(~pl.col("key").is_in(list(denied))))
     edited = pl.DataFrame(schema=IDENTITY_SCHEMA)
     if baseline is not None and actual.complete:
         known = _known_schools(baseline)
         under = partial(_leaving, actual, compared, still, baseline=baseline, denied=denied, withdrawn=withdrawn)
         leaving = under(removal=removal)
-        parts += [part.filter(pl.col("school").is_in(known.implode())) for part in leaving]
+        parts += [part.filter(pl.col("school").is_in(known.implode())) for part in leaving if part.height]
         if removal_before is not None and removal_before != removal:
             edited = _lacking(_going(leaving), _going(under(removal=removal_before)))
-    rows = pl.concat(parts, how="diagonal_relaxed").pipe(_moving, still).pipe(_marked_adopted)
+    rows = _all_rows(parts).pipe(_moving, still).pipe(_marked_adopted)
     if rows.is_empty():
         return Plan.of(rows.select("kind", "op", "school", "key"))
     ended = None
@@ -300,9 +302,7 @@ def _compare(wanted: Desired, there: Desired | Actual) -> _Comparison:
 
 def _named(frame: pl.DataFrame, schools: pl.DataFrame) -> pl.DataFrame:
     """Put the school's source id (null: not ours) in place of its row number; add the frame's own as `row` (UInt32)."""
-    return frame.with_columns(
-        schools["key"][frame["school"]].alias("school"), pl.int_range(pl.len(), dtype=_ROW).alias("row")
-    )
+    return frame.with_columns(schools["key"][frame["school"]].alias("school")).with_row_index("row")
 
 
 def _matched(wanted: pl.DataFrame, there: pl.DataFrame) -> pl.DataFrame:
@@ -402,9 +402,27 @@ def _moving(rows: pl.DataFrame, still: _Still) -> pl.DataFrame:
 # What comes
 
 
+_NO_ROWS: Final = pl.DataFrame(
+    schema={**dict.fromkeys((*IDENTITY, "op", "name", "username", "external_id"), pl.String), "staff": pl.Boolean}
+)
+"""No rows of a plan, with all columns that what comes or goes may have."""
+
+
 def _rows(frame: pl.DataFrame, kind: Kind, op: Op, *columns: str) -> pl.DataFrame:
     """Rows of a plan: `school` and `key`, and what else is named."""
+    if frame.is_empty():
+        return _NO_ROWS
     return frame.select("school", "key", *columns, pl.lit(kind.value).alias("kind"), pl.lit(op.value).alias("op"))
+
+
+def _all_rows(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """All rows of a plan; of the parts most are empty on most nights."""
+    return pl.concat([_NO_ROWS, *(part for part in parts if part.height)], how="diagonal_relaxed")
+
+
+def _of(rows: pl.DataFrame, column: str, numbers: pl.Series) -> pl.DataFrame:
+    """Those of `rows` in which `column` is among `numbers`."""
+    return rows.clear() if numbers.is_empty() else rows.filter(pl.col(column).is_in(numbers.implode()))
 
 
 def _marked_adopted(rows: pl.DataFrame) -> pl.DataFrame:
@@ -416,14 +434,16 @@ def _marked_adopted(rows: pl.DataFrame) -> pl.DataFrame:
 def _coming_along(actual: Actual, compared: _Comparison) -> pl.DataFrame:
     """Memberships that are wanted and there, of accounts and in classes that are to be adopted."""
     adopting = actual.adopting
-    theirs = pl.col("class").is_in(adopting.classes.implode()) | pl.col("person").is_in(adopting.people.implode())
     if adopting.classes.is_empty() and adopting.people.is_empty():
         return actual.memberships.clear()
+    theirs = pl.col("class").is_in(adopting.classes.implode()) | pl.col("person").is_in(adopting.people.implode())
     return actual.memberships.filter(theirs).join(compared.extra, on=["class", "person", "role"], how="anti")
 
 
 def _adoptions(matched: pl.DataFrame, rows: pl.Series, kind: Kind, *columns: str) -> pl.DataFrame:
     """Rows of a plan for those of a full join whose row in the target is among `rows`."""
+    if rows.is_empty():
+        return _NO_ROWS
     return _rows(matched.filter(pl.col("row_now").is_in(rows.implode())), kind, Op.ADOPT, *columns, "external_id")
 
 
@@ -431,13 +451,12 @@ def _school_changes(schools: pl.DataFrame, adopting: Adopting, baseline: Baselin
     lacking = schools.filter(pl.col("row_now").is_null())
     before = baseline.desired.schools.with_columns(pl.col("key").alias("school")) if baseline else None
     renamed = _renamed(schools, Kind.SCHOOL, before, baseline)
-    return pl.concat(
+    return _all_rows(
         [
             _rows(lacking, Kind.SCHOOL, Op.CREATE, "name"),
             _adoptions(schools, adopting.schools, Kind.SCHOOL, "name"),
             _rows(renamed, Kind.SCHOOL, Op.UPDATE, "name", "external_id"),
-        ],
-        how="diagonal",
+        ]
     )
 
 
@@ -446,14 +465,13 @@ def _person_changes(people: pl.DataFrame, adopting: Adopting) -> pl.DataFrame:
     there = wanted.filter(pl.col("row_now").is_not_null() & ~pl.col("row_now").is_in(adopting.people.implode()))
     renamed = there.filter(~pl.col("suspended") & pl.col("name").ne_missing(pl.col("name_now")))
     fields = ("name", "username", "staff")
-    return pl.concat(
+    return _all_rows(
         [
             _rows(wanted.filter(pl.col("row_now").is_null()), Kind.PERSON, Op.CREATE, *fields),
             _adoptions(wanted, adopting.people, Kind.PERSON, *fields),
             _rows(there.filter("suspended"), Kind.PERSON, Op.RESTORE, *fields, "external_id"),
             _rows(renamed, Kind.PERSON, Op.UPDATE, *fields, "external_id"),
-        ],
-        how="diagonal",
+        ]
     )
 
 
@@ -462,14 +480,13 @@ def _class_changes(classes: pl.DataFrame, adopting: Adopting, baseline: Baseline
     there = wanted.filter(pl.col("row_now").is_not_null() & ~pl.col("row_now").is_in(adopting.classes.implode()))
     before = _named(baseline.desired.classes, baseline.desired.schools) if baseline else None
     renamed = _renamed(there.filter(~pl.col("archived")), Kind.CLASS, before, baseline)
-    return pl.concat(
+    return _all_rows(
         [
             _rows(wanted.filter(pl.col("row_now").is_null()), Kind.CLASS, Op.CREATE, "name"),
             _adoptions(wanted, adopting.classes, Kind.CLASS, "name"),
             _rows(there.filter("archived"), Kind.CLASS, Op.RESTORE, "name", "external_id"),
             _rows(renamed, Kind.CLASS, Op.UPDATE, "name", "external_id"),
-        ],
-        how="diagonal",
+        ]
     )
 
 
@@ -492,6 +509,8 @@ def _renamed(matched: pl.DataFrame, kind: Kind, before: pl.DataFrame | None, bas
 
 def _membership_rows(memberships: pl.DataFrame, state: Desired | Actual, op: Op) -> pl.DataFrame:
     """Turn memberships of `state` into rows of a plan; people without a source id get `?` and their external id."""
+    if memberships.is_empty():
+        return _NO_ROWS
     of_class, of_person = state.classes[memberships["class"]], state.people[memberships["person"]]
     if "external_id" in of_person.columns:
         of_person = of_person.with_columns(_key_or_account())
@@ -511,6 +530,8 @@ def _key_or_account() -> pl.Expr:
 
 
 def _right_rows(rights: pl.DataFrame, state: Desired | Actual, op: Op) -> pl.DataFrame:
+    if rights.is_empty():
+        return _NO_ROWS
     of_person = state.people[rights["person"]]
     return rights.drop("person").with_columns(
         state.schools["key"][of_person["school"]].alias("school"),
@@ -591,7 +612,7 @@ def _leaving(
 
 def _going(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """`IDENTITY` of what goes of the rows that `_leaving` found."""
-    rows = _with_identity(pl.concat(parts, how="diagonal_relaxed"))
+    rows = _with_identity(_all_rows(parts))
     return identity(rows.filter(~pl.col("spared")))
 
 
@@ -602,6 +623,8 @@ def _leavers(people: pl.DataFrame, *, removal: Removal, baseline: Baseline) -> p
     in the target. Of whom nothing is known, the account is kept.
     """
     gone = people.filter(pl.col("row").is_null() & ~pl.col("suspended"))
+    if gone.is_empty():
+        return gone.select("row_now", "school", "key", "external_id", policy=pl.lit(None, pl.String))
     long_gone = baseline.kept.filter(pl.col("kind") == Kind.PERSON.value).select("school", "key", was_before="was")
     policies = {
         Role.ADMINISTRATOR.value: removal.administrators.value,
@@ -904,8 +927,11 @@ def _looked_up(keys: pl.DataFrame, found: pl.DataFrame, *columns: str) -> pl.Dat
 
     `found` has no identity twice.
     """
+    if found.is_empty():
+        nothing = {name: repeated(None, keys.height, found.schema[name]) for name in columns}
+        return pl.DataFrame({**nothing, "there": repeated(value=False, n=keys.height, dtype=pl.Boolean)})
     there = found.select(*IDENTITY, *columns, there=pl.lit(value=True))
-    there = keys.select(IDENTITY).join(there, on=IDENTITY, how="left", nulls_equal=True, maintain_order="left")
+    there = keys[[*IDENTITY]].join(there, on=IDENTITY, how="left", nulls_equal=True, maintain_order="left")
     return there.select(*columns, pl.col("there").fill_null(value=False))
 
 
@@ -1122,7 +1148,7 @@ def _marked(compared: _Comparison, there: Desired | Actual, *, people: pl.DataFr
         _rows(compared.classes.filter(pl.col("row").is_null()), Kind.CLASS, Op.ARCHIVE),
         _rows(left.join(people, on=["school", "key"], how="left"), Kind.PERSON, Op.SUSPEND, "was"),
     ]
-    return _rows_of(KEPT_SCHEMA, pl.concat(parts, how="diagonal_relaxed"))
+    return _rows_of(KEPT_SCHEMA, _all_rows(parts))
 
 
 def _seen(actual: Actual) -> pl.DataFrame:
@@ -1156,7 +1182,7 @@ def _asked(state: Desired, before: Desired, still: _Still) -> pl.DataFrame:
         _membership_rows(members, state, Op.CREATE),
         _right_rows(state.rights.filter(pl.col("person").is_in(rows)), state, Op.CREATE),
     ]
-    wanted = _rows_of(UNAPPLIED_SCHEMA, pl.concat(parts, how="diagonal_relaxed"))
+    wanted = _rows_of(UNAPPLIED_SCHEMA, _all_rows(parts))
     new = _lacking(wanted, in_state(wanted, before)).with_columns(pl.lit(Cause.SOURCE_ADDED.value).alias("cause"))
     renamed = people.join(_named(before.people, before.schools), on=["school", "key"], suffix="_before").filter(
         pl.col("name") != pl.col("name_before")

@@ -115,6 +115,9 @@ class SharingFinding(StrEnum):
     )
 
 
+_FINDING: Final = pl.Enum(SharingFinding)
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """One condition. For `In`, `Contains` and `StartsWith` one of `values` has to fit, for `NotIn` none may."""
@@ -390,7 +393,7 @@ def share(roster: Roster, rules: Iterable[Rule], *, homeroom: HomeroomDefinition
 
     def picked(kind: Share) -> pl.DataFrame:
         people = pl.concat([_NOBODY, *(found.people for rule, found in included if rule.share is kind)])
-        return people.filter(~withheld[people["user"]])
+        return people if people.is_empty() else people.filter(~withheld[people["user"]])
 
     students, teachers, staff = picked(Share.STUDENTS), picked(Share.TEACHERS), picked(Share.STAFF)
     class_rows = sections.arg_true().cast(_ROW)
@@ -406,10 +409,10 @@ def share(roster: Roster, rules: Iterable[Rule], *, homeroom: HomeroomDefinition
     orgs = _distinct_sorted(pl.concat([classes["org"], *(rows["org"] for part in present.values() for rows in part)]))
     administrators, refused = _administrators(view, staff, orgs)
     present["staff"].append(administrators)
-    people = _people({part: pl.concat(rows) for part, rows in present.items()}, n)
+    people, rows_of = _people({part: pl.concat(rows) for part, rows in present.items()}, n)
     working = _placed(view.held.filter((pl.col("role") != SchoolRole.STUDENT).fill_null(value=True)))
     people = people.with_columns(
-        personnel=people["teacher"] | people["staff"] | _mark(people.height, _rows_of(people, working, n).drop_nulls())
+        personnel=people["teacher"] | people["staff"] | _mark(people.height, rows_of.of(working).drop_nulls())
     )
 
     school = _number_of(orgs, roster.orgs.height)
@@ -421,10 +424,10 @@ def share(roster: Roster, rules: Iterable[Rule], *, homeroom: HomeroomDefinition
         "classes": classes.select(school[classes["org"]].alias("school"), "class"),
         "memberships": members.select(
             "class",
-            _rows_of(people, members.select(org.alias("org"), "user"), n).alias("person"),
+            rows_of.of(pl.DataFrame({"org": org, "user": members["user"]})).alias("person"),
             pl.when("coach").then(_COACH).otherwise(_LEARNER).alias("role"),
         ),
-        "rights": pl.DataFrame({"person": _distinct_sorted(_rows_of(people, administrators, n))}),
+        "rights": pl.DataFrame({"person": _distinct_sorted(rows_of.of(administrators))}),
         "courses": pl.DataFrame({"course": _distinct_sorted(roster.classes["course"][class_rows])}),
         "sessions": pl.DataFrame({"session": _distinct_sorted(above["at"].filter(terms[above["row"]]))}),
     }
@@ -669,19 +672,20 @@ def _members(view: View, classes: pl.Series, withheld: pl.Series) -> pl.DataFram
 
 def _placed(people: pl.DataFrame) -> pl.DataFrame:
     """[user, org] of those rows of `people` whose `org` is a school."""
-    return people.filter("placed").select("user", "org")
+    return pl.DataFrame({name: people[name].filter(people["placed"]) for name in ("user", "org")})
 
 
-def _people(parts: Mapping[str, pl.DataFrame], n: int) -> pl.DataFrame:
-    """[org, user] of everybody in `parts` ([user, org] each), sorted and distinct, with a flag per part."""
+def _people(parts: Mapping[str, pl.DataFrame], n: int) -> tuple[pl.DataFrame, _Rows]:
+    """[org, user] of everybody in `parts` ([user, org] each), sorted and distinct, with a flag per part; their rows."""
     everybody = pl.concat(parts.values())
     pairs = _distinct_pairs(everybody["user"], everybody["org"], n)
     # One number per row is sorted in a sixth of the time of two.
     key = pairs.select(key=pl.col("org").cast(pl.UInt64) * 2**32 + pl.col("user")).to_series().sort()
-    people = pl.DataFrame({"org": (key // 2**32).cast(_ROW), "user": (key % 2**32).cast(_ROW)})
-    return people.with_columns(
-        _mark(people.height, _rows_of(people, rows, n)).alias(part) for part, rows in parts.items()
-    )
+    column = pl.col("key")
+    people = selected(key.to_frame(), org=(column // 2**32).cast(_ROW), user=(column % 2**32).cast(_ROW))
+    found = _Rows(people, n)
+    marks = (_mark(people.height, found.of(rows)).alias(part) for part, rows in parts.items())
+    return people.with_columns(*marks), found
 
 
 def _administrators(view: View, staff: pl.DataFrame, schools: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
@@ -690,6 +694,8 @@ def _administrators(view: View, staff: pl.DataFrame, schools: pl.Series) -> tupl
     Never somebody whom any record, current or not, calls a student or whose role is unknown (invariant 8).
     """
     roster = view.roster
+    if staff.is_empty():
+        return staff.select("user", "org"), staff["user"]
     above = view.above.filter(_mark(roster.orgs.height, schools)[view.above["row"]])
     rights = pl.concat(
         [
@@ -702,9 +708,10 @@ def _administrators(view: View, staff: pl.DataFrame, schools: pl.Series) -> tupl
     wanted = _mark(roster.users.height, rights["user"])
     student = _mark(roster.users.height)
     for rows in (roster.roles, roster.enrollments):
-        theirs = rows.select("user", "role").filter(wanted[rows["user"]])
-        is_student = (theirs["role"] == "student").fill_null(value=True)
-        student |= _mark(roster.users.height, theirs["user"].filter(is_student))
+        theirs = wanted[rows["user"]]
+        users, roles = rows["user"].filter(theirs), rows["role"].filter(theirs)
+        is_student = (roles == "student").fill_null(value=True)
+        student |= _mark(roster.users.height, users.filter(is_student))
     refused = student[rights["user"]]
     return rights.filter(~refused), rights["user"].filter(refused).unique()
 
@@ -736,7 +743,8 @@ def _per_school(roster: Roster, tables: Mapping[str, pl.DataFrame]) -> pl.DataFr
     sections = tables["classes"].group_by("school").agg(sections=pl.len())
     persons = people.group_by("school").agg(pl.col(part).sum().alias(count) for part, count in _PARTS.items())
     return (
-        schools.select(roster.orgs["id"][schools["org"]].alias("id"))
+        roster.orgs["id"][schools["org"]]
+        .to_frame("id")
         .with_row_index("school")
         .join(sections, on="school", how="left")
         .join(persons, on="school", how="left")
@@ -752,7 +760,9 @@ def _digest(roster: Roster, tables: Mapping[str, pl.DataFrame]) -> str:
     named = {}
     for name, table in tables.items():
         rows = [] if name == "memberships" else of.keys() & set(table.columns)  # its `class` is a row of `classes` here
-        named[name] = table.with_columns(of[column]["id"][table[column]].alias(column) for column in rows)
+        named[name] = (
+            table.with_columns(of[column]["id"][table[column]].alias(column) for column in rows) if rows else table
+        )
     return digest(named.items())
 
 
@@ -779,43 +789,58 @@ def _links(lists: pl.Series) -> pl.DataFrame:
 
 def _upwards(parent: pl.Series) -> pl.DataFrame:
     """[row, at]: every row of a tree with itself and all above it, nearest first."""
-    row = pl.int_range(parent.len(), dtype=_ROW, eager=True)
-    levels = [pl.DataFrame({"row": row, "at": row})]
-    while levels[-1].height and len(levels) < _MAX_DEPTH:
-        last = levels[-1]
-        levels.append(last.with_columns(parent[last["at"]].alias("at")).drop_nulls())
-    return pl.concat(levels)
+    row = at = pl.int_range(parent.len(), dtype=_ROW, eager=True)
+    rows, above = [row], [at]
+    while (at := parent[at]).null_count() < at.len() and len(rows) < _MAX_DEPTH:
+        there = at.is_not_null()
+        row, at = row.filter(there), at.filter(there)
+        rows.append(row)
+        above.append(at)
+    return pl.DataFrame({"row": pl.concat(rows), "at": pl.concat(above)})
 
 
 def _distinct_pairs(user: pl.Series, org: pl.Series, n: int) -> pl.DataFrame:
     """[user, org], distinct. Nearly everybody is in one school, so only the others have to be compared."""
+    if user.is_empty():
+        return pl.DataFrame({"user": user, "org": org})
     home = repeated(None, n, dtype=_ROW).scatter(user, org)
+    somewhere = home.is_not_null()
+    everybody = pl.int_range(n, dtype=_ROW, eager=True)
+    pairs = pl.DataFrame({"user": everybody.filter(somewhere), "org": home.filter(somewhere)})
     elsewhere = home[user] != org
-    return pl.concat(
-        [
-            pl.DataFrame({"user": home.is_not_null().arg_true().cast(_ROW), "org": home.drop_nulls()}),
-            pl.DataFrame({"user": user.filter(elsewhere), "org": org.filter(elsewhere)}).unique(),
-        ]
-    )
+    if not elsewhere.any():
+        return pairs
+    return pl.concat([pairs, pl.DataFrame({"user": user.filter(elsewhere), "org": org.filter(elsewhere)}).unique()])
 
 
-def _rows_of(people: pl.DataFrame, wanted: pl.DataFrame, n: int) -> pl.Series:
-    """Per row of `wanted` ([org, user]) the row in `people` with the same two, or null. `n` users exist.
+class _Rows:
+    """Finds people ([org, user], distinct) by school and user. `n` users exist.
 
     Nearly everybody is in one school: only who is in several has to be searched for by school.
     """
-    last = _number_of(people["user"], n)
-    rows = last[wanted["user"]]
-    elsewhere = (people["org"][rows] != wanted["org"]).arg_true()
-    others = people.with_row_index("person").filter(pl.col("person") != last[people["user"]])
-    found = wanted.select(pl.col("org", "user").gather(elsewhere)).join(
-        others.select("org", "user", "person"), on=["org", "user"], how="left", maintain_order="left"
-    )
-    return rows.scatter(elsewhere, found["person"])
+
+    def __init__(self, people: pl.DataFrame, n: int) -> None:
+        user, row = people["user"], pl.int_range(people.height, dtype=_ROW, eager=True)
+        self._org, self._last = people["org"], _number_of(user, n)
+        again = row != self._last[user]
+        self._others = pl.DataFrame(
+            {"org": self._org.filter(again), "user": user.filter(again), "person": row.filter(again)}
+        )
+
+    def of(self, wanted: pl.DataFrame) -> pl.Series:
+        """Per row of `wanted` ([org, user]) the row of the same two, or null."""
+        rows = self._last[wanted["user"]]
+        differs = self._org[rows] != wanted["org"]
+        if not differs.any():
+            return rows
+        elsewhere = differs.arg_true()
+        found = wanted[elsewhere].join(self._others, on=["org", "user"], how="left", maintain_order="left")
+        return rows.scatter(elsewhere, found["person"])
 
 
 def _distinct_sorted(rows: pl.Series) -> pl.Series:
-    return rows.drop_nulls().unique().sort()
+    found = rows.unique().sort()  # nulls first
+    return found[found.null_count() :]
 
 
 def _true(marks: pl.Series) -> int:
@@ -823,5 +848,5 @@ def _true(marks: pl.Series) -> int:
 
 
 def _found(rule: SharingFinding, ids: pl.Series, orgs: pl.Series | None = None) -> pl.DataFrame:
-    columns = {"id": ids, "org": repeated(None, ids.len(), dtype=_ROW) if orgs is None else orgs}
-    return pl.DataFrame(columns).select(pl.lit(rule, dtype=pl.Enum(SharingFinding)).alias("rule"), "id", "org")
+    rules = repeated(rule, ids.len(), dtype=_FINDING)
+    return pl.DataFrame({"rule": rules, "id": ids, "org": repeated(None, ids.len(), _ROW) if orgs is None else orgs})

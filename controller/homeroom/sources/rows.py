@@ -71,6 +71,8 @@ class Rows:
     def choose(self, field: str, words: Iterable[str]) -> None:
         """Bring a closed enum to its spelling. Extensions stay as they are; everything else is set aside."""
         official = {word.lower(): word for word in words}
+        if {*self.frame[field].unique()} <= {*official.values(), None}:  # as in nearly all exports
+            return
         given = pl.col(field)
         self.set(_meant=given.str.strip_chars().str.to_lowercase().replace_strict(official, default=None))
         extension = given.str.starts_with(layout.EXTENSION)

@@ -11,25 +11,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from hashlib import file_digest
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from homeroom.errors import TransientError
+from homeroom.roster.beside import beside
 from homeroom.roster.findings import SCHEMA, Findings
 from homeroom.roster.tables import SCHEMAS, Roster
 from homeroom.sources.base import CREDENTIALS, Snapshot
 from homeroom.sources.remembered import LINES, NO_LINES, REMEMBERED, Lines
 
 F = TypeVar("F", pl.DataFrame, pl.LazyFrame)
-T = TypeVar("T")
+
+_Packed = Literal["lz4", "uncompressed"]
 
 _FINDINGS: Final = "findings"
 _CREDENTIALS: Final = "credentials"
@@ -42,22 +43,33 @@ _LARGE: Final = 1_000_000  # bytes of packed tables: of fewer, starting threads 
 
 
 def _checksums(place: Path, names: Iterable[str]) -> dict[str, str]:
-    """The sha256 of files with tables."""
-
-    def one(name: str) -> tuple[str, str]:
-        with (place / f"{name}.parquet").open("rb") as file:
-            return name, file_digest(file, "sha256").hexdigest()
-
-    return dict(_each(one, names, place))
-
-
-def _each(one: Callable[[str], T], names: Iterable[str], place: Path) -> list[T]:
-    """`one` of some tables; of large ones at once, as each keeps one core busy. Raises OSError, too."""
+    """The sha256 of files with tables; of large ones at once, as each keeps one core busy. Raises OSError, too."""
     names = [*names]
-    if sum((place / f"{name}.parquet").stat().st_size for name in names) < _LARGE:
-        return [one(name) for name in names]
-    with ThreadPoolExecutor() as pool:
-        return [*pool.map(one, names)]
+    paths = [_path(place, name) for name in names]
+
+    def one(path: Path) -> str:
+        with path.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+
+    with beside(None, few=sum(path.stat().st_size for path in paths) < _LARGE) as pool:
+        return dict(zip(names, pool.map(one, paths), strict=True))
+
+
+def _path(place: Path, name: str) -> Path:
+    return place / f"{name}.parquet"
+
+
+def _written(frames: Mapping[str, pl.DataFrame], place: Path, compression: _Packed) -> list[pl.LazyFrame]:
+    """Files with tables, to be collected at once: to write small ones one by one takes half as long again."""
+    return [
+        frame.lazy().sink_parquet(_path(place, name), compression=compression, lazy=True)
+        for name, frame in frames.items()
+    ]
+
+
+def _read(place: Path, names: Iterable[str]) -> list[pl.DataFrame]:
+    """Tables as they were written, read at once: of small ones each alone takes twice as long."""
+    return pl.collect_all([pl.scan_parquet(_path(place, name)) for name in names])
 
 
 def write(snapshot: Snapshot, directory: Path) -> Path:
@@ -70,8 +82,15 @@ def write(snapshot: Snapshot, directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     unfinished = Path(mkdtemp(dir=directory, prefix=".unfinished-"))  # mode 0700
     try:
-        for name, frame in snapshot.roster.tables():
-            frame.write_parquet(unfinished / f"{name}.parquet", compression="lz4")  # zstd takes longer to read
+        # Lines of another digest made another roster.
+        known = snapshot.lines if snapshot.lines.digest == snapshot.digest else NO_LINES
+        tables = {**dict(snapshot.roster.tables()), _FINDINGS: snapshot.findings.frame}
+        lines = {name: known.of(table) for table, name in _LINES.items()}
+        files = [
+            *_written(tables, unfinished, "lz4"),  # zstd takes longer to read
+            *_written(lines, unfinished, "uncompressed"),  # hashes do not shrink
+        ]
+        pl.collect_all(files, engine="streaming")
         (unfinished / _CHECKSUMS).write_text(json.dumps(_checksums(unfinished, SCHEMAS)), encoding="utf-8")
         _write_reading(snapshot, unfinished)
         if place.is_dir():
@@ -86,13 +105,9 @@ def write(snapshot: Snapshot, directory: Path) -> Path:
 
 
 def _write_reading(snapshot: Snapshot, place: Path) -> None:
-    snapshot.findings.frame.write_parquet(place / f"{_FINDINGS}.parquet")
     (place / _COUNTS).write_text(json.dumps(snapshot.counts, sort_keys=True), encoding="utf-8")
-    known = snapshot.lines if snapshot.lines.digest == snapshot.digest else NO_LINES  # else they made another roster
-    for table, name in _LINES.items():
-        known.of(table).write_parquet(place / f"{name}.parquet", compression="uncompressed")  # hashes do not shrink
     (place / _LINES_CHECKSUMS).write_text(json.dumps(_checksums(place, _LINES.values())), encoding="utf-8")
-    secret = os.open(place / f"{_CREDENTIALS}.parquet", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    secret = os.open(_path(place, _CREDENTIALS), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(secret, "wb") as file:
         snapshot.credentials.write_parquet(file)
 
@@ -108,10 +123,11 @@ def load(directory: Path, digest: str) -> Snapshot:
         there = [name for name in SCHEMAS if name in noted or name not in _LATER]
         if _checksums(place, there) != noted:
             raise _broken(digest)
-        tables = _each(lambda name: _typed(pl.read_parquet(place / f"{name}.parquet"), name), there, place)
-        roster = replace(Roster.empty(), **dict(zip(there, tables, strict=True)))
-        findings = Findings(pl.read_parquet(place / f"{_FINDINGS}.parquet").cast(SCHEMA))
-        credentials = pl.read_parquet(place / f"{_CREDENTIALS}.parquet").cast(CREDENTIALS)
+        *tables, found, passwords = _read(place, [*there, _FINDINGS, _CREDENTIALS])
+        roster = replace(
+            Roster.empty(), **{name: _typed(table, name) for name, table in zip(there, tables, strict=True)}
+        )
+        findings, credentials = Findings(found.cast(SCHEMA)), passwords.cast(CREDENTIALS)
         counts = json.loads((place / _COUNTS).read_text(encoding="utf-8"))
     except (OSError, PolarsError, ValueError) as error:
         raise _broken(digest) from error
@@ -130,9 +146,7 @@ def scan(directory: Path, digest: str, *tables: str) -> tuple[pl.LazyFrame, ...]
         if any(noted[name] != found for name, found in _checksums(place, there).items()):
             raise _broken(digest)
         return tuple(
-            _typed(pl.scan_parquet(place / f"{name}.parquet"), name)
-            if name in there
-            else pl.LazyFrame(schema=SCHEMAS[name])
+            _typed(pl.scan_parquet(_path(place, name)), name) if name in there else pl.LazyFrame(schema=SCHEMAS[name])
             for name in tables
         )
     except (OSError, PolarsError, ValueError, KeyError) as error:
@@ -154,8 +168,7 @@ def load_lines(directory: Path, digest: str) -> Lines:
     try:
         if _checksums(place, _LINES.values()) != json.loads((place / _LINES_CHECKSUMS).read_text(encoding="utf-8")):
             return NO_LINES
-        frames = _each(lambda name: pl.read_parquet(place / f"{name}.parquet"), _LINES.values(), place)
-        tables = dict(zip(_LINES, frames, strict=True))
+        tables = dict(zip(_LINES, _read(place, _LINES.values()), strict=True))
     except (OSError, PolarsError, ValueError):
         return NO_LINES
     return Lines(digest=digest, tables={table: frame for table, frame in tables.items() if frame.schema == LINES})
