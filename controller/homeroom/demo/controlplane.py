@@ -348,6 +348,10 @@ class ControlPlane:
             "--listen-peer-urls=http://127.0.0.1:0",
             "--socket-reuse-port",
             "--unsafe-no-fsync",
+            # It is alone, and has nobody to remind that it leads: ten times a second that is most of what it does. As
+            # rarely as may be with a first election within a second.
+            "--heartbeat-interval=200",
+            "--election-timeout=1000",
         )
 
     def _start_controller_manager(self) -> None:
