@@ -16,6 +16,7 @@ from .operator_fixtures import base  # noqa: F401 (as above)
 from .stage_fixtures import (  # noqa: F401 (as above)
     all_synced_stages,
     first_sync,
+    forked,
     remove_ours,
     stage,
     synced,

@@ -33,13 +33,14 @@ from homeroom.cli import main
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.kolibri import Kolibri, installed
 from homeroom.demo.server import ServerError, default_cache, made_once
-from homeroom.demo.stage import OWNER, RECORDS, SYSTEM, Records, Stage, condition, wait_for
+from homeroom.demo.stage import OWNER, RECORDS, SYSTEM, Launch, Records, Stage, condition, wait_for
 from homeroom.errors import HomeroomError
+
+from .forked import forking
 
 Homeroom = Callable[..., subprocess.CompletedProcess[str]]
 """Runs a command of `homeroom`."""
 
-_OURS: Final = ",".join(kind.plural for kind in KINDS.values())
 _KOLIBRI: Final = "kolibri"
 """The folder of a stage in which its Kolibri is."""
 
@@ -82,8 +83,8 @@ def accounts(stage: Stage) -> list[tuple[str, str]]:
 
 def declared(stage: Stage) -> set[str]:
     """What there is in the namespace, of our kinds. Words of people about what was held are used up, and do nothing."""
-    found = stage.kubectl("get", _OURS, "-n", stage.namespace, "-o", "name").split()
-    return {name for name in found if not name.startswith("approval.")}
+    plurals = {kind.plural for kind in KINDS.values()} - {"approvals"}
+    return {f"{plural}/{found['metadata']['name']}" for plural in plurals for found in stage.list(plural)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,7 @@ def staged(plane: ControlPlane, directory: Path, *, copy: Path | None = None) ->
 def _stage(plane: ControlPlane, kolibri: Kolibri, directory: Path) -> Stage:
     return Stage(
         kubectl=plane.kubectl,
-        read=plane.read,
+        plane=plane,
         kubeconfig=lambda: plane.kubeconfig_for(SYSTEM, "homeroom"),
         kolibri=kolibri,
         directory=directory,
@@ -245,6 +246,13 @@ def stage(controlplane: ControlPlane, base: Path, tmp_path: Path) -> Iterator[St
     """A stage of this test's own."""
     with staged(controlplane, tmp_path) as stage:
         yield stage
+
+
+@pytest.fixture
+def forked() -> Iterator[Launch]:
+    """For a stage whose operator is killed again and again: each is its own process, but nothing is loaded anew."""
+    with forking() as launch:
+        yield launch
 
 
 class SyncedStages(contextlib.ExitStack):

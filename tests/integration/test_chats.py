@@ -21,7 +21,7 @@ from homeroom.chats.linking import Place
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.kolibri import Kolibri, installed
 from homeroom.demo.server import default_cache
-from homeroom.demo.stage import EXAMPLE, OWNER, RECORDS, SYSTEM, Records, Stage, message, wait_for
+from homeroom.demo.stage import EXAMPLE, OWNER, RECORDS, SYSTEM, Launch, Records, Stage, message, wait_for
 from homeroom.store import Store
 
 from .stage_fixtures import broken, remove_ours
@@ -136,7 +136,7 @@ def school(
     before = controlplane.etcd_revision()
     stage = Stage(
         kubectl=controlplane.kubectl,
-        read=controlplane.read,
+        plane=controlplane,
         kubeconfig=lambda: controlplane.kubeconfig_for(SYSTEM, "homeroom"),
         kolibri=Kolibri(installed(default_cache()), tmp_path / "kolibri"),  # never started
         directory=tmp_path,
@@ -216,7 +216,7 @@ def test_the_chats_of_a_school_are_filled_and_stay_so(school: School, controlpla
 
 
 @pytest.mark.parametrize("version", ["12"])
-def test_killed_at_random_points_of_a_first_fill_it_ends_the_same(school: School) -> None:
+def test_killed_at_random_points_of_a_first_fill_it_ends_the_same(school: School, forked: Launch) -> None:
     stage, operator = school.stage, school.chats.operator
     stage.start()
     holds = stage.wait_held("chatpolicy", "chats", seconds=_MINUTES)
@@ -237,7 +237,7 @@ def test_killed_at_random_points_of_a_first_fill_it_ends_the_same(school: School
     def starts() -> int:
         return stage.log.read_text().count('"event": "started"')
 
-    chance = random.Random(20)
+    stage.launch, chance = forked, random.Random(20)
     for kill, point in enumerate(sorted(chance.randrange(1, total) for _ in range(20)), start=2):
         stage.start()
         # Where the last one got further than that already, this one has at least begun to work.

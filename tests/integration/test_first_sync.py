@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from homeroom.demo.controlplane import ControlPlane
-from homeroom.demo.stage import RECORDS, Records, Stage, wait_for
+from homeroom.demo.stage import RECORDS, Launch, Records, Stage, wait_for
 
 from .stage_fixtures import accounts, held, sync_first
 
@@ -64,7 +64,9 @@ def starts(stage: Stage) -> int:
     return stage.log.read_text().count('"event": "started"')
 
 
-def test_killed_at_random_points_of_the_first_sync_it_ends_the_same(first_sync: Stage, stage: Stage) -> None:
+def test_killed_at_random_points_of_the_first_sync_it_ends_the_same(
+    first_sync: Stage, stage: Stage, forked: Launch
+) -> None:
     total = rows(first_sync)
     stage.publish(Records(RECORDS))
     stage.declare()
@@ -74,7 +76,7 @@ def test_killed_at_random_points_of_the_first_sync_it_ends_the_same(first_sync: 
     assert rows(stage) == begun, "something was made before anybody had seen it"
     stage.kill()
     stage.approve(first, of="kolibri")
-    chance = random.Random(20)
+    stage.launch, chance = forked, random.Random(20)
     for kill, point in enumerate(sorted(chance.randrange(begun + 1, total) for _ in range(20)), start=2):
         stage.start()
         # Where the last one got further than that already, this one has at least begun to work.

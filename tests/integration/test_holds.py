@@ -55,8 +55,7 @@ def pupils(classes: dict[str, set[tuple[str, str]]]) -> set[str]:
 
 def deny(stage: Stage, person: str | None) -> None:
     """Declare that somebody must be out; None: nobody."""
-    patch = {"spec": {"deny": [{"person": person}] if person else None}}
-    stage.kubectl("patch", "district", "lakeside", "-n", stage.namespace, "--type=merge", "-p", json.dumps(patch))
+    stage.patch("district", "lakeside", {"deny": [{"person": person}] if person else None})
 
 
 def join(records: Records, school: str) -> tuple[str, str]:
@@ -178,8 +177,7 @@ def test_a_lost_class_is_held(synced: Stage) -> None:
 
 def identify(stage: Stage, identity: object) -> None:
     """Declare who is who."""
-    patch = json.dumps({"spec": {"identity": identity}})
-    stage.kubectl("patch", "district", "lakeside", "-n", stage.namespace, "--type=merge", "-p", patch)
+    stage.patch("district", "lakeside", {"identity": identity})
 
 
 def test_a_replaced_records_system_closes_no_account_and_makes_none_anew(

@@ -22,10 +22,11 @@ import kopf
 import pytest
 import structlog
 
-from homeroom.api import KINDS, Reason, RootStatus, crds, parse
+from homeroom.api import API_VERSION, KINDS, Reason, RootStatus, crds, parse
 from homeroom.api.conditions import done, failed_retrying, violations
 from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.server import ServerError
+from homeroom.demo.stage import path_of
 from homeroom.errors import TransientError
 from homeroom.operator import kinds as kinds_module
 from homeroom.operator import logs
@@ -91,16 +92,25 @@ class Hands:
         }
 
     async def apply(self, *objects: dict[str, Any]) -> None:
-        items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        await self.kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(items))
+        def each() -> None:
+            for obj in objects:
+                self.plane.apply(path_of(obj, namespace=self.namespace), obj)
+
+        await asyncio.to_thread(each)
 
     async def read(self, kind: str, name: str) -> dict[str, Any]:
-        text = await self.kubectl("get", kind, name, f"--namespace={self.namespace}", "--output=json")
-        document: dict[str, Any] = json.loads(text)
+        document: dict[str, Any] = await asyncio.to_thread(self.plane.read, self.path(kind, name))
         return document
 
+    async def patch(self, kind: str, name: str, change: dict[str, Any], *, subresource: str = "") -> None:
+        await asyncio.to_thread(self.plane.ask, "PATCH", self.path(kind, name) + subresource, change)
+
     async def delete(self, kind: str, name: str) -> None:
-        await self.kubectl("delete", kind, name, f"--namespace={self.namespace}", "--wait=false")
+        await asyncio.to_thread(self.plane.ask, "DELETE", self.path(kind, name))
+
+    def path(self, kind: str, name: str) -> str:
+        obj = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}}
+        return path_of(obj, namespace=self.namespace)
 
 
 class Trivial:
@@ -295,15 +305,15 @@ class TestRuns:
 
     async def test_what_matters_starts_a_run_and_what_does_not_does_not(self, hands: Hands, trivial: Trivial) -> None:
         await hands.apply(hands.app("a"))
-        where = ("learningapp", "a", f"--namespace={hands.namespace}")
+        where = ("learningapp", "a")
         async with running(trivial):
             await until(lambda: trivial.ready() == 1)
-            await hands.kubectl("annotate", *where, "other.example/note=1")
-            await hands.kubectl("annotate", *where, "homeroom.dev/reconcile-at=1")
+            await hands.patch(*where, {"metadata": {"annotations": {"other.example/note": "1"}}})
+            await hands.patch(*where, {"metadata": {"annotations": {"homeroom.dev/reconcile-at": "1"}}})
             await until(lambda: trivial.runs["a"] == 2)
-            await hands.kubectl("label", *where, "team=blue")
+            await hands.patch(*where, {"metadata": {"labels": {"team": "blue"}}})
             await until(lambda: trivial.runs["a"] == 3)
-            await hands.kubectl("patch", *where, "--type=merge", '--patch={"spec":{"interval":"2h"}}')
+            await hands.patch(*where, {"spec": {"interval": "2h"}})
             await until(lambda: trivial.runs["a"] == 4)
             await hands.apply(hands.rule("r", "a"))
             await until(lambda: trivial.rules["a"] == 1)
@@ -481,8 +491,7 @@ class TestFaults:
             await until(lambda: len(trivial.seen) > runs)
             assert trivial.seen[-1] == ("kept", 20, True)
             assert {count for app, count, _ in trivial.seen if app == "kept"} == {20}
-            free = '--patch={"metadata":{"finalizers":null}}'
-            await hands.kubectl("patch", "learningapp", "kept", here, "--type=merge", free)
+            await hands.patch("learningapp", "kept", {"metadata": {"finalizers": None}})
             await until(lambda: all(cluster.list(kind, hands.namespace) == [] for kind in KINDS))
             assert not kinds.is_closing(hands.namespace)
 
@@ -695,14 +704,13 @@ class TestCluster:
             "observedGeneration": 1,
             "lastTransitionTime": "2027-01-01T00:00:00Z",
         }
-        patch = json.dumps({"status": {"conditions": [foreign]}})
-        where = ("learningapp", "a", f"--namespace={hands.namespace}")
-        await hands.kubectl("patch", *where, "--subresource=status", "--type=merge", f"--patch={patch}")
+        where = ("learningapp", "a")
+        await hands.patch(*where, {"status": {"conditions": [foreign]}}, subresource="/status")
         await self.write(cluster, obj, "first")  # read before the other wrote
         conditions = (await hands.read("learningapp", "a"))["status"]["conditions"]
         assert [item["type"] for item in conditions] == ["Ready", "Audited"]
-        patch = json.dumps({"status": {"conditions": [conditions[0], {**foreign, "status": "False"}]}})
-        await hands.kubectl("patch", *where, "--subresource=status", "--type=merge", f"--patch={patch}")
+        change = {"status": {"conditions": [conditions[0], {**foreign, "status": "False"}]}}
+        await hands.patch(*where, change, subresource="/status")
         await self.write(cluster, self.object_at(cluster, key), "second")
         conditions = (await hands.read("learningapp", "a"))["status"]["conditions"]
         assert [(item["type"], item["status"]) for item in conditions] == [("Ready", "True"), ("Audited", "False")]
@@ -712,8 +720,8 @@ class TestCluster:
         self, hands: Hands, cluster: Cluster, key: Key
     ) -> None:
         obj = self.object_at(cluster, key)
-        where = ("learningapp", "a", f"--namespace={hands.namespace}")
-        await hands.kubectl("patch", *where, "--type=merge", '--patch={"spec":{"interval":"2h"}}')
+        where = ("learningapp", "a")
+        await hands.patch(*where, {"spec": {"interval": "2h"}})
         await self.write(cluster, obj, "about the past")
         assert (await hands.read("learningapp", "a"))["status"] == {"observedGeneration": -1}
         news = {"observedGeneration": 1, "lastHandledReconcileAt": "always"}
@@ -725,7 +733,7 @@ class TestCluster:
         self, hands: Hands, cluster: Cluster, key: Key
     ) -> None:
         obj = self.object_at(cluster, key)
-        await hands.kubectl("delete", "learningapp", "a", f"--namespace={hands.namespace}")
+        await hands.delete("learningapp", "a")
         await self.write(cluster, obj, "gone")
         await cluster.set_finalizer(obj, present=True)
         await until(lambda: cluster.get(key) is None)
@@ -734,22 +742,20 @@ class TestCluster:
         self, hands: Hands, cluster: Cluster, key: Key
     ) -> None:
         stale = self.object_at(cluster, key)
-        where = ("learningapp", "a", f"--namespace={hands.namespace}")
-        other = '--patch={"metadata":{"finalizers":["test.homeroom.dev/other"]}}'
-        await hands.kubectl("patch", *where, "--type=merge", other)
+        where = ("learningapp", "a")
+        await hands.patch(*where, {"metadata": {"finalizers": ["test.homeroom.dev/other"]}})
         await cluster.set_finalizer(stale, present=True)
         found = (await hands.read("learningapp", "a"))["metadata"]["finalizers"]
         assert found == ["test.homeroom.dev/other", "homeroom.dev/cleanup"]
         assert self.object_at(cluster, key)["metadata"]["finalizers"] == found
-        await hands.kubectl(
-            "patch", *where, "--type=merge", '--patch={"metadata":{"finalizers":["homeroom.dev/cleanup"]}}'
-        )
+        await hands.patch(*where, {"metadata": {"finalizers": ["homeroom.dev/cleanup"]}})
         await hands.delete("learningapp", "a")
         await until(lambda: "deletionTimestamp" in self.object_at(cluster, key)["metadata"])
         await cluster.set_finalizer(self.object_at(cluster, key), present=True)
         await cluster.set_finalizer(self.object_at(cluster, key), present=False)
         assert cluster.get(key) is None
-        assert await hands.kubectl("get", *where, "--ignore-not-found") == ""
+        with pytest.raises(ServerError, match="not found"):
+            await hands.read(*where)
 
     async def test_schools_are_made_changed_and_deleted(self, hands: Hands, cluster: Cluster) -> None:
         school = {

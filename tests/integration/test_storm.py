@@ -595,7 +595,7 @@ async def storm(
 async def _storm(controlplane: ControlPlane, kolibri: Kolibri, namespace: str, directory: Path) -> AsyncIterator[Storm]:
     stage = Stage(
         kubectl=controlplane.kubectl,
-        read=controlplane.read,
+        plane=controlplane,
         kubeconfig=lambda: controlplane.kubeconfig_for(SYSTEM, "homeroom"),
         kolibri=kolibri,
         directory=directory,

@@ -25,11 +25,12 @@ from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import yaml
 
 from homeroom.api import API_VERSION, GROUP, KINDS
+from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.kolibri import Kolibri
 from homeroom.errors import HomeroomError, TransientError
 
@@ -46,7 +47,19 @@ _LOOK_SECONDS: Final = 0.3  # each look may be a kubectl, which takes a tenth of
 Kubectl = Callable[..., str]
 """Runs kubectl as an administrator: `kubectl("get", "pods", stdin="")`; what it printed."""
 
-_PLURALS: Final = {name: model.plural for kind, model in KINDS.items() for name in (model.plural, kind.casefold())}
+_PLURALS: Final = {
+    **{name: model.plural for kind, model in KINDS.items() for name in (model.plural, kind.casefold())},
+    **{kind: f"{kind}s" for kind in ("configmap", "namespace", "secret")},
+}
+
+
+def path_of(obj: Mapping[str, Any], *, namespace: str) -> str:
+    """Where the API server has an object, of our kinds or of some others; `namespace` counts where it names none."""
+    version, metadata, plural = obj["apiVersion"], obj["metadata"], _PLURALS[obj["kind"].casefold()]
+    group = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    if plural != "namespaces":
+        group += f"/namespaces/{metadata.get('namespace', namespace)}"
+    return f"{group}/{plural}/{metadata['name']}"
 
 
 class NotSoonEnoughError(TransientError):
@@ -130,12 +143,46 @@ class Records:
         return {row[column] for row in self.files["users"] for column in ("givenName", "familyName") if row[column]}
 
 
+class Process(Protocol):
+    """What runs, as `subprocess` has it."""
+
+    pid: int
+
+    def send_signal(self, sig: int, /) -> None:
+        """Send a signal to it; does nothing when it has ended."""
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, once it has ended. Raises subprocess.TimeoutExpired after so many seconds."""
+
+
+Launch = Callable[[Sequence[str], Mapping[str, str], Path], Process]
+"""Starts `homeroom` with arguments and an environment; what it says is appended to a file."""
+
+
+def launched(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
+    """The command as everybody starts it."""
+    with log.open("ab") as said:
+        return subprocess.Popen(
+            (sys.executable, "-m", "homeroom.cli", *arguments),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+
+
 @dataclass(slots=True, kw_only=True)
 class Stage:
     """One district in one namespace, its Kolibri, and the operator.
 
-    `directory` takes the operator's data, its log, and the export. Nothing is started before it is asked for. `read`,
-    where there is one, gives the JSON at a path of the API server: what is looked at again and again needs no kubectl.
+    `directory` takes the operator's data, its log, and the export. Nothing is started before it is asked for. `plane`
+    is the cluster where it is one of our own: what is looked at or changed again and again needs no kubectl there.
     """
 
     kubectl: Kubectl
@@ -144,8 +191,9 @@ class Stage:
     directory: Path
     namespace: str = "lakeside"
     options: tuple[str, ...] = ()
-    operator: subprocess.Popen[bytes] | None = None
-    read: Callable[[str], Any] | None = None
+    launch: Launch = launched
+    operator: Process | None = None
+    plane: ControlPlane | None = None
 
     # -- the cluster --------------------------------------------------------------------------------------------
 
@@ -231,7 +279,11 @@ class Stage:
         }
 
     def apply(self, *objects: Mapping[str, Any]) -> None:
-        """`kubectl apply` of these."""
+        """Declare these, as Flux and Argo CD do it."""
+        if self.plane is not None:
+            for obj in objects:
+                self.plane.apply(path_of(obj, namespace=self.namespace), obj)
+            return
         items = {"apiVersion": "v1", "kind": "List", "items": objects}
         self._apply("-n", self.namespace, "-f", "-", stdin=json.dumps(items))
 
@@ -241,8 +293,14 @@ class Stage:
 
     def patch(self, kind: str, name: str, spec: Mapping[str, Any]) -> None:
         """Change fields of an object's `spec`, as a commit does."""
-        patch = f"--patch={json.dumps({'spec': spec})}"
-        self.kubectl("patch", kind, name, "-n", self.namespace, "--type=merge", patch)
+        self._merge(kind, name, {"spec": spec})
+
+    def _merge(self, kind: str, name: str, change: Mapping[str, Any]) -> None:
+        if self.plane is None:
+            patch = f"--patch={json.dumps(change)}"
+            self.kubectl("patch", kind, name, "-n", self.namespace, "--type=merge", patch)
+        else:
+            self.plane.ask("PATCH", self._path(kind, name), change)
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """One of our objects."""
@@ -255,16 +313,17 @@ class Stage:
         return found
 
     def _look(self, kind: str, *name: str) -> Any:
-        if self.read is None:
+        if self.plane is None:
             return json.loads(self.kubectl("get", kind, *name, "-n", self.namespace, "-o", "json"))
-        return self.read(
-            "/".join(("/apis", API_VERSION, "namespaces", self.namespace, _PLURALS[kind.casefold()], *name))
-        )
+        return self.plane.read(self._path(kind, *name))
+
+    def _path(self, kind: str, *name: str) -> str:
+        return "/".join(("/apis", API_VERSION, "namespaces", self.namespace, _PLURALS[kind.casefold()], *name))
 
     def ask(self, kind: str, name: str) -> str:
         """Ask for a run now; the token that the status will echo once it has been handled."""
         token = uuid.uuid4().hex
-        self.kubectl("annotate", kind, name, "-n", self.namespace, "--overwrite", f"homeroom.dev/reconcile-at={token}")
+        self._merge(kind, name, {"metadata": {"annotations": {f"{GROUP}/reconcile-at": token}}})
         return token
 
     def run(self, kind: str, name: str, *, seconds: float = 60.0) -> dict[str, Any]:
@@ -284,7 +343,7 @@ class Stage:
 
         It is looked at afterwards all the same: that knows better what is waited for, and says so if it does not come.
         """
-        if self.read is not None:  # a look is cheap
+        if self.plane is not None:  # a look is cheap
             return
         with contextlib.suppress(HomeroomError):
             where = (f"{kind}/{name}", "-n", self.namespace, f"--timeout={seconds:.0f}s")
@@ -365,21 +424,15 @@ class Stage:
 
     def start(self) -> None:
         """Start the operator as a process with the rights that `manifests/` ships."""
-        with self.log.open("ab") as log:
-            self.operator = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "homeroom.cli", "operator", "--owner-id", OWNER),
-                    *("--store", f"sqlite:///{self.database}", "--data", str(self.directory / "data")),
-                    *("--file-root", str(self.directory / "files"), "--lease-namespace", SYSTEM),
-                    *("--listen", "127.0.0.1:0"),
-                    *("--settle", "1"),  # nobody edits rules here while they count
-                    *self.options,
-                ],
-                env={**os.environ, "KUBECONFIG": str(self.kubeconfig())},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+        arguments = (
+            *("operator", "--owner-id", OWNER),
+            *("--store", f"sqlite:///{self.database}", "--data", str(self.directory / "data")),
+            *("--file-root", str(self.directory / "files"), "--lease-namespace", SYSTEM),
+            *("--listen", "127.0.0.1:0"),
+            *("--settle", "1"),  # nobody edits rules here while they count
+            *self.options,
+        )
+        self.operator = self.launch(arguments, {**os.environ, "KUBECONFIG": str(self.kubeconfig())}, self.log)
 
     @property
     def log(self) -> Path:
