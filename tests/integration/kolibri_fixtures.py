@@ -27,7 +27,7 @@ MARK_KEY = "0123456789abcdef0123456789abcdef"
 @pytest.fixture(scope="session")
 def kolibri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kolibri]:
     """The real Kolibri. Its schools are told apart by name; a test that stops it starts it again."""
-    with Kolibri(installed(default_cache()), tmp_path_factory.mktemp("kolibri"), quick_passwords=True) as server:
+    with Kolibri(installed(default_cache()), tmp_path_factory.mktemp("kolibri"), quick=True) as server:
         yield server
 
 

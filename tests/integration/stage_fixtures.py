@@ -203,7 +203,7 @@ def staged(plane: ControlPlane, directory: Path, *, copy: Path | None = None) ->
         shutil.copytree(copy, directory / name)
         shutil.rmtree(directory / name / _KOLIBRI)  # it begins with the files of the copy, see below
         installation = replace(installation, home=copy / _KOLIBRI / "home")
-    with Kolibri(installation, directory / name / _KOLIBRI, quick_passwords=True) as server:
+    with Kolibri(installation, directory / name / _KOLIBRI, quick=True) as server:
         stage = _stage(plane, server, directory / name)
         try:
             yield stage

@@ -88,7 +88,7 @@ class Runs:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Kolibri]:
     """A Kolibri of this test's own: its facilities are found by their names."""
-    with Kolibri(installed(default_cache()), tmp_path / "kolibri", quick_passwords=True) as server:
+    with Kolibri(installed(default_cache()), tmp_path / "kolibri", quick=True) as server:
         yield server
 
 
@@ -132,13 +132,14 @@ def filled_by_hand(human: Human, records: Records) -> dict[str, str]:
             is_pupil = role["role"] == "student"
             number = user["sourcedId" if at % 2 else "identifier"] if is_pupil else ""
             password = "NOT_SPECIFIED" if is_pupil and at % 7 else f"by hand {at}"
-            accounts[user["sourcedId"]] = human.create_user(
-                f"hand{at}" if is_pupil else ascii_of(user["username"])[:30].strip("_"),
-                facility=school["name"],
-                full_name=f"{user['givenName']} {user['familyName']}",
-                id_number=number,
-                password=password,
-            )
+            account = {
+                "username": f"hand{at}" if is_pupil else ascii_of(user["username"])[:30].strip("_"),
+                "facility": facility,
+                "full_name": f"{user['givenName']} {user['familyName']}",
+                "id_number": number,
+                "password": password,
+            }
+            accounts[user["sourcedId"]] = human.call("POST", "facilityuser/", account)["id"]
             passwords[accounts[user["sourcedId"]]] = password
             if not is_pupil:
                 kind = "admin" if role["role"] == "principal" else "classroom assignable coach"

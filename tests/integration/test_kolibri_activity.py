@@ -271,7 +271,7 @@ async def test_homeroom_usage_shows_a_log_in_at_once(
 
 async def test_a_kolibri_without_the_plugin_says_what_to_install(tmp_path: Path) -> None:
     """Disabled and enabled again by the commands of docs/activity.md."""
-    with Kolibri(installed(default_cache()), tmp_path, quick_passwords=True) as server:
+    with Kolibri(installed(default_cache()), tmp_path, quick=True) as server:
         place = Place(server=server, id="s-1", owner="owner")
         await place.sync(two_pupils(place))
 

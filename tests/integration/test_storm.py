@@ -586,7 +586,7 @@ async def storm(
     namespace: str,
     tmp_path: Path,
 ) -> AsyncIterator[Storm]:
-    with Kolibri(installed(default_cache()), tmp_path / "kolibri", quick_passwords=True) as kolibri:
+    with Kolibri(installed(default_cache()), tmp_path / "kolibri", quick=True) as kolibri:
         async with _storm(controlplane, kolibri, namespace, tmp_path) as storm:
             yield storm
 
