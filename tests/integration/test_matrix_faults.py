@@ -46,7 +46,7 @@ class Dying:
             try:
                 (await handler(request)).release()
             finally:
-                await asyncio.to_thread(timer.join)
+                timer.join()  # not awaited: who is cancelled here would start the server anew while it is being killed
             raise aiohttp.ClientConnectionError
         return await handler(request)
 

@@ -162,6 +162,8 @@ class Synapse(Server):
             "bcrypt_rounds": 4,  # or every password takes a third of a second
             "presence": {"enabled": False},
             "user_directory": {"enabled": False},
+            "update_user_directory_from_worker": "nobody",  # or it is kept all the same: a twelfth of its time
+            "send_federation": False,  # or it looks at every event for other servers: another tenth
             "gc_thresholds": [50_000, 50, 50],  # or looking for garbage takes a tenth of its time
             "background_updates": {"sleep_enabled": False},  # a new database is finished at once, not within a minute
         }
