@@ -8,6 +8,7 @@ import itertools
 import re
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 
 import aiohttp
 import pytest
@@ -119,6 +120,32 @@ async def test_a_session_that_ends_while_applying_is_begun_anew(place: Place) ->
         return await handler(request)
 
     assert {outcome.result for outcome in await place.sync(wanted, expire)} == {Result.APPLIED}
+    assert len((await place.read(wanted)).people) == 9
+
+
+async def test_a_late_answer_to_a_dead_session_does_not_end_the_next_one(place: Place) -> None:
+    """It takes the cookies away, as a browser understands it; by then they are those of the next session."""
+    wanted = desired(school=place.id, people={f"p-{n}": f"Pupil {n}" for n in range(9)})
+    created, logins, late, again = 0, 0, False, asyncio.Event()
+
+    async def delay(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        nonlocal created, logins, late
+        if request.url.path.endswith("/facilityuser/") and request.method == "POST":
+            created += 1
+            if created == 2:
+                place.server.expire_sessions()
+        answer = await handler(request)
+        if request.url.path.endswith("/session/") and request.method == "POST":
+            logins += 1
+            if logins == 2:
+                again.set()
+        elif answer.status == HTTPStatus.FORBIDDEN and not late:
+            late = True
+            await again.wait()
+        return answer
+
+    assert {outcome.result for outcome in await place.sync(wanted, delay)} == {Result.APPLIED}
+    assert late
     assert len((await place.read(wanted)).people) == 9
 
 

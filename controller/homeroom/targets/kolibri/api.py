@@ -88,11 +88,14 @@ class Api:
         self._next = 0.0
         self._logging_in = asyncio.Lock()
         self._logins = 0
+        # Of the log-in, and of nothing else: an answer to a session that had ended takes the cookies of the next one
+        # away, if it comes after them.
+        self._cookies: Mapping[str, str] = {}
         self._session = aiohttp.ClientSession(
             connector=connector,
             middlewares=middlewares,
             timeout=TIMEOUT,
-            cookie_jar=aiohttp.CookieJar(unsafe=True),  # a school's server often has no name, only an IP address
+            cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept": "application/json", "Referer": str(self.base)},  # Django asks for the latter over TLS
         )
 
@@ -109,7 +112,7 @@ class Api:
     async def login(self) -> Identity:
         """Log in; TerminalError when the account does not exist or has another password, or is no administrator's."""
         try:
-            answer = await self._once("POST", "api/auth/session/", json=self._credentials)
+            answer = await self._once("POST", "api/auth/session/", json=self._credentials, as_nobody=True)
         except RefusedCallError as error:
             raise TerminalError(
                 f"kolibri does not accept the log-in ({error.code or error.status}): correct user name and password in "
@@ -209,12 +212,20 @@ class Api:
             await asyncio.sleep(self._next - self._pause - now)
 
     async def _once(
-        self, method: str, path: str, *, params: Mapping[str, str] | None = None, json: object = None
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: object = None,
+        as_nobody: bool = False,
     ) -> Any:
+        """One call. `as_nobody`: without a session; the one that begins by it is that of all calls to come."""
         url = self.base.join(URL(path))
         headers = {}
-        if token := self._session.cookie_jar.filter_cookies(url).get("kolibri_csrftoken"):
-            headers["X-CSRFToken"] = token.value
+        if self._cookies and not as_nobody:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
+            headers["X-CSRFToken"] = self._cookies.get("kolibri_csrftoken", "")
         async with answered(
             self._session,
             method,
@@ -240,6 +251,8 @@ class Api:
             body = await whole(answer, who="kolibri", most=_LARGEST)
             if answer.status >= 400:
                 raise RefusedCallError(status=answer.status, code=_code(answer, body))
+            if as_nobody:
+                self._cookies = {name: cookie.value for name, cookie in answer.cookies.items()}
             if not body:
                 return None
             try:
