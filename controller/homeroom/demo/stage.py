@@ -98,10 +98,9 @@ class Records:
     def add(self, file: str, **fields: str) -> None:
         """Add a row; the other columns are empty. Raises KeyError for a column that the file has not."""
         row = dict.fromkeys(self.files[file][0], "")
-        for column, text in fields.items():
-            row[column]  # a row with more columns than the file would lose them when it is written
-            row[column] = text
-        self.files[file].append(row)
+        if unknown := fields.keys() - row.keys():  # they would be lost when it is written
+            raise KeyError(*unknown)
+        self.files[file].append({**row, **fields})
 
     def remove(self, file: str, **match: str) -> int:
         """Remove rows whose fields have these values; how many."""
