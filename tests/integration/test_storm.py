@@ -84,12 +84,23 @@ class Api:
             await asyncio.sleep(0.2)
 
     async def watch(self, kind: str, since: str) -> AsyncIterator[Json]:
-        """Every change of the objects of a kind after a version."""
-        params = {"watch": "1", "resourceVersion": since}
+        """Every change of the objects of a kind after a version.
+
+        The API server ends a watch when it likes, and surely when a young CRD settles; the next goes on where it ended.
+        """
         forever = aiohttp.ClientTimeout(total=None)
-        async with self._session.get(self._place(kind), params=params, timeout=forever) as response:
-            async for line in response.content:
-                yield json.loads(line)
+        while True:
+            params = {"watch": "1", "resourceVersion": since}
+            async with self._session.get(self._place(kind), params=params, timeout=forever) as response:
+                if response.status == 200:
+                    async for line in response.content:
+                        event: Json = json.loads(line)
+                        assert event["type"] != "ERROR", event  # above all "too old": then some would be missing
+                        since = event["object"]["metadata"]["resourceVersion"]
+                        yield event
+                else:
+                    assert response.status in {404, 429, 503}, await response.text()  # as long as it settles
+            await asyncio.sleep(0.2)
 
     def _place(self, kind: str) -> str:
         return f"{self._url}/apis/{GROUP}/v1alpha1/namespaces/{self._namespace}/{KINDS[kind].plural}"
@@ -440,7 +451,6 @@ class Storm:
 
     async def _look_on(self, kind: str, since: str) -> None:
         async for event in self.api.watch(kind, since):
-            assert event["type"] != "ERROR", event
             self.history.add(event)
 
     async def _look_at_kolibri(self) -> None:
@@ -625,7 +635,7 @@ async def test_at_every_moment_of_a_storm_grants_are_within_the_pool_and_never_b
             async def reached(point: int = point) -> bool:
                 return storm.history.told >= point
 
-            await until("the operator was at work", reached)
+            await until("the operator was at work", reached, lambda: f"statuses of licences: {storm.history.told}")
             stage.kill()
             stage.start()
 
