@@ -25,7 +25,7 @@ SYSTEM = "homeroom-system"
 _SETTINGS = Settings(owner_id="test", lease=None, host="127.0.0.1", port=0, probe_interval=0.5, startup_spread=0.1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def base(controlplane: ControlPlane) -> Path:
     """CRDs, rights and the admission policy as shipped; the log-in of the operator's ServiceAccount.
 

@@ -314,7 +314,7 @@ class SyncedStages(contextlib.ExitStack):
         return stage
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def all_synced_stages(
     controlplane: ControlPlane,
     base: Path,  # noqa: ARG001 - CRDs, rights
