@@ -51,7 +51,7 @@ _GROUPS: Final = {
     "an undisturbed first sync": ("test_first_sync",),
     "a day of many licences": ("test_keys", "test_storm"),
     "a synced district": ("test_cli", "test_cli_running", "test_end_to_end"),
-    "servers of their own": ("test_adoption",),
+    "servers of their own": ("test_adoption", "test_source_https"),
 }
 """Modules whose tests share what takes long to make, or are long alone; each group takes a minute or two."""
 

@@ -1,4 +1,7 @@
-"""Real servers for the tests: each is started once per test run (with xdist, once per worker) on free ports."""
+"""Real servers for the tests: each is started once per test run (with xdist, once per worker) on free ports.
+
+Their scope is this package: they end before the tests without servers begin.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import pytest
 from homeroom.demo.controlplane import ControlPlane, binaries
 from homeroom.demo.server import default_cache
 
-from .kolibri_fixtures import kolibri, place  # noqa: F401 (fixtures; tests are no package with a name)
+from .kolibri_fixtures import kolibri, place  # noqa: F401 (fixtures)
 from .operator_fixtures import base  # noqa: F401 (as above)
 from .stage_fixtures import (  # noqa: F401 (as above)
     all_synced_stages,
@@ -25,14 +28,14 @@ from .stage_fixtures import (  # noqa: F401 (as above)
 from .synapse_fixtures import chats, everybody, limited, mark, operator, synapse, version  # noqa: F401 (as above)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def controlplane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """The real control plane. A test that stops its API server starts it again."""
     with ControlPlane(binaries(default_cache()), tmp_path_factory.mktemp("controlplane")) as plane:
         yield plane
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def wait_until() -> Callable[[Callable[[], bool]], None]:
     """A function that waits until a condition holds, and fails the test after 30 s."""
 

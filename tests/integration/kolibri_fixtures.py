@@ -24,7 +24,7 @@ from homeroom.targets.kolibri import KolibriTarget
 MARK_KEY = "0123456789abcdef0123456789abcdef"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kolibri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kolibri]:
     """The real Kolibri. Its schools are told apart by name; a test that stops it starts it again."""
     with Kolibri(installed(default_cache()), tmp_path_factory.mktemp("kolibri"), quick=True) as server:

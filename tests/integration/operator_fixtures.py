@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 
 from homeroom.api import API_VERSION, GROUP, KINDS
 from homeroom.demo.controlplane import ControlPlane
+from homeroom.demo.stage import path_of
 from homeroom.mail import Post
 from homeroom.operator.runtime import Operator, Reconcilers, Settings, SystemClock
 from homeroom.reconcile.connect import Outside
@@ -25,7 +26,7 @@ SYSTEM = "homeroom-system"
 _SETTINGS = Settings(owner_id="test", lease=None, host="127.0.0.1", port=0, probe_interval=0.5, startup_spread=0.1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def base(controlplane: ControlPlane) -> Path:
     """CRDs, rights and the admission policy as shipped; the log-in of the operator's ServiceAccount.
 
@@ -38,9 +39,24 @@ def base(controlplane: ControlPlane) -> Path:
 
 def look(plane: ControlPlane, kind: str, name: str, *, namespace: str) -> dict[str, Any]:
     """One of our objects, for who looks again and again: without a kubectl."""
-    plural = next(model.plural for each, model in KINDS.items() if each.casefold() == kind)
-    found: dict[str, Any] = plane.read(f"/apis/{API_VERSION}/namespaces/{namespace}/{plural}/{name}")
+    found: dict[str, Any] = plane.read(_path(kind, name, namespace))
     return found
+
+
+def declare(plane: ControlPlane, namespace: str, *objects: Mapping[str, Any]) -> None:
+    """As `kubectl apply --server-side` does it, without one: that takes a tenth of a second of CPU."""
+    for obj in objects:
+        plane.apply(path_of(obj, namespace=namespace), obj)
+
+
+def annotate(plane: ControlPlane, kind: str, name: str, *, namespace: str, **words: str) -> None:
+    """Give one of our objects these annotations of ours, without a kubectl; `_` stands for a dash."""
+    annotations = {f"{GROUP}/{key.replace('_', '-')}": word for key, word in words.items()}
+    plane.ask("PATCH", _path(kind, name, namespace), {"metadata": {"annotations": annotations}})
+
+
+def _path(kind: str, name: str, namespace: str) -> str:
+    return path_of({"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}}, namespace=namespace)
 
 
 @asynccontextmanager

@@ -248,9 +248,9 @@ def stage(controlplane: ControlPlane, base: Path, tmp_path: Path) -> Iterator[St
         yield stage
 
 
-@pytest.fixture
+@pytest.fixture(scope="package")
 def forked() -> Iterator[Launch]:
-    """For a stage whose operator is killed again and again: each is its own process, but nothing is loaded anew."""
+    """For tests that are not about the command itself: each operator is its own process, but nothing is loaded anew."""
     with forking() as launch:
         yield launch
 
@@ -258,12 +258,13 @@ def forked() -> Iterator[Launch]:
 class SyncedStages(contextlib.ExitStack):
     """Gives a stage that holds the example district: the same one as before, if there is any way back to that.
 
-    `shared` is a directory of all workers, where the first one that needs it leaves the copy; `own` is of this one.
+    `shared` is a directory of all workers, where the first one that needs it leaves the copy; `own` is of this one. A
+    stage begins with the operator as everybody starts it; later ones are started by `launch`.
     """
 
-    def __init__(self, plane: ControlPlane, *, shared: Path, own: Path) -> None:
+    def __init__(self, plane: ControlPlane, *, shared: Path, own: Path, launch: Launch) -> None:
         super().__init__()
-        self.plane, self._shared, self._own = plane, shared, own
+        self.plane, self._shared, self._own, self._launch = plane, shared, own, launch
         self._kept: Synced | None = None
 
     def copy(self) -> Path:
@@ -289,6 +290,7 @@ class SyncedStages(contextlib.ExitStack):
             copy = stage.directory.with_suffix(".copy")
             keep(stage, copy)
             self._kept = Synced.of(self.plane, stage, copy)
+        self._kept.stage.launch = self._launch
         return self._kept.stage
 
     def put_away(self) -> None:
@@ -314,17 +316,18 @@ class SyncedStages(contextlib.ExitStack):
         return stage
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def all_synced_stages(
     controlplane: ControlPlane,
     base: Path,  # noqa: ARG001 - CRDs, rights
     tmp_path_factory: pytest.TempPathFactory,
     worker_id: str,
+    forked: Launch,
 ) -> Iterator[SyncedStages]:
     """What `synced` gives; a first sync is needed once per run."""
     mine = tmp_path_factory.getbasetemp()
     shared = mine if worker_id == "master" else mine.parent
-    with SyncedStages(controlplane, shared=shared, own=tmp_path_factory.mktemp("synced")) as stages:
+    with SyncedStages(controlplane, shared=shared, own=tmp_path_factory.mktemp("synced"), launch=forked) as stages:
         yield stages
 
 

@@ -23,14 +23,14 @@ from homeroom.platforms import Named
 from homeroom.platforms.matrix import MatrixPlatform
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
     """The real Synapse. A test that stops it starts it again."""
     with Synapse(installed(default_cache()), tmp_path_factory.mktemp("synapse")) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def everybody(synapse: Synapse) -> str:
     """Everybody in the sample who has to do with its first school has an account; what comes after the source ids."""
     records, ending = Records(RECORDS), "rowan"

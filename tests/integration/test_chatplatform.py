@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import uuid
 from contextlib import AbstractAsyncContextManager
@@ -18,7 +17,7 @@ from homeroom.demo.controlplane import ControlPlane
 from homeroom.demo.synapse import Account, Synapse
 from homeroom.store import Store
 
-from .operator_fixtures import SYSTEM, at_work, look
+from .operator_fixtures import SYSTEM, annotate, at_work, declare, look
 
 pytestmark = pytest.mark.integration
 
@@ -33,8 +32,7 @@ class Place:
         return await asyncio.to_thread(self.plane.kubectl, *args, f"--namespace={self.namespace}", stdin=stdin)
 
     async def apply(self, *objects: dict[str, Any]) -> None:
-        items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        await self.kubectl("apply", "--server-side", "--validate=strict", "--filename=-", stdin=json.dumps(items))
+        await asyncio.to_thread(declare, self.plane, self.namespace, *objects)
 
     def resource(self, kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
         meta = {"name": name, "namespace": self.namespace}
@@ -52,8 +50,9 @@ class Place:
 
     async def ask(self) -> None:
         """Ask for a run now: no event tells of a Secret."""
-        await self.kubectl(
-            "annotate", "--overwrite", "chatplatform", "matrix", f"homeroom.dev/reconcile-at={uuid.uuid4()}"
+        token = str(uuid.uuid4())
+        await asyncio.to_thread(
+            annotate, self.plane, "chatplatform", "matrix", namespace=self.namespace, reconcile_at=token
         )
 
     async def says(self, reason: str, **status: object) -> str:

@@ -126,11 +126,13 @@ class School:
 
 @pytest.fixture
 def school(
+    *,
     controlplane: ControlPlane,
     base: Path,  # noqa: ARG001 - CRDs, rights
     chats: Chats,
     everybody: str,
     tmp_path: Path,
+    forked: Launch,
 ) -> Iterator[School]:
     """A school with accounts, declared and published; nothing has run."""
     before = controlplane.etcd_revision()
@@ -142,6 +144,7 @@ def school(
         directory=tmp_path,
         namespace=f"chats-{chats.mark}",
         options=("--no-lease",),  # a killed leader's Lease would have to run out first
+        launch=forked,
     )
     here = School(stage, chats, Records(RECORDS), everybody)
     here.declare()
@@ -216,7 +219,7 @@ def test_the_chats_of_a_school_are_filled_and_stay_so(school: School, controlpla
 
 
 @pytest.mark.parametrize("version", ["12"])
-def test_killed_at_random_points_of_a_first_fill_it_ends_the_same(school: School, forked: Launch) -> None:
+def test_killed_at_random_points_of_a_first_fill_it_ends_the_same(school: School) -> None:
     stage, operator = school.stage, school.chats.operator
     stage.start()
     holds = stage.wait_held("chatpolicy", "chats", seconds=_MINUTES)
@@ -237,7 +240,7 @@ def test_killed_at_random_points_of_a_first_fill_it_ends_the_same(school: School
     def starts() -> int:
         return stage.log.read_text().count('"event": "started"')
 
-    stage.launch, chance = forked, random.Random(20)
+    chance = random.Random(20)
     for kill, point in enumerate(sorted(chance.randrange(1, total) for _ in range(20)), start=2):
         stage.start()
         # Where the last one got further than that already, this one has at least begun to work. Until then the server

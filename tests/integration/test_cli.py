@@ -17,7 +17,11 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def stage(controlplane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(
+    controlplane: ControlPlane,
+    base: Path,  # noqa: ARG001 - CRDs, rights
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stage]:
     """An empty one for all tests here: nothing that they do is in the way of the others."""
     with staged(controlplane, tmp_path_factory.mktemp("stage")) as stage:
         yield stage

@@ -25,7 +25,7 @@ from homeroom.mail import Mailer, MailServer, Post, Security
 from homeroom.seats import keys
 from homeroom.store import LicenceName, Store
 
-from .operator_fixtures import ROOT, at_work, look
+from .operator_fixtures import ROOT, annotate, at_work, declare, look
 
 pytestmark = pytest.mark.integration
 
@@ -45,8 +45,10 @@ class Town:
         return await asyncio.to_thread(self.plane.kubectl, *args, f"--namespace={self.namespace}", stdin=stdin)
 
     async def apply(self, *objects: dict[str, Any]) -> None:
-        items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        await self.kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(items))
+        await asyncio.to_thread(declare, self.plane, self.namespace, *objects)
+
+    async def annotate(self, kind: str, name: str, **words: str) -> None:
+        await asyncio.to_thread(annotate, self.plane, kind, name, namespace=self.namespace, **words)
 
     def pool(self) -> dict[str, Any]:
         units = [{"code": "0001", "name": "Rowan Hill"}]
@@ -76,9 +78,10 @@ class Town:
         metadata = {"name": name, "namespace": self.namespace}
         return {"apiVersion": f"{GROUP}/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
 
-    async def read(self, kind: str, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(await self.kubectl("get", kind, name, "--output=json"))
-        return found
+    def secrets(self) -> dict[str, dict[str, Any]]:
+        """All of the namespace, by name."""
+        found = self.plane.read(f"/api/v1/namespaces/{self.namespace}/secrets")["items"]
+        return {secret["metadata"]["name"]: secret for secret in found}
 
     async def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Wait until the licence's status fits; the licence."""
@@ -92,7 +95,7 @@ class Town:
 
     async def key(self) -> str:
         """What is in the licence's Secret."""
-        secret = await self.read("secret", "homeroom-key-rowan")
+        secret = (await asyncio.to_thread(self.secrets))["homeroom-key-rowan"]
         return base64.b64decode(secret["data"]["key"]).decode()
 
     def running(self) -> AbstractAsyncContextManager[Store]:
@@ -152,7 +155,7 @@ async def test_a_key_is_made_mailed_rotated_and_dies_with_its_licence(
         await town.apply(town.district(), town.pool(), town.contacts(), town.licence())
         await town.until(says("KeyReady", "Forbidden"))  # the tenant has not taken keys in yet
         take_in(controlplane, town.namespace, town.directory, "tenant", "licence-keys")
-        await town.kubectl("annotate", "licensepool", "seats", "homeroom.dev/reconcile-at=now")
+        await town.annotate("licensepool", "seats", reconcile_at="now")
         found = await town.until(says("KeyDelivered", "KeySent"))
         first = await town.key()
         assert store.licences.by_key(keys.digest(keys.normalised(first))) == place
@@ -160,30 +163,23 @@ async def test_a_key_is_made_mailed_rotated_and_dies_with_its_licence(
         assert first in text
         assert "https://homeroom.example/connect" in text
         assert found["status"]["key"]["sent"] == 1
-        secret = await town.read("secret", "homeroom-key-rowan")
+        secret = (await asyncio.to_thread(town.secrets))["homeroom-key-rowan"]
         assert [owner["uid"] for owner in secret["metadata"]["ownerReferences"]] == [found["metadata"]["uid"]]
 
         before = controlplane.etcd_revision()
-        await town.kubectl("annotate", "licensepool", "seats", "homeroom.dev/reconcile-at=again", "--overwrite")
-        await asyncio.to_thread(
-            wait_until,
-            lambda: (
-                "again"
-                in controlplane.kubectl(
-                    "get",
-                    "licensepool",
-                    "seats",
-                    f"--namespace={town.namespace}",
-                    "--output=jsonpath={.status.lastHandledReconcileAt}",
-                )
-            ),
-        )
+        await town.annotate("licensepool", "seats", reconcile_at="again")
+
+        def is_handled() -> bool:
+            pool = look(controlplane, "licensepool", "seats", namespace=town.namespace)
+            return bool(pool["status"].get("lastHandledReconcileAt") == "again")
+
+        await asyncio.to_thread(wait_until, is_handled)
         written = {key for key in controlplane.written_since(before) if f"/{town.namespace}/" in key}
         # The District has no records and says so from time to time.
         written -= {f"/registry/{GROUP}/districts/{town.namespace}/lakeside"}
         assert written == {f"/registry/{GROUP}/licensepools/{town.namespace}/seats"}, "but for the request"
 
-        await town.kubectl("annotate", "schoollicense", "rowan", "homeroom.dev/rotate-key-at=today")
+        await town.annotate("schoollicense", "rowan", rotate_key_at="today")
         await town.until(lambda status: status.get("lastHandledRotateKeyAt") == "today")
         second = await town.key()
         assert second != first
@@ -199,10 +195,9 @@ async def test_a_key_is_made_mailed_rotated_and_dies_with_its_licence(
     told = "".join(json.dumps(obj) for obj in controlplane.stored_since(0, f"/registry/{GROUP}/"))
     assert not any(word in told for word in (first, second, OFFICE))
     if controlplane.programs.kube_controller_manager is not None:
-        look = ("get", "secret", "homeroom-key-rowan", "--ignore-not-found", "--output=name")
         # The garbage collector looks for new kinds every 30 s, and then for owners that are gone.
         deadline = time.monotonic() + 120
-        while await town.kubectl(*look):
+        while "homeroom-key-rowan" in await asyncio.to_thread(town.secrets):
             assert time.monotonic() < deadline, "the Secret outlives its licence"
             await asyncio.sleep(0.5)
 

@@ -25,7 +25,7 @@ from homeroom.demo.server import ServerError
 from homeroom.demo.stage import RECORDS, Records, message
 from homeroom.store import Store
 
-from .operator_fixtures import ROOT, at_work, look
+from .operator_fixtures import ROOT, annotate, at_work, declare, look
 from .stage_fixtures import remove_ours
 
 pytestmark = pytest.mark.integration
@@ -55,8 +55,7 @@ class Town:
         return await asyncio.to_thread(self.plane.kubectl, *args, stdin=stdin)
 
     async def apply(self, *objects: dict[str, Any]) -> None:
-        items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        await self.kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(items))
+        await asyncio.to_thread(declare, self.plane, self.namespace, *objects)
 
     def district(self) -> dict[str, Any]:
         source = {"oneRosterCSV": {"url": "file:export.zip"}}
@@ -114,8 +113,9 @@ class Town:
         """Ask for a run of the pool, wait for it; the keys of the namespace that were written meanwhile."""
         before = self.plane.etcd_revision()
         token = uuid.uuid4().hex
-        here = f"--namespace={self.namespace}"
-        await self.kubectl("annotate", "licensepool", "seats", here, f"homeroom.dev/reconcile-at={token}")
+        await asyncio.to_thread(
+            annotate, self.plane, "licensepool", "seats", namespace=self.namespace, reconcile_at=token
+        )
         await self.until(lambda status: status.get("lastHandledReconcileAt") == token, "seats", "licensepool")
         return [key for key in self.plane.written_since(before) if f"/{self.namespace}/" in key]
 
