@@ -127,6 +127,8 @@ def departures(before: Roster, fresh: Roster) -> pl.DataFrame:
     student, teacher and those of families. Families have no access that they could lose, and go with their students:
     they are no Rights, and put nobody into a school.
     """
+    if all(frame.is_empty() for _, frame in before.tables()):
+        return pl.DataFrame(schema=DEPARTURES)
     pair = _Pair.of(before, fresh)
     gone = {table: pair.new[table].is_null() for table in _REWRITES}
     gone["orgs"] &= (pair.was["orgs"]["type"] == "school").fill_null(value=False)
