@@ -68,6 +68,7 @@ from homeroom.sources.text import Table, header_of, read_table
 _LONGEST_MANIFEST: Final = 1 << 20
 _NOTHING: Final = Extensions()
 _SMALL: Final = 1 << 20  # bytes of an export for which threads are not worth starting
+_SHORT: Final = 1 << 18  # bytes of a file that is read as a whole in less time than its lines are compared
 
 
 class Version(StrEnum):
@@ -314,7 +315,7 @@ class _Reading:
             file=sheet.file,
             columns=sheet.known,
             scratch=self._scratch,
-            before=self._lines.of(name) if name in REMEMBERED and not self._has_roles(name) else None,
+            before=self._lines.of(name) if self._is_remembered(name, path) else None,
             seed=self._seed,
         )
         lacking = [
@@ -326,6 +327,10 @@ class _Reading:
         if lacking:
             raise refusal(Findings.join(lacking))
         return table
+
+    def _is_remembered(self, table: str, path: Path) -> bool:
+        """Whether what became of its lines is of use next time."""
+        return table in REMEMBERED and not self._has_roles(table) and path.stat().st_size >= _SHORT
 
     def _has_roles(self, table: str) -> bool:
         """Whether a file says more than its own table: in 1.1 users have their roles with them."""

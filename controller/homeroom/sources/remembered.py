@@ -7,7 +7,8 @@ What a line says, and what is wrong with it, follows from its own text and from 
 are judged anew each time: whether its references hold, whether its id is there twice, and in which school its class is.
 A line about which something was said is not remembered, nor is one with a password, of which no trace is kept. Lines
 are compared by 64-bit hashes, as references are; the seed tells releases apart, since another may judge differently,
-and declarations of extension columns, under which a line may mean something else.
+and declarations of extension columns, under which a line may mean something else. Short files are taken apart as a
+whole each time, which takes less than to compare their lines.
 """
 
 from __future__ import annotations
