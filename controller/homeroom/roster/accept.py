@@ -17,7 +17,7 @@ from typing import Final
 
 import polars as pl
 
-from homeroom.roster.beside import selected
+from homeroom.roster.beside import FEW, selected
 from homeroom.roster.findings import Findings, Rule
 from homeroom.roster.tables import SCHEMAS, Roster, repeated
 
@@ -56,6 +56,8 @@ INPUT: Final = {
     for table, schema in SCHEMAS.items()
 }
 """Columns in which `Acceptance.records` takes values: those of the roster, with source ids for references."""
+
+_NOTHING: Final = {table: pl.DataFrame(schema={"n": _N, **schema}) for table, schema in SCHEMAS.items()}
 
 
 class Acceptance:
@@ -103,10 +105,7 @@ class Acceptance:
             frame = self._refer(table, frame, file=file)
             self._make_space(table, frame, frozen=frozen)
         space = self._spaces[table]
-        # Both are sorted, and what is new in the space is in the frame.
-        new = space if space["new"].all() else space.filter("new")
-        fresh = frame.with_columns(new["n"], new["old"])
-        fresh = fresh.filter(~pl.col("bad")) if fresh["bad"].any() else fresh
+        fresh = self._placed(table, frame)
         self._read[table] = fresh[["row", "n"]]
         self._fresh[table] = self._remember(table, fresh, absent=absent)[["n", *SCHEMAS[table]]]
         if as_before and fresh.height == frame.height:
@@ -233,7 +232,7 @@ class Acceptance:
                 frame = pl.concat([frame, self._kept[table]])
             linked = "id" not in SCHEMAS[table]
             if not linked:
-                frame = frame.sort("n")
+                frame = frame if frame["n"].is_sorted() else frame.sort("n")
                 size, positions = self._spaces[table].height, pl.int_range(frame.height, dtype=_N, eager=True)
                 final[table] = (
                     positions if frame.height == size else repeated(None, size, _N).scatter(frame["n"], positions)
@@ -261,8 +260,7 @@ class Acceptance:
 
     def _once(self, frame: pl.DataFrame, *, file: str) -> pl.DataFrame:
         """One row per id, sorted: repeated equal rows count once, differing ones are set aside."""
-        same = frame["id"] == frame["id"].shift()
-        if not same.any():
+        if not (frame["id"][1:] == frame["id"][:-1]).any():
             return frame
         repeated = frame.filter(pl.col("id").is_duplicated())
         contents = [name for name in frame.columns if name not in {"row", "bad"}]
@@ -306,19 +304,19 @@ class Acceptance:
 
     def _resolve(self, frame: pl.DataFrame, column: str, target: str) -> tuple[pl.DataFrame, pl.Series]:
         """The frame with numbers in `column` (null where unknown), and whether each reference holds."""
-        space = self._spaces[target].select(pl.col("id").alias(column), "n", "known")
+        space = self._spaces[target][["id", "n", "known"]]
         given = frame[column]
         if isinstance(given.dtype, pl.List):
             several = pl.DataFrame({"at": pl.int_range(frame.height, eager=True), column: given}).explode(
                 column, empty_as_null=True
             )
-            found = several.join(space, on=column, how="left", maintain_order="left")
+            found = several.join(space, left_on=column, right_on="id", how="left", maintain_order="left")
             grouped = found.group_by("at", maintain_order=True).agg(
                 pl.col("n").drop_nulls(),
                 holds=(pl.col("known").fill_null(value=False) | pl.col(column).is_null()).all(),
             )
             return frame.with_columns(grouped["n"].alias(column)), grouped["holds"]
-        found = frame.select(column).join(space, on=column, how="left", maintain_order="left")
+        found = frame[[column]].join(space, left_on=column, right_on="id", how="left", maintain_order="left")
         found = found.select(
             pl.when("known").then("n").alias("n"),
             holds=pl.col("known").fill_null(value=False) | pl.col(column).is_null(),
@@ -332,20 +330,33 @@ class Acceptance:
             self._make_space(table, named, frozen=frozen)
             space = self._spaces[table]
             frame, holds = self._resolve(named, "parent", table)
-            loose = frame.filter(~holds & ~pl.col("bad"))
-            found = frame.filter(~pl.col("bad")).join(space.select("id", "n", "old"), on="id", how="left")
-            found = self._remember(table, found, absent=(), lost=loose["id"])
-            good = found.select("id", "n", "parent")
-            aside = space.filter("known").join(good, on="n", how="anti")
-            kept = self._as_before(table, aside["n"], aside["old"]).select("id", "n", "parent")
+            loose = frame.clear() if holds.all() else frame.filter(~holds & ~pl.col("bad"))
+            found = self._remember(table, self._placed(table, frame), absent=(), lost=loose["id"])
+            good = found[["id", "n", "parent"]]
+            aside = space.clear()
+            if good.height < space["known"].sum():
+                aside = space.filter("known").join(good, on="n", how="anti")
+            kept = self._as_before(table, aside["n"], aside["old"])[good.columns]
             ring = rings(pl.concat([good, kept]))
+            if ring.is_empty():
+                break
             caught = named.filter(~pl.col("bad") & pl.col("id").is_in(ring.implode()))
             if caught.is_empty():
                 break
             self.findings.append(Findings.of(Rule.CYCLE, caught, file=file, field="parentSourcedId"))
             named = named.with_columns(bad=pl.col("bad") | pl.col("id").is_in(ring.implode()))
         self.findings.append(Findings.of(Rule.PARENT, loose, file=file, field="parentSourcedId"))
+        if good.height == frame.height:
+            return frame.with_columns(good["parent"])
         return frame.drop("parent").join(good.select("id", "parent"), on="id", how="left", maintain_order="left")
+
+    def _placed(self, table: str, frame: pl.DataFrame) -> pl.DataFrame:
+        """The records of a sorted `frame` that are not set aside, with their numbers and where they were (n, old)."""
+        space = self._spaces[table]
+        # Both are sorted, and what is new in the space is in the frame.
+        new = space if space["new"].all() else space.filter("new")
+        frame = frame.with_columns(new["n"], new["old"])
+        return frame.filter(~pl.col("bad")) if frame["bad"].any() else frame
 
     def _remember(
         self, table: str, fresh: pl.DataFrame, *, absent: Iterable[str], lost: pl.Series | None = None
@@ -376,7 +387,7 @@ class Acceptance:
     def _as_before(self, table: str, numbers: pl.Series, old: pl.Series) -> pl.DataFrame:
         """Rows of the previous roster at the positions `old` (null: a row of nulls), with numbers for references."""
         if old.is_empty():
-            return pl.DataFrame(schema={"n": _N, **SCHEMAS[table]})
+            return _NOTHING[table]
         rows = self._previous[table].select(pl.all().gather(old))
         rows = rows.with_columns(numbers.alias("n"))
         for column, target in REFERENCES[table].items():
@@ -430,7 +441,8 @@ def mapped(references: pl.Series, numbers: pl.Series) -> pl.Series:
 def in_order(frame: pl.DataFrame, ends: Iterable[str]) -> pl.DataFrame:
     """Sorted by all columns, the references `ends` first.
 
-    Where the values of a row fit into 63 bits, as they nearly always do, one number per row is sorted, not the rows.
+    Where the values of a row fit into 63 bits, as they nearly always do, one number per row is sorted, not the rows,
+    unless these are few.
     """
     order = [*ends, *(name for name in frame.columns if name not in ends)]
     packed = _packed(frame, order)
@@ -453,7 +465,12 @@ def put_in_order(frame: pl.DataFrame, ends: Iterable[str]) -> tuple[pl.DataFrame
 
 
 def _packed(frame: pl.DataFrame, order: Iterable[str]) -> tuple[pl.Series, dict[str, pl.Expr]] | None:
-    """Each row as one number, the first column highest, and the columns by that number; None: 63 bits do not do."""
+    """Each row as one number, the first column highest, and the columns by that number.
+
+    None: 63 bits do not do, or there are few rows, for which it would take five times as long as by columns.
+    """
+    if frame.height < FEW:
+        return None
     key, below = pl.lit(0, dtype=pl.Int64), 0
     columns = {}
     for name in reversed([*order]):
@@ -508,4 +525,6 @@ def rings(tree: pl.DataFrame) -> pl.Series:
         if node is not None and node in path:
             ring.update(member for member, position in path.items() if position >= path[node])
         done.update(path)
+    if not ring:
+        return tree["id"].clear()
     return tree.filter(pl.col("n").is_in(sorted(ring)))["id"]

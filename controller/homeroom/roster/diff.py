@@ -217,7 +217,8 @@ def diff(
         return Plan.of(rows.select("kind", "op", "school", "key"))
     ended = None
     if roster is not None and today is not None:
-        ended = over(rows, roster, today, ended=superseded(_sections(rows), roster))
+        going = rows.filter(pl.col("op").is_in(LEAVING))  # of what comes nobody asks whether it is over
+        ended = over(going, roster, today, ended=superseded(_sections(going), roster))
     rows = _with_causes(
         rows,
         baseline=baseline,
@@ -950,6 +951,8 @@ def over(
     `ended`: ids of classes whose section is the class of a later school year now; they and their places are over
     whether or not the records have them. `roles`: what those of the records are in `rows`; others count nowhere.
     """
+    if rows.is_empty():
+        return pl.DataFrame(schema={**IDENTITY_SCHEMA, "cause": pl.String})
     sessions = roster.sessions.select(
         (pl.col("end") <= today).fill_null(value=False).alias("over"),
         (pl.col("end").max().over("school_year") <= today).fill_null(value=False).alias("rolled")

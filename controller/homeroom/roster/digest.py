@@ -77,14 +77,18 @@ def _pieces(part: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def _bare(part: pl.DataFrame) -> pl.DataFrame:
     """The same in columns of which each value has one representation, and no mask."""
-    plain = part.select(_plain(column, kind) for column, kind in part.schema.items())
-    # Filled values may keep a mask that says that none of them is null. Cutting something off drops it, and costs half
-    # of picking all of them anew.
+    plain = part.select(_plain(values) for values in part.get_columns())
+    # Filled values may keep a mask that says that none of them is null. To pick all of them anew drops it; where there
+    # are many, cutting something off does that for half as much.
+    if plain.height < FEW:
+        return plain[pl.int_range(plain.height, eager=True)]
     return pl.concat([plain, plain[:1]]).rechunk()[: plain.height]
 
 
-def _plain(column: str, kind: pl.DataType) -> pl.Expr:
-    values = pl.col(column)
+def _plain(series: pl.Series) -> pl.Expr:
+    values, kind = pl.col(series.name), series.dtype
+    if kind in {pl.String, pl.UInt32} and not series.has_nulls():
+        return values
     if isinstance(kind, pl.List):
         return values.list.len().fill_null(2**32 - 1)
     if kind == pl.String:

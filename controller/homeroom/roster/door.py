@@ -63,6 +63,7 @@ _NO_RIGHTS: Final = [SchoolRole.STUDENT.value, SchoolRole.TEACHER.value, *_FAMIL
 _ROW: Final = pl.UInt32
 _NO_ROWS: Final = pl.Series(dtype=_ROW)
 _NO_MARKS: Final = pl.Series(dtype=pl.Boolean)
+_NO_DEPARTURES: Final = pl.DataFrame(schema=DEPARTURES)
 
 _Tables = Mapping[str, pl.DataFrame]
 
@@ -82,8 +83,9 @@ def compare(before: Roster, fresh: Roster, today: date, *, ended: pl.Series = NO
     if all(one.equals(other) for (_, one), (_, other) in zip(before.tables(), fresh.tables(), strict=True)):
         gone = come = pl.DataFrame(schema=DEPARTURES)  # as on most nights
     else:
-        gone = departures(before, fresh).drop_nulls("school")
-        come = departures(fresh, before).drop_nulls("school").filter(pl.col("op") == Op.REMOVE.value)
+        pair = _Pair.of(before, fresh)
+        gone, come = pl.concat([_removed(pair), _updated(pair)]), _removed(pair.turned())
+        gone, come = gone.drop_nulls("school"), come.drop_nulls("school")
     rows = pl.concat([gone, come.with_columns(op=pl.lit(Op.CREATE.value))])
     blank = [pl.lit(None, dtype).alias(name) for name, dtype in PLAN_SCHEMA.items() if name not in {*CHANGE, "cause"}]
     if rows.is_empty():
@@ -128,11 +130,21 @@ def departures(before: Roster, fresh: Roster) -> pl.DataFrame:
     they are no Rights, and put nobody into a school.
     """
     pair = _Pair.of(before, fresh)
+    return pl.concat([_removed(pair), _updated(pair)])
+
+
+def _removed(pair: _Pair) -> pl.DataFrame:
+    """Those rows of `departures` that are a Remove."""
     gone = {table: pair.new[table].is_null() for table in _REWRITES}
     gone["orgs"] &= (pair.was["orgs"]["type"] == "school").fill_null(value=False)
-    rewritten = {table: _rewritten(table, pair) for table in _REWRITES}
     links = [_link_rows(table, _lacking(_codes(table, pair.was), pair.codes(table)), pair.was) for table in _LINKS]
-    return pl.concat([_record_rows(Op.REMOVE, gone, pair.was), *links, _record_rows(Op.UPDATE, rewritten, pair.was)])
+    return pl.concat([_record_rows(Op.REMOVE, gone, pair.was), *links])
+
+
+def _updated(pair: _Pair) -> pl.DataFrame:
+    """Those that are an Update."""
+    rewritten = {table: _rewritten(table, pair) for table in _REWRITES}
+    return _record_rows(Op.UPDATE, rewritten, pair.was)
 
 
 def sizes(before: Roster) -> pl.DataFrame:
@@ -181,6 +193,8 @@ def _record_rows(op: Op, marks: Mapping[str, pl.Series], was: _Tables) -> pl.Dat
 
 def _link_rows(table: str, codes: pl.Series, was: _Tables) -> pl.DataFrame:
     """Rows of `departures` for `codes` of roles or enrollments."""
+    if codes.is_empty():
+        return _NO_DEPARTURES
     links, orgs, users = _decoded(table, codes, was), was["orgs"]["id"], was["users"]["id"]
     if table == "roles":
         rights = _rights(links)
@@ -198,6 +212,8 @@ def _link_rows(table: str, codes: pl.Series, was: _Tables) -> pl.DataFrame:
 
 
 def _rows(op: Op, kind: Kind, **columns: pl.Series) -> pl.DataFrame:
+    if columns["key"].is_empty():
+        return _NO_DEPARTURES
     rows = pl.DataFrame(columns).with_columns(op=pl.lit(op.value), kind=pl.lit(kind.value))
     absent = [pl.lit(None, dtype=pl.String).alias(name) for name in DEPARTURES if name not in rows.columns]
     return rows.with_columns(absent).select(DEPARTURES.names())
@@ -502,6 +518,10 @@ class _Pair:
         }
         return cls(was=was, now=now, new=new, old=old)
 
+    def turned(self) -> _Pair:
+        """The fresh roster as the one before, and the other way round."""
+        return _Pair(was=self.now, now=self.was, new=self.old, old=self.new)
+
     def placed(self, references: pl.Series, target: str) -> pl.Series:
         """Fresh references to `target` in numbers that both rosters share: rows before, and past these the new ones."""
         old = self.old[target]
@@ -561,7 +581,7 @@ def _rewritten(table: str, pair: _Pair) -> pl.Series:
 def _differing(one: pl.Series, other: pl.Series) -> pl.Series:
     """Boolean per row. Of lists only the members count, not their order."""
     differ = one.ne_missing(other)
-    if isinstance(one.dtype, pl.List):
+    if differ.any() and isinstance(one.dtype, pl.List):
         rows = differ.arg_true()
         members = [lists[rows].list.drop_nulls().list.unique().list.sort() for lists in (one, other)]
         differ = differ.scatter(rows, members[0].ne_missing(members[1]))
@@ -603,10 +623,10 @@ def _decoded(table: str, codes: pl.Series, was: _Tables) -> pl.DataFrame:
 
 def _distinct(codes: pl.Series) -> pl.Series:
     """Each number once, ascending, without null. They mostly are so already."""
-    codes = codes.drop_nulls()
+    codes = codes.drop_nulls() if codes.has_nulls() else codes
     codes = codes if codes.is_sorted() else codes.sort()
-    again = codes.eq_missing(codes.shift())
-    return codes.filter(~again) if again.any() else codes
+    again = codes[1:] == codes[:-1]
+    return codes.filter(codes.ne_missing(codes.shift())) if again.any() else codes
 
 
 def _lacking(before: pl.Series, fresh: pl.Series) -> pl.Series:

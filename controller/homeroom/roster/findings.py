@@ -529,6 +529,7 @@ _IDS: Final[pl.DataType] = pl.Enum(list(RULES))
 SCHEMA: Final = pl.Schema(
     {"rule": _IDS, "file": pl.String(), "row": pl.UInt32(), "field": pl.String(), "id": pl.String()}
 )
+_NOTHING: Final = pl.DataFrame(schema=SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -544,7 +545,7 @@ class Findings:
     @classmethod
     def none(cls) -> Self:
         """Nothing was found."""
-        return cls(pl.DataFrame(schema=SCHEMA))
+        return cls(_NOTHING)
 
     @classmethod
     def one(cls, rule: Rule, *, file: str | None = None, row: int | None = None, field: str | None = None) -> Self:
@@ -556,6 +557,8 @@ class Findings:
         cls, rule: Rule, rows: pl.DataFrame, *, file: str, field: str | None = None, first_only: bool = False
     ) -> Self:
         """One finding per row of `rows` (columns row and, where known, id), or only for the first of them."""
+        if rows.is_empty():
+            return cls.none()
         if first_only:
             rows = rows.sort("row").head(1)
         identity = pl.col("id") if "id" in rows.columns else pl.lit(None, dtype=pl.String).alias("id")

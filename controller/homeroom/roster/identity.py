@@ -32,6 +32,7 @@ import polars as pl
 
 from homeroom.api.district import Identity, StudentKey
 from homeroom.errors import InvalidSpecError
+from homeroom.roster.beside import FEW
 from homeroom.roster.tables import FAMILY, SCHEMAS, Roster, repeated
 
 
@@ -315,7 +316,9 @@ def questions(
         *_claimed(fresh, same, gone, come, key=key),
         *_nearby(before, fresh, same, gone, come),
     ]
-    found = pl.concat([part.cast(_ASKED) for part in asked])
+    found = pl.concat([pl.DataFrame(schema=_ASKED), *(part.cast(_ASKED) for part in asked if part.height)])
+    if found.is_empty():
+        return pl.DataFrame(schema=QUESTIONS)
     found = _undeclared(found, links).sort("question", "person", "other", "reason")
     found = found.unique(["question", "person", "other"], keep="first", maintain_order=True)
     return _of_schools(found, before, fresh)
@@ -376,7 +379,9 @@ def _people(roster: Roster, rows: pl.Series) -> pl.DataFrame:
 
 
 def _by_word(column: pl.Series, of: pl.Expr) -> pl.Series:
-    """`of` each value of the column. Names repeat, so each is looked at once."""
+    """`of` each value of the column. Names repeat, so each is looked at once, unless there are few."""
+    if column.len() < FEW:
+        return column.to_frame().select(of).to_series()
     words = column.unique()
     values = words.to_frame().select(of).to_series()
     return values if words.is_empty() else column.replace_strict(words, values, return_dtype=values.dtype)
@@ -388,6 +393,8 @@ def _only_in(one: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
 
 def _stirred(same: pl.DataFrame, come: pl.DataFrame, columns: Iterable[str]) -> pl.DataFrame:
     """Who is new, or has another value in one of these columns: the columns of `_people`."""
+    if same.is_empty():
+        return come
     moved = pl.any_horizontal(pl.col(column).ne_missing(pl.col(f"{column}_now")) for column in columns)
     now = {name: f"{name}_now" for name in come.columns if name != "id"}
     return pl.concat(
@@ -423,6 +430,8 @@ def _asking(frame: pl.DataFrame, question: Question, reason: Evidence, *, other:
 
 def _recycled(before: Roster, fresh: Roster, same: pl.DataFrame) -> pl.DataFrame:
     suspects = same.filter(_other_name())
+    if suspects.is_empty():
+        return suspects
     pairs = suspects.select("id", a="row", b="row_now", follows=_follows())
     pairs = _common(pairs, _classes(before, pairs["a"]), _classes(fresh, pairs["b"]))
     most = pl.max_horizontal("of_a", "of_b")
@@ -432,6 +441,8 @@ def _recycled(before: Roster, fresh: Roster, same: pl.DataFrame) -> pl.DataFrame
 
 def _newly_torn(before: Roster, fresh: Roster, torn: pl.Series, new: pl.DataFrame) -> pl.DataFrame:
     """Of those, whoever is not served with the same values and classes: column id."""
+    if torn.is_empty():
+        return new.clear()
     sides = [
         roster.users.select("id").with_row_index(row).filter(pl.col("id").is_in(torn.implode()))
         for row, roster in (("a", before), ("b", fresh))
@@ -492,6 +503,8 @@ def _claimed(
         said = fresh.users.select(_lowered(column).hash()).with_row_index("row")
         said = said.filter(pl.col(column).is_in(pl.concat([left, wanted]).implode()))
         said = said.filter(pl.col(column).is_duplicated() | pl.col(column).is_in(left.implode()))
+        if said.is_empty():
+            continue
         holders = _people(fresh, said["row"]).drop_nulls(column)
         found.append(_asking(_met(gone, _only_in(holders, come), _in_sense(column)), Question.MERGED, reason))
         # Who had it before, and else the first by id, is asked about with each of the others, and not all with all.
@@ -531,6 +544,8 @@ def _nearby(
     ]
     asked = []
     for question, of, pairs in found:
+        if pairs.is_empty():
+            continue
         now = _people(fresh, pairs["row_now"].unique())
         was = of if of is not None else _people(fresh, pairs["row"].unique())
         known = pairs.join(was, on="row").join(now, left_on="row_now", right_on="row", suffix="_now")
@@ -543,6 +558,8 @@ def _nearby(
 
 def _took_over(staying: pl.DataFrame, left: pl.DataFrame) -> pl.DataFrame:
     """[row, row_now]: somebody who is gone, and a namesake who has all their classes. Columns: row, item, name."""
+    if left.is_empty() or staying.is_empty():
+        return pl.DataFrame(schema={"row": _ROW, "row_now": _ROW})
     staying = staying.join(left, on=["item", "name"], how="semi").unique(["row", "item"])
     both = left.with_columns(of=pl.len().over("row")).join(staying, on=["item", "name"], suffix="_now")
     return both.group_by("row", "row_now").agg(pl.len() == pl.col("of").first()).filter("len").select("row", "row_now")
@@ -553,6 +570,8 @@ def _twins(rows: pl.DataFrame, fresh: Roster, *, late: pl.Series) -> pl.DataFram
     role = pl.col("role").to_physical().hash(1)
     met = rows.select("row", place=pl.col("item") * 961 + pl.col("name") * 31 + role)
     met = met.filter(pl.col("place").is_duplicated()).unique()
+    if met.is_empty():
+        return pl.DataFrame(schema={"row": _ROW, "row_now": _ROW})
     met = met.with_columns(late=pl.col("row").is_in(late.implode())).sort("late", "row")
     # In a crowd everybody is compared with the first only, so that a thousand never make a million pairs.
     some = met.filter((pl.len().over("place") <= _CROWD) | (pl.col("row") == pl.col("row").first().over("place")))

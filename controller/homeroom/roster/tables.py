@@ -162,11 +162,13 @@ class Roster:
 
         def people(rows: pl.Series) -> int:
             # One mark per person takes far less time than a group by role.
-            return int(nobody.clone().scatter(self.roles["user"].filter(rows).drop_nulls(), values=True).sum())
+            users = self.roles["user"].filter(rows)
+            users = users.drop_nulls() if users.has_nulls() else users
+            return int(nobody.clone().scatter(users, values=True).sum())
 
         others = role.is_in([SchoolRole.STUDENT, SchoolRole.TEACHER, *FAMILY])
         return {
-            "schools": self.orgs.filter(pl.col("type") == "school").height,
+            "schools": int((self.orgs["type"] == "school").sum()),
             "terms": self.sessions.height,
             "courses": self.courses.height,
             "classes": self.classes.height,

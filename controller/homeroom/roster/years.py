@@ -165,9 +165,12 @@ def _marked(rows: pl.Series, size: int) -> pl.Series:
 
 def superseded(classes: pl.Series, roster: Roster) -> pl.Series:
     """Which of these ids of classes `roster` lacks, while it has a later class of the same section."""
+    gone = classes.drop_nulls().unique().sort()
+    gone = gone.filter(~gone.is_in(roster.classes["id"].implode()))
+    if gone.is_empty():
+        return gone
     later = _parts(roster.classes["id"].filter(roster.classes["id"].str.contains(MARK, literal=True)))
-    lost = _parts(classes.drop_nulls().unique().sort())
-    lost = lost.filter(~pl.col("class").is_in(roster.classes["id"].implode()))
+    lost = _parts(gone)
     pairs = lost.join(later, on="section", suffix="_now").filter(pl.col("year") < pl.col("year_now"))
     return pairs["class"].unique().sort()
 

@@ -68,6 +68,7 @@ from homeroom.sources.text import Table, header_of, read_table
 _LONGEST_MANIFEST: Final = 1 << 20
 _NOTHING: Final = Extensions()
 _SMALL: Final = 1 << 20  # bytes of an export for which threads are not worth starting
+_SHORT: Final = 1 << 18  # bytes of a file that is read as a whole in less time than its lines are compared
 
 
 class Version(StrEnum):
@@ -167,7 +168,8 @@ class _Reading:
         tables = {}
         for table in self._tables.keys() & REMEMBERED:
             hashes, before = self._table(table).hashes, self._lines.of(table)
-            said = findings.frame.filter(pl.col("file") == SHEETS[table].file)
+            said = findings.frame
+            said = said.filter(pl.col("file") == SHEETS[table].file) if said.height else said
             if hashes is None or (said.height and said["rule"].is_in(FIRST_ONLY).any()):
                 continue
             same = found == self._lines.digest and said.is_empty() and unchanged(hashes, before)
@@ -313,7 +315,7 @@ class _Reading:
             file=sheet.file,
             columns=sheet.known,
             scratch=self._scratch,
-            before=self._lines.of(name) if name in REMEMBERED and not self._has_roles(name) else None,
+            before=self._lines.of(name) if self._is_remembered(name, path) else None,
             seed=self._seed,
         )
         lacking = [
@@ -325,6 +327,10 @@ class _Reading:
         if lacking:
             raise refusal(Findings.join(lacking))
         return table
+
+    def _is_remembered(self, table: str, path: Path) -> bool:
+        """Whether what became of its lines is of use next time."""
+        return table in REMEMBERED and not self._has_roles(table) and path.stat().st_size >= _SHORT
 
     def _has_roles(self, table: str) -> bool:
         """Whether a file says more than its own table: in 1.1 users have their roles with them."""
@@ -341,26 +347,32 @@ class _Reading:
         if {"subjects", "subjectCodes"} <= opened_table.columns:
             commas = [pl.col(name).str.count_matches(",", literal=True) for name in ("subjects", "subjectCodes")]
             differ["_differ"] = commas[0] != commas[1]
-        query = opened_table.scan.select("row", *wanted, **differ)
-        frame = query.collect(engine=engine(opened_table.rows)).rechunk()
-        if differ:
-            said = frame.filter("_differ").select("row")
+        identity = pl.col("sourcedId")
+        query = opened_table.scan.select(
+            "row",
+            *wanted,
+            id=identity,
+            bad=pl.lit(value=False),
+            _odd=~identity.str.contains(STANDARD_ID).fill_null(value=False),
+            **differ,
+        )
+        read = query.collect(engine=engine(opened_table.rows)).rechunk()
+        frame = read[["row", *wanted, "id", "bad"]]
+        if differ and read["_differ"].any():
+            said = read.filter("_differ").select("row")
             self._findings.append(Findings.of(Rule.SUBJECT_CODES, said, file=sheet.file, field="subjectCodes"))
-            frame = frame.drop("_differ")
         for name in layout.STATE:
             if name in frame.columns and frame[name].null_count() < frame.height:
                 self._judge_state(frame.filter(pl.col(name).is_not_null()), name, file=sheet.file)
-        identity = pl.col("sourcedId")
-        odd = frame.filter(~identity.str.contains(STANDARD_ID).fill_null(value=False))
         frozen = opened_table.malformed
-        if odd.height:
-            frame = frame.join(odd.select("row"), on="row", how="anti", maintain_order="left")
+        if read["_odd"].any():
+            odd = frame.filter(read["_odd"])
+            frame = frame.filter(~read["_odd"])
             usable, lost = self._judge_ids(odd, table, sheet)
             frame = pl.concat([frame, usable])
             frozen |= lost.height > 0
         if frame.is_empty() and opened_table.same.is_empty() and not frozen:
             raise refuse(Rule.NO_ROWS, file=sheet.file)
-        frame = frame.with_columns(id=identity, bad=pl.lit(value=False))
         rows = Rows(file=sheet.file, frame=frame, findings=self._findings, frozen=frozen)
         if sheet.declared:
             self._take_declared(table, rows, sheet.declared)
@@ -589,7 +601,7 @@ class _Reading:
         absent = {ours[theirs] for theirs in ours.keys() - opened_table.columns if self._was_read(theirs)}
         frame = pl.concat([same, rows.frame.select(same.columns)])
         dangling = self._acceptance.links(table, frame, frozen=opened_table.malformed, absent=absent)
-        for (field,), loose in dangling.group_by("field"):
+        for (field,), loose in dangling.group_by("field") if dangling.height else ():
             rows.findings.append(Findings.of(Rule.DANGLING, loose, file=sheet.file, field=str(field)))
         self._findings.append(self._with_ids(table, Findings.join(rows.findings)))
 

@@ -7,7 +7,8 @@ What a line says, and what is wrong with it, follows from its own text and from 
 are judged anew each time: whether its references hold, whether its id is there twice, and in which school its class is.
 A line about which something was said is not remembered, nor is one with a password, of which no trace is kept. Lines
 are compared by 64-bit hashes, as references are; the seed tells releases apart, since another may judge differently,
-and declarations of extension columns, under which a line may mean something else.
+and declarations of extension columns, under which a line may mean something else. Short files are taken apart as a
+whole each time, which takes less than to compare their lines.
 """
 
 from __future__ import annotations
@@ -49,9 +50,10 @@ class Lines:
 
     def of(self, table: str) -> pl.DataFrame:
         """The lines of one table; none where nothing is known."""
-        return self.tables.get(table, pl.DataFrame(schema=LINES))
+        return self.tables.get(table, _NOTHING)
 
 
+_NOTHING: Final = pl.DataFrame(schema=LINES)
 NO_LINES: Final = Lines(digest="", tables={})
 
 
@@ -157,7 +159,8 @@ def remember(now: pl.Series, rows: pl.DataFrame, ids: pl.DataFrame, *, but: pl.S
     `now`: their hashes; `rows`: columns row and at; `ids`: columns row and id, a superset; `but`: rows to leave out.
     """
     nothing = {name: repeated(None, now.len(), dtype=LINES[name]) for name in ("id", "at")}
-    at = nothing["at"].scatter(rows["row"] - 1, rows["at"]).scatter(but.drop_nulls() - 1, None)
+    at = nothing["at"].scatter(rows["row"] - 1, rows["at"])
+    at = at.scatter(but.drop_nulls() - 1, None) if but.len() else at
     lines = pl.DataFrame({"line": now, "id": nothing["id"].scatter(ids["row"] - 1, ids["id"]), "at": at})
     known = pl.col("at").is_not_null()
     header = pl.int_range(pl.len()) == 0

@@ -83,6 +83,8 @@ class Rows:
     def date(self, field: str, *, to: str) -> None:
         """Read dates; an unreadable one sets the record aside."""
         self.set(**{to: date_of(field)})
+        if self.frame[field].null_count() == self.frame[to].null_count():
+            return
         self.flag(Rule.DATE, pl.col(field).is_not_null() & pl.col(to).is_null(), field=field)
 
     def grades(self) -> None:
@@ -90,16 +92,11 @@ class Rows:
         if "grades" not in self.frame.columns:
             self.set(grades=pl.lit(None, dtype=pl.List(pl.String)))
             return
-        spelt = pl.col("given").str.replace_all(r"[\s\-]", "").str.to_lowercase().str.split(",")
-        words = self.frame.select(given=pl.col("grades").unique()).with_columns(word=spelt).explode("word")
-        code = (
-            pl.when(pl.col("word").is_null() | (pl.col("word") == ""))
-            .then(pl.lit(layout.NO_GRADE))
-            .otherwise(pl.col("word").replace_strict(layout.GRADES, default=None))
-        )
-        meaning = words.group_by("given").agg(
-            codes=pl.when(code.is_not_null().all()).then(code.unique().sort().implode()), sure=code.is_not_null().all()
-        )
+        spelt = pl.col("given").str.replace_all(r"[\s\-]", "").str.to_lowercase().fill_null("").str.split(",")
+        code = pl.element().replace_strict({**layout.GRADES, "": layout.NO_GRADE}, default=None)
+        words = self.frame.select(given=pl.col("grades").unique()).with_columns(codes=spelt.list.eval(code))
+        sure = pl.col("codes").list.drop_nulls().list.len() == pl.col("codes").list.len()
+        meaning = words.select("given", codes=pl.when(sure).then(pl.col("codes").list.unique().list.sort()), sure=sure)
         grades = self.frame.select(given="grades").join(
             meaning, on="given", how="left", nulls_equal=True, maintain_order="left"
         )
@@ -195,10 +192,11 @@ def read_user(rows: Rows) -> None:
         given=pl.coalesce("preferredGivenName", "givenName"),
         family=pl.coalesce("preferredFamilyName", "familyName"),
     )
-    nameless = pl.col("given").is_null() & pl.col("family").is_null()
-    rows.flag(Rule.VALUE_MISSING, nameless, field="familyName")
-    rows.flag(Rule.NAME_MISSING, pl.col("given").is_null() & ~nameless, field="givenName")
-    rows.flag(Rule.NAME_MISSING, pl.col("family").is_null() & ~nameless, field="familyName")
+    if rows.frame["given"].has_nulls() or rows.frame["family"].has_nulls():
+        nameless = pl.col("given").is_null() & pl.col("family").is_null()
+        rows.flag(Rule.VALUE_MISSING, nameless, field="familyName")
+        rows.flag(Rule.NAME_MISSING, pl.col("given").is_null() & ~nameless, field="givenName")
+        rows.flag(Rule.NAME_MISSING, pl.col("family").is_null() & ~nameless, field="familyName")
     rows.cut("given", "family", "username", "identifier", "email")
     rows.set(enabled=truth("enabledUser", layout.TRUE_AND_FALSE, exact=False))
     rows.flag(Rule.ENUM, pl.col("enabledUser").is_not_null() & pl.col("enabled").is_null(), field="enabledUser")

@@ -1,4 +1,4 @@
-"""Rows of links in canonical order, by one number per row or, where that is too small, by columns."""
+"""Rows of links in canonical order, by one number per row or, where that is too small or they are few, by columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeroom.roster.accept import REFERENCES, in_order
+from homeroom.roster import accept
+from homeroom.roster.accept import REFERENCES, in_order, put_in_order
+from homeroom.roster.beside import FEW
 from homeroom.roster.tables import SCHEMAS
 
 VALUES: dict[str, Sequence[object]] = {
@@ -32,11 +34,18 @@ def test_rows_are_sorted_by_both_ends_and_then_by_all_other_columns(table: str, 
     frame = pl.DataFrame(data.draw(st.lists(possible, max_size=6)), schema=schema, orient="row")
     ends = REFERENCES[table]
     expected = frame.sort([*ends, *(name for name in schema if name not in ends)])
-    assert in_order(frame, ends).equals(expected)
-    assert in_order(frame, ends).schema == schema
+    for few in (FEW, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(accept, "FEW", few)
+            assert in_order(frame, ends).equals(expected)
+            assert in_order(frame, ends).schema == schema
+            found, places = put_in_order(frame, ends)
+            assert found.equals(expected)
+            assert found[places].equals(frame)
 
 
-def test_rows_that_do_not_fit_into_one_number_are_sorted_all_the_same() -> None:
+def test_rows_that_do_not_fit_into_one_number_are_sorted_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accept, "FEW", 0)
     days = [date(1900, 1, 1), date(2200, 1, 1)]
     rows = [
         (n, m, "student", True, first, last) for n in (2**22, 0) for m in (2**22, 0) for first in days for last in days

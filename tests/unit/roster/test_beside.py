@@ -12,8 +12,8 @@ from tests.unit.roster.rosters import TODAY, Record, records, roster_of, rule_se
 
 from homeroom.api.district import HomeroomDefinition
 from homeroom.demo.stage import RECORDS
+from homeroom.roster import accept, diff, digest, shared
 from homeroom.roster import beside as module
-from homeroom.roster import diff, digest, shared
 from homeroom.roster.beside import FEW, beside, engine
 from homeroom.roster.digest import digest as digest_of
 from homeroom.roster.shared import Rule, share
@@ -57,10 +57,17 @@ def test_what_is_shared_is_the_same(found: Sequence[Record], chosen: Sequence[Ru
 
 def test_what_is_read_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     few = read_export(RECORDS, previous=None, limits=Limits(), scratch=None)
-    for place, limit in ((module, "FEW"), (digest, "FEW"), (diff, "FEW"), (oneroster, "_SMALL")):
+    for place, limit in (
+        (module, "FEW"),
+        (accept, "FEW"),
+        (digest, "FEW"),
+        (diff, "FEW"),
+        (oneroster, "_SMALL"),
+        (oneroster, "_SHORT"),
+    ):
         monkeypatch.setattr(place, limit, 0)
     many = read_export(RECORDS, previous=None, limits=Limits(), scratch=None)
     assert many.digest == few.digest == digest_of(many.roster.tables())
-    again = read_export(RECORDS, previous=few.roster, lines=few.lines, limits=Limits(), scratch=None)
+    again = read_export(RECORDS, previous=many.roster, lines=many.lines, limits=Limits(), scratch=None)
     assert again.digest == few.digest
     assert again.findings.frame.equals(few.findings.frame)
