@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Final, Self
 from urllib.parse import quote
@@ -81,6 +82,13 @@ from homeroom.store.web import Web
 
 _TOLD: Final = ("app", "op", "kind", "school", "key", "class_key", "role", "cause", "hold", "result", "error")
 """Columns of the journal that `history` tells."""
+
+_LEAD: Final = (
+    sa.update(schema.leader)
+    .where(schema.leader.c.id == 1, schema.leader.c.epoch <= sa.bindparam("mine"))
+    .values(epoch=sa.bindparam("mine"))
+)
+"""How each transaction of who leads begins."""
 
 _BESIDE: Final = ("kept", "unapplied")
 """Frames of a baseline that are none of its desired state."""
@@ -363,11 +371,7 @@ class Store:
     @contextmanager
     def _writing(self, epoch: int) -> Iterator[sa.Connection]:
         with self._engine.begin() as connection:
-            leader = schema.leader
-            seen = connection.execute(
-                sa.update(leader).where(leader.c.id == 1, leader.c.epoch <= epoch).values(epoch=epoch)
-            )
-            if seen.rowcount != 1:
+            if connection.execute(_LEAD, {"mine": epoch}).rowcount != 1:
                 raise LostLeadershipError("another operator leads and has written to the store", reason="NotLeader")
             yield connection
 
@@ -1216,26 +1220,32 @@ def _upsert(
     table: sa.Table,
     rows: Sequence[Mapping[str, object]],
     *,
-    keep_old_where_null: Sequence[str] = (),
+    keep_old_where_null: Collection[str] = (),
 ) -> None:
-    """Insert, or update by primary key; the same words in SQLite and PostgreSQL."""
-    if connection.dialect.name == "postgresql":
+    """Insert, or update by primary key."""
+    if rows:
+        # The values are no part of the statement, so SQLAlchemy compiles it once.
+        words = _upserting(connection.dialect.name, table, tuple(rows[0]), keep_old=frozenset(keep_old_where_null))
+        connection.execute(words, rows)
+
+
+@lru_cache
+def _upserting(dialect: str, table: sa.Table, columns: tuple[str, ...], *, keep_old: frozenset[str]) -> sa.Insert:
+    """The statement for rows with these columns; the same words in SQLite and PostgreSQL."""
+    if dialect == "postgresql":
         from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415 - one of two dialects, chosen here
     else:
         from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # noqa: PLC0415 - as above
-    if not rows:
-        return
     key = [column.name for column in table.primary_key]
     statement = insert(table)
     new = {
         name: sa.func.coalesce(statement.excluded[name], table.c[name])
-        if name in keep_old_where_null
+        if name in keep_old
         else statement.excluded[name]
-        for name in rows[0]
+        for name in columns
         if name not in key
     }
-    # The values are no part of the statement, so SQLAlchemy compiles it once.
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=new), rows)
+    return statement.on_conflict_do_update(index_elements=key, set_=new)
 
 
 def _baseline_row(connection: sa.Connection, namespace: str, app: str) -> sa.Row[Any] | None:
