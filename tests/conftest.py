@@ -7,7 +7,7 @@ import logging
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, Final
 
 import pytest
@@ -149,6 +149,16 @@ def _polars_on_one_core() -> None:
     patch.setattr(pl.DataFrame, "with_columns", pl.DataFrame.with_columns_seq)
     patch.setattr(QueryOptFlags, "_eager", staticmethod(flags.__copy__))
     patch.setattr(_LocalEngine, "_with_monitoring", lambda _, same: same)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Nothing that is loaded here is garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)
