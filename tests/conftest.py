@@ -7,7 +7,7 @@ import logging
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, Final
 
 import pytest
@@ -128,8 +128,37 @@ def pytest_configure(config: pytest.Config) -> None:
     worker: dict[str, str] | None = getattr(config, "workerinput", None)
     if worker is not None:
         os.sched_setaffinity(0, {cores[int(worker["workerid"].removeprefix("gw")) % len(cores)]})
+        _polars_on_one_core()
     elif not config.getoption("numprocesses", None) and not any("integration" in each for each in config.args):
         os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
+        _polars_on_one_core()
+
+
+def _polars_on_one_core() -> None:
+    """With a few rows, most of the time of a step of polars is what it does around it; some of that is for nothing.
+
+    Columns handed to the pool, of one thread, which works them out one by one; the flags of a step, which are put
+    together anew each time; and whether a cloud is told of the step. A tenth of the time of unit tests.
+    """
+    import polars as pl  # noqa: PLC0415 - the core comes first
+    from polars.lazyframe.engine import _LocalEngine  # noqa: PLC0415
+    from polars.lazyframe.opt_flags import QueryOptFlags  # noqa: PLC0415
+
+    flags, patch = QueryOptFlags._eager(), pytest.MonkeyPatch()
+    patch.setattr(pl.DataFrame, "select", pl.DataFrame.select_seq)
+    patch.setattr(pl.DataFrame, "with_columns", pl.DataFrame.with_columns_seq)
+    patch.setattr(QueryOptFlags, "_eager", staticmethod(flags.__copy__))
+    patch.setattr(_LocalEngine, "_with_monitoring", lambda _, same: same)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Nothing that is loaded here is garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

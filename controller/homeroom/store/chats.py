@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -26,6 +26,7 @@ from homeroom.chats.state import Desired
 from homeroom.plan import Kind, Result
 from homeroom.store import schema
 from homeroom.store.folders import newest, others, remove
+from homeroom.store.frames import read_files, write_files
 from homeroom.store.transactions import Leading
 
 _SHORTEST: Final = timedelta(hours=1)
@@ -147,7 +148,7 @@ class Chats:
             desired = _part(folder, accounts=accounts, person=person, schools=schools)
             if desired is None:
                 return None
-            stored = _stored(row, folder, desired)
+            stored = _stored(row, desired, _frames(folder))
             return replace(stored, baseline=stored.baseline.only(desired.chats["key"]))
 
         return newest(lambda: self._newest(namespace, policy), read)
@@ -184,8 +185,7 @@ class Chats:
             **{part: getattr(stored, part) for part in _OF_THE_CLASSES},
             "known": baseline.known.alias("key").to_frame(),
         }
-        for part, frame in frames.items():
-            frame.write_parquet(folder / f"{part}.parquet")
+        write_files(frames, folder)
         return name
 
     def parked(self, *, namespace: str, policy: str, now: datetime) -> frozenset[str]:
@@ -249,7 +249,7 @@ class Chats:
         folder = self._folder(namespace, policy)
         found = newest(
             lambda: self._newest(namespace, policy),
-            lambda row: pl.read_parquet(folder / row.files / "known.parquet")["key"],
+            lambda row: read_files(folder / row.files, ["known"])["known"]["key"],
         )
         return pl.Series(dtype=pl.String) if found is None else found
 
@@ -276,8 +276,9 @@ class Chats:
 
     def _whole(self, row: sa.Row[Any], namespace: str, policy: str) -> StoredChats:
         folder = self._folder(namespace, policy) / row.files
-        desired = Desired(**{part.name: pl.read_parquet(folder / f"{part.name}.parquet") for part in fields(Desired)})
-        return _stored(row, folder, desired)
+        parts = [part.name for part in fields(Desired)]
+        frames = _frames(folder, *parts)
+        return _stored(row, Desired(**{part: frames[part] for part in parts}), frames)
 
     def _folder(self, namespace: str, policy: str) -> Path:
         return self._directory / "chats" / namespace / policy
@@ -286,7 +287,7 @@ class Chats:
 @lru_cache(maxsize=4096)
 def _people(folder: Path) -> tuple[pl.Series, pl.Series]:
     """Accounts that an extra chat wants, and people (source ids) who lack one, by its folder, which never changes."""
-    wanted, lacking = (pl.read_parquet(folder / f"{name}.parquet") for name in ("accounts", "pending"))
+    wanted, lacking = read_files(folder, ("accounts", "pending")).values()
     return wanted["account"], lacking["person"].unique()
 
 
@@ -298,25 +299,22 @@ def policies_of(connection: sa.Connection, namespace: str) -> list[str]:
     return sorted({*names, *(policy_name(kind, name) for kind, name in connection.execute(held.distinct()))})
 
 
-def _stored(row: sa.Row[Any], folder: Path, desired: Desired) -> StoredChats:
-    """What lies in a folder, around `desired`."""
+def _frames(folder: Path, *more: str) -> dict[str, pl.DataFrame]:
+    """The frames in a folder that are none of a desired state, and those of `more` names."""
+    names = [*more, *_BESIDE, *_OF_THE_CLASSES, "known"]
+    if (folder / "away.parquet").exists():
+        return read_files(folder, names)
+    names.remove("away")  # which an earlier release did not have
+    return {**read_files(folder, names), "away": pl.DataFrame(schema=AWAY)}
 
-    def frame(name: str) -> pl.DataFrame:
-        return pl.read_parquet(folder / f"{name}.parquet")
 
-    away = frame("away") if (folder / "away.parquet").exists() else pl.DataFrame(schema=AWAY)  # of an earlier release
+def _stored(row: sa.Row[Any], desired: Desired, frames: Mapping[str, pl.DataFrame]) -> StoredChats:
+    """What a row and the frames in its folder say."""
+    beside = {name: frames[name] for name in _BESIDE}
     return StoredChats(
-        baseline=Baseline(
-            desired=desired,
-            kept=frame("kept"),
-            unapplied=frame("unapplied"),
-            known=frame("known")["key"],
-            first=row.first,
-            away=away,
-        ),
+        baseline=Baseline(desired=desired, known=frames["known"]["key"], first=row.first, **beside),
         rules=row.rules,
-        lineage=frame("lineage"),
-        learners=frame("learners"),
+        **{name: frames[name] for name in _OF_THE_CLASSES},
     )
 
 

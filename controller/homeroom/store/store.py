@@ -6,13 +6,13 @@ leadership without noticing cannot write any more (DESIGN.md section 7).
 
 from __future__ import annotations
 
-import io
 import json
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Final, Self
 from urllib.parse import quote
@@ -50,7 +50,7 @@ from homeroom.roster.state import Desired, Known
 from homeroom.roster.years import MARK
 from homeroom.seats.access import NO_TEACHERS, TEACHERS_SCHEMA, connected_in, withdrawn_in
 from homeroom.seats.assignment import SEATS_SCHEMA
-from homeroom.seats.revocation import NONE_REVOKED, REVOKED_SCHEMA
+from homeroom.seats.revocation import NONE_REVOKED
 from homeroom.seats.usage import NOTICED_SCHEMA, RECLAIMED_SCHEMA
 from homeroom.store import backup, revision, schema
 from homeroom.store.backup import Manifest
@@ -70,6 +70,7 @@ from homeroom.store.forgetting import (
     unseat,
     withdrawn_names,
 )
+from homeroom.store.frames import packed, read_files, unpacked, write_files
 from homeroom.store.joins import Joins, forget_joins
 from homeroom.store.lessons import Lessons, forget_lessons
 from homeroom.store.licences import Licences
@@ -81,6 +82,19 @@ from homeroom.store.web import Web
 
 _TOLD: Final = ("app", "op", "kind", "school", "key", "class_key", "role", "cause", "hold", "result", "error")
 """Columns of the journal that `history` tells."""
+
+_LEAD: Final = (
+    sa.update(schema.leader)
+    .where(schema.leader.c.id == 1, schema.leader.c.epoch <= sa.bindparam("mine"))
+    .values(epoch=sa.bindparam("mine"))
+)
+"""How each transaction of who leads begins."""
+
+_BESIDE: Final = ("kept", "unapplied")
+"""Frames of a baseline that are none of its desired state."""
+
+_GIVEN: Final = ("grants", "seats", "noticed", "reclaimed", "teachers", "revoked")
+"""Frames of `Seating`."""
 
 _SLICE: Final = 50_000
 """Rows of a frame that become objects at a time."""
@@ -357,11 +371,7 @@ class Store:
     @contextmanager
     def _writing(self, epoch: int) -> Iterator[sa.Connection]:
         with self._engine.begin() as connection:
-            leader = schema.leader
-            seen = connection.execute(
-                sa.update(leader).where(leader.c.id == 1, leader.c.epoch <= epoch).values(epoch=epoch)
-            )
-            if seen.rowcount != 1:
+            if connection.execute(_LEAD, {"mine": epoch}).rowcount != 1:
                 raise LostLeadershipError("another operator leads and has written to the store", reason="NotLeader")
             yield connection
 
@@ -427,10 +437,10 @@ class Store:
                     door.holds, before=door.before, namespace=namespace, kind="District", name=district
                 )
                 _upsert(connection, schema.hold, rows)
-                blobs = {"recent": _parquet(door.passed.recent), "released": _parquet(door.passed.released)}
+                blobs = {"recent": packed(door.passed.recent), "released": packed(door.passed.released)}
                 _upsert(connection, schema.door, [{**place, **blobs}])
                 if door.pins is not None:
-                    _upsert(connection, schema.section, [{**place, "pins": _parquet(door.pins)}])
+                    _upsert(connection, schema.section, [{**place, "pins": packed(door.pins)}])
         kept = {digest for one in (accepted, old) if one is not None for digest in (one.digest, one.serving, one.own)}
         remove(others(self.snapshots(**place), keep=kept))
 
@@ -442,9 +452,8 @@ class Store:
             row = connection.execute(query).one_or_none()
         if row is None:
             return Passed()
-        return Passed(
-            recent=pl.read_parquet(io.BytesIO(row.recent)), released=pl.read_parquet(io.BytesIO(row.released))
-        )
+        recent, released = unpacked([row.recent, row.released])
+        return Passed(recent=recent, released=released)
 
     def pins(self, *, namespace: str, district: str) -> pl.DataFrame | None:
         """Which class each section is in each school year (columns `homeroom.roster.years.PINS`); None: nobody said."""
@@ -452,7 +461,7 @@ class Store:
         query = sa.select(table.c.pins).where(table.c.namespace == namespace, table.c.district == district)
         with self._engine.connect() as connection:
             blob = connection.execute(query).scalar_one_or_none()
-        return pl.read_parquet(io.BytesIO(blob)) if blob is not None else None
+        return unpacked([blob])[0] if blob is not None else None
 
     # -- apps ---------------------------------------------------------------------------------------------------
 
@@ -913,7 +922,7 @@ class Store:
             query = query.where(table.c.guard == guard.value)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        return [_hold(row) for row in rows]
+        return _holds(rows)
 
     def find_hold(self, hold: str, *, namespace: str) -> tuple[str, str, Hold] | None:
         """(kind, name, hold): the hold with this id, and the resource that has it; None where nothing has it."""
@@ -921,7 +930,7 @@ class Store:
         query = sa.select(table).where(table.c.namespace == namespace, table.c.id == hold)
         with self._engine.connect() as connection:
             row = connection.execute(query.order_by(table.c.kind, table.c.name)).first()
-        return None if row is None else (row.kind, row.name, _hold(row))
+        return None if row is None else (row.kind, row.name, *_holds([row]))
 
     def save_holds(
         self, holds: Sequence[Hold], *, before: Sequence[Hold], namespace: str, kind: str, name: str, epoch: int
@@ -943,15 +952,11 @@ class Store:
             row = connection.execute(query).one_or_none()
         if row is None:
             return Seating()
-        return Seating(
-            grants=pl.read_parquet(io.BytesIO(row.grants)),
-            seats=pl.read_parquet(io.BytesIO(row.seats)),
-            records=json.loads(row.records),
-            noticed=_read_or_none(row.noticed, NOTICED_SCHEMA),
-            reclaimed=_read_or_none(row.reclaimed, RECLAIMED_SCHEMA),
-            teachers=_read_or_none(row.teachers, TEACHERS_SCHEMA) if row.teachers is not None else None,
-            revoked=_read_or_none(row.revoked, REVOKED_SCHEMA),
-        )
+        # Columns that older releases did not have are null.
+        blobs = {name: blob for name in _GIVEN if (blob := getattr(row, name)) is not None}
+        frames = dict(zip(blobs, unpacked(blobs.values()), strict=True))
+        teachers = frames.pop("teachers", None)
+        return Seating(records=json.loads(row.records), teachers=teachers, **frames)
 
     def save_seating(self, seating: Seating, *, namespace: str, pool: str, epoch: int) -> None:
         """Replace it, grants and seats at once; a pool that has never given anything leaves no trace."""
@@ -963,13 +968,13 @@ class Store:
             row = {
                 "namespace": namespace,
                 "name": pool,
-                "grants": _parquet(seating.grants),
-                "seats": _parquet(seating.seats),
+                "grants": packed(seating.grants),
+                "seats": packed(seating.seats),
                 "records": json.dumps(seating.records, sort_keys=True),
-                "noticed": _parquet(seating.noticed),
-                "reclaimed": _parquet(seating.reclaimed),
-                "teachers": _parquet(seating.teachers) if seating.teachers is not None else None,
-                "revoked": _parquet(seating.revoked),
+                "noticed": packed(seating.noticed),
+                "reclaimed": packed(seating.reclaimed),
+                "teachers": packed(seating.teachers) if seating.teachers is not None else None,
+                "revoked": packed(seating.revoked),
             }
             _upsert(connection, table, [row])
 
@@ -1117,8 +1122,13 @@ def _fitting(query: JournalQuery) -> Iterator[sa.ColumnElement[bool]]:
         yield journal.c.at < schema.naive(query.until)
 
 
-def _hold(row: sa.Row[Any]) -> Hold:
-    """A row of the table `hold`."""
+def _holds(rows: Sequence[sa.Row[Any]]) -> list[Hold]:
+    """Rows of the table `hold`."""
+    frames = unpacked(row.rows for row in rows)
+    return [_hold(row, frame) for row, frame in zip(rows, frames, strict=True)]
+
+
+def _hold(row: sa.Row[Any], rows: pl.DataFrame) -> Hold:
     return Hold(
         id=row.id,
         guard=Guard(row.guard),
@@ -1126,7 +1136,7 @@ def _hold(row: sa.Row[Any]) -> Hold:
         place=row.place,
         since=row.since.replace(tzinfo=UTC),
         published=row.published.replace(tzinfo=UTC),
-        rows=pl.read_parquet(io.BytesIO(row.rows)),
+        rows=rows,
         total=row.total,
         state=State(row.state),
         approval=row.approval,
@@ -1153,7 +1163,7 @@ def _changed_holds(
             "place": hold.place,
             "since": schema.naive(hold.since),
             "published": schema.naive(hold.published),
-            "rows": _parquet(hold.rows),
+            "rows": packed(hold.rows),
             "total": hold.total,
             "state": hold.state.value,
             "approval": hold.approval,
@@ -1167,15 +1177,9 @@ def _changed_holds(
     ]
 
 
-def _parquet(rows: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    rows.write_parquet(buffer)
-    return buffer.getvalue()
-
-
 def _read_or_none(blob: bytes | None, columns: pl.Schema) -> pl.DataFrame:
     """Rows of a column that older releases did not have."""
-    return pl.DataFrame(schema=columns) if blob is None else pl.read_parquet(io.BytesIO(blob))
+    return pl.DataFrame(schema=columns) if blob is None else unpacked([blob])[0]
 
 
 def _engine(url: str, *, read_only: bool) -> sa.Engine:
@@ -1216,26 +1220,32 @@ def _upsert(
     table: sa.Table,
     rows: Sequence[Mapping[str, object]],
     *,
-    keep_old_where_null: Sequence[str] = (),
+    keep_old_where_null: Collection[str] = (),
 ) -> None:
-    """Insert, or update by primary key; the same words in SQLite and PostgreSQL."""
-    if connection.dialect.name == "postgresql":
+    """Insert, or update by primary key."""
+    if rows:
+        # The values are no part of the statement, so SQLAlchemy compiles it once.
+        words = _upserting(connection.dialect.name, table, tuple(rows[0]), keep_old=frozenset(keep_old_where_null))
+        connection.execute(words, rows)
+
+
+@lru_cache
+def _upserting(dialect: str, table: sa.Table, columns: tuple[str, ...], *, keep_old: frozenset[str]) -> sa.Insert:
+    """The statement for rows with these columns; the same words in SQLite and PostgreSQL."""
+    if dialect == "postgresql":
         from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415 - one of two dialects, chosen here
     else:
         from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # noqa: PLC0415 - as above
-    if not rows:
-        return
     key = [column.name for column in table.primary_key]
     statement = insert(table)
     new = {
         name: sa.func.coalesce(statement.excluded[name], table.c[name])
-        if name in keep_old_where_null
+        if name in keep_old
         else statement.excluded[name]
-        for name in rows[0]
+        for name in columns
         if name not in key
     }
-    # The values are no part of the statement, so SQLAlchemy compiles it once.
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=new), rows)
+    return statement.on_conflict_do_update(index_elements=key, set_=new)
 
 
 def _baseline_row(connection: sa.Connection, namespace: str, app: str) -> sa.Row[Any] | None:
@@ -1246,9 +1256,10 @@ def _baseline_row(connection: sa.Connection, namespace: str, app: str) -> sa.Row
 
 def _read(files: Path, *, first: bool) -> Baseline:
     """The frames of a baseline, from its folder."""
-    frames = {part.name: pl.read_parquet(files / f"{part.name}.parquet") for part in fields(Desired)}
-    kept, unapplied = (pl.read_parquet(files / f"{name}.parquet") for name in ("kept", "unapplied"))
-    return Baseline(desired=Desired(**frames), kept=kept, unapplied=unapplied, first=first)
+    parts = [part.name for part in fields(Desired)]
+    frames = read_files(files, [*parts, *_BESIDE])
+    desired = Desired(**{part: frames.pop(part) for part in parts})
+    return Baseline(desired=desired, first=first, **frames)
 
 
 def _write(baseline: Baseline, directory: Path) -> str:
@@ -1257,6 +1268,5 @@ def _write(baseline: Baseline, directory: Path) -> str:
     files = directory / name
     files.mkdir(parents=True, mode=0o700)
     frames = {part.name: getattr(baseline.desired, part.name) for part in fields(Desired)}
-    for frame_name, frame in {**frames, "kept": baseline.kept, "unapplied": baseline.unapplied}.items():
-        frame.write_parquet(files / f"{frame_name}.parquet")
+    write_files({**frames, **{part: getattr(baseline, part) for part in _BESIDE}}, files)
     return name

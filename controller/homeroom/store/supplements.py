@@ -6,15 +6,18 @@ Neighbours: `store`, `homeroom.sources.supplement` (the columns of the frames).
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 import polars as pl
 import sqlalchemy as sa
 
 from homeroom.store import schema
+from homeroom.store.frames import packed, unpacked
+
+_FRAMES: Final = ("rows", "findings", "last")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,7 +60,7 @@ def load_supplements(connection: sa.Connection, *, namespace: str, district: str
             validator=row.validator,
             digest=row.digest,
             accepted_at=row.accepted_at.replace(tzinfo=UTC),
-            **{name: pl.read_parquet(io.BytesIO(getattr(row, name))) for name in ("rows", "findings", "last")},
+            **dict(zip(_FRAMES, unpacked(getattr(row, name) for name in _FRAMES), strict=True)),
         )
         for row in connection.execute(query)
     ]
@@ -70,7 +73,7 @@ def save_supplements(
     table = schema.supplement
     connection.execute(sa.delete(table).where(table.c.namespace == namespace, table.c.district == district))
     for one in supplements:
-        frames = {name: _parquet(frame) for name, frame in (("rows", one.rows), ("last", one.last))}
+        frames = {name: packed(getattr(one, name)) for name in _FRAMES}
         connection.execute(
             sa.insert(table).values(
                 namespace=namespace,
@@ -80,13 +83,6 @@ def save_supplements(
                 validator=one.validator,
                 digest=one.digest,
                 accepted_at=one.accepted_at.astimezone(UTC).replace(tzinfo=None),
-                findings=_parquet(one.findings),
                 **frames,
             )
         )
-
-
-def _parquet(frame: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.write_parquet(buffer)
-    return buffer.getvalue()

@@ -6,7 +6,6 @@ pools are counts, are told by nobody else, and stay when their pool goes: it may
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -16,6 +15,7 @@ import sqlalchemy as sa
 
 from homeroom.seats.usage import LOGINS_SCHEMA
 from homeroom.store import schema
+from homeroom.store.frames import packed, unpacked
 from homeroom.store.transactions import Leading
 
 _KEPT: Final = 1100
@@ -57,18 +57,17 @@ class Use:
         query = sa.select(table.c.logins).where(table.c.namespace == namespace, table.c.app == app)
         with self._engine.connect() as connection:
             blob = connection.execute(query).scalar_one_or_none()
-        return pl.DataFrame(schema=LOGINS_SCHEMA) if blob is None else pl.read_parquet(io.BytesIO(blob))
+        return pl.DataFrame(schema=LOGINS_SCHEMA) if blob is None else unpacked([blob])[0]
 
     def save_activity(self, logins: pl.DataFrame, *, namespace: str, app: str, epoch: int) -> bool:
         """Replace it; whether it is another. Who has never told of anybody leaves no trace, and no write."""
         if logins.equals(self.activity(namespace=namespace, app=app)):
             return False
-        table, buffer = schema.activity, io.BytesIO()
-        logins.write_parquet(buffer)
+        table = schema.activity
         with self._writing(epoch) as connection:
             connection.execute(sa.delete(table).where(table.c.namespace == namespace, table.c.app == app))
             if not logins.is_empty():
-                row = {"namespace": namespace, "app": app, "logins": buffer.getvalue()}
+                row = {"namespace": namespace, "app": app, "logins": packed(logins)}
                 connection.execute(sa.insert(table).values(row))
         return True
 
@@ -78,15 +77,14 @@ class Use:
         query = sa.select(table.c.app, table.c.logins).where(table.c.namespace == namespace).order_by(table.c.app)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-        found = [pl.read_parquet(io.BytesIO(row.logins)).with_columns(app=pl.lit(row.app, pl.String)) for row in rows]
+        told = unpacked(row.logins for row in rows)
+        found = [frame.with_columns(app=pl.lit(row.app, pl.String)) for row, frame in zip(rows, told, strict=True)]
         nobody = pl.DataFrame(schema={**LOGINS_SCHEMA, "app": pl.String()})
         mine = pl.concat([nobody, *found]).filter(district=f"{namespace}/{district}", person=person)
         return mine.select("app", "login", "used", "sure")
 
     def save_day(self, day: Day, *, namespace: str, pool: str, epoch: int) -> None:
         """Write how a pool is used today, or nothing where that stands there already."""
-        buffer = io.BytesIO()
-        day.licences.write_parquet(buffer)
         place = {"namespace": namespace, "pool": pool, "day": day.day}
         counts = {name: getattr(day, name) for name in _COUNTS}
         table = schema.pool_day
@@ -96,13 +94,13 @@ class Use:
         if (
             row is not None
             and counts == {name: row[name] for name in _COUNTS}
-            and pl.read_parquet(io.BytesIO(row["licences"])).equals(day.licences)
+            and unpacked([row["licences"]])[0].equals(day.licences)
         ):
             return
         oldest = sa.select(table.c.day).where(of_pool).order_by(table.c.day.desc()).offset(_KEPT - 1).limit(1)
         with self._writing(epoch) as connection:
             connection.execute(sa.delete(table).where(of_pool, table.c.day == day.day))
-            connection.execute(sa.insert(table).values({**place, **counts, "licences": buffer.getvalue()}))
+            connection.execute(sa.insert(table).values({**place, **counts, "licences": packed(day.licences)}))
             last = connection.execute(oldest).scalar_one_or_none()
             if last is not None:
                 connection.execute(sa.delete(table).where(of_pool, table.c.day < last))
@@ -115,9 +113,8 @@ class Use:
         )
         with self._engine.connect() as connection:
             rows = connection.execute(query.order_by(table.c.day)).all()
-        licences = [
-            pl.read_parquet(io.BytesIO(row.licences)).with_columns(day=pl.lit(row.day, pl.Date)) for row in rows
-        ]
+        used = unpacked(row.licences for row in rows)
+        licences = [frame.with_columns(day=pl.lit(row.day, pl.Date)) for row, frame in zip(rows, used, strict=True)]
         days = [(row.day, *(getattr(row, name) for name in _COUNTS)) for row in rows]
         none = pl.DataFrame(schema=LICENCE_DAYS_SCHEMA)
         return (
