@@ -7,8 +7,8 @@ PYTHON ?= $(shell for each in /usr/bin/python3 python3; do \
 	$$each -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && exit; done; echo python3)
 V := .venv/bin
 CACHE := $(or $(HOMEROOM_CACHE),$(HOME)/.cache/homeroom)
-# Two for each of two cores: tests with servers wait half of their time, and meanwhile the core belongs to the other.
-WORKERS ?= 4
+# Three for each of two cores: tests with servers wait half of their time, and meanwhile the core belongs to the others.
+WORKERS ?= 6
 # Tests start many processes; where bytecode is not kept, each of them would compile all of Homeroom.
 unexport PYTHONDONTWRITEBYTECODE
 

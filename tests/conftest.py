@@ -8,6 +8,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Generator, Iterator
+from itertools import chain
 from typing import Any, Final
 
 import pytest
@@ -127,7 +128,7 @@ def pytest_configure(config: pytest.Config) -> None:
     cores = sorted(os.sched_getaffinity(0))
     worker: dict[str, str] | None = getattr(config, "workerinput", None)
     if worker is not None:
-        os.sched_setaffinity(0, {cores[int(worker["workerid"].removeprefix("gw")) % len(cores)]})
+        os.sched_setaffinity(0, {cores[_number(worker["workerid"]) % len(cores)]})
         _polars_on_one_core()
     elif not config.getoption("numprocesses", None) and not any("integration" in each for each in config.args):
         os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
@@ -169,20 +170,28 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
+def _number(worker: str) -> int:
+    """Of a worker by its name, from 0."""
+    return int(worker.removeprefix("gw"))
+
+
 class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist publishes no types
     """Groups go first, in the order above, each to one worker; then come all other tests, one by one.
 
     So servers are started once or twice, not by every worker, and no worker is left alone with a long test at the end.
-    xdist has marks for that (`loadgroup`), which do nothing with this release of pytest.
+    Of three workers one begins with the other tests: those with servers wait half of their time, and these do not.
+    xdist has marks for groups (`loadgroup`), which do nothing with this release of pytest.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         return _GROUP_OF.get(nodeid.partition("::")[0], nodeid)
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        first = next((group for group in (*_GROUPS, *_UNIT_GROUPS) if group in self.workqueue), None)
-        if first is not None:
-            self.workqueue.move_to_end(first, last=False)
+        groups = [group for group in (*_GROUPS, *_UNIT_GROUPS) if group in self.workqueue]
+        others = (unit for unit in self.workqueue if unit not in groups)
+        is_aside = 3 * _number(node.gateway.id) >= 2 * self.numnodes
+        first = next(chain(others, groups) if is_aside else chain(groups, others))
+        self.workqueue.move_to_end(first, last=False)
         super()._assign_work_unit(node)
 
 
