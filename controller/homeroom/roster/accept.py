@@ -274,23 +274,21 @@ class Acceptance:
         return pl.concat([frame.filter(~pl.col("id").is_duplicated()), first]).sort("id")
 
     def _make_space(self, table: str, frame: pl.DataFrame, *, frozen: bool) -> None:
-        before = self._previous[table]
-        ids = frame[["id", "bad"]]
-        if before.is_empty():
-            space = ids.with_columns(old=pl.lit(None, dtype=_N)).with_row_index("n")
-            moved = space["n"].clear()
-        elif ids["id"].equals(before["id"]):
-            space = ids.with_columns(old=pl.int_range(ids.height, dtype=_N)).with_row_index("n")
-            moved = space["n"]
-        else:
-            space = ids.join(before.select("id").with_row_index("old"), on="id", how="full", coalesce=True)
-            space = space.sort("id").with_row_index("n")
-            moved = space.filter(pl.col("old").is_not_null()).sort("old")["n"]
-        new = pl.col("bad").is_not_null()
-        good = new & ~pl.col("bad")
-        known = good | (pl.col("old").is_not_null() & (pl.lit(frozen) | new))
-        self._spaces[table] = space.select("id", "n", "old", new=new, known=known.fill_null(value=False))
-        self._moved[table] = moved
+        before, ids = self._previous[table], frame["id"]
+        if before.is_empty() or ids.equals(before["id"]):
+            n = pl.int_range(ids.len(), dtype=_N, eager=True)
+            new = repeated(value=True, n=ids.len(), dtype=pl.Boolean)
+            old, known = (repeated(None, ids.len(), _N), ~frame["bad"]) if before.is_empty() else (n, new)
+            self._spaces[table] = pl.DataFrame({"id": ids, "n": n, "old": old, "new": new, "known": known})
+            self._moved[table] = n[: before.height]
+            return
+        space = frame[["id", "bad"]].join(before.select("id").with_row_index("old"), on="id", how="full", coalesce=True)
+        space = space.sort("id").with_row_index("n")
+        is_new = pl.col("bad").is_not_null()
+        good = is_new & ~pl.col("bad")
+        holds = good | (pl.col("old").is_not_null() & (pl.lit(frozen) | is_new))
+        self._spaces[table] = space.select("id", "n", "old", new=is_new, known=holds.fill_null(value=False))
+        self._moved[table] = space.filter(pl.col("old").is_not_null()).sort("old")["n"]
 
     def _refer(self, table: str, frame: pl.DataFrame, *, file: str) -> pl.DataFrame:
         """Replace source ids by numbers; a reference that does not hold sets the record aside."""
@@ -317,6 +315,8 @@ class Acceptance:
             )
             return frame.with_columns(grouped["n"].alias(column)), grouped["holds"]
         found = frame[[column]].join(space, left_on=column, right_on="id", how="left", maintain_order="left")
+        if found["n"].null_count() == given.null_count() and space["known"].all():
+            return frame.with_columns(found["n"].alias(column)), repeated(value=True, n=frame.height, dtype=pl.Boolean)
         found = found.select(
             pl.when("known").then("n").alias("n"),
             holds=pl.col("known").fill_null(value=False) | pl.col(column).is_null(),

@@ -365,7 +365,7 @@ class _Still:
 
 def _still(actual: Actual) -> _Still:
     keys = actual.schools["key"].drop_nulls()
-    people = _named(actual.people, actual.schools).select("school", "key").drop_nulls()
+    people = _named(actual.people, actual.schools)[["school", "key"]].drop_nulls()
     numbers = people.select(_number()).to_series()
     twice = people.clear()
     if numbers.n_unique() < numbers.len():  # grouping all is ten times slower, and on most nights counting is enough
@@ -376,10 +376,12 @@ def _still(actual: Actual) -> _Still:
     if not actual.adopting.doubts.is_empty():
         for kind in doubts:
             doubts[kind] = actual.adopting.doubts.filter(pl.col("kind") == kind.value).select("school", "key")
-    schools = sorted({*actual.unsure, *keys.filter(keys.is_duplicated()), *doubts[Kind.SCHOOL]["school"]})
+    again = keys.filter(keys.is_duplicated()) if keys.n_unique() < keys.len() else keys.clear()
+    schools = sorted({*actual.unsure, *again, *doubts[Kind.SCHOOL]["school"]})
+    parts = [part for part in (named, twice, doubts[Kind.PERSON]) if part.height]
     return _Still(
         schools=pl.DataFrame({"school": schools}, schema={"school": pl.String}),
-        people=pl.concat([named, twice, doubts[Kind.PERSON]]).unique(),
+        people=pl.concat(parts).unique() if parts else named,
         classes=doubts[Kind.CLASS].unique(),
     )
 
@@ -567,6 +569,9 @@ def _leaving(
     Rows of a plan; `spared`: goes only if it never had a reason (`_with_causes` knows).
     """
     people, classes = compared.people, compared.classes
+    unwanted = people["row"].has_nulls() or classes["row"].has_nulls()
+    if not unwanted and compared.extra.is_empty() and compared.extra_rights.is_empty():
+        return []
     leavers = _leavers(people, removal=removal, baseline=baseline)
     is_denied = pl.col("key").is_in(list(denied))
     out = pl.when(is_denied).then(pl.lit(PersonRemoval.SUSPEND.value)).otherwise("policy")
@@ -1175,6 +1180,8 @@ def _seen(actual: Actual) -> pl.DataFrame:
 
 def _asked(state: Desired, before: Desired, still: _Still) -> pl.DataFrame:
     """What `state` newly wants of people and classes that stand still: columns `UNAPPLIED_SCHEMA`."""
+    if still.people.is_empty() and still.classes.is_empty():
+        return _rows_of(UNAPPLIED_SCHEMA)
     people = _named(state.people, state.schools).join(still.people, on=["school", "key"], how="semi")
     classes = _named(state.classes, state.schools).join(still.classes, on=["school", "key"], how="semi")
     rows, sections = people["row"].implode(), classes["row"].implode()
@@ -1196,7 +1203,7 @@ def _asked(state: Desired, before: Desired, still: _Still) -> pl.DataFrame:
 
 def _rows_of(schema: pl.Schema, rows: pl.DataFrame | None = None) -> pl.DataFrame:
     """`rows` with exactly the columns of `schema`, missing ones null."""
-    if rows is None:
+    if rows is None or rows.is_empty():
         return pl.DataFrame(schema=schema)
     if rows.schema == schema:
         return rows

@@ -13,6 +13,7 @@ from typing import Final
 
 import polars as pl
 
+from homeroom.roster.beside import FEW
 from homeroom.roster.findings import Findings, Rule, Severity
 from homeroom.sources import layout
 
@@ -94,12 +95,11 @@ class Rows:
             return
         spelt = pl.col("given").str.replace_all(r"[\s\-]", "").str.to_lowercase().fill_null("").str.split(",")
         code = pl.element().replace_strict({**layout.GRADES, "": layout.NO_GRADE}, default=None)
-        words = self.frame.select(given=pl.col("grades").unique()).with_columns(codes=spelt.list.eval(code))
+        given = self.frame.select(given="grades")
+        words = _distinct(given).with_columns(codes=spelt.list.eval(code))
         sure = pl.col("codes").list.drop_nulls().list.len() == pl.col("codes").list.len()
         meaning = words.select("given", codes=pl.when(sure).then(pl.col("codes").list.unique().list.sort()), sure=sure)
-        grades = self.frame.select(given="grades").join(
-            meaning, on="given", how="left", nulls_equal=True, maintain_order="left"
-        )
+        grades = _of_each(given, meaning)
         self._note(Rule.GRADE, ~grades["sure"], field="grades")
         self.set(grades=grades["codes"])
 
@@ -130,9 +130,20 @@ class Rows:
         if field not in self.frame.columns:
             self.set(**{to: pl.lit(None, dtype=pl.List(pl.String))})
             return
-        meaning = self.frame.select(pl.col(field).unique()).with_columns(listed(field).alias("_list"))  # few differ
-        joined = self.frame.select(field).join(meaning, on=field, how="left", nulls_equal=True, maintain_order="left")
-        self.set(**{to: joined["_list"]})
+        given = self.frame.select(field)
+        self.set(**{to: _of_each(given, _distinct(given).with_columns(listed(field).alias("_list")))["_list"]})
+
+
+def _distinct(words: pl.DataFrame) -> pl.DataFrame:
+    """What stands in a column: of many rows few differ, and each value is read once. Few rows are read one by one."""
+    return words if words.height < FEW else words.unique()
+
+
+def _of_each(words: pl.DataFrame, meaning: pl.DataFrame) -> pl.DataFrame:
+    """What was made of `_distinct` words, for each of the rows."""
+    if words.height < FEW:
+        return meaning
+    return words.join(meaning, on=words.columns, how="left", nulls_equal=True, maintain_order="left")
 
 
 def listed(field: str) -> pl.Expr:

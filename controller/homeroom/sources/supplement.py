@@ -282,16 +282,20 @@ class _Merging:
         before = {table: frame.height for table, frame in self.extra.items()}
         linked = self.accounts.height
         said = self._said(supplement)
-        last, lessons = [], 0
+        last, lessons = [pl.DataFrame(schema=ROWS)], 0
         for table in _SHEETS:
             texts = supplement.version.of(table)
+            if texts.is_empty():
+                continue
             judged = _Judging(self, supplement, said).of(table, texts)
             findings += judged.findings
             invalid, key = judged.rows.filter("bad")["id"], _SHEETS[table].required[0]
-            again = supplement.last.filter(pl.col("table") == table, pl.col(key).is_in(invalid.implode()))
-            again = again.with_columns(row=pl.int_range(pl.len(), dtype=_ROW))  # they come from several files
-            kept = _Judging(self, supplement, said, again=True).of(table, again)
-            for rows, lines in ((judged, texts), (kept, again)):
+            parts = [(judged, texts)]
+            if invalid.len():
+                again = supplement.last.filter(pl.col("table") == table, pl.col(key).is_in(invalid.implode()))
+                again = again.with_columns(row=pl.int_range(pl.len(), dtype=_ROW))  # they come from several files
+                parts.append((_Judging(self, supplement, said, again=True).of(table, again), again))
+            for rows, lines in parts:
                 good = rows.rows.filter(~pl.col("bad"))
                 last.append(lines.join(good.select("row"), on="row", how="semi"))
                 if table == _LESSONS:

@@ -17,7 +17,7 @@ from homeroom.roster import beside as module
 from homeroom.roster.beside import FEW, beside, engine
 from homeroom.roster.digest import digest as digest_of
 from homeroom.roster.shared import Rule, share
-from homeroom.sources import oneroster
+from homeroom.sources import oneroster, rows
 from homeroom.sources.oneroster import read_export
 from homeroom.sources.package import Limits
 
@@ -62,6 +62,7 @@ def test_what_is_read_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
         (accept, "FEW"),
         (digest, "FEW"),
         (diff, "FEW"),
+        (rows, "FEW"),
         (oneroster, "_SMALL"),
         (oneroster, "_SHORT"),
     ):
