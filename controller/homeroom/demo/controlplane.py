@@ -62,8 +62,8 @@ _CONTROLLERS = (
 # They live for minutes, kubectl for a tenth of a second: memory is cheaper than looking for what is not used any more.
 _GARBAGE = {"GOGC": "400"}
 _GARBAGE_OF_KUBECTL = {"GOGC": "off"}
-# No pod runs here: nobody asks for what only scales, places and certifies them and gives them disks. Each of these would
-# take memory and CPU all the same, a quarter of all that a start takes; and the queues for busy clusters, too.
+# No pod runs here: nobody asks for what only scales and places pods, gives them disks or certifies nodes. All the same
+# it would take memory and CPU, with the queues for busy clusters a fifth of a start and half of what idling takes.
 _MISSING_APIS = (
     *("autoscaling/v1", "autoscaling/v2", "batch/v1", "certificates.k8s.io/v1", "flowcontrol.apiserver.k8s.io/v1"),
     *("node.k8s.io/v1", "resource.k8s.io/v1", "storage.k8s.io/v1"),
@@ -372,7 +372,7 @@ class ControlPlane:
             return
         self._run(
             # It has no port to ask. The first thing that it makes tells that it is at work.
-            lambda: bool(self.kubectl("get", "serviceaccount", "default", "--ignore-not-found", "--output=name")),
+            lambda: bool(self.read("/api/v1/namespaces/default/serviceaccounts")["items"]),
             self.programs.kube_controller_manager,
             f"--kubeconfig={self.admin_kubeconfig}",
             f"--controllers={_CONTROLLERS}",
