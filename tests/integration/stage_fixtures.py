@@ -127,18 +127,20 @@ class Synced:
             app = self.stage.run("learningapp", "kolibri")
         except HomeroomError:  # the test before has left a ruin
             return False
-        is_ready = condition(app["status"], "Ready") == "True"
-        now = (held(self.stage), accounts(self.stage), declared(self.stage))
-        return is_ready and now == (self.state, self.accounts, self.declared)
+        return condition(app["status"], "Ready") == "True" and self._holds_the_same()
 
     def is_again_as_it_was(self) -> bool:
-        """Put back everything, from the copy."""
+        """Put back everything, from the copy, and look whether all is as after the first sync."""
         try:
             self.put_away()
             self.bring_back()
         except HomeroomError:
             return False
-        return self.is_as_it_was()
+        return self._holds_the_same()
+
+    def _holds_the_same(self) -> bool:
+        now = (held(self.stage), accounts(self.stage), declared(self.stage))
+        return now == (self.state, self.accounts, self.declared)
 
 
 def sync_first(stage: Stage) -> None:

@@ -21,7 +21,7 @@ import urllib.request
 import uuid
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
@@ -49,7 +49,7 @@ Kubectl = Callable[..., str]
 
 _PLURALS: Final = {
     **{name: model.plural for kind, model in KINDS.items() for name in (model.plural, kind.casefold())},
-    **{kind: f"{kind}s" for kind in ("configmap", "namespace", "secret")},
+    **{kind: f"{kind}s" for kind in ("configmap", "namespace", "rolebinding", "secret")},
 }
 
 
@@ -193,6 +193,8 @@ class Stage:
     launch: Launch = launched
     operator: Process | None = None
     plane: ControlPlane | None = None
+    _rendered: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """What kustomize makes of the examples, by the words of the overlay: tests declare it again and again."""
 
     # -- the cluster --------------------------------------------------------------------------------------------
 
@@ -239,20 +241,27 @@ class Stage:
 
     def _apply_example(self, example: Path, *patches: Mapping[str, Any]) -> None:
         """What Git holds, in an overlay for here."""
-        git = self.directory / "git"
-        for part in (REPOSITORY / "examples", REPOSITORY / "manifests" / "components"):
-            shutil.copytree(part, git / part.relative_to(REPOSITORY), dirs_exist_ok=True)
-        overlay = git / f"{example.name}-here"
-        overlay.mkdir(exist_ok=True)
-        words = {
-            "apiVersion": "kustomize.config.k8s.io/v1beta1",
-            "kind": "Kustomization",
-            "namespace": self.namespace,
-            "resources": [f"../examples/{example.name}"],
-            "patches": patches,
-        }
-        (overlay / "kustomization.yaml").write_text(json.dumps(words))
-        self._apply("-k", str(overlay))
+        words = json.dumps(
+            {
+                "apiVersion": "kustomize.config.k8s.io/v1beta1",
+                "kind": "Kustomization",
+                "namespace": self.namespace,
+                "resources": [f"../examples/{example.name}"],
+                "patches": patches,
+            }
+        )
+        if words not in self._rendered:
+            git = self.directory / "git"
+            for part in (REPOSITORY / "examples", REPOSITORY / "manifests" / "components"):
+                shutil.copytree(part, git / part.relative_to(REPOSITORY), dirs_exist_ok=True)
+            overlay = git / f"{example.name}-here"
+            overlay.mkdir(exist_ok=True)
+            (overlay / "kustomization.yaml").write_text(words)
+            if self.plane is None:
+                self._apply("-k", str(overlay))
+                return
+            self._rendered[words] = list(yaml.safe_load_all(self.kubectl("kustomize", str(overlay))))
+        self.apply(*self._rendered[words])
 
     def apply_secret(self) -> None:
         """The credentials of Kolibri."""
