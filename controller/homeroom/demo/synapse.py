@@ -161,7 +161,6 @@ class Synapse(Server):
             "trusted_key_servers": [],
             "bcrypt_rounds": 4,  # or every password takes a third of a second
             "presence": {"enabled": False},
-            "push": {"enabled": False},  # or it thinks of each message whose phone should ring
             "user_directory": {"enabled": False},
             "update_user_directory_from_worker": "nobody",  # or it is kept all the same: a twelfth of its time
             "send_federation": False,  # or it looks at every event for other servers: another tenth
