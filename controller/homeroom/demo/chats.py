@@ -124,8 +124,14 @@ def _tell_of_unlinking(console: Console, *, parent: Account, web: Web, browser: 
         browser.press("Send me a number in the chat")
         wait_for("a number in the chat", lambda: bool(_numbers(parent)))
         browser.picture("chat-number")
-        browser.enter("number", _numbers(parent)[0])
-        browser.press("Continue")
+
+        def is_proven() -> bool:
+            # A number counts from a moment after it is there, when the operator has written down that it was sent.
+            browser.enter("number", _numbers(parent)[0])
+            browser.press("Continue")
+            return "Take the link back" in browser.words()
+
+        wait_for("the number counts", is_proven)
         browser.picture("chat-account")
         browser.press("Take the link back")
         browser.press("Yes, take it back")
