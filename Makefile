@@ -7,8 +7,8 @@ PYTHON ?= $(shell for each in /usr/bin/python3 python3; do \
 	$$each -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$each && exit; done; echo python3)
 V := .venv/bin
 CACHE := $(or $(HOMEROOM_CACHE),$(HOME)/.cache/homeroom)
-# Three for each of two cores: tests with servers wait half of their time, and meanwhile the core belongs to the others.
-WORKERS ?= 6
+# Two for each of two cores: tests with servers wait half of their time, and meanwhile the core belongs to the other.
+WORKERS ?= 4
 # Tests start many processes; where bytecode is not kept, each of them would compile all of Homeroom.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -19,7 +19,8 @@ help:  ## what there is to make
 .venv/stamp: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Homeroom needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(V)/pip install --quiet --require-hashes -r requirements/dev.txt
+	$(V)/pip install --quiet --no-deps --no-compile --require-hashes -r requirements/dev.txt
+	$(V)/python -m compileall -qq -j 0 .venv/lib
 	$(V)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -179,7 +179,7 @@ class _Scheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist publishes
     """Groups go first, in the order above, each to one worker; then come all other tests, one by one.
 
     So servers are started once or twice, not by every worker, and no worker is left alone with a long test at the end.
-    Of three workers one begins with the other tests: those with servers wait half of their time, and these do not.
+    The last third of the workers begins with the other tests: those with servers wait half of their time.
     xdist has marks for groups (`loadgroup`), which do nothing with this release of pytest.
     """
 

@@ -90,10 +90,11 @@ def test_errors_become_words(homeroom: Homeroom, monkeypatch: pytest.MonkeyPatch
 
 
 def test_crds_are_printed_or_written(homeroom: Homeroom, tmp_path: Path) -> None:
-    assert homeroom("crds").out == "---\n".join(render().values())
+    files = render()
+    assert homeroom("crds").out == "---\n".join(files.values())
     said = homeroom("crds", "--dir", tmp_path / "crds")
     assert said.code == 0
-    assert {path.name: path.read_text() for path in (tmp_path / "crds").iterdir()} == render()
+    assert {path.name: path.read_text() for path in (tmp_path / "crds").iterdir()} == files
 
 
 def test_a_district_is_made_up(homeroom: Homeroom, tmp_path: Path) -> None:
