@@ -778,7 +778,7 @@ def _with_causes(
     op, kind = pl.col("op"), pl.col("kind")
     leaving, update = op.is_in(LEAVING), op == Op.UPDATE.value
     coaches = (kind == Kind.MEMBERSHIP.value) & (pl.col("role") == Role.COACH.value)
-    reason = pl.col("before") | pl.col("kept")
+    reason, to_move = pl.col("before") | pl.col("kept"), pl.col("kept_cause") == Cause.MOVED.value
     said = pl.when(pl.col("unapplied_cause") != adoption).then("unapplied_cause")  # nobody adopts it any more
     renamed = [Cause.SOURCE_CHANGED.value, Cause.DRIFT.value]
     cause = (
@@ -796,7 +796,10 @@ def _with_causes(
         .when(leaving & pl.col("edited"))
         .then(pl.lit(Cause.SPEC_CHANGED.value))
         # Who was to move once, and now goes nowhere, leaves; but not who moved, and whose account waits to be closed.
-        .when(leaving & ((pl.col("kept_cause") != Cause.MOVED.value) | pl.col("passed_before") | pl.col("have_moved")))
+        # What stood still until now has no cause yet, whatever that of another place is.
+        .when(
+            leaving & pl.col("kept_cause").is_not_null() & (~to_move | pl.col("passed_before") | pl.col("have_moved"))
+        )
         .then("kept_cause")
         .when(leaving & pl.col("by_old_rules"))
         .then(pl.lit(edit.value))

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.examples import examples
-from tests.unit.roster.states import COACH, LEARNER, Member, Place, Target, World, baseline, desired
+from tests.unit.roster.states import COACH, LEARNER, Member, Place, Target, World, baseline, desired, world
 
 from homeroom.api import ClassRemoval, Duration, PersonRemoval, Removal
 from homeroom.plan import CHANGE, HELD_SCHEMA, IDENTITY, RECENT_SCHEMA, Cause, Limits, Plan, Policy, Standing, judge
@@ -288,8 +288,27 @@ nights = st.builds(
 )
 
 
+CALM = Night(
+    want=world("7b: ann"),
+    removal=Removal(students=PersonRemoval.KEEP),
+    first=None,
+    lost=False,
+    complete=True,
+    unsure=frozenset(),
+    conflicts=frozenset(),
+    policy=Policy.SYNC,
+)
+THERE_AND_BACK = [
+    CALM,
+    replace(CALM, want=world("7b: ann", school="s2"), lost=True),
+    replace(CALM, unsure=frozenset({"s1"}), conflicts=frozenset({("s2", "ann")})),
+]
+"""Of two places of one person one was to go by a move, and the other, which stands still, is not judged yet."""
+
+
 @thoroughly
 @given(st.lists(nights, min_size=2, max_size=5))
+@example(THERE_AND_BACK)
 def test_where_nobody_touched_the_target_nothing_is_called_drift_or_intruder(story: list[Night]) -> None:
     """Whatever was held, failed, not read, in question or cut short: what we did ourselves is remembered as ours."""
     target = Target()
