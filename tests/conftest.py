@@ -142,8 +142,8 @@ def _polars_on_one_core() -> None:
     together anew each time; and whether a cloud is told of the step. A tenth of the time of unit tests.
     """
     import polars as pl  # noqa: PLC0415 - the core comes first
-    from polars.lazyframe.engine import _LocalEngine  # noqa: PLC0415
-    from polars.lazyframe.opt_flags import QueryOptFlags  # noqa: PLC0415
+    from polars.lazyframe.engine import _LocalEngine  # noqa: PLC0415 - as above
+    from polars.lazyframe.opt_flags import QueryOptFlags  # noqa: PLC0415 - as above
 
     flags, patch = QueryOptFlags._eager(), pytest.MonkeyPatch()
     patch.setattr(pl.DataFrame, "select", pl.DataFrame.select_seq)

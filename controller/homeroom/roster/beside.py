@@ -18,7 +18,7 @@ FEW: Final = 20_000
 """Rows for which neither is worth it."""
 
 
-class _AtOnce(Executor):
+class AtOnce(Executor):
     """Computes where and when it is asked to."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -33,7 +33,7 @@ class _AtOnce(Executor):
 
 def beside(threads: int | None, *, few: bool) -> Executor:
     """Who computes with so many threads (None: as many as are of use); with none where there are `few` rows."""
-    return _AtOnce() if few else ThreadPoolExecutor(max_workers=threads)
+    return AtOnce() if few else ThreadPoolExecutor(max_workers=threads)
 
 
 def engine(rows: int) -> Literal["in-memory", "streaming"]:

@@ -10,13 +10,13 @@ import asyncio
 import copy
 import pickle
 import shutil
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Self
 
 import polars as pl
 from tests.unit.roster.states import Target as Product
@@ -33,15 +33,13 @@ from homeroom.reconcile.connect import Outside
 from homeroom.reconcile.ports import Handler, Key, Object, Verdict, key_of
 from homeroom.reconcile.roots import handlers
 from homeroom.reconcile.routes import routes
+from homeroom.roster.beside import AtOnce
 from homeroom.roster.state import Actual, Known
 from homeroom.targets import ACTIVITY_SCHEMA, Capabilities
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 DISTRICT, APP = Key("District", "lakeside", "lakeside"), Key("LearningApp", "lakeside", "kolibri")
 BEGIN = datetime(2026, 11, 2, 1, tzinfo=UTC)
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 @cache
@@ -56,19 +54,11 @@ def _nothing(*_: object, **__: object) -> None:
     """Nobody counts here."""
 
 
-class _AtOnce(ThreadPoolExecutor):
-    """Does what it is asked to where and when it is asked.
+class _AtOnce(AtOnce, ThreadPoolExecutor):
+    """Work where and when it is asked for, as what asyncio takes for threads.
 
     To hand a few rows to a thread and back is a tenth of the time of a run. Real threads: tests/integration.
     """
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        done: Future[T] = Future()
-        try:
-            done.set_result(fn(*args, **kwargs))
-        except BaseException as error:  # noqa: BLE001 - raised again to whoever asks for the result, as threads do
-            done.set_exception(error)
-        return done
 
 
 _AT_ONCE = _AtOnce()
